@@ -172,7 +172,7 @@ impl Drop for Process {
 }
 
 /// Every serving command, each with a test below.
-const DAEMONS: [&str; 13] = [
+const DAEMONS: [&str; 15] = [
     "tao axon serve",
     "tao localnet start",
     "tao babelbit arena-gateway",
@@ -186,6 +186,8 @@ const DAEMONS: [&str; 13] = [
     "tao nineteen miner",
     "tao proof miner",
     "tao proof validator",
+    "tao nineteen model",
+    "tao nineteen validator",
 ];
 
 /// Subcommands with a listen address, according to their help.
@@ -229,6 +231,8 @@ fn neurons() {
     let circuit = crate::proof::compile(folder.path(), "diabetes-regression", "stark");
     let proofs = Daemon::start(&mut crate::proof::miner("//Bob", &circuit));
     Served::of(&proofs, "/healthz", "/query-zk-proof").holds("tao proof miner");
+    let model = Daemon::start(tao().args(["nineteen", "model", "--layers", "1"]));
+    Served::of(&model, "/healthz", "/v1/completions").holds("tao nineteen model");
 }
 
 #[test]
@@ -283,6 +287,12 @@ fn validators_services() {
     signer.args(["signer", "--key-uri", "//Alice", "--audit-log"]).arg(folder.path().join("audit"));
     let signer = Daemon::start(signer.env("SUBTENSOR_GATEWAY_URL", gateway.url()));
     Served::of(&signer, "/healthz", "/sign").holds("bb signer");
+    let chain = Daemon::start(tao().args(["localnet", "start", "--memory"]));
+    let mut market = tao();
+    market.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local");
+    market.args(["nineteen", "validator", "--key-uri", "//Alice", "--network", &chain.url().replace("http", "ws")]);
+    let market = Daemon::start(market.arg("--state").arg(folder.path().join("market")));
+    Served::of(&market, "/healthz", "/v1/chat/completions").holds("tao nineteen validator");
 }
 
 #[test]

@@ -1,12 +1,15 @@
-//! `tao nineteen`: scores and weights from files, a miner's routes.
+//! `tao nineteen`: scores and weights from files, a miner's routes, a whole market, keys and credits.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
-use std::process::Output;
+use std::process::{Child, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Daemon, document, refusal, tao};
+use crate::peers::Peer;
+use crate::support::{Daemon, document, refusal, repository, tao};
 
 /// Runs a `tao nineteen` command on a document.
 fn nineteen(command: &str, further: &[&str], document: &Value) -> Output {
@@ -88,4 +91,159 @@ fn a_miner_serves_its_key_and_refuses_what_is_unsigned() {
     assert!(key["public_key"].as_str().unwrap().starts_with("-----BEGIN PUBLIC KEY-----\n"), "{key}");
     assert_eq!((ready, unsigned), (200, 422));
     assert!(daemon.terminate().success());
+}
+
+/// One entry of `miners`.
+fn miner<'a>(demo: &'a Value, name: &str) -> &'a Value {
+    demo["miners"].as_array().unwrap().iter().find(|miner| miner["name"] == name).unwrap()
+}
+
+fn number(value: &Value, field: &str) -> f64 {
+    value[field].as_f64().unwrap_or_else(|| panic!("{field}: {value}"))
+}
+
+#[test]
+fn the_good_miner_earns_most_and_the_cheat_is_caught() {
+    let began = Instant::now();
+    let folder = TempDir::new().unwrap();
+    let demo = tao().args(["nineteen", "demo", "--once", "--json", "--keep"]).arg(folder.path()).output().unwrap();
+    let demo = document(&demo);
+    assert!(began.elapsed() < Duration::from_secs(120), "{:?}", began.elapsed());
+    let [good, slow, limiting, failing, cheating] =
+        ["good", "slow", "limiting", "failing", "cheating"].map(|name| miner(&demo, name));
+    for other in [slow, limiting, failing, cheating] {
+        assert!(number(good, "weight") > number(other, "weight"), "{demo}");
+    }
+    for honest in [good, slow, limiting, failing] {
+        assert!(number(honest, "quality") > 0.9 && number(honest, "checked") > 0.0, "{honest}");
+    }
+    assert!(number(cheating, "quality") < 0.5 && number(cheating, "checked") > 0.0, "{cheating}");
+    assert!(number(limiting, "weight") > number(failing, "weight"), "{demo}");
+    assert!(number(limiting, "requests_429") > 0.0 && number(limiting, "requests_500") == 0.0, "{limiting}");
+    assert!(number(failing, "requests_500") > 0.0 && number(failing, "requests_429") == 0.0, "{failing}");
+    assert!(number(slow, "tokens_per_second") < number(good, "tokens_per_second"), "{demo}");
+    // The chain has what the validator computed, and paid for it.
+    assert_eq!((&good["weight_submitted"], &good["weight_on_chain"]), (&json!(65_535), &json!(65_535)));
+    assert!(number(good, "emission") > 0.0, "{good}");
+    let incentives: f64 = demo["miners"].as_array().unwrap().iter().map(|miner| number(miner, "incentive")).sum();
+    assert!((incentives - 1.0).abs() < 1e-3, "{demo}");
+    // Each weight is the product of the numbers behind it.
+    for task in good["tasks"].as_array().unwrap() {
+        let product = number(task, "combined_quality") * number(task, "period_score") * number(task, "capacity");
+        assert!((product / number(task, "effective") - 1.0).abs() < 1e-9, "{task}");
+    }
+    // The weights can be recomputed from what is exported.
+    let tasks = folder.path().join("tasks.toml");
+    std::fs::copy(repository("crates/cli/src/commands/nineteen/demo/tasks.toml"), &tasks).unwrap();
+    let explain = |further: &[&str]| {
+        let mut command = tao();
+        command.args(["nineteen", "explain", "--json", "--state"]).arg(folder.path()).arg("--tasks").arg(&tasks);
+        document(&command.args(further).output().unwrap())
+    };
+    let weights = document(&nineteen("weights", &[], &explain(&["--export"])));
+    for (uid, weight) in weights["uids"].as_array().unwrap().iter().zip(weights["weights"].as_array().unwrap()) {
+        let miners = demo["miners"].as_array().unwrap();
+        let shown = miners.iter().find(|miner| miner["uid"] == *uid).unwrap();
+        assert!((number(shown, "weight") - weight.as_f64().unwrap()).abs() < 1e-9, "{shown}");
+    }
+    let explained = explain(&["--uid", &good["uid"].to_string()]);
+    assert_eq!(explained["miners"][0]["tasks"], good["tasks"]);
+    // Buyers were charged, and the books balance.
+    let credits = &demo["credits"];
+    assert_eq!(credits["balanced"], true);
+    assert!(number(&demo, "tokens_sold") > 0.0 && number(&credits["accounts"], "revenue") > 0.0, "{demo}");
+    assert_eq!(credits["accounts"].as_object().unwrap().values().map(|sum| sum.as_i64().unwrap()).sum::<i64>(), 0);
+}
+
+/// A demonstration that runs on, until it is dropped.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn openais_client_buys() {
+    let Some(peer) = Peer::find("openai") else { return };
+    let mut command = tao();
+    command.args(["nineteen", "demo"]).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut demo = Running(command.spawn().unwrap());
+    let mut lines = BufReader::new(demo.0.stderr.take().unwrap()).lines();
+    let mut word = |name: &str| {
+        lines.by_ref().map(Result::unwrap).find_map(|line| line.strip_prefix(name).map(str::to_owned)).unwrap()
+    };
+    let (url, key) = (word("gateway "), word("key "));
+    // Once a period runs.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let began = Instant::now();
+    let is_open = async || {
+        let body = json!({"model": "chat-demo", "max_tokens": 4, "messages": [{"role": "user", "content": "a"}]});
+        let request = reqwest::Client::new().post(format!("{url}/chat/completions")).bearer_auth(&key).json(&body);
+        request.send().await.is_ok_and(|answer| answer.status() == 200)
+    };
+    while !runtime.block_on(is_open()) {
+        assert!(began.elapsed() < Duration::from_secs(60), "the market does not open");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let results = peer.ask(&mut peer.script("openai_buyer.py"), &json!({"url": url, "key": key}));
+    assert_eq!(results["models"], json!(["chat-demo", "chat-demo-comp"]));
+    let whole = &results["whole"];
+    assert_eq!((&whole["object"], &whole["role"]), (&json!("chat.completion"), &json!("assistant")));
+    assert_eq!((&whole["usage"], &whole["total"]), (&whole["logprobs"], &whole["logprobs"]));
+    assert_eq!(results["conversation"], Value::Null);
+    let stream = &results["stream"];
+    assert_eq!(stream["roles"], json!(["assistant"]));
+    assert!(stream["length"].as_u64() > Some(0) && stream["usage"].as_u64() > Some(0), "{stream}");
+    assert!(["stop", "length"].contains(&stream["finish"].as_str().unwrap()), "{stream}");
+    assert_eq!(results["completion"], json!(["text_completion", true]));
+    assert_eq!(results["stranger"], json!(["AuthenticationError", 401, "invalid_api_key", null]));
+    assert_eq!(results["unknown"], json!(["NotFoundError", 404, "model_not_found", "model"]));
+    assert_eq!(results["n"], json!(["BadRequestError", 400, null, "n"]));
+    assert_eq!(results["field"], json!(["BadRequestError", 400, null, "speed"]));
+}
+
+#[test]
+fn tasks_are_printed_and_checked() {
+    let printed = tao().args(["nineteen", "tasks"]).output().unwrap();
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("tasks.toml");
+    std::fs::write(&file, &printed.stdout).unwrap();
+    let tasks = document(&tao().args(["nineteen", "tasks", "--json"]).arg(&file).output().unwrap());
+    assert_eq!(tasks["tasks"].as_array().unwrap().len(), 10);
+    let broken = String::from_utf8(printed.stdout).unwrap().replace("max_capacity = 800", "max_capacity = -1");
+    std::fs::write(&file, broken).unwrap();
+    let text = refusal(&tao().args(["nineteen", "tasks"]).arg(&file).output().unwrap(), 1);
+    assert!(text.contains("tasks[3].max_capacity is -1"), "{text}");
+}
+
+#[test]
+fn keys_are_managed() {
+    let folder = TempDir::new().unwrap();
+    let keys = |args: &[&str]| {
+        tao().args(["nineteen", "keys", "--json", "--state"]).arg(folder.path()).args(args).output().unwrap()
+    };
+    let made = document(&keys(&["create", "--name", "shop", "--credits", "50", "--model", "chat-a"]));
+    let id = made["id"].as_str().unwrap();
+    let secret = made["key"].as_str().unwrap();
+    assert!(secret.starts_with(&format!("sk-tao-{id}-")), "{made}");
+    assert_eq!(document(&keys(&["grant", id, "-20"]))["balance"], 30);
+    assert!(refusal(&keys(&["grant", id, "-31"]), 1).contains("fewer than that"));
+    let updated = document(&keys(&["update", id, "--all-models", "--budget", "7"]));
+    assert_eq!(
+        (&updated["models"], &updated["monthly_budget"], &updated["balance"]),
+        (&json!(null), &json!(7), &json!(30))
+    );
+    document(&keys(&["revoke", id]));
+    assert!(refusal(&keys(&["revoke", id]), 1).contains("revoked already"));
+    assert!(document(&keys(&["list"]))[0]["revoked_ms"].is_number());
+    assert_eq!(document(&keys(&["usage"])), json!({"usage": [], "balanced": true}));
+    assert!(refusal(&keys(&["grant", "none", "1"]), 1).contains("there is no key none"));
+    // The key's text is nowhere in the database.
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        assert!(!bytes.windows(secret.len()).any(|window| window == secret.as_bytes()));
+    }
 }

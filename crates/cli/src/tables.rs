@@ -213,6 +213,42 @@ pub(crate) static STANDINGS: [Column; 11] = [
     text("lost points"),
 ];
 
+/// `tao nineteen demo`: results of each miner.
+pub(crate) static MARKET: [Column; 10] = [
+    fixed("miner"),
+    number("uid").rank(5),
+    number("weight"),
+    number("incentive"),
+    number("quality"),
+    number("period score"),
+    number("tokens/s").rank(2),
+    number("requests").rank(4),
+    number("429").rank(3),
+    number("failed").rank(3),
+];
+
+/// `tao nineteen keys list`.
+pub(crate) static API_KEYS: [Column; 7] = [
+    fixed("id"),
+    text("name"),
+    number("credits"),
+    number("a minute").rank(2),
+    number("a month").rank(2),
+    text("models").rank(3),
+    text("state"),
+];
+
+/// `tao nineteen keys usage`.
+pub(crate) static USAGE: [Column; 7] = [
+    fixed("day"),
+    fixed("key"),
+    text("model"),
+    number("requests"),
+    number("tokens in").rank(2),
+    number("tokens out").rank(2),
+    number("credits"),
+];
+
 /// The demonstration: transcripts of one utterance.
 pub(crate) static EXAMPLE: [Column; 3] = [fixed("who"), text("what"), text("score")];
 

@@ -1,15 +1,16 @@
 //! Request bodies, path normalization, the JSON form of errors, and request counters of HTTP services.
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::{FromRequest, MatchedPath, Request};
+use axum::extract::{MatchedPath, Request};
+use axum::http::Uri;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::uri::PathAndQuery;
-use axum::http::{StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+
+use crate::{BodyRefusal, WholeBodies};
 
 /// Why a request body was rejected.
 #[derive(Debug, thiserror::Error)]
@@ -25,25 +26,25 @@ pub enum BodyError {
         /// The deserialization error at that path.
         source: serde_json::Error,
     },
-    /// The body is too large or was not received.
-    #[error("the body could not be read: {text}")]
-    Read {
-        /// HTTP status of the response.
-        status: StatusCode,
-        /// Reason, for the response body.
-        text: String,
-    },
+    /// The body was not received within its bounds.
+    #[error("the body could not be read: {0}")]
+    Read(#[from] BodyRefusal),
 }
 
-/// Reads a JSON body, regardless of its content type.
+/// Reads a JSON body within the bounds of `bodies`, regardless of its content type.
 ///
 /// # Errors
 /// [`BodyError`] when the body is not received, or is not valid JSON for `T`.
-pub async fn read_json<T: DeserializeOwned, S: Send + Sync>(request: Request, state: &S) -> Result<T, BodyError> {
-    let bytes = Bytes::from_request(request, state)
-        .await
-        .map_err(|rejection| BodyError::Read { status: rejection.status(), text: rejection.body_text() })?;
-    let mut deserializer = serde_json::Deserializer::from_slice(&bytes);
+pub async fn read_json<T: DeserializeOwned>(request: Request, bodies: &WholeBodies) -> Result<T, BodyError> {
+    parse_json(&bodies.read(request.into_body()).await?.bytes)
+}
+
+/// Parses a JSON body that was read before.
+///
+/// # Errors
+/// [`BodyError`] when it is not valid JSON for `T`.
+pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BodyError> {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
         let source = error.into_inner();

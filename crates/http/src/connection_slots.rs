@@ -1,16 +1,21 @@
-//! Connection slots of a server: a bounded number of connections, with eviction of incomplete requests.
+//! Connection slots of a server: a bounded number of connections, with eviction of idle ones.
 //!
-//! A client that opens connections and never completes a request could occupy all slots. So a new connection evicts one
-//! with an incomplete request: of the address with the most such connections, the one that has waited longest. A client
-//! that opens many therefore only loses its own.
+//! A client that opens connections and never completes a request, or never reads a response, could occupy all slots. So a new connection evicts an evictable one: its request is incomplete, or it is
+//! idle between requests, or its client does not read the response. The address with the most evictable connections loses
+//! the one that has been evictable longest. A client that opens many therefore only loses its own.
+//!
+//! An idle keep-alive connection is as evictable as one with half a request, since its client can reconnect. So an address
+//! may have more clients (NAT, a proxy) than connections: its limit counts only for requests in flight.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+
+use crate::subscriber;
 
 /// The bounded set of a server's open connections. Clones share one set.
 #[derive(Debug, Clone)]
@@ -21,15 +26,17 @@ struct Shared {
     connections: usize,
     per_address: usize,
     state: Mutex<State>,
-    /// A slot became free, or a connection started to wait for a request.
+    /// A slot became free, or a connection became evictable.
     changed: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
     open: HashMap<u64, Open>,
-    addresses: HashMap<IpAddr, Counts>,
-    /// Next sequence number, for connection ids and for the order in which connections started to wait.
+    addresses: HashMap<IpAddr, Address>,
+    /// The addresses with evictable connections, the next one to lose a connection last.
+    ranks: BTreeSet<Rank>,
+    /// Numbers connections and orders the moments at which they became evictable.
     next: u64,
 }
 
@@ -37,16 +44,54 @@ struct State {
 #[derive(Debug)]
 struct Open {
     address: IpAddr,
-    /// Sequence number of the start of waiting for a complete request; `None` while a request is in progress.
+    /// When it began to wait for a complete request; `None` while a request is being answered.
     waiting_since: Option<u64>,
+    /// When its client stopped reading.
+    stalled_since: Option<u64>,
+    /// Whether it was upgraded, for example to a WebSocket.
+    upgraded: bool,
     evicted: CancellationToken,
 }
 
+impl Open {
+    fn turn(&self) -> Option<Turn> {
+        let since = self.waiting_since.into_iter().chain(self.stalled_since).min()?;
+        Some(Turn { upgraded: self.upgraded, since })
+    }
+}
+
+/// The position of a connection among the evictable ones of its address. Idle upgraded connections go last: their clients
+/// rely on them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Turn {
+    upgraded: bool,
+    since: u64,
+}
+
+/// The position of an address among all: by its evictable connections, then by the first of them.
+type Rank = (usize, Reverse<Turn>, IpAddr);
+
 /// Connections of one address.
 #[derive(Debug, Default)]
-struct Counts {
+struct Address {
     open: usize,
-    waiting: usize,
+    /// The evictable ones, the next one to lose its slot first.
+    evictable: BTreeMap<Turn, u64>,
+}
+
+impl Address {
+    fn rank(&self, address: IpAddr) -> Option<Rank> {
+        let (first, _) = self.evictable.first_key_value()?;
+        Some((self.evictable.len(), Reverse(*first), address))
+    }
+}
+
+/// Why no connection could make room.
+enum Full {
+    /// The address has as many connections as it may have.
+    Address,
+    /// All slots are taken.
+    All,
 }
 
 impl ConnectionSlots {
@@ -58,29 +103,40 @@ impl ConnectionSlots {
 
     /// Acquires a slot for a connection from `address`.
     ///
-    /// If all slots are in use, evicts the connection with an incomplete request that has waited longest; if there is
-    /// none, waits until a connection ends. If the address is at its limit, evicts one of its own connections; `None`
-    /// if all of them have a request in progress.
+    /// If all slots are in use, evicts a connection: of the address with the most evictable ones, the one that has been
+    /// evictable longest. If there is none, waits for the first. If the address is at its limit, evicts one of its own;
+    /// `None` if none of those is evictable.
     pub async fn acquire(&self, address: IpAddr) -> Option<ConnectionSlot> {
-        let address = network(address);
         loop {
             let changed = self.0.changed.notified();
-            {
-                let mut state = self.0.lock();
-                let of_address = state.addresses.get(&address).map_or(0, |counts| counts.open);
-                if of_address >= self.0.per_address && !state.evict(Some(address)) {
-                    return None;
-                }
-                if state.open.len() < self.0.connections || state.evict(None) {
-                    let (id, evicted) = state.open(address);
-                    return Some(ConnectionSlot(Progress { shared: Arc::clone(&self.0), id, evicted }));
-                }
+            match self.acquire_free(address) {
+                Ok(slot) => return Some(slot),
+                Err(Full::Address) => return None,
+                Err(Full::All) => changed.await,
             }
-            changed.await;
         }
     }
 
-    /// Evicts the connection with an incomplete request that has waited longest; returns whether there was one.
+    /// As [`Self::acquire`], without waiting: `None` also while all slots are taken and no connection is evictable.
+    pub fn try_acquire(&self, address: IpAddr) -> Option<ConnectionSlot> {
+        self.acquire_free(address).ok()
+    }
+
+    fn acquire_free(&self, address: IpAddr) -> Result<ConnectionSlot, Full> {
+        let address = subscriber(address);
+        let mut state = self.0.lock();
+        let of_address = state.addresses.get(&address).map_or(0, |address| address.open);
+        if of_address >= self.0.per_address && !state.evict(Some(address)) {
+            return Err(Full::Address);
+        }
+        if state.open.len() >= self.0.connections && !state.evict(None) {
+            return Err(Full::All);
+        }
+        let (id, evicted) = state.open(address);
+        Ok(ConnectionSlot(Progress { shared: Arc::clone(&self.0), id, evicted }))
+    }
+
+    /// Evicts a connection, as [`Self::acquire`] does when all slots are taken; whether one was evictable.
     pub fn evict(&self) -> bool {
         self.0.lock().evict(None)
     }
@@ -100,36 +156,71 @@ impl State {
 
     fn open(&mut self, address: IpAddr) -> (u64, CancellationToken) {
         let (id, evicted) = (self.tick(), CancellationToken::new());
-        self.open.insert(id, Open { address, waiting_since: Some(id), evicted: evicted.clone() });
-        let counts = self.addresses.entry(address).or_default();
-        counts.open += 1;
-        counts.waiting += 1;
+        let (waiting_since, stalled_since) = (Some(id), None);
+        let opened = Open { address, waiting_since, stalled_since, upgraded: false, evicted: evicted.clone() };
+        let turn = opened.turn();
+        self.open.insert(id, opened);
+        self.change_address(address, |of_address| {
+            of_address.open += 1;
+            of_address.evictable.extend(turn.map(|turn| (turn, id)));
+        });
         (id, evicted)
     }
 
     fn close(&mut self, id: u64) -> bool {
         let Some(closed) = self.open.remove(&id) else { return false };
-        if let Some(counts) = self.addresses.get_mut(&closed.address) {
-            counts.open -= 1;
-            counts.waiting -= usize::from(closed.waiting_since.is_some());
-            if counts.open == 0 {
-                self.addresses.remove(&closed.address);
+        self.change_address(closed.address, |of_address| {
+            of_address.open -= 1;
+            if let Some(turn) = closed.turn() {
+                of_address.evictable.remove(&turn);
             }
-        }
+        });
         true
     }
 
-    /// Evicts a connection, optionally one of the given address.
+    /// Changes a connection at the moment `now`. `None` when it has no slot any more; else whether it became evictable.
+    fn change(&mut self, id: u64, change: impl FnOnce(&mut Open, u64)) -> Option<bool> {
+        let now = self.tick();
+        let open = self.open.get_mut(&id)?;
+        let before = open.turn();
+        change(open, now);
+        let (after, address) = (open.turn(), open.address);
+        if after != before {
+            self.change_address(address, |of_address| {
+                if let Some(turn) = before {
+                    of_address.evictable.remove(&turn);
+                }
+                of_address.evictable.extend(after.map(|turn| (turn, id)));
+            });
+        }
+        Some(after.is_some() && before.is_none())
+    }
+
+    fn change_address(&mut self, address: IpAddr, change: impl FnOnce(&mut Address)) {
+        let of_address = self.addresses.entry(address).or_default();
+        let before = of_address.rank(address);
+        change(of_address);
+        let after = of_address.rank(address);
+        if of_address.open == 0 {
+            self.addresses.remove(&address);
+        }
+        if after != before {
+            if let Some(rank) = before {
+                self.ranks.remove(&rank);
+            }
+            self.ranks.extend(after);
+        }
+    }
+
+    /// Evicts a connection: where one address is given, one of this address.
     fn evict(&mut self, of: Option<IpAddr>) -> bool {
-        let waiting = |address| self.addresses.get(address).map_or(0, |counts| counts.waiting);
-        let incomplete = self.open.iter().filter_map(|(id, open)| Some((id, open, open.waiting_since?)));
-        let incomplete = incomplete.filter(|(_, open, _)| of.is_none_or(|of| of == open.address));
-        let Some((&id, open, _)) = incomplete.max_by_key(|(_, open, since)| (waiting(&open.address), Reverse(*since)))
-        else {
-            return false;
-        };
-        tracing::debug!(address = %open.address, "incomplete request evicted: all connection slots are in use");
-        open.evicted.cancel();
+        let address = of.or_else(|| self.ranks.last().map(|(_, _, address)| *address));
+        let evictable = address.and_then(|address| Some(&self.addresses.get(&address)?.evictable));
+        let Some(id) = evictable.and_then(|evictable| evictable.values().next().copied()) else { return false };
+        if let Some(open) = self.open.get(&id) {
+            tracing::debug!(address = %open.address, "connection evicted: all connection slots are in use");
+            open.evicted.cancel();
+        }
         self.close(id)
     }
 }
@@ -163,131 +254,50 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Marks the request as complete: the connection is no longer evicted. `false` if it was already evicted; then the
+    /// Marks the request as complete: the connection is not evictable. `false` if it was already evicted; then the
     /// request must not be answered.
     pub fn complete(&self) -> bool {
-        let mut state = self.shared.lock();
-        let State { open, addresses, .. } = &mut *state;
-        let Some(open) = open.get_mut(&self.id) else { return false };
-        if open.waiting_since.take().is_some()
-            && let Some(counts) = addresses.get_mut(&open.address)
-        {
-            counts.waiting -= 1;
-        }
-        true
+        self.change(|open, _| open.waiting_since = None)
     }
 
     /// Marks the request as answered: the connection waits for the next one. No effect if the request was answered
     /// before it was complete.
     pub fn answered(&self) {
-        let mut state = self.shared.lock();
-        let now = state.tick();
-        let State { open, addresses, .. } = &mut *state;
-        let Some(open) = open.get_mut(&self.id).filter(|open| open.waiting_since.is_none()) else { return };
-        open.waiting_since = Some(now);
-        if let Some(counts) = addresses.get_mut(&open.address) {
-            counts.waiting += 1;
-        }
-        drop(state);
-        self.shared.changed.notify_one();
+        self.change(|open, now| open.waiting_since = open.waiting_since.or(Some(now)));
+    }
+
+    /// The connection was upgraded, and now has nothing in flight: it is evictable until it is [`Self::complete`] again.
+    pub fn upgraded_idle(&self) {
+        self.change(|open, now| {
+            open.upgraded = true;
+            open.waiting_since = open.waiting_since.or(Some(now));
+        });
+    }
+
+    /// The client does not read: the connection is evictable, whatever its request is.
+    pub(crate) fn stalled(&self) {
+        self.change(|open, now| open.stalled_since = open.stalled_since.or(Some(now)));
+    }
+
+    /// The client reads again.
+    pub(crate) fn resumed(&self) {
+        self.change(|open, _| open.stalled_since = None);
     }
 
     /// Completes when the connection is evicted; the server then drops it.
     pub async fn evicted(&self) {
         self.evicted.cancelled().await;
     }
-}
 
-/// The network that counts as one address: for IPv6 the /64, whose addresses usually belong to one host.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
-        address @ IpAddr::V4(_) => address,
+    /// Whether the connection still has its slot.
+    fn change(&self, change: impl FnOnce(&mut Open, u64)) -> bool {
+        let changed = self.shared.lock().change(self.id, change);
+        if changed == Some(true) {
+            self.shared.changed.notify_one();
+        }
+        changed.is_some()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    async fn acquire(slots: &ConnectionSlots, address: &str) -> ConnectionSlot {
-        slots.acquire(address.parse().unwrap()).await.unwrap()
-    }
-
-    fn is_evicted(slot: &ConnectionSlot) -> bool {
-        slot.0.evicted.is_cancelled()
-    }
-
-    #[tokio::test]
-    async fn addresses_of_one_network_count_together() {
-        let slots = ConnectionSlots::new(8, 1);
-        let enter = async |address: &str| slots.acquire(address.parse().unwrap()).await;
-        let first = enter("2001:db8::1").await;
-        assert!(first.as_ref().is_some_and(|slot| slot.progress().complete()));
-        assert!(enter("2001:db8::2").await.is_none());
-        let others = [enter("2001:db8:0:1::1").await, enter("192.0.2.1").await, enter("192.0.2.2").await];
-        assert!(others.iter().all(|slot| slot.as_ref().is_some_and(|slot| slot.progress().complete())));
-        assert!(enter("::ffff:192.0.2.1").await.is_none(), "the same IPv4 address");
-        drop((first, others));
-        assert!(enter("2001:db8::2").await.is_some());
-        assert!(slots.0.lock().addresses.is_empty() && slots.0.lock().open.is_empty());
-    }
-
-    #[tokio::test]
-    async fn the_oldest_incomplete_request_makes_room() {
-        let slots = ConnectionSlots::new(3, 3);
-        let [busy, first, second] =
-            [acquire(&slots, "::1").await, acquire(&slots, "::1").await, acquire(&slots, "::1").await];
-        assert!(busy.progress().complete());
-        let third = acquire(&slots, "::1").await;
-        assert!(is_evicted(&first) && !is_evicted(&busy) && !is_evicted(&second));
-        assert!(!first.progress().complete(), "too late");
-        drop(first);
-        // Its request is answered, but it has waited for less time than the second.
-        busy.progress().answered();
-        let _fourth = acquire(&slots, "::1").await;
-        assert!(is_evicted(&second) && !is_evicted(&busy) && !is_evicted(&third));
-        assert_eq!(slots.0.lock().open.len(), 3);
-    }
-
-    #[tokio::test]
-    async fn an_address_with_all_its_places_loses_one_of_its_own() {
-        let slots = ConnectionSlots::new(3, 2);
-        let other = acquire(&slots, "192.0.2.1").await;
-        let [first, second] = [acquire(&slots, "192.0.2.2").await, acquire(&slots, "192.0.2.2").await];
-        let third = acquire(&slots, "192.0.2.2").await;
-        assert!(!is_evicted(&other) && is_evicted(&first) && !is_evicted(&second));
-        assert!(second.progress().complete() && third.progress().complete());
-        assert!(slots.acquire("192.0.2.2".parse().unwrap()).await.is_none());
-    }
-
-    #[tokio::test]
-    async fn an_address_with_many_incomplete_requests_loses_its_own() {
-        let slots = ConnectionSlots::new(3, 3);
-        let modest = acquire(&slots, "192.0.2.1").await;
-        let greedy = [acquire(&slots, "192.0.2.2").await, acquire(&slots, "192.0.2.2").await];
-        let _new = acquire(&slots, "192.0.2.3").await;
-        assert!(!is_evicted(&modest) && is_evicted(&greedy[0]) && !is_evicted(&greedy[1]));
-    }
-
-    #[tokio::test]
-    async fn while_all_are_being_answered_a_new_connection_waits() {
-        let slots = ConnectionSlots::new(2, 2);
-        let [first, second] = [acquire(&slots, "::1").await, acquire(&slots, "::2").await];
-        assert!(first.progress().complete() && second.progress().complete() && !slots.evict());
-        let waiting = tokio::spawn({
-            let slots = slots.clone();
-            async move { acquire(&slots, "192.0.2.1").await }
-        });
-        tokio::task::yield_now().await;
-        assert!(!waiting.is_finished());
-        first.progress().answered();
-        let third = waiting.await.unwrap();
-        assert!(is_evicted(&first) && third.progress().complete());
-        let waiting = tokio::spawn(async move { acquire(&slots, "192.0.2.1").await });
-        tokio::task::yield_now().await;
-        assert!(!waiting.is_finished());
-        drop(second);
-        waiting.await.unwrap();
-    }
-}
+mod tests;

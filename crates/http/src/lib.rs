@@ -2,10 +2,13 @@
 //!
 //! Servers:
 //! - [`serve`]: HTTP/1.1 with bounded connections, heads and idle time, and a graceful shutdown;
-//! - [`ConnectionSlots`]: bounded connections, with eviction of incomplete requests;
-//! - [`whole_body`]: bodies that are buffered before their requests take a concurrency slot;
+//! - [`ConnectionSlots`]: bounded connections, with eviction of idle ones;
+//! - [`WriteDeadline`]: a write timeout, against clients that do not read;
+//! - [`WholeBodies`]: bodies buffered within limits on size, time and shared memory; [`whole_body`]: before their
+//!   requests take a concurrency slot;
 //! - [`readiness_routes`]: `/readyz` and `/metrics`;
-//! - [`read_json`], [`error_as_json`], [`count`], [`collapse_slashes`]: bodies, the form of errors, request counters;
+//! - [`read_json`], [`parse_json`], [`error_as_json`], [`count`], [`collapse_slashes`]: bodies, the form of errors,
+//!   request counters;
 //! - [`BearerTokens`] issued by a service, and the static [`AccessToken`] that operators store in a file;
 //! - [`SlidingWindow`]: rate limits per caller.
 //!
@@ -29,9 +32,10 @@ mod limits;
 mod serve;
 mod unread;
 mod whole;
+mod write_deadline;
 
 pub use access_token::{AccessToken, TokenError};
-pub use api::{BodyError, collapse_slashes, count, error_as_json, read_json};
+pub use api::{BodyError, collapse_slashes, count, error_as_json, parse_json, read_json};
 pub use bearer_tokens::{BearerTokens, drop_oldest, random_hex, shown_in};
 pub use connection_slots::{ConnectionSlot, ConnectionSlots, Progress};
 pub use fault::Fault;
@@ -39,4 +43,5 @@ pub use health::{Readiness, readiness_routes};
 pub use json_client::{JsonCallError, JsonClient, fields};
 pub use limits::{RateLimit, SlidingWindow, subscriber};
 pub use serve::{ServeLimits, serve};
-pub use whole::{WholeBodies, whole_body};
+pub use whole::{BodyRefusal, WholeBodies, WholeBody, whole_body};
+pub use write_deadline::WriteDeadline;

@@ -55,7 +55,8 @@ impl<K: Hash + Eq + Copy> SlidingWindow<K> {
     }
 }
 
-/// The part of an address that identifies a subscriber: the /64 prefix of IPv6, the whole address of IPv4.
+/// The part of an address that identifies a subscriber: the /64 prefix of IPv6, the whole address of IPv4. A subscriber
+/// has all addresses of its /64.
 pub fn subscriber(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),

@@ -12,13 +12,13 @@ use tokio::task::JoinSet;
 
 use taonet_service::Shutdown;
 
-use crate::ConnectionSlots;
 use crate::unread::{Lingering, Unread, follow};
+use crate::{ConnectionSlots, WriteDeadline};
 
 /// Pause after `accept` failed, for example because file descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Pause after a connection with an incomplete request was evicted.
+/// Pause after a connection was evicted.
 const EVICT_PAUSE: Duration = Duration::from_millis(1);
 
 /// Maximum size of a connection's read buffer, in bytes; unread bodies stay in the system's buffers.
@@ -27,17 +27,20 @@ const BUFFER_BYTES: usize = 64 * 1024;
 /// Resource limits of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ServeLimits {
-    /// Maximum number of connections. At the limit, a new connection evicts the one that has waited longest for a
-    /// complete request; if all requests are complete, it waits.
+    /// Maximum number of connections. At the limit, a new connection evicts one, see [`ConnectionSlots`]; if a request of
+    /// each is in progress, it waits.
     pub connections: usize,
     /// Maximum number of connections from one address (for IPv6, one /64). At the limit, a new connection evicts one of
-    /// the same address; if all requests are complete, it is closed immediately. Behind a proxy, all connections have
-    /// its address.
+    /// the same address; if a request of each is in progress, it is closed immediately. Behind a proxy, all connections
+    /// have its address.
     pub connections_per_address: usize,
     /// Timeout for the head of a request, and idle timeout between requests.
     pub header_timeout: Duration,
     /// Maximum size of a request's head in bytes.
     pub header_bytes: usize,
+    /// Timeout for write progress: a connection whose client does not read is evictable after a second, and closed after
+    /// this time.
+    pub write_timeout: Duration,
     /// Grace period for in-flight requests at shutdown.
     pub drain: Duration,
     /// Maximum time for reading a request's unread body after its response, before the connection is closed.
@@ -45,14 +48,15 @@ pub struct ServeLimits {
 }
 
 impl Default for ServeLimits {
-    /// 1 024 connections, 256 from one address, heads of 32 KiB within 10 s, 10 s to drain (less than
-    /// [`taonet_service::STOP_WITHIN`]), 2 s to linger.
+    /// 1 024 connections, 256 from one address, heads of 32 KiB within 10 s, 30 s without write progress, 10 s to drain
+    /// (less than [`taonet_service::STOP_WITHIN`]), 2 s to linger.
     fn default() -> Self {
         Self {
             connections: 1_024,
             connections_per_address: 256,
             header_timeout: Duration::from_secs(10),
             header_bytes: 32 * 1024,
+            write_timeout: Duration::from_secs(30),
             drain: Duration::from_secs(10),
             linger: Duration::from_secs(2),
         }
@@ -90,6 +94,7 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: &Shutdown, l
                         Extension(progress.clone()),
                     );
                     let router = router.clone().layer(of_connection);
+                    let stream = WriteDeadline::new(stream, progress.clone(), limits.write_timeout);
                     let stream = Lingering::new(stream, unread, limits.linger);
                     let connection = connection(&http, stream, router, graceful.watcher());
                     connections.spawn(async move {

@@ -20,10 +20,9 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use hyper::body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
-use crate::Progress;
+use crate::{Progress, WriteDeadline};
 
 /// Size of a read of the unread rest, in bytes.
 const CHUNK: usize = 16 * 1024;
@@ -133,7 +132,7 @@ impl HttpBody for Watched {
 
 /// A connection that, after an unread body, closes only after the peer does, or after a timeout.
 pub(crate) struct Lingering {
-    stream: TcpStream,
+    stream: WriteDeadline,
     unread: Unread,
     within: Duration,
     /// The linger timeout, set once the write side is closed.
@@ -141,7 +140,7 @@ pub(crate) struct Lingering {
 }
 
 impl Lingering {
-    pub(crate) fn new(stream: TcpStream, unread: Unread, within: Duration) -> Self {
+    pub(crate) fn new(stream: WriteDeadline, unread: Unread, within: Duration) -> Self {
         Self { stream, unread, within, until: None }
     }
 }

@@ -1,9 +1,11 @@
-//! Buffered bodies, read before a request takes a concurrency slot.
+//! Buffered bodies, within limits on size, time and shared memory.
+//!
+//! `taonet-wire` reads signed bodies in the same way with a reader of its own: neither crate uses the other.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes, HttpBody as _};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::middleware::Next;
@@ -14,9 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Size up to which a body uses no budget of [`WholeBodies::large_bytes`], in bytes.
 const SMALL_BODY: usize = 64 * 1024;
 
-/// Limits on bodies that are buffered before the inner layers see their requests. Clones share the memory budget.
-///
-/// Put [`whole_body`] around a concurrency limit: slow bodies then use none of its slots.
+/// Limits on buffered bodies. Clones share the memory budget.
 #[derive(Debug, Clone)]
 pub struct WholeBodies {
     /// Maximum size of a body, in bytes.
@@ -33,42 +33,114 @@ impl WholeBodies {
         Self { max_bytes, within, large_bytes: Arc::new(Semaphore::new(large_bytes.min(Semaphore::MAX_PERMITS))) }
     }
 
-    async fn read(&self, mut body: Body) -> Result<(Bytes, Option<OwnedSemaphorePermit>), StatusCode> {
-        let (mut whole, mut share) = (Vec::new(), None::<OwnedSemaphorePermit>);
-        while let Some(frame) = body.frame().await {
-            let Ok(chunk) = frame.map_err(|_| StatusCode::BAD_REQUEST)?.into_data() else { continue };
-            let after = whole.len() + chunk.len();
-            if after > self.max_bytes {
-                return Err(StatusCode::PAYLOAD_TOO_LARGE);
-            }
-            let more = after.saturating_sub(SMALL_BODY) - whole.len().saturating_sub(SMALL_BODY);
-            if more > 0 {
-                // Waiting for more memory while holding some could deadlock.
-                let more = u32::try_from(more).map_err(|_| StatusCode::PAYLOAD_TOO_LARGE)?;
-                let more = Arc::clone(&self.large_bytes).try_acquire_many_owned(more);
-                let more = more.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
-                match &mut share {
-                    Some(share) => share.merge(more),
-                    None => share = Some(more),
-                }
-            }
-            whole.extend_from_slice(&chunk);
+    /// Reads a body to its end.
+    ///
+    /// # Errors
+    /// [`BodyRefusal`]: the body exceeds a limit, or is truncated.
+    pub async fn read<B>(&self, body: B) -> Result<WholeBody, BodyRefusal>
+    where
+        B: HttpBody<Data = Bytes> + Unpin,
+    {
+        if body.size_hint().lower() > self.max_bytes as u64 {
+            return Err(BodyRefusal::TooLarge { limit: self.max_bytes });
         }
-        Ok((whole.into(), share))
+        let read = tokio::time::timeout(self.within, self.read_to_end(body)).await;
+        read.unwrap_or(Err(BodyRefusal::Timeout { limit: self.within }))
+    }
+
+    async fn read_to_end<B>(&self, mut body: B) -> Result<WholeBody, BodyRefusal>
+    where
+        B: HttpBody<Data = Bytes> + Unpin,
+    {
+        // Most bodies are one chunk, which is used without a copy.
+        let (mut first, mut whole, mut share) = (Bytes::new(), Vec::new(), None);
+        while let Some(frame) = body.frame().await {
+            let Ok(chunk) = frame.map_err(|_| BodyRefusal::Incomplete)?.into_data() else { continue };
+            let before = first.len() + whole.len();
+            let after = before + chunk.len();
+            if after > self.max_bytes {
+                return Err(BodyRefusal::TooLarge { limit: self.max_bytes });
+            }
+            self.enlarge(&mut share, after.saturating_sub(SMALL_BODY) - before.saturating_sub(SMALL_BODY))?;
+            if before == 0 {
+                first = chunk;
+            } else {
+                whole.extend_from_slice(&std::mem::take(&mut first));
+                whole.extend_from_slice(&chunk);
+            }
+        }
+        let bytes = if whole.is_empty() { first } else { whole.into() };
+        Ok(WholeBody { bytes, _share: share })
+    }
+
+    /// Refuses instead of waiting: bodies that wait while they hold memory would end in a deadlock.
+    fn enlarge(&self, share: &mut Option<OwnedSemaphorePermit>, bytes: usize) -> Result<(), BodyRefusal> {
+        if bytes == 0 {
+            return Ok(());
+        }
+        let bytes = u32::try_from(bytes).map_err(|_| BodyRefusal::Busy)?;
+        let more = Arc::clone(&self.large_bytes).try_acquire_many_owned(bytes).map_err(|_| BodyRefusal::Busy)?;
+        match share {
+            Some(share) => share.merge(more),
+            None => *share = Some(more),
+        }
+        Ok(())
     }
 }
 
-/// Buffers the body of a request, then passes the request to the inner layers. Responds 413 to a body that is too
-/// large, 408 on timeout, 503 without memory budget, 400 to a truncated body; each without a body.
+/// A buffered body, with its share of the memory of [`WholeBodies`].
+#[derive(Debug)]
+pub struct WholeBody {
+    /// The body.
+    pub bytes: Bytes,
+    _share: Option<OwnedSemaphorePermit>,
+}
+
+/// Why a body was not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BodyRefusal {
+    /// The body is too large.
+    #[error("it is larger than {limit} bytes")]
+    TooLarge {
+        /// Largest body, in bytes.
+        limit: usize,
+    },
+    /// The body did not arrive in time.
+    #[error("it did not arrive within {} s", limit.as_secs_f64())]
+    Timeout {
+        /// Timeout of a body.
+        limit: Duration,
+    },
+    /// The shared memory is in use.
+    #[error("too many large bodies at a time")]
+    Busy,
+    /// The body is truncated or malformed.
+    #[error("it is incomplete")]
+    Incomplete,
+}
+
+impl BodyRefusal {
+    /// The status of the response: 413, 408, 503 or 400.
+    pub const fn status(&self) -> StatusCode {
+        match self {
+            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Timeout { .. } => StatusCode::REQUEST_TIMEOUT,
+            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Incomplete => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+/// Buffers the body of a request, then passes the request to the inner layers. Responds to a refused body with
+/// [`BodyRefusal::status`] alone.
+///
+/// Put it around a concurrency limit: slow bodies then use none of its slots.
 pub async fn whole_body(State(bodies): State<WholeBodies>, request: Request, next: Next) -> Response {
     let (head, body) = request.into_parts();
-    if body.size_hint().lower() > bodies.max_bytes as u64 {
-        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
-    }
-    let read = tokio::time::timeout(bodies.within, bodies.read(body)).await;
-    match read.unwrap_or(Err(StatusCode::REQUEST_TIMEOUT)) {
-        Ok((body, _share)) => next.run(Request::from_parts(head, Body::from(body))).await,
-        Err(status) => status.into_response(),
+    match bodies.read(body).await {
+        Ok(WholeBody { bytes, _share }) => next.run(Request::from_parts(head, Body::from(bytes))).await,
+        Err(refusal) => refusal.status().into_response(),
     }
 }
 

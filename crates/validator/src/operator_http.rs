@@ -15,7 +15,9 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::header::{CONTENT_TYPE, ORIGIN};
 use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::response::{Json, Response};
+use axum::routing::get;
+use serde_json::{Value, json};
 use taonet_http::{WholeBodies, whole_body};
 use tower::ServiceExt as _;
 use tower::limit::GlobalConcurrencyLimitLayer;
@@ -52,22 +54,28 @@ impl OperatorLimits {
     }
 }
 
-/// Wraps a service's routes in limits, authentication and the form of errors. `counter` is the name of its request
-/// counter.
+/// Wraps a service's routes in limits, authentication and the form of errors, and adds `/healthz`. `counter` is the name
+/// of its request counter.
 pub(crate) fn protect(routes: Router, limits: OperatorLimits, counter: &'static str) -> Router {
     let bodies = WholeBodies::new(limits.max_body_bytes, BODY_WITHIN, LARGE_BODIES);
     let routes = routes
         .fallback(|| async { StatusCode::NOT_FOUND })
-        .layer(DefaultBodyLimit::disable())
         // A request takes a concurrency slot once its body has arrived: slow bodies block no slots.
         .layer(GlobalConcurrencyLimitLayer::new(limits.concurrency))
         .layer(middleware::from_fn_with_state(bodies, whole_body))
+        // Outside of the limit: requests that wait ten minutes for the chain do not make the service look dead.
+        .route("/healthz", get(healthz))
+        .layer(DefaultBodyLimit::disable())
         .layer(middleware::from_fn_with_state(limits.token, admit))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, limits.request_timeout))
         .layer(middleware::map_response(as_json))
         .layer(middleware::from_fn(move |route, request, next| count(counter, route, request, next)))
         .layer(TraceLayer::new_for_http());
     Router::new().fallback_service(routes.map_request(collapse_slashes))
+}
+
+async fn healthz() -> Json<Value> {
+    Json(json!({ "ok": true }))
 }
 
 /// Rejects unauthenticated requests before their bodies are read. `/healthz` needs no token.

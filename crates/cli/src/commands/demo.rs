@@ -77,13 +77,13 @@ pub(crate) fn find(text: &str, shipped: Vec<Challenge>) -> anyhow::Result<Challe
 }
 
 /// Output directory: kept (`--keep`), or temporary.
-enum Workplace {
+pub(crate) enum Workplace {
     Kept(PathBuf),
     Temporary(TempDir),
 }
 
 impl Workplace {
-    fn open(keep: Option<PathBuf>) -> anyhow::Result<Self> {
+    pub(crate) fn open(keep: Option<PathBuf>) -> anyhow::Result<Self> {
         match keep {
             Some(dir) => {
                 std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
@@ -93,7 +93,7 @@ impl Workplace {
         }
     }
 
-    fn path(&self) -> &std::path::Path {
+    pub(crate) fn path(&self) -> &std::path::Path {
         match self {
             Self::Kept(dir) => dir,
             Self::Temporary(dir) => dir.path(),

@@ -1,7 +1,14 @@
 //! `tao nineteen …`: the inference market.
 
+mod demo;
+mod explain;
+mod keys;
 mod miner;
+mod model;
+mod operation;
 mod period_score;
+mod tasks;
+mod validator;
 mod weights;
 
 use std::path::Path;
@@ -15,15 +22,27 @@ use crate::input;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Demo(demo::DemoArgs),
+    Explain(explain::ExplainArgs),
+    Keys(keys::KeysArgs),
     Miner(Box<miner::MinerArgs>),
+    Model(model::ModelArgs),
     PeriodScore(period_score::PeriodScoreArgs),
+    Tasks(tasks::TasksArgs),
+    Validator(Box<validator::ValidatorArgs>),
     Weights(weights::WeightsArgs),
 }
 
 pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     match command {
+        Command::Demo(args) => demo::run(args, context),
+        Command::Explain(args) => explain::run(args, context),
+        Command::Keys(args) => keys::run(args, context),
         Command::Miner(args) => miner::run(args, context),
+        Command::Model(args) => model::run(args, context),
         Command::PeriodScore(args) => period_score::run(args, context),
+        Command::Tasks(args) => tasks::run(args, context),
+        Command::Validator(args) => validator::run(args, context),
         Command::Weights(args) => weights::run(args, context),
     }
 }

@@ -232,3 +232,101 @@ async fn what_is_read_keeps_its_connection() {
     }
     assert_eq!(answers.matches("connection: close").count(), 1, "the last request asks for it: {answers}");
 }
+
+/// A route that streams without end, and says so when nobody asks it for more.
+fn endless() -> (Router, Arc<Notify>) {
+    struct Ended(Arc<Notify>);
+    impl Drop for Ended {
+        fn drop(&mut self) {
+            self.0.notify_one();
+        }
+    }
+    let ended = Arc::new(Notify::new());
+    let guarded = ended.clone();
+    let stream = get(move || async move {
+        let ended = Ended(guarded.clone());
+        let chunks = futures::stream::repeat_with(move || {
+            let _held = &ended;
+            Ok::<_, io::Error>(vec![0; 64 * 1024])
+        });
+        axum::body::Body::from_stream(chunks)
+    });
+    (Router::new().route("/", get(|| async { "here" })).route("/endless", stream), ended)
+}
+
+const ENDLESS: &[u8] = b"GET /endless HTTP/1.1\r\nhost: x\r\n\r\n";
+
+#[tokio::test]
+async fn a_response_that_nobody_reads_is_cut_off() {
+    let (routes, ended) = endless();
+    let limits = ServeLimits { write_timeout: Duration::from_millis(200), ..ServeLimits::default() };
+    let (address, _shutdown) = start(routes, limits).await;
+    let mut stream = send(address, ENDLESS).await;
+    let began = Instant::now();
+    tokio::time::timeout(Duration::from_secs(20), ended.notified()).await.expect("the body is dropped");
+    assert!(began.elapsed() >= limits.write_timeout);
+    let mut rest = Vec::new();
+    let reset = stream.read_to_end(&mut rest).await.unwrap_err();
+    assert_eq!(reset.kind(), io::ErrorKind::ConnectionReset, "the system keeps nothing either");
+}
+
+/// However slowly it reads.
+#[tokio::test]
+async fn a_response_that_is_read_is_not_cut_off() {
+    let (routes, _ended) = endless();
+    let limits = ServeLimits { write_timeout: Duration::from_millis(500), ..ServeLimits::default() };
+    let (address, _shutdown) = start(routes, limits).await;
+    let mut stream = send(address, ENDLESS).await;
+    let (began, mut buffer) = (Instant::now(), vec![0; 64 * 1024]);
+    while began.elapsed() < 4 * limits.write_timeout {
+        stream.read_exact(&mut buffer).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// Clients that do not read what they asked for keep nobody out, long before the deadline.
+#[tokio::test]
+async fn unread_responses_make_room() {
+    let (routes, _ended) = endless();
+    let limits = ServeLimits {
+        connections: 4,
+        connections_per_address: 2,
+        write_timeout: Duration::from_hours(1),
+        ..ServeLimits::default()
+    };
+    let (address, _shutdown) = start(routes, limits).await;
+    let mut attackers = Vec::new();
+    for count in 0..8 {
+        let mut attacker = connect_from(&format!("127.0.0.{}", 2 + count % 4), address).await;
+        attacker.write_all(ENDLESS).await.unwrap();
+        attackers.push(attacker);
+    }
+    let answer = tokio::time::timeout(Duration::from_secs(20), async { receive(send(address, REQUEST).await).await });
+    assert!(answer.await.expect("a place within seconds").ends_with("here"));
+}
+
+/// Clients behind one address keep their connections open between requests, and are more than it has places.
+#[tokio::test]
+async fn idle_clients_of_one_address_keep_no_other_of_it_out() {
+    let limits = ServeLimits { connections_per_address: 4, ..ServeLimits::default() };
+    let (address, _shutdown) = start(Router::new().route("/", get(|| async { "here" })), limits).await;
+    let ask = async |stream: &mut TcpStream| {
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await?;
+        let mut answer = [0; 512];
+        let length = stream.read(&mut answer).await?;
+        Ok::<_, io::Error>(String::from_utf8_lossy(&answer[..length]).ends_with("here"))
+    };
+    let mut clients = Vec::new();
+    for _ in 0..12 {
+        let mut client = send(address, b"").await;
+        assert!(ask(&mut client).await.unwrap());
+        clients.push(client);
+    }
+    let closed = clients.drain(..8).map(receive);
+    for closed in closed {
+        assert_eq!(closed.await, "", "the oldest make room");
+    }
+    for client in &mut clients {
+        assert!(ask(client).await.unwrap(), "the newest go on");
+    }
+}

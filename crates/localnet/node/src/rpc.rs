@@ -27,6 +27,7 @@ use jsonrpsee::server::{
 use jsonrpsee::types::{ErrorObjectOwned, Params};
 use jsonrpsee::{Extensions, RpcModule};
 use serde_json::json;
+use taonet_http::WholeBodies;
 use tokio::net::TcpListener;
 
 use crate::author::Goal;
@@ -48,8 +49,11 @@ type RegisterError = RegisterMethodError;
 /// The limits of the RPC server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RpcLimits {
-    /// WebSocket connections, and HTTP requests being answered, together.
+    /// Connections at a time. One more evicts an idle one: an HTTP connection without a complete request, or a WebSocket
+    /// without requests and subscriptions. If there is none, the response is 429.
     pub connections: u32,
+    /// Connections at a time from one address (of IPv6, from one /64). One more evicts an idle one of the same address.
+    pub connections_per_address: u32,
     /// The most subscriptions per connection.
     pub subscriptions: u32,
     /// The most bytes of a request.
@@ -70,6 +74,7 @@ impl Default for RpcLimits {
     fn default() -> Self {
         Self {
             connections: 256,
+            connections_per_address: 128,
             subscriptions: 2_048,
             request_bytes: 16 << 20,
             response_bytes: 64 << 20,
@@ -177,7 +182,10 @@ impl Methods {
             move |params, pending, context, extensions| async move {
                 match pace_of(&extensions) {
                     // A subscriber that disconnected needs no report.
-                    Ok(pace) => drop(handler(params, Asked { pending, pace }, context).await),
+                    Ok(pace) => {
+                        let following = pace.subscription();
+                        drop(handler(params, Asked { pending, pace, following }, context).await);
+                    }
                     Err(error) => pending.reject(error).await,
                 }
             },
@@ -255,7 +263,8 @@ pub(crate) async fn serve(
     let context = Arc::new(context);
     let module = module(context.clone(), dev_methods)?;
     let config = ServerConfig::builder()
-        .max_connections(limits.connections)
+        // The front counts connections. An evicted WebSocket still counts here until its task ends.
+        .max_connections(u32::MAX)
         .max_subscriptions_per_connection(limits.subscriptions)
         .max_request_body_size(limits.request_bytes)
         .max_response_body_size(limits.response_bytes)
@@ -272,7 +281,9 @@ pub(crate) async fn serve(
     let address = listener.local_addr().map_err(failed)?;
     let (stop, handle) = stop_channel();
     let names = Names::new(module.method_names());
-    let front = Front { builder, methods: module.into(), names, limits, origins: Origins::new(origins), stop };
+    let most = limits.request_bytes as usize;
+    let bodies = WholeBodies::new(most, front::BODY_WITHIN, most.saturating_mul(front::LARGE_BODIES));
+    let front = Front { builder, methods: module.into(), names, limits, bodies, origins: Origins::new(origins), stop };
     tokio::spawn(front.accept(listener));
     Ok(Server { address, handle, context })
 }

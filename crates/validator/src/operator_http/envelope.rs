@@ -1,5 +1,6 @@
 use crate::api::{WeightsAnswer, WeightsProblem};
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::header::WWW_AUTHENTICATE;
 use axum::http::{HeaderValue, StatusCode};
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 use taonet_chain::ChainError;
 use taonet_primitives::{Hotkey, NetUid};
 
-use taonet_http::{BodyError, error_as_json, read_json};
+use taonet_http::{BodyError, BodyRefusal, error_as_json, parse_json};
 
 /// An error response, `{"success": false, "error": …}`, with optional `details`.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +51,7 @@ impl ApiError {
             Self::Token => StatusCode::UNAUTHORIZED,
             Self::Origin | Self::Payload { .. } => StatusCode::FORBIDDEN,
             Self::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Body(BodyError::Read { status, .. }) => *status,
+            Self::Body(BodyError::Read(refusal)) => refusal.status(),
             Self::Body(_) | Self::Weights(_) | Self::OtherSubnet { .. } | Self::OtherHotkey { .. } | Self::Payloads => {
                 StatusCode::BAD_REQUEST
             }
@@ -88,13 +89,14 @@ pub(super) async fn as_json(response: Response) -> Response {
     error_as_json(response, |error| json!({ "success": false, "error": error }))
 }
 
-/// Extractor of a JSON body.
+/// Extractor of a JSON body, which [`whole_body`](taonet_http::whole_body) has read.
 pub(crate) struct Body<T>(pub(crate) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        Ok(Self(read_json(request, state).await?))
+        let bytes = Bytes::from_request(request, state).await.map_err(|_| BodyError::from(BodyRefusal::Incomplete))?;
+        Ok(Self(parse_json(&bytes)?))
     }
 }

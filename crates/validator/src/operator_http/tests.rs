@@ -9,8 +9,7 @@ const JSON: (&str, &str) = ("content-type", "application/json");
 
 fn service(limits: OperatorLimits) -> Router {
     let echo = |Body(value): Body<serde_json::Value>| async move { axum::Json(value) };
-    let health = || async { axum::Json(json!({ "ok": true })) };
-    protect(Router::new().route("/echo", post(echo)).route("/healthz", get(health)), limits, "test_requests_total")
+    protect(Router::new().route("/echo", post(echo)), limits, "test_requests_total")
 }
 
 /// method · path · headers · body · status · error
@@ -63,4 +62,27 @@ async fn a_request_without_end_is_answered() {
     let service = protect(stuck, limits, "test_requests_total");
     let (status, answer) = ask(&service, Method::GET, "/stuck", &[], "").await;
     assert_eq!((status, &answer["error"]), (503, &json!("Service Unavailable")));
+}
+
+/// Requests that wait for the chain may take ten minutes: the service is alive meanwhile.
+#[tokio::test]
+async fn health_is_answered_while_every_turn_is_taken() {
+    let started = std::sync::Arc::new(tokio::sync::Notify::new());
+    let handler_started = started.clone();
+    let stuck = get(move || async move {
+        handler_started.notify_one();
+        std::future::pending::<()>().await;
+    });
+    let limits = OperatorLimits { concurrency: 1, ..OperatorLimits::new(None) };
+    let service = protect(Router::new().route("/stuck", stuck), limits, "test_requests_total");
+    let stuck = tokio::spawn({
+        let service = service.clone();
+        async move { ask(&service, Method::GET, "/stuck", &[], "").await }
+    });
+    started.notified().await;
+    let waiting = tokio::time::timeout(Duration::from_millis(50), ask(&service, Method::GET, "/stuck", &[], ""));
+    assert!(waiting.await.is_err(), "the only turn is taken");
+    let health = tokio::time::timeout(Duration::from_secs(5), ask(&service, Method::GET, "/healthz", &[], ""));
+    assert_eq!(health.await.unwrap(), (200, json!({ "ok": true })));
+    stuck.abort();
 }

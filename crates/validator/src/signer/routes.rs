@@ -6,7 +6,7 @@ use axum::Router;
 use axum::extract::{ConnectInfo, FromRequestParts, State as Shared};
 use axum::http::request::Parts;
 use axum::response::Json;
-use axum::routing::{get, post};
+use axum::routing::post;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -18,15 +18,7 @@ use crate::operator_http::{ApiError, Body};
 const MAX_PAYLOADS: usize = 256;
 
 pub(super) fn routes(signer: Signer) -> Router {
-    Router::new()
-        .route("/healthz", get(healthz))
-        .route("/sign", post(sign))
-        .route("/set_weights", post(set_weights))
-        .with_state(signer)
-}
-
-async fn healthz() -> Json<Value> {
-    Json(json!({ "ok": true }))
+    Router::new().route("/sign", post(sign)).route("/set_weights", post(set_weights)).with_state(signer)
 }
 
 /// Address of the caller, for the audit log.

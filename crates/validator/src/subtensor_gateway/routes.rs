@@ -4,7 +4,7 @@ use crate::api::{BlockAnswer, MetagraphSnapshot, WeightsAnswer, WeightsRequest};
 use axum::Router;
 use axum::extract::State as Shared;
 use axum::response::Json;
-use axum::routing::{get, post};
+use axum::routing::post;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use taonet_primitives::{Hotkey, NetUid};
@@ -18,17 +18,12 @@ const MAX_WAIT_S: f64 = 540.0;
 
 pub(super) fn routes(gateway: Gateway) -> Router {
     Router::new()
-        .route("/healthz", get(healthz))
         .route("/v1/block/current", post(current_block))
         .route("/v1/block/wait", post(wait_for_block))
         .route("/v1/metagraph/snapshot", post(snapshot))
         .route("/v1/registry/context", post(context))
         .route("/v1/weights/set_and_confirm", post(set_weights))
         .with_state(gateway)
-}
-
-async fn healthz() -> Json<Value> {
-    Json(json!({ "ok": true }))
 }
 
 async fn current_block(Shared(gateway): Shared<Gateway>) -> Result<Json<BlockAnswer>, ApiError> {

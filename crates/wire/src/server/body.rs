@@ -1,4 +1,7 @@
 //! Request bodies, read within shared memory, and response bodies, sent within their timeout.
+//!
+//! `taonet-http` reads unsigned bodies in the same way with a reader of its own: neither crate uses the other. The timeout
+//! of a response applies while its client reads; `taonet-http` closes connections whose clients do not.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -45,8 +45,7 @@ use taonet_wire::{
 use tokio::sync::Semaphore;
 
 use taonet_babelbit_runner::AddressPolicy;
-use taonet_http::RateLimit;
-use taonet_http::SlidingWindow;
+use taonet_http::{RateLimit, SlidingWindow, WholeBodies};
 use taonet_service::{Clock, system_clock};
 
 pub use client::{SubmitError, submit};
@@ -144,6 +143,11 @@ pub enum ArenaGatewayError {
     Client(#[source] CallError),
 }
 
+/// How long a body may take to arrive: requests are small, and a slower client is likely malicious.
+const BODY_WITHIN: Duration = Duration::from_secs(10);
+/// Memory of all bodies together beyond 64 KiB each, in bytes.
+const LARGE_BODIES: usize = 16 << 20;
+
 /// State shared by the routes.
 struct State {
     config: ArenaGatewayConfig,
@@ -155,6 +159,7 @@ struct State {
     listed: tokio::sync::Mutex<Option<CachedList>>,
     auth_limit: SlidingWindow<std::net::IpAddr>,
     data_limit: SlidingWindow<Hotkey>,
+    bodies: WholeBodies,
 }
 
 /// A cached list of the arena's miners.
@@ -215,6 +220,7 @@ impl ArenaGateway {
             listed: tokio::sync::Mutex::default(),
             auth_limit: SlidingWindow::new(config.auth_limit),
             data_limit: SlidingWindow::new(config.data_limit),
+            bodies: WholeBodies::new(config.max_body_bytes, BODY_WITHIN, LARGE_BODIES),
             config,
         };
         Ok(Self { state: Arc::new(state), submissions })

@@ -31,7 +31,7 @@ use taonet_primitives::Hotkey;
 use taonet_speech::Synthesizer;
 
 use taonet_babelbit_challenges::{BuildError, BuiltChallenge, Challenge, ChallengeLibrary};
-use taonet_http::{RateLimit, SlidingWindow};
+use taonet_http::{RateLimit, SlidingWindow, WholeBodies};
 use taonet_service::{Clock, system_clock, unix_time};
 
 use auth::Authenticator;
@@ -114,6 +114,11 @@ impl EngineConfig {
     }
 }
 
+/// How long a body may take to arrive.
+const BODY_WITHIN: Duration = Duration::from_secs(30);
+/// Memory of all bodies together beyond 64 KiB each, in bytes.
+const LARGE_BODIES: usize = 16 << 20;
+
 /// Maximum validity period of tokens and texts to sign: a year.
 const MAX_LIFETIME: Duration = Duration::from_hours(365 * 24);
 
@@ -145,6 +150,7 @@ struct State {
     sessions: Sessions,
     auth_limit: SlidingWindow<std::net::IpAddr>,
     data_limit: SlidingWindow<Hotkey>,
+    bodies: WholeBodies,
     clock: Clock,
 }
 
@@ -171,7 +177,6 @@ impl State {
 pub struct Engine {
     state: Arc<State>,
     request_timeout: Duration,
-    max_body_bytes: usize,
 }
 
 impl Engine {
@@ -201,13 +206,10 @@ impl Engine {
             data_limit: SlidingWindow::new(config.data_limit),
             library: ChallengeLibrary::new(config.challenges, config.synthesizer),
             rotation: config.rotation,
+            bodies: WholeBodies::new(config.max_body_bytes, BODY_WITHIN, LARGE_BODIES),
             clock: config.clock,
         };
-        Ok(Self {
-            state: Arc::new(state),
-            request_timeout: config.request_timeout,
-            max_body_bytes: config.max_body_bytes,
-        })
+        Ok(Self { state: Arc::new(state), request_timeout: config.request_timeout })
     }
 
     /// Builds the audio of the current challenges, so that the first caller does not wait and a missing synthesiser is
@@ -226,7 +228,7 @@ impl Engine {
     /// Serve it with connect info (`into_make_service_with_connect_info::<SocketAddr>()`): without it, all callers
     /// share one authentication limit.
     pub fn router(&self) -> Router {
-        routes::router(Arc::clone(&self.state), self.request_timeout, self.max_body_bytes)
+        routes::router(Arc::clone(&self.state), self.request_timeout)
     }
 
     /// Registers help texts of the engine's metrics. Call after the recorder is installed.

@@ -9,6 +9,7 @@
 //!
 //! - [`task`]: the table of tasks, as miners and checkers see it;
 //! - [`config`]: the market's configuration file, its validation and the weights that validators vote for;
+//! - [`payload`]: requests as miners take them;
 //! - [`routing`]: which miner gets a request;
 //! - [`sampling`]: which results are checked;
 //! - [`work`]: how much work a result was, and how fast;
@@ -26,6 +27,7 @@ pub mod capacity;
 pub mod checker;
 pub mod config;
 pub mod document;
+pub mod payload;
 pub mod period;
 pub mod routing;
 pub mod sampling;

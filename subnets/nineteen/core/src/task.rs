@@ -135,6 +135,33 @@ pub struct SyntheticConfig {
     pub kwargs: Map<String, Value>,
 }
 
+/// Price of a task for buyers, in credits per 1 000 tokens or steps. A request costs whole credits, rounded up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Price {
+    /// Per 1 000 input tokens.
+    pub input: u32,
+    /// Per 1 000 output tokens.
+    pub output: u32,
+    /// Per 1 000 denoising steps.
+    pub step: u32,
+}
+
+impl Price {
+    /// Price of a text, in credits.
+    pub fn text(&self, input_tokens: u64, output_tokens: u64) -> i64 {
+        let thousandths =
+            u128::from(input_tokens) * u128::from(self.input) + u128::from(output_tokens) * u128::from(self.output);
+        i64::try_from(thousandths.div_ceil(1_000)).unwrap_or(i64::MAX)
+    }
+
+    /// Price of an image, in credits.
+    pub fn image(&self, steps: u64) -> i64 {
+        let thousandths = u128::from(steps) * u128::from(self.step);
+        i64::try_from(thousandths.div_ceil(1_000)).unwrap_or(i64::MAX)
+    }
+}
+
 /// One task, under the names that the reference's configuration gives its fields.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -159,6 +186,9 @@ pub struct Task {
     pub orchestrator_server_config: CheckerConfig,
     /// Generator of its synthetic requests.
     pub synthetic_generation_config: SyntheticConfig,
+    /// Price for buyers.
+    #[serde(default)]
+    pub price: Price,
     /// Whether the task is offered and scored.
     #[serde(default = "enabled")]
     pub enabled: bool,
@@ -231,7 +261,18 @@ impl Task {
 mod tests {
     use serde_json::json;
 
+    use super::Price;
     use crate::MarketConfig;
+
+    #[test]
+    fn prices_are_whole_credits_rounded_up() {
+        let price = Price { input: 100, output: 400, step: 5_000 };
+        for (input, output, credits) in [(0, 0, 0), (1, 0, 1), (10, 0, 1), (11, 0, 2), (1_000, 1_000, 500)] {
+            assert_eq!(price.text(input, output), credits, "{input} {output}");
+        }
+        assert_eq!(price.image(8), 40);
+        assert_eq!(price.text(u64::MAX, u64::MAX), i64::MAX);
+    }
 
     #[test]
     fn miners_are_not_told_how_we_load_a_model() {

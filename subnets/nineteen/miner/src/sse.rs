@@ -16,7 +16,8 @@ pub(crate) struct LineTooLong;
 /// Parses a stream and keeps the events that validators accept: those with text of the answer.
 ///
 /// The reference's validators count a chunk without text as an error, and its checker one without log-probabilities. So
-/// the first chunk with the role, the last one and `[DONE]` are dropped, as in the reference's miner.
+/// the first chunk with the role, the last one and `[DONE]` are dropped, as in the reference's miner. Chunks with tool
+/// calls pass: only validators that request tools receive any.
 #[derive(Debug)]
 pub(crate) struct EventFilter {
     line: BytesMut,
@@ -43,6 +44,8 @@ struct Choice<'a> {
 struct Delta<'a> {
     #[serde(borrow)]
     content: Option<&'a RawValue>,
+    #[serde(borrow)]
+    tool_calls: Option<&'a RawValue>,
 }
 
 impl EventFilter {
@@ -84,6 +87,10 @@ impl EventFilter {
         let text = choice.delta.as_ref().and_then(|delta| delta.content).or(choice.text);
         // Null is treated as missing.
         let has_text = text.is_some_and(|text| text.get().starts_with('"'));
+        let calls = choice.delta.as_ref().and_then(|delta| delta.tool_calls);
+        if calls.is_some_and(|calls| calls.get().starts_with('[')) {
+            return true;
+        }
         has_text && (choice.logprobs.is_some() || !self.wants_logprobs)
     }
 }
@@ -99,6 +106,7 @@ mod tests {
         "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"logprobs\":null}]}\n\n",
         "data: {\"choices\":[{\"delta\":{\"content\":\"h\u{e9}\"},\"logprobs\":{\"content\":[{\"logprob\":-0.5}]}}]}\r\n\r\n",
         "event: ping\n\n",
+        "data: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0}]},\"logprobs\":null}]}\n\n",
         "data:{\"choices\":[{\"text\":\"llo\",\"logprobs\":{\"token_logprobs\":[-0.1]}}]}\n\n",
         "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\",\"logprobs\":{}}]}\n\n",
         "data: {\"choices\":[],\"usage\":{\"completion_tokens\":2}}\n\n",
@@ -106,8 +114,9 @@ mod tests {
         "data: [DONE]\n\n",
     );
 
-    const WANTED: [&str; 2] = [
+    const WANTED: [&str; 3] = [
         "data: {\"choices\":[{\"delta\":{\"content\":\"h\u{e9}\"},\"logprobs\":{\"content\":[{\"logprob\":-0.5}]}}]}\n\n",
+        "data: {\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0}]},\"logprobs\":null}]}\n\n",
         "data: {\"choices\":[{\"text\":\"llo\",\"logprobs\":{\"token_logprobs\":[-0.1]}}]}\n\n",
     ];
 
@@ -122,7 +131,7 @@ mod tests {
     fn only_pieces_of_the_answer_pass() {
         assert_eq!(through(&[STREAM.as_bytes()], true), WANTED);
         // Without log-probabilities the opening chunk has a text, if an empty one.
-        assert_eq!(through(&[STREAM.as_bytes()], false).len(), 3);
+        assert_eq!(through(&[STREAM.as_bytes()], false).len(), 4);
         let unfinished = WANTED[0].trim_end();
         assert_eq!(through(&[unfinished.as_bytes()], true), WANTED[..1]);
     }

@@ -2,7 +2,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 use taonet_primitives::Hotkey;
 use taonet_wallet::{Keypair, Signature};
 use taonet_wire::{Clock, SystemClock};
@@ -16,7 +18,14 @@ pub struct PublicKeyMessage {
     /// SubjectPublicKeyInfo in PEM.
     pub public_key: String,
     /// The miner's clock, in seconds since the Unix epoch.
+    #[serde(deserialize_with = "exact")]
     pub timestamp: f64,
+}
+
+/// Reads a number to the last bit, as it was signed: the JSON parser may be off by one.
+fn exact<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let text = Box::<RawValue>::deserialize(deserializer)?;
+    text.get().parse().map_err(|_| D::Error::custom("expected a number"))
 }
 
 /// Request of `POST /exchange-symmetric-key`: the validator's symmetric key.
@@ -128,5 +137,23 @@ impl MinerHandshake {
 impl fmt::Debug for MinerHandshake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MinerHandshake").field("hotkey", &self.hotkey()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A signature is over the number's text: one that is read in another way would be taken for forged.
+    #[test]
+    fn timestamps_are_read_to_the_last_bit() {
+        for step in 0..20_000 {
+            let timestamp = Duration::from_nanos(1_795_260_844_123_456_789 + step * 7_919).as_secs_f64();
+            let message = PublicKeyMessage { public_key: String::new(), timestamp };
+            let text = serde_json::to_vec(&message).unwrap();
+            let read: PublicKeyMessage = serde_json::from_slice(&text).unwrap();
+            assert_eq!(read.timestamp.to_bits(), timestamp.to_bits(), "{timestamp}");
+        }
+        assert!(serde_json::from_str::<PublicKeyMessage>(r#"{"public_key": "", "timestamp": "1"}"#).is_err());
     }
 }

@@ -4,19 +4,19 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::BodyExt as _;
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use jsonrpsee::Methods;
 use jsonrpsee::core::BoxError;
-use jsonrpsee::server::http::response::{malformed, too_large};
+use jsonrpsee::server::http::response::{malformed, too_large, too_many_requests};
 use jsonrpsee::server::middleware::http::HostFilterLayer;
 use jsonrpsee::server::middleware::rpc::RpcServiceBuilder;
 use jsonrpsee::server::ws::is_upgrade_request;
 use jsonrpsee::server::{HttpBody, HttpRequest, HttpResponse, StopHandle, TowerServiceBuilder};
-use taonet_http::{ConnectionSlot, ConnectionSlots, Progress};
+use taonet_http::{BodyRefusal, ConnectionSlot, ConnectionSlots, Progress, WholeBodies, WriteDeadline};
 use tokio::net::{TcpListener, TcpStream};
 use tower::Service as _;
 use tower::layer::util::{Identity, Stack};
@@ -31,7 +31,13 @@ const RETRY: Duration = Duration::from_millis(50);
 
 /// Timeout of a request head, and idle timeout of a connection.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
-/// Connections beyond [`RpcLimits::connections`], which get the response that there are too many.
+/// Timeout for write progress: a client that does not read is disconnected.
+const WRITE_WITHIN: Duration = Duration::from_secs(30);
+/// Timeout of a request body.
+pub(super) const BODY_WITHIN: Duration = Duration::from_secs(30);
+/// Memory of all bodies together beyond 64 KiB each, in bodies of the maximum size.
+pub(super) const LARGE_BODIES: usize = 4;
+/// Connections beyond the limits, which get the response 429.
 const SPARE: usize = 64;
 
 /// Shared state of all connections.
@@ -41,31 +47,33 @@ pub(super) struct Front {
     pub(super) methods: Methods,
     pub(super) names: Names,
     pub(super) limits: RpcLimits,
+    pub(super) bodies: WholeBodies,
     pub(super) origins: Origins,
     pub(super) stop: StopHandle,
 }
 
 impl Front {
-    /// Accepts connections until shutdown. At the limit, evicts the connection that has waited longest for a complete
-    /// request.
+    /// Accepts connections until shutdown. At a limit, evicts an idle one, see [`ConnectionSlots`].
     pub(super) async fn accept(self, listener: TcpListener) {
-        let slots = ConnectionSlots::new(self.limits.connections as usize + SPARE, usize::MAX);
+        let limits = self.limits;
+        let slots = ConnectionSlots::new(limits.connections as usize, limits.connections_per_address as usize);
+        let spare = ConnectionSlots::new(SPARE, SPARE);
         loop {
-            let next = async {
-                let (socket, peer) = listener.accept().await?;
-                Ok::<_, std::io::Error>((socket, slots.acquire(peer.ip()).await))
-            };
             let accepted = tokio::select! {
-                accepted = next => accepted,
+                accepted = listener.accept() => accepted,
                 () = self.stop.clone().shutdown() => return,
             };
             match accepted {
-                Ok((socket, Some(slot))) => self.clone().serve(socket, slot),
-                // Does not happen: one address may use all slots.
-                Ok((_, None)) => {}
+                Ok((socket, peer)) => {
+                    if let Some(slot) = slots.try_acquire(peer.ip()) {
+                        self.clone().serve(socket, slot, true);
+                    } else if let Some(slot) = spare.try_acquire(peer.ip()) {
+                        self.clone().serve(socket, slot, false);
+                    }
+                }
                 Err(error) => {
                     tracing::debug!(%error, "cannot accept connection");
-                    if !slots.evict() {
+                    if !spare.evict() && !slots.evict() {
                         tokio::time::sleep(RETRY).await;
                     }
                 }
@@ -73,16 +81,19 @@ impl Front {
         }
     }
 
-    fn serve(self, socket: TcpStream, slot: ConnectionSlot) {
+    /// Serves a connection. One that is not admitted gets the response 429.
+    fn serve(self, socket: TcpStream, slot: ConnectionSlot, is_admitted: bool) {
         if let Err(error) = socket.set_nodelay(true) {
             tracing::debug!(%error, "connection lost during the handshake");
             return;
         }
-        let pace = Pace::new(self.limits.backlog, self.limits.waiting_bytes);
         let (progress, stop) = (slot.progress(), self.stop.clone());
+        let pace = Pace::new(self.limits.backlog, self.limits.waiting_bytes, Some(progress.clone()));
+        let socket = WriteDeadline::new(socket, progress.clone(), WRITE_WITHIN);
         let paced = Paced::new(socket, pace.clone()).holding(slot);
         let answers = progress.clone();
-        let service = tower::service_fn(move |request| self.clone().answer(request, pace.clone(), answers.clone()));
+        let service =
+            tower::service_fn(move |request| self.clone().answer(request, pace.clone(), answers.clone(), is_admitted));
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN);
         let connection = http.serve_connection(TokioIo::new(paced), TowerToHyperService::new(service)).with_upgrades();
@@ -106,44 +117,64 @@ impl Front {
         mut request: HttpRequest<Incoming>,
         pace: Arc<Pace>,
         progress: Progress,
+        is_admitted: bool,
     ) -> Result<HttpResponse, BoxError> {
+        if !is_admitted {
+            return Ok(self.refuse(request).await);
+        }
         if !self.origins.allow(request.headers()) {
             return Ok(refusal());
         }
         let is_upgrade = is_upgrade_request(&request);
-        if is_upgrade {
-            pace.start();
-        }
         request.extensions_mut().insert(pace.clone());
-        let request = match complete(request, self.limits.request_bytes).await {
-            Ok(request) => request,
-            Err(refusal) => return Ok(refusal),
+        let (head, body) = request.into_parts();
+        let mut body = match self.bodies.read(body).await {
+            Ok(body) => body,
+            Err(refusal) => return Ok(self.unread(refusal)),
         };
         if !progress.complete() {
             return Ok(malformed());
         }
+        if is_upgrade {
+            pace.start();
+        }
+        let request = HttpRequest::from_parts(head, HttpBody::from(Vec::from(std::mem::take(&mut body.bytes))));
         let (names, stop) = (self.names, self.stop);
-        let counted = move |service| Counted::new(service, names.clone(), pace.clone());
+        let counted = {
+            let pace = pace.clone();
+            move |service| Counted::new(service, names.clone(), pace.clone())
+        };
         let builder = self.builder.set_rpc_middleware(RpcServiceBuilder::new().layer_fn(counted));
         let response = builder.build(self.methods, stop).call(request).await;
-        // A WebSocket is never idle: pings find out whether its client is there.
-        if !is_upgrade {
+        if is_upgrade {
+            pace.settle();
+        } else {
             progress.answered();
         }
         response
     }
-}
 
-/// Reads the body of a request, of at most so many bytes.
-async fn complete(request: HttpRequest<Incoming>, limit: u32) -> Result<HttpRequest<HttpBody>, HttpResponse> {
-    let (head, mut body) = request.into_parts();
-    let mut whole = Vec::new();
-    while let Some(frame) = body.frame().await {
-        let Ok(chunk) = frame.map_err(|_| malformed())?.into_data() else { continue };
-        if whole.len() + chunk.len() > limit as usize {
-            return Err(too_large(limit));
-        }
-        whole.extend_from_slice(&chunk);
+    /// The response that there are too many connections. Reads the request first, since many clients write it to the end
+    /// before they read.
+    async fn refuse(self, request: HttpRequest<Incoming>) -> HttpResponse {
+        let mut response = match self.bodies.read(request.into_body()).await {
+            Ok(_) => too_many_requests(),
+            Err(refusal) => self.unread(refusal),
+        };
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        response
     }
-    Ok(HttpRequest::from_parts(head, HttpBody::from(whole)))
+
+    fn unread(&self, refusal: BodyRefusal) -> HttpResponse {
+        match refusal {
+            BodyRefusal::TooLarge { .. } => too_large(self.limits.request_bytes),
+            BodyRefusal::Incomplete => malformed(),
+            refusal => {
+                let mut response = HttpResponse::new(HttpBody::from(refusal.to_string()));
+                *response.status_mut() = refusal.status();
+                response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+                response
+            }
+        }
+    }
 }

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
-use taonet_http::ConnectionSlot;
+use taonet_http::{ConnectionSlot, Progress};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{Notify, Semaphore};
 
@@ -23,6 +23,8 @@ pub(super) struct Pace {
     bounds: Bounds,
     heavy: Semaphore,
     taken: Notify,
+    /// Makes the connection evictable.
+    progress: Option<Progress>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +38,7 @@ struct State {
     /// Only WebSocket connections are paced: over HTTP a connection's next request follows its answer.
     paced: bool,
     requests: usize,
+    subscriptions: usize,
     /// The bytes of the requests in flight.
     asked: usize,
     /// The bytes of unsent responses.
@@ -51,14 +54,30 @@ impl State {
 
 impl Pace {
     /// Creates the state of a new connection, with limits on requests in flight and on bytes of unsent responses.
-    pub(super) fn new(requests: u32, bytes: u32) -> Arc<Self> {
+    pub(super) fn new(requests: u32, bytes: u32, progress: Option<Progress>) -> Arc<Self> {
         let bounds = Bounds { requests: requests as usize, bytes: bytes as usize };
-        Arc::new(Self { state: Mutex::default(), bounds, heavy: Semaphore::new(HEAVY), taken: Notify::new() })
+        Arc::new(Self { state: Mutex::default(), bounds, heavy: Semaphore::new(HEAVY), taken: Notify::new(), progress })
     }
 
     /// Enables backpressure when the connection becomes a WebSocket.
     pub(super) fn start(&self) {
         self.lock().paced = true;
+    }
+
+    /// Makes an open WebSocket evictable while nothing is in flight.
+    pub(super) fn settle(&self) {
+        self.settled(&self.lock());
+    }
+
+    /// With the state locked, so that the last change decides.
+    fn settled(&self, state: &State) {
+        let Some(progress) = self.progress.as_ref().filter(|_| state.paced) else { return };
+        if state.requests == 0 && state.subscriptions == 0 {
+            progress.upgraded_idle();
+        } else {
+            // An evicted connection's requests are answered in vain.
+            progress.complete();
+        }
     }
 
     fn is_paced(&self) -> bool {
@@ -87,7 +106,20 @@ impl Pace {
         let mut state = self.lock();
         state.requests += 1;
         state.asked = state.asked.saturating_add(bytes);
+        if state.requests == 1 {
+            self.settled(&state);
+        }
         InWork { pace: self.clone(), bytes }
+    }
+
+    /// Counts a subscription until the guard is dropped.
+    pub(super) fn subscription(self: &Arc<Self>) -> Following {
+        let mut state = self.lock();
+        state.subscriptions += 1;
+        if state.subscriptions == 1 {
+            self.settled(&state);
+        }
+        Following(self.clone())
     }
 
     /// Counts a response or notification of this size as unsent.
@@ -147,7 +179,23 @@ impl Drop for InWork {
         self.pace.change(|state| {
             state.requests = state.requests.saturating_sub(1);
             state.asked = state.asked.saturating_sub(self.bytes);
+            if state.requests == 0 {
+                self.pace.settled(state);
+            }
         });
+    }
+}
+
+/// A guard that counts a subscription.
+pub(super) struct Following(Arc<Pace>);
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.subscriptions = state.subscriptions.saturating_sub(1);
+        if state.subscriptions == 0 {
+            self.0.settled(&state);
+        }
     }
 }
 
@@ -158,17 +206,40 @@ pub(super) struct Paced<T> {
     has_read: bool,
     /// Free again when the connection ends.
     slot: Option<ConnectionSlot>,
+    /// Completes when the connection is evicted: for its reader, and for its writer.
+    evicted: Option<[Evicted; 2]>,
 }
+
+type Evicted = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl<T> Paced<T> {
     pub(super) fn new(stream: T, pace: Arc<Pace>) -> Self {
-        Self { stream, pace, has_read: false, slot: None }
+        Self { stream, pace, has_read: false, slot: None, evicted: None }
     }
 
     /// Keeps the connection's slot until the connection ends.
     pub(super) fn holding(mut self, slot: ConnectionSlot) -> Self {
+        let evicted = || -> Evicted {
+            let progress = slot.progress();
+            Box::pin(async move { progress.evicted().await })
+        };
+        self.evicted = Some([evicted(), evicted()]);
         self.slot = Some(slot);
         self
+    }
+
+    /// Fails once the connection is evicted.
+    fn check_slot(&mut self, context: &mut Context<'_>, is_writer: bool) -> io::Result<()> {
+        let Some(evicted) = self.evicted.as_mut().and_then(|both| both.get_mut(usize::from(is_writer))) else {
+            return Ok(());
+        };
+        if evicted.as_mut().poll(context).is_pending() {
+            return Ok(());
+        }
+        // A completed future must not be polled again.
+        *evicted = Box::pin(std::future::ready(()));
+        self.pace.close();
+        Err(io::ErrorKind::ConnectionAborted.into())
     }
 
     fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -193,6 +264,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Paced<T> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        self.check_slot(context, false)?;
         // Requests from the last read are counted only when their tasks run: let them run first.
         if std::mem::take(&mut self.has_read) && self.pace.is_paced() {
             context.waker().wake_by_ref();
@@ -207,6 +279,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Paced<T> {
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for Paced<T> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.check_slot(context, true)?;
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.wrote(written)
     }
@@ -216,6 +289,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Paced<T> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.check_slot(context, true)?;
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
         self.wrote(written)
     }
@@ -245,7 +319,7 @@ mod tests {
     /// A connection with limits of two requests and ten bytes, with the client's end.
     async fn connection() -> (Arc<Pace>, Paced<DuplexStream>, DuplexStream) {
         let (mut client, server) = duplex(64);
-        let pace = Pace::new(2, 10);
+        let pace = Pace::new(2, 10, None);
         client.write_all(b"request").await.unwrap();
         (pace.clone(), Paced::new(server, pace), client)
     }

@@ -18,7 +18,7 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::error::internal;
-use super::pace::Pace;
+use super::pace::{Following, Pace};
 use super::params::{Args, to_hex};
 use super::state::{state_at, trie};
 use super::{Context, Methods, RegisterError};
@@ -29,6 +29,8 @@ use crate::meter::Subscribed;
 pub(super) struct Asked {
     pub(super) pending: PendingSubscriptionSink,
     pub(super) pace: Arc<Pace>,
+    /// Keeps the connection's place.
+    pub(super) following: Following,
 }
 
 impl Asked {
@@ -38,7 +40,8 @@ impl Asked {
     }
 
     pub(super) async fn accept(self) -> Result<Feed, SubscriptionError> {
-        Ok(Feed { sink: self.pending.accept().await?, pace: self.pace, _open: Subscribed::new() })
+        let sink = self.pending.accept().await?;
+        Ok(Feed { sink, pace: self.pace, _following: self.following, _open: Subscribed::new() })
     }
 }
 
@@ -46,6 +49,7 @@ impl Asked {
 pub(super) struct Feed {
     pub(super) sink: SubscriptionSink,
     pace: Arc<Pace>,
+    _following: Following,
     _open: Subscribed,
 }
 

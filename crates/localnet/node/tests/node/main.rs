@@ -6,6 +6,7 @@ mod crash;
 mod extrinsics;
 mod flood;
 mod fuzz;
+mod idle;
 mod lifecycle;
 mod process;
 mod state;

@@ -8,7 +8,7 @@ use sp_core::{H256, Pair, sr25519};
 use taonet_localnet::{Node, NodeConfig, NodeHandle};
 use taonet_localnet_runtime::{AccountId, RuntimeCall, VERSION, genesis};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// The start time of every test chain.
 pub(crate) const START: u64 = 1_700_000_000_000;
@@ -91,7 +91,11 @@ pub(crate) async fn post(address: SocketAddr, body: &[u8]) -> (u16, String) {
 
 /// As [`post`], with a host and further headers, each line ended.
 pub(crate) async fn post_to(address: SocketAddr, host: &str, headers: &str, body: &[u8]) -> (u16, String) {
-    let mut stream = TcpStream::connect(address).await.unwrap();
+    post_on(TcpStream::connect(address).await.unwrap(), host, headers, body).await
+}
+
+/// As [`post_to`], on a connection.
+pub(crate) async fn post_on(mut stream: TcpStream, host: &str, headers: &str, body: &[u8]) -> (u16, String) {
     let head = format!(
         "POST / HTTP/1.1\r\nHost: {host}\r\n{headers}Content-Type: application/json\r\nContent-Length: {}\r\n\
          Connection: close\r\n\r\n",
@@ -162,7 +166,11 @@ pub(crate) async fn websocket(address: SocketAddr) -> TcpStream {
 
 /// Requests a WebSocket upgrade, with further headers, each line ended; returns the first bytes of the response.
 pub(crate) async fn upgrade(address: SocketAddr, headers: &str) -> (TcpStream, String) {
-    let mut stream = TcpStream::connect(address).await.unwrap();
+    upgrade_on(TcpStream::connect(address).await.unwrap(), address, headers).await
+}
+
+/// As [`upgrade`], on a connection.
+pub(crate) async fn upgrade_on(mut stream: TcpStream, address: SocketAddr, headers: &str) -> (TcpStream, String) {
     let upgrade = format!(
         "GET / HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n{headers}\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
@@ -171,6 +179,13 @@ pub(crate) async fn upgrade(address: SocketAddr, headers: &str) -> (TcpStream, S
     let mut head = [0; 64];
     stream.read_exact(&mut head).await.unwrap();
     (stream, String::from_utf8_lossy(&head).into_owned())
+}
+
+/// A connection from another address of this machine.
+pub(crate) async fn connect_from(from: &str, to: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::new(from.parse().unwrap(), 0)).unwrap();
+    socket.connect(to).await.unwrap()
 }
 
 /// A short text message in a client's WebSocket frame, with a mask of zeros.

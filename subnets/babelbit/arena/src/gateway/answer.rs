@@ -1,5 +1,6 @@
 //! Error responses as JSON, and the extractor of JSON bodies.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
@@ -11,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use taonet_primitives::Hotkey;
 
+use super::State;
 use taonet_babelbit_runner::AddressError;
 use taonet_http::{BodyError, error_as_json, read_json};
 
@@ -40,8 +42,6 @@ pub(super) enum ApiError {
     Endpoint(#[from] AddressError),
     #[error(transparent)]
     Body(#[from] BodyError),
-    #[error("timeout while reading the body")]
-    BodyTime,
     #[error("the miner is not in the arena")]
     NoMiner,
     #[error("the message was signed by another hotkey than the token")]
@@ -85,8 +85,7 @@ impl ApiError {
                 (StatusCode::UNPROCESSABLE_ENTITY, "invalid_request")
             }
             Self::Body(BodyError::NotJson(_)) => (StatusCode::BAD_REQUEST, "invalid_request"),
-            Self::Body(BodyError::Read { status, .. }) => (*status, "invalid_request"),
-            Self::BodyTime => (StatusCode::REQUEST_TIMEOUT, "invalid_request"),
+            Self::Body(BodyError::Read(refusal)) => (refusal.status(), "invalid_request"),
             Self::NoMiner => (StatusCode::NOT_FOUND, "endpoint_not_found"),
             Self::TooMany { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "rate_limited"),
@@ -133,13 +132,10 @@ pub(super) async fn as_json(response: Response) -> Response {
 /// Extractor of a JSON body, regardless of its content type.
 pub(super) struct Body<T>(pub(super) T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+impl<T: DeserializeOwned> FromRequest<Arc<State>> for Body<T> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        /// Requests are small: a slower client is likely malicious.
-        const ARRIVES_WITHIN: Duration = Duration::from_secs(10);
-        let read = tokio::time::timeout(ARRIVES_WITHIN, read_json(request, state)).await;
-        Ok(Self(read.map_err(|_| ApiError::BodyTime)??))
+    async fn from_request(request: Request, state: &Arc<State>) -> Result<Self, ApiError> {
+        Ok(Self(read_json(request, &state.bodies).await?))
     }
 }

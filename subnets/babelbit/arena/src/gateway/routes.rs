@@ -17,7 +17,6 @@ use taonet_babelbit_core::arena_api::{
 use taonet_primitives::Hotkey;
 use taonet_wire::{Caller as Signer, SignedLayer};
 use tower::ServiceExt as _;
-use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::TraceLayer;
 
@@ -36,7 +35,7 @@ const LISTED_FOR: Duration = Duration::from_secs(1);
 const GRACE: Duration = Duration::from_secs(15);
 
 pub(super) fn router(state: Arc<State>, submissions: SignedLayer) -> Router {
-    let (max_body, timeout) = (state.config.max_body_bytes, state.config.call_timeout.saturating_add(GRACE));
+    let timeout = state.config.call_timeout.saturating_add(GRACE);
     let validators =
         Router::new().route(AUTH_PATH, post(token)).route(LIST_PATH, get(list)).route(RUNSYNC_PATH, post(runsync));
     let submit = Router::new()
@@ -50,7 +49,6 @@ pub(super) fn router(state: Arc<State>, submissions: SignedLayer) -> Router {
         .route("/healthz", get(healthz))
         .fallback(|| async { StatusCode::NOT_FOUND })
         .layer(DefaultBodyLimit::disable())
-        .layer(RequestBodyLimitLayer::new(max_body))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, timeout))
         .layer(middleware::map_response(as_json))
         .layer(middleware::from_fn(|route, request, next| {

@@ -1,5 +1,6 @@
 //! Error responses as JSON, and the extractor of JSON bodies.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
@@ -10,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
+use super::State;
 use taonet_http::RateLimit;
 use taonet_http::{BodyError, error_as_json, read_json};
 
@@ -51,7 +53,7 @@ impl ApiError {
             Self::OtherKind => StatusCode::CONFLICT,
             Self::Field { .. } | Self::Body(BodyError::Shape { .. }) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Body(BodyError::NotJson(_)) => StatusCode::BAD_REQUEST,
-            Self::Body(BodyError::Read { status, .. }) => *status,
+            Self::Body(BodyError::Read(refusal)) => refusal.status(),
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Unprepared => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -91,10 +93,10 @@ pub(super) async fn as_json(response: Response) -> Response {
 /// Extractor of a JSON body, regardless of its content type.
 pub(super) struct Body<T>(pub(super) T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+impl<T: DeserializeOwned> FromRequest<Arc<State>> for Body<T> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        Ok(Self(read_json(request, state).await?))
+    async fn from_request(request: Request, state: &Arc<State>) -> Result<Self, ApiError> {
+        Ok(Self(read_json(request, &state.bodies).await?))
     }
 }

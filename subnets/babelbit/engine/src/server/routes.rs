@@ -15,7 +15,6 @@ use taonet_babelbit_core::engine_api::{
 };
 use taonet_primitives::Hotkey;
 use tower::ServiceExt as _;
-use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::TraceLayer;
 
@@ -28,7 +27,7 @@ use taonet_http::{collapse_slashes, count};
 
 type Engine = Shared<Arc<State>>;
 
-pub(super) fn router(state: Arc<State>, timeout: Duration, max_body: usize) -> Router {
+pub(super) fn router(state: Arc<State>, timeout: Duration) -> Router {
     let routes = Router::new()
         .route("/auth", post(auth))
         .route("/auth/verify", post(auth_verify))
@@ -40,7 +39,6 @@ pub(super) fn router(state: Arc<State>, timeout: Duration, max_body: usize) -> R
         .route("/healthz", get(healthz))
         .fallback(|| async { StatusCode::NOT_FOUND })
         .layer(DefaultBodyLimit::disable())
-        .layer(RequestBodyLimitLayer::new(max_body))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, timeout))
         .layer(middleware::map_response(as_json))
         .layer(middleware::from_fn(|route, request, next| count("taonet_engine_requests_total", route, request, next)))

@@ -1,0 +1,174 @@
+//! `tao nineteen demo`: a whole market on this machine, its chain included.
+
+mod load;
+mod miners;
+mod report;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use taonet_lm::LanguageModel;
+use taonet_nineteen_checker::LocalReference;
+use taonet_nineteen_control::{AddressRules, ControlSettings, MarketFile, Nineteen, References, market_report};
+use taonet_nineteen_core::MarketConfig;
+use taonet_nineteen_query::QueryDeadlines;
+use taonet_nineteen_store::Store;
+use taonet_nineteen_transport::Trust;
+use taonet_primitives::NetUid;
+use taonet_service::{Shutdown, system_clock, unix_time};
+use taonet_wallet::Keypair;
+
+use super::operation::{Operation, OperationSettings, RunningOperation, validator_settings, weights_loop};
+use crate::commands::demo::Workplace;
+use crate::context::Context;
+use crate::demo_chain::{ANNOUNCED, DemoChain};
+use load::Buyer;
+use miners::DemoMiner;
+use report::{DemoReport, Round};
+
+/// The inference market's number on the main network.
+const NETUID: NetUid = NetUid(19);
+/// The validator's key: a development key, which opens nothing of worth.
+const VALIDATOR: &str = "//validator";
+/// The market of the demonstration.
+const TASKS: &str = include_str!("demo/tasks.toml");
+/// Blocks of an epoch.
+const TEMPO: u32 = 360;
+/// How long a miner may take, on a machine that also runs all models.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Play a whole market on this machine: a chain, five miners, a validator that tests, checks and pays them
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// End after one round of periods
+    #[arg(long)]
+    once: bool,
+    /// Periods in each round
+    #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    periods: u16,
+    /// Seed of the models and of the tests
+    #[arg(long, default_value = "1")]
+    seed: u64,
+    /// Keep the validator's database in this directory
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
+    let workplace = Workplace::open(args.keep.clone())?;
+    context.block_on(async {
+        let shutdown = Shutdown::on_signals().context("signals cannot be handled")?;
+        let passing = tempfile::tempdir().context("cannot create a temporary directory")?;
+        let play = play(args, workplace.path(), passing.path(), &shutdown, context);
+        let played = tokio::select! {
+            played = play => played,
+            () = shutdown.requested() => anyhow::bail!("stopped"),
+        };
+        shutdown.request();
+        shutdown.finished().await.context("a server did not stop in time")?;
+        played
+    })
+}
+
+async fn play(
+    args: &DemoArgs,
+    kept: &Path,
+    passing: &Path,
+    shutdown: &Shutdown,
+    context: &Context,
+) -> anyhow::Result<()> {
+    let validator = Keypair::from_uri(VALIDATOR)?;
+    let chain = DemoChain::start(NETUID, validator.clone()).await?;
+    let model = Arc::new(LanguageModel::random("demo", 4, args.seed)?);
+    let miners = miners::start(&chain, &validator, &model, args.seed, shutdown).await?;
+    let operation = operation(&chain, &validator, model, args.seed, kept)?.await?;
+    let subnet = Nineteen::new(operation.store.clone(), operation.market.clone(), system_clock());
+    let settings = validator_settings(NETUID, TEMPO);
+    let mut weights = weights_loop(&validator, chain.client(), passing, subnet, settings, shutdown).await?;
+    let operation = operation.spawn(shutdown);
+    let buyer = Buyer::new(&operation, shutdown).await?;
+    if !args.once {
+        let (base, key) = buyer.access();
+        context.say(&format!("gateway {base}\nkey {key}"));
+    }
+    let mut report = DemoReport::default();
+    loop {
+        for _ in 0..args.periods {
+            let load = buyer.start();
+            let ran = operation.controller.period().await?;
+            anyhow::ensure!(ran, "no miner offers anything");
+            report.tokens += load.stop().await;
+            if !args.once {
+                context.say(&format!("period {} has ended", report.periods + 1));
+            }
+            report.periods += 1;
+        }
+        let round = settle(&operation, &chain, &mut weights, &miners).await?;
+        report.take(round, operation.store.balances().await?, operation.store.is_balanced().await?);
+        if args.once {
+            break;
+        }
+        show(&report, context)?;
+    }
+    chain.stop().await;
+    show(&report, context)
+}
+
+fn show(report: &DemoReport, context: &Context) -> anyhow::Result<()> {
+    if context.json { context.print_json(&report.document()) } else { context.print(&report.to_string()) }
+}
+
+/// Puts the validator together, its checker being the model itself.
+fn operation<'a>(
+    chain: &'a DemoChain,
+    validator: &'a Keypair,
+    model: Arc<LanguageModel>,
+    seed: u64,
+    directory: &'a Path,
+) -> anyhow::Result<impl Future<Output = anyhow::Result<Operation>> + 'a> {
+    let market = MarketFile::fixed(MarketConfig::from_toml(TASKS).context("the demonstration's tasks")?);
+    let references = References::for_all(Arc::new(LocalReference::new(model)));
+    let here = [(ANNOUNCED.into(), std::net::Ipv4Addr::LOCALHOST.into())];
+    let control = ControlSettings {
+        addresses: AddressRules { substitutes: here.to_vec(), allow_private: false },
+        seed: Some(seed),
+        ..ControlSettings::default()
+    };
+    let deadlines = QueryDeadlines { first: Some(DEADLINE), between: Some(DEADLINE), ..QueryDeadlines::default() };
+    let settings = OperationSettings { netuid: NETUID, control, deadlines, trust: Trust::Signed };
+    Ok(async move {
+        let store = Store::open(directory).await?;
+        Operation::new(validator, chain.client(), store, market, references, settings)
+    })
+}
+
+/// Ends a round: closes the last period, has all answers checked, sets weights, lets the chain's epoch pass.
+async fn settle(
+    operation: &RunningOperation,
+    chain: &DemoChain,
+    weights: &mut taonet_validator::Validator<Nineteen>,
+    miners: &[DemoMiner],
+) -> anyhow::Result<Round> {
+    operation.controller.close().await?;
+    // The last answers are on their way into the database.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    while operation.scorer.check_next().await? {}
+    let now = i64::try_from(unix_time(std::time::SystemTime::now()).as_millis())?;
+    let scores = market_report(&operation.store, &operation.market.current(), now).await?;
+    let rewards = operation.store.rewards_since(0).await?;
+    let mut periods = Vec::new();
+    if let Some(newest) = operation.store.newest_period().await? {
+        for id in 1..=newest.id.0 {
+            periods.push(operation.store.contenders(taonet_nineteen_store::PeriodId(id)).await?);
+        }
+    }
+    let epoch = weights.run_once().await?;
+    anyhow::ensure!(epoch.success, "the weights are not set: {}", epoch.error.unwrap_or_default());
+    let submitted = epoch.weights.context("nobody has earned weight")?;
+    chain.pass_epoch().await?;
+    let on_chain = chain.standings(&submitted).await?;
+    Ok(Round::new(miners, &scores, &rewards, &periods, &submitted, &on_chain))
+}

@@ -1,0 +1,100 @@
+//! A buyer of the demonstration.
+
+use std::time::Duration;
+
+use rand::Rng as _;
+use serde_json::{Value, json};
+use taonet_nineteen_entry::Gateway;
+use taonet_nineteen_store::{KeyTerms, Store};
+use taonet_service::{Shutdown, system_clock};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use url::Url;
+use zeroize::Zeroizing;
+
+use super::super::keys::now_ms;
+use super::super::operation::RunningOperation;
+use crate::daemon::serve_here;
+
+/// Pause between two requests of the buyer.
+const PAUSE: Duration = Duration::from_millis(200);
+/// Tokens that the buyer asks for.
+const TOKENS: u64 = 16;
+/// Credits that the buyer has.
+const CREDITS: i64 = 1_000_000;
+
+/// A buyer with an API key and credits.
+#[derive(Clone)]
+pub(super) struct Buyer {
+    http: reqwest::Client,
+    url: Url,
+    key: Zeroizing<String>,
+}
+
+/// A buyer that sends one request after the other.
+pub(super) struct Load {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<u64>,
+}
+
+impl Buyer {
+    /// Serves the gateway and makes a key for it.
+    pub(super) async fn new(operation: &RunningOperation, shutdown: &Shutdown) -> anyhow::Result<Self> {
+        let RunningOperation { store, querier, market, .. } = operation;
+        let gateway = Gateway::new(store.clone(), querier.clone(), market.clone(), system_clock());
+        let url = serve_here("gateway", gateway.router(), shutdown).await?.join("/v1/chat/completions")?;
+        let key = key(store).await?;
+        Ok(Self { http: taonet_http::client::builder().build()?, url, key })
+    }
+
+    /// Where others can buy with the same key: OpenAI's base URL, and the key.
+    pub(super) fn access(&self) -> (String, &str) {
+        (self.url.as_str().trim_end_matches("/chat/completions").to_owned(), &self.key)
+    }
+
+    /// Starts buying.
+    pub(super) fn start(&self) -> Load {
+        let (stop, mut stopped) = oneshot::channel();
+        let buyer = self.clone();
+        let task = tokio::spawn(async move {
+            let mut tokens = 0;
+            while stopped.try_recv() == Err(oneshot::error::TryRecvError::Empty) {
+                tokio::time::sleep(PAUSE).await;
+                tokens += buyer.buy().await.unwrap_or(0);
+            }
+            tokens
+        });
+        Load { stop, task }
+    }
+
+    /// Buys one answer, and gives its tokens.
+    async fn buy(&self) -> Option<u64> {
+        let number = rand::rng().random_range(1..1_000_000);
+        let body = json!({
+            "model": "chat-demo",
+            "messages": [{"role": "user", "content": format!("Tell me about number {number}.")}],
+            "max_tokens": TOKENS,
+            "temperature": 0.7,
+        });
+        let answer = self.http.post(self.url.clone()).bearer_auth(self.key.as_str()).json(&body).send().await.ok()?;
+        let answer: Value = answer.error_for_status().ok()?.json().await.ok()?;
+        answer.pointer("/usage/completion_tokens")?.as_u64()
+    }
+}
+
+impl Load {
+    /// Ends the buying, and gives the tokens that were bought.
+    pub(super) async fn stop(self) -> u64 {
+        let _ = self.stop.send(());
+        self.task.await.unwrap_or_default()
+    }
+}
+
+async fn key(store: &Store) -> anyhow::Result<Zeroizing<String>> {
+    let terms = KeyTerms { name: "demo".to_owned(), rate_per_minute: 100_000, models: None, monthly_budget: None };
+    let mut random = [0; 40];
+    rand::RngCore::fill_bytes(&mut rand::rng(), &mut random);
+    let key = store.create_key(&terms, &random, now_ms()).await?;
+    store.grant(&key.id, CREDITS, "demo", now_ms()).await?;
+    Ok(key.secret)
+}

@@ -1,0 +1,120 @@
+//! The demonstration's miners: the real one of this program in front of models that behave differently.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
+use taonet_lm::LanguageModel;
+use taonet_lm::server::{ServerSettings, router};
+use taonet_nineteen_core::task::TaskType;
+use taonet_nineteen_miner::{Backend, Deadlines, Miner, MinerConfig, miner_router};
+use taonet_nineteen_transport::{FiberRules, MinerHandshake, RsaKey, signed_requests};
+use taonet_primitives::Hotkey;
+use taonet_service::Shutdown;
+use taonet_wallet::Keypair;
+use taonet_wire::Policy;
+
+use crate::daemon::serve_here;
+use crate::demo_chain::DemoChain;
+
+/// Every how many requests the limiting and the failing miner refuse one.
+const REFUSES: u64 = 3;
+/// Requests at a time for each miner.
+const CONCURRENCY: usize = 64;
+
+/// How a miner behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Behaviour {
+    Good,
+    Slow,
+    Limiting,
+    Failing,
+    Cheating,
+}
+
+impl Behaviour {
+    const ALL: [Self; 5] = [Self::Good, Self::Slow, Self::Limiting, Self::Failing, Self::Cheating];
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Slow => "slow",
+            Self::Limiting => "limiting",
+            Self::Failing => "failing",
+            Self::Cheating => "cheating",
+        }
+    }
+
+    /// Time for a token, as if each miner had a machine of its own.
+    const fn pace(self) -> Duration {
+        Duration::from_millis(match self {
+            Self::Cheating => 2,
+            Self::Good => 4,
+            Self::Limiting | Self::Failing => 10,
+            Self::Slow => 30,
+        })
+    }
+}
+
+/// A miner of the demonstration.
+pub(super) struct DemoMiner {
+    pub(super) behaviour: Behaviour,
+    pub(super) hotkey: Hotkey,
+}
+
+/// Serves one miner of each kind and registers it.
+pub(super) async fn start(
+    chain: &DemoChain,
+    validator: &Keypair,
+    model: &Arc<LanguageModel>,
+    seed: u64,
+    shutdown: &Shutdown,
+) -> anyhow::Result<Vec<DemoMiner>> {
+    // Half of the layers, other weights.
+    let cheap = Arc::new(LanguageModel::random("demo", 2, seed ^ 0x5eed)?);
+    let mut miners = Vec::new();
+    for behaviour in Behaviour::ALL {
+        let model = if behaviour == Behaviour::Cheating { &cheap } else { model };
+        let settings = ServerSettings { concurrency: CONCURRENCY, pace: behaviour.pace() };
+        let backend = with_faults(router(Arc::clone(model), settings), behaviour);
+        let backend = serve_here("model", backend, shutdown).await?.join("/v1")?;
+        let keypair = Keypair::from_uri(&format!("//nineteen//{}", behaviour.name()))?;
+        let config = MinerConfig {
+            task_type: TaskType::Text,
+            served: vec!["chat-demo=demo".parse()?, "chat-demo-comp=demo".parse()?],
+            concurrency: CONCURRENCY,
+            deadlines: Deadlines::default(),
+        };
+        let signed =
+            signed_requests(keypair.hotkey(), FiberRules::Strict).policy(Policy::only([validator.hotkey()])).build();
+        let handshake = MinerHandshake::new(keypair.clone(), RsaKey::generate()?, FiberRules::Strict);
+        let miner = Miner::new(config, Backend::new(&backend, None)?, None);
+        let url = serve_here("miner", miner_router(miner, handshake, signed), shutdown).await?;
+        chain.register(&keypair, url.port().unwrap_or_default()).await?;
+        miners.push(DemoMiner { behaviour, hotkey: keypair.hotkey() });
+    }
+    Ok(miners)
+}
+
+/// A backend that refuses every third request, as its behaviour wants.
+fn with_faults(router: Router, behaviour: Behaviour) -> Router {
+    let status = match behaviour {
+        Behaviour::Limiting => StatusCode::TOO_MANY_REQUESTS,
+        Behaviour::Failing => StatusCode::INTERNAL_SERVER_ERROR,
+        Behaviour::Good | Behaviour::Slow | Behaviour::Cheating => return router,
+    };
+    let seen = Arc::new(AtomicU64::new(0));
+    router.layer(middleware::from_fn(move |request: Request, next: Next| {
+        let count = seen.fetch_add(1, Ordering::Relaxed);
+        async move {
+            let response: Response =
+                if count % REFUSES == 0 { status.into_response() } else { next.run(request).await };
+            response
+        }
+    }))
+}

@@ -1,0 +1,177 @@
+//! What the demonstration came to.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde_json::{Value, json};
+use taonet_nineteen_control::MarketReport;
+use taonet_nineteen_store::{ContenderRow, RewardRow};
+use taonet_primitives::{Hotkey, Uid, Weights, counted};
+
+use super::miners::{Behaviour, DemoMiner};
+use crate::demo_chain::OnChain;
+use crate::table::{Cell, decimals, judged, table};
+use crate::tables::MARKET;
+
+/// One miner after a round.
+struct Standing {
+    behaviour: Behaviour,
+    uid: Uid,
+    hotkey: Hotkey,
+    requests: f64,
+    limited: f64,
+    failed: f64,
+    tokens: f64,
+    checked: usize,
+    quality: Option<f64>,
+    period_score: Option<f64>,
+    metric: Option<f64>,
+    weight: f64,
+    chain: OnChain,
+    tasks: Value,
+}
+
+/// What a round came to: all periods so far, and the weights that follow from them.
+pub(super) struct Round {
+    /// The largest weight first.
+    standings: Vec<Standing>,
+}
+
+/// What the demonstration came to.
+#[derive(Default)]
+pub(super) struct DemoReport {
+    /// Periods so far.
+    pub(super) periods: usize,
+    /// Tokens that buyers got.
+    pub(super) tokens: u64,
+    round: Option<Round>,
+    /// Credits by account, and whether the books balance.
+    credits: (BTreeMap<String, i64>, bool),
+}
+
+impl Round {
+    pub(super) fn new(
+        miners: &[DemoMiner],
+        scores: &MarketReport,
+        rewards: &[RewardRow],
+        periods: &[Vec<ContenderRow>],
+        submitted: &Weights,
+        on_chain: &BTreeMap<Uid, OnChain>,
+    ) -> Self {
+        let standing = |miner: &DemoMiner| {
+            let rows: Vec<_> = periods.iter().flatten().filter(|row| row.offer.hotkey == miner.hotkey).collect();
+            let uid = rows.last().map_or(Uid(0), |row| row.offer.uid);
+            let sum = |value: fn(&ContenderRow) -> f64| rows.iter().map(|row| value(row)).sum::<f64>();
+            let qualities: Vec<f64> = rewards
+                .iter()
+                .filter(|reward| reward.hotkey == miner.hotkey)
+                .filter_map(|reward| reward.reward.quality)
+                .collect();
+            let metrics = rewards.iter().filter(|reward| reward.hotkey == miner.hotkey);
+            let metrics: Vec<f64> = metrics.filter_map(|reward| reward.reward.metric).collect();
+            let of = scores.miners.iter().find(|score| score.hotkey == miner.hotkey);
+            Standing {
+                behaviour: miner.behaviour,
+                uid,
+                hotkey: miner.hotkey,
+                requests: sum(|row| row.counts.total_requests),
+                limited: sum(|row| row.counts.requests_429),
+                failed: sum(|row| row.counts.requests_500),
+                tokens: sum(|row| row.counts.consumed_capacity),
+                checked: qualities.len(),
+                quality: mean(&qualities),
+                period_score: mean(&rows.iter().filter_map(|row| row.score).collect::<Vec<_>>()),
+                metric: mean(&metrics),
+                weight: submitted.of(uid),
+                chain: on_chain.get(&uid).copied().unwrap_or_default(),
+                tasks: json!(of.map(|score| &score.tasks)),
+            }
+        };
+        let mut standings: Vec<_> = miners.iter().map(standing).collect();
+        standings.sort_by(|one, other| other.weight.total_cmp(&one.weight));
+        Self { standings }
+    }
+}
+
+fn mean(numbers: &[f64]) -> Option<f64> {
+    (!numbers.is_empty()).then(|| numbers.iter().sum::<f64>() / numbers.len() as f64)
+}
+
+impl DemoReport {
+    /// Takes the latest round's numbers and the books' balances.
+    pub(super) fn take(&mut self, round: Round, balances: Vec<(String, i64)>, is_balanced: bool) {
+        self.round = Some(round);
+        let mut credits = BTreeMap::new();
+        for (account, balance) in balances {
+            let kind = account.split(':').next().unwrap_or_default().to_owned();
+            *credits.entry(kind).or_default() += balance;
+        }
+        self.credits = (credits, is_balanced);
+    }
+
+    /// The document that `--json` prints.
+    pub(super) fn document(&self) -> Value {
+        let standings = self.round.iter().flat_map(|round| &round.standings);
+        json!({
+            "schema": "taonet.nineteen-demo/1",
+            "periods": self.periods,
+            "tokens_sold": self.tokens,
+            "credits": {"balanced": self.credits.1, "accounts": self.credits.0},
+            "note": NOTE,
+            "miners": standings.map(Standing::document).collect::<Vec<_>>(),
+        })
+    }
+}
+
+impl Standing {
+    fn document(&self) -> Value {
+        json!({
+            "name": self.behaviour.name(),
+            "uid": self.uid,
+            "hotkey": self.hotkey,
+            "weight": self.weight,
+            "weight_submitted": self.chain.weight_submitted,
+            "weight_on_chain": self.chain.weight_stored,
+            "incentive": self.chain.incentive,
+            "emission": self.chain.emission,
+            "quality": self.quality,
+            "checked": self.checked,
+            "period_score": self.period_score,
+            "tokens_per_second": self.metric,
+            "requests": self.requests,
+            "requests_429": self.limited,
+            "requests_500": self.failed,
+            "tokens": self.tokens,
+            "tasks": self.tasks,
+        })
+    }
+}
+
+const NOTE: &str = "The chain is one of its own, in memory; the models have random weights, made from the seed.";
+
+impl fmt::Display for DemoReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tokens = usize::try_from(self.tokens).unwrap_or(usize::MAX);
+        let revenue = self.credits.0.get("revenue").copied().unwrap_or(0);
+        let books = if self.credits.1 { "balance" } else { "do not balance" };
+        let [periods, tokens] = [counted(self.periods, "period"), counted(tokens, "token")];
+        writeln!(f, "{periods}, {tokens} sold for {revenue} credits; the books {books}\n")?;
+        let mut rows = table(&MARKET);
+        for standing in self.round.iter().flat_map(|round| &round.standings) {
+            rows.add_row([
+                judged(standing.behaviour.name().to_owned(), standing.quality.is_some_and(|quality| quality >= 0.5)),
+                standing.uid.to_string().into(),
+                decimals(Some(standing.weight), 3).into(),
+                decimals(Some(standing.chain.incentive), 3).into(),
+                decimals(standing.quality, 2).into(),
+                decimals(standing.period_score, 3).into(),
+                decimals(standing.metric, 0).into(),
+                format!("{:.0}", standing.requests).into(),
+                format!("{:.0}", standing.limited).into(),
+                Cell::from(format!("{:.0}", standing.failed)),
+            ]);
+        }
+        writeln!(f, "{rows}\n")?;
+        write!(f, "{NOTE}")
+    }
+}

@@ -1,0 +1,222 @@
+//! `tao nineteen keys`.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Subcommand};
+use rand::RngCore as _;
+use serde_json::json;
+use taonet_nineteen_core::TaskName;
+use taonet_nineteen_store::{ApiKey, KeyTerms, Store};
+use taonet_service::unix_time;
+
+use crate::context::Context;
+use crate::table::table;
+use crate::tables::{API_KEYS, USAGE};
+
+/// Manage buyers' API keys and credits
+#[derive(Debug, Args)]
+pub(crate) struct KeysArgs {
+    #[command(subcommand)]
+    command: Command,
+    /// The validator's --state directory
+    #[arg(long, value_name = "DIR", global = true)]
+    state: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a key. It is shown once and stored nowhere
+    Create(CreateArgs),
+    /// Show all keys
+    List,
+    /// Change what a key may do
+    Update(UpdateArgs),
+    /// Revoke a key, for good
+    Revoke(KeyArg),
+    /// Give credits to a key; a negative number takes them back
+    Grant(GrantArgs),
+    /// Show what keys have used, by day and model
+    Usage(UsageArgs),
+}
+
+#[derive(Debug, Args)]
+struct CreateArgs {
+    /// What you call it
+    #[arg(long)]
+    name: String,
+    /// Requests a minute
+    #[arg(long, value_name = "N", default_value = "60", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    rate: u32,
+    /// A model it may use; left out, all. May be repeated
+    #[arg(long = "model", value_name = "TASK")]
+    models: Vec<TaskName>,
+    /// Most credits a calendar month
+    #[arg(long, value_name = "CREDITS", value_parser = clap::value_parser!(i64).range(0..))]
+    budget: Option<i64>,
+    /// Credits to give it
+    #[arg(long, default_value = "0", value_parser = clap::value_parser!(i64).range(0..))]
+    credits: i64,
+}
+
+#[derive(Debug, Args)]
+struct UpdateArgs {
+    #[command(flatten)]
+    key: KeyArg,
+    /// What you call it
+    #[arg(long)]
+    name: Option<String>,
+    /// Requests a minute
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    rate: Option<u32>,
+    /// A model it may use, in place of those it has. May be repeated
+    #[arg(long = "model", value_name = "TASK", conflicts_with = "all_models")]
+    models: Vec<TaskName>,
+    /// Let it use all models
+    #[arg(long)]
+    all_models: bool,
+    /// Most credits a calendar month
+    #[arg(long, value_name = "CREDITS", value_parser = clap::value_parser!(i64).range(0..), conflicts_with = "no_budget")]
+    budget: Option<i64>,
+    /// Remove the monthly limit
+    #[arg(long)]
+    no_budget: bool,
+}
+
+#[derive(Debug, Args)]
+struct GrantArgs {
+    #[command(flatten)]
+    key: KeyArg,
+    /// How many
+    #[arg(allow_negative_numbers = true)]
+    credits: i64,
+    /// Why, for the books
+    #[arg(long, default_value = "by hand")]
+    why: String,
+}
+
+#[derive(Debug, Args)]
+struct UsageArgs {
+    /// Only of this key
+    #[arg(value_name = "KEY_ID")]
+    key: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct KeyArg {
+    /// The key's id: the part after sk-tao-
+    #[arg(value_name = "KEY_ID")]
+    id: String,
+}
+
+pub(crate) fn run(args: &KeysArgs, context: &Context) -> anyhow::Result<()> {
+    let state = args.state.as_ref().context("--state is missing: name the validator's state directory")?;
+    context.block_on(async {
+        let store = Store::open(state).await?;
+        let done = match &args.command {
+            Command::Create(args) => create(&store, args, context).await,
+            Command::List => list(&store, context).await,
+            Command::Update(args) => update(&store, args, context).await,
+            Command::Revoke(key) => revoke(&store, key, context).await,
+            Command::Grant(args) => grant(&store, args, context).await,
+            Command::Usage(args) => usage(&store, args, context).await,
+        };
+        store.close().await;
+        done
+    })
+}
+
+/// Milliseconds since 1970.
+pub(super) fn now_ms() -> i64 {
+    i64::try_from(unix_time(std::time::SystemTime::now()).as_millis()).unwrap_or(i64::MAX)
+}
+
+async fn create(store: &Store, args: &CreateArgs, context: &Context) -> anyhow::Result<()> {
+    let terms = KeyTerms {
+        name: args.name.clone(),
+        rate_per_minute: args.rate,
+        models: (!args.models.is_empty()).then(|| args.models.clone()),
+        monthly_budget: args.budget,
+    };
+    let mut random = [0; 40];
+    rand::rng().fill_bytes(&mut random);
+    let key = store.create_key(&terms, &random, now_ms()).await?;
+    if args.credits > 0 {
+        store.grant(&key.id, args.credits, "with the key", now_ms()).await?;
+    }
+    if context.json {
+        return context.print_json(&json!({ "id": key.id, "key": key.secret.as_str(), "balance": args.credits }));
+    }
+    context.say(&format!("key {} is made; this is the only time that it is shown:", key.id));
+    context.print(&key.secret)
+}
+
+async fn find(store: &Store, id: &str) -> anyhow::Result<ApiKey> {
+    store.key(id).await?.with_context(|| format!("there is no key {id}; `tao nineteen keys list` shows all"))
+}
+
+async fn list(store: &Store, context: &Context) -> anyhow::Result<()> {
+    let keys = store.keys().await?;
+    if context.json {
+        return context.print_json(&keys);
+    }
+    let mut rows = table(&API_KEYS);
+    for key in keys {
+        let models = key.terms.models.map_or_else(
+            || "all".to_owned(),
+            |models| models.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        );
+        rows.add_row([
+            key.id,
+            key.terms.name,
+            key.balance.to_string(),
+            key.terms.rate_per_minute.to_string(),
+            key.terms.monthly_budget.map_or_else(|| "–".to_owned(), |budget| budget.to_string()),
+            models,
+            if key.revoked_ms.is_some() { "revoked" } else { "active" }.to_owned(),
+        ]);
+    }
+    context.print(&rows.to_string())
+}
+
+async fn update(store: &Store, args: &UpdateArgs, context: &Context) -> anyhow::Result<()> {
+    let ApiKey { mut terms, .. } = find(store, &args.key.id).await?;
+    terms.name = args.name.clone().unwrap_or(terms.name);
+    terms.rate_per_minute = args.rate.unwrap_or(terms.rate_per_minute);
+    if !args.models.is_empty() || args.all_models {
+        terms.models = (!args.all_models).then(|| args.models.clone());
+    }
+    if args.budget.is_some() || args.no_budget {
+        terms.monthly_budget = args.budget;
+    }
+    store.update_key(&args.key.id, &terms).await?;
+    context.print_json(&find(store, &args.key.id).await?)
+}
+
+async fn revoke(store: &Store, key: &KeyArg, context: &Context) -> anyhow::Result<()> {
+    let found = find(store, &key.id).await?;
+    if !store.revoke_key(&key.id, now_ms()).await? {
+        bail!("key {} is revoked already", found.id);
+    }
+    context.print_json(&find(store, &key.id).await?)
+}
+
+async fn grant(store: &Store, args: &GrantArgs, context: &Context) -> anyhow::Result<()> {
+    let found = find(store, &args.key.id).await?;
+    let after = store.grant(&args.key.id, args.credits, &args.why, now_ms()).await?;
+    let after = after.with_context(|| format!("key {} has {} credits, fewer than that", found.id, found.balance))?;
+    context.print_json(&json!({ "id": found.id, "balance": after }))
+}
+
+async fn usage(store: &Store, args: &UsageArgs, context: &Context) -> anyhow::Result<()> {
+    let used = store.usage(args.key.as_deref()).await?;
+    if context.json {
+        return context.print_json(&json!({ "usage": used, "balanced": store.is_balanced().await? }));
+    }
+    let mut rows = table(&USAGE);
+    for row in used {
+        let numbers = [row.requests, row.input_tokens, row.output_tokens, row.charged].map(|number| number.to_string());
+        rows.add_row([row.day, row.key_id, row.model].into_iter().chain(numbers));
+    }
+    context.print(&rows.to_string())
+}

@@ -1,0 +1,166 @@
+//! What a validator runs in one process: periods, tests, checks, and the submission of weights.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use taonet_chain::{Chain, Client};
+use taonet_http::{AccessToken, random_hex};
+use taonet_ledger::{Ledger, Submitter};
+use taonet_nineteen_control::{ChainNodes, ControlSettings, Controller, MarketFile, Nineteen, References, Scorer};
+use taonet_nineteen_query::{Market, Querier, QueryDeadlines};
+use taonet_nineteen_store::Store;
+use taonet_nineteen_transport::{FiberClient, Trust};
+use taonet_primitives::{NetUid, Uid};
+use taonet_service::{Shutdown, monotonic_clock, sleeper, system_clock};
+use taonet_validator::operator_http::OperatorLimits;
+use taonet_validator::signer::{AuditLog, PayloadRefusal, Signer, SignerClient, SignerConfig, SigningPolicy};
+use taonet_validator::subtensor_gateway::{Gateway, GatewayClient, GatewaySettings};
+use taonet_validator::{Services, StateFile, Validator, ValidatorSettings};
+use taonet_wallet::Keypair;
+use taonet_wire::{ClientConfig, SystemClock};
+use tokio::sync::mpsc;
+
+use crate::daemon::serve_here;
+
+/// Requests at a time for each miner and task.
+const MOST_RUNNING: usize = 32;
+/// Answers that wait to be stored.
+const SAMPLES_AHEAD: usize = 256;
+/// Idle connections that are kept to each miner.
+const IDLE_PER_MINER: usize = 32;
+/// Time for one call between the validator's own services.
+const CALL_TIMEOUT: Duration = Duration::from_mins(5);
+
+/// Settings of an [`Operation`].
+pub(super) struct OperationSettings {
+    pub(super) netuid: NetUid,
+    pub(super) control: ControlSettings,
+    pub(super) deadlines: QueryDeadlines,
+    pub(super) trust: Trust,
+}
+
+/// The market of one validator.
+pub(super) struct Operation {
+    pub(super) store: Store,
+    pub(super) market: MarketFile,
+    pub(super) querier: Querier,
+    pub(super) controller: Arc<Controller>,
+    pub(super) scorer: Arc<Scorer>,
+    samples: mpsc::Receiver<taonet_nineteen_store::Sample>,
+}
+
+impl Operation {
+    /// Puts the parts together. Nothing runs yet.
+    pub(super) fn new(
+        keypair: &Keypair,
+        chain: Arc<Client>,
+        store: Store,
+        market: MarketFile,
+        references: References,
+        settings: OperationSettings,
+    ) -> anyhow::Result<Self> {
+        let OperationSettings { netuid, control, deadlines, trust } = settings;
+        let config = ClientConfig { idle_per_host: IDLE_PER_MINER, ..ClientConfig::default() };
+        let client = FiberClient::new(keypair.clone(), trust, config, Arc::new(SystemClock))?;
+        let (sender, samples) = mpsc::channel(SAMPLES_AHEAD);
+        let floor = Market::default();
+        let clocks = (system_clock(), monotonic_clock());
+        let querier = Querier::new(client.clone(), floor.clone(), deadlines, MOST_RUNNING, clocks, sender);
+        let nodes = Box::new(ChainNodes::new(chain as Arc<dyn Chain>, netuid));
+        let hotkey = keypair.hotkey();
+        let controller = Controller::new(
+            hotkey,
+            store.clone(),
+            querier.clone(),
+            client,
+            nodes,
+            market.clone(),
+            control,
+            system_clock(),
+        );
+        let scorer = Scorer::new(store.clone(), market.clone(), floor, references, system_clock());
+        Ok(Self { store, market, querier, controller: Arc::new(controller), scorer: Arc::new(scorer), samples })
+    }
+
+    /// Spawns what stores counters and answers, and has answers checked. Periods are for the caller to run.
+    pub(super) fn spawn(self, shutdown: &Shutdown) -> RunningOperation {
+        let Self { store, market, querier, controller, scorer, samples } = self;
+        let (counting, stop) = (Arc::clone(&controller), shutdown.clone());
+        shutdown.spawn("counters", async move { counting.keep_counters(&stop).await });
+        let (keeping, stop) = (Arc::clone(&controller), shutdown.clone());
+        shutdown.spawn("samples", async move { keeping.keep_samples(samples, &stop).await });
+        let (scoring, stop) = (Arc::clone(&scorer), shutdown.clone());
+        shutdown.spawn("scorer", async move { scoring.run(&stop).await });
+        RunningOperation { store, market, querier, controller, scorer }
+    }
+}
+
+/// A market whose background tasks run.
+pub(super) struct RunningOperation {
+    pub(super) store: Store,
+    pub(super) market: MarketFile,
+    pub(super) querier: Querier,
+    pub(super) controller: Arc<Controller>,
+    pub(super) scorer: Arc<Scorer>,
+}
+
+/// Starts the services that submit weights, on loopback ports that only this process can use, and gives the epoch loop.
+pub(super) async fn weights_loop(
+    keypair: &Keypair,
+    chain: Arc<Client>,
+    directory: &Path,
+    subnet: Nineteen,
+    settings: ValidatorSettings,
+    shutdown: &Shutdown,
+) -> anyhow::Result<Validator<Nineteen>> {
+    let netuid = settings.netuid;
+    let token = AccessToken::parse(&random_hex())?;
+    let limits = || OperatorLimits::new(Some(token.clone()));
+    let gateway = Gateway::new(GatewaySettings::new(netuid, keypair.hotkey()));
+    let ledger = Ledger::open(&directory.join("weights")).await?;
+    let submitter = Submitter::new(ledger, Arc::clone(&chain) as _, keypair.clone()).await?;
+    gateway.connect(chain, submitter);
+    let url = serve_here("subtensor gateway", gateway.router(limits()), shutdown).await?;
+    let stop = shutdown.clone();
+    shutdown.spawn("unfinished weights", async move { gateway.follow(&stop).await });
+    let gateway = GatewayClient::new(&url, Some(&token), CALL_TIMEOUT)?;
+    let signer = Signer::new(SignerConfig {
+        keypair: Arc::new(keypair.clone()),
+        netuid,
+        gateway: gateway.clone(),
+        retries: settings.retries,
+        retry_delay: settings.retry_delay,
+        policy: Box::new(NoTexts),
+        audit: AuditLog::open(&directory.join("audit.jsonl"))?,
+    });
+    let url = serve_here("signer", signer.router(limits()), shutdown).await?;
+    let services = Services { gateway, signer: SignerClient::new(&url, Some(&token))? };
+    let state = StateFile::open(&directory.join("validator.json"))?;
+    Ok(Validator::new(subnet, services, settings, state, system_clock(), sleeper()))
+}
+
+/// Settings of the epoch loop. Without scores nothing is submitted for long, then all weight goes to the subnet's owner.
+pub(super) fn validator_settings(netuid: NetUid, tempo: u32) -> ValidatorSettings {
+    ValidatorSettings {
+        netuid,
+        tempo,
+        burn_uid: Uid(0),
+        max_skipped_epochs: 24,
+        retries: 20,
+        retry_delay: Duration::from_millis(500),
+    }
+}
+
+/// The signer only submits weights: Nineteen's requests are signed in this process.
+struct NoTexts;
+
+#[derive(Debug, thiserror::Error)]
+#[error("this signer signs no texts")]
+struct NothingToSign;
+
+impl SigningPolicy for NoTexts {
+    fn check(&self, _: &str) -> Result<&'static str, PayloadRefusal> {
+        Err(PayloadRefusal::new(NothingToSign))
+    }
+}

@@ -1,0 +1,40 @@
+//! `tao nineteen tasks`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+use taonet_nineteen_control::MarketFile;
+use taonet_nineteen_core::MarketConfig;
+
+use crate::context::Context;
+
+/// Print the default tasks, or check a file with tasks
+#[derive(Debug, Args)]
+pub(crate) struct TasksArgs {
+    /// File to check
+    file: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: &TasksArgs, context: &Context) -> anyhow::Result<()> {
+    let Some(path) = &args.file else {
+        if context.json {
+            return context.print_json(&MarketConfig::default());
+        }
+        return context.print(MarketConfig::default_toml().trim_end());
+    };
+    let market = MarketFile::open(path)?.current();
+    if context.json {
+        return context.print_json(&*market);
+    }
+    let period = market.period().get();
+    let count = market.enabled().count();
+    context.say(&format!("{}: {count} enabled tasks, periods of {period} s", path.display()));
+    if count == 0 {
+        return context.print_json(&json!([]));
+    }
+    for task in market.enabled() {
+        context.print(&format!("{}\t{}", task.task, task.weight))?;
+    }
+    Ok(())
+}

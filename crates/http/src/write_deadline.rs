@@ -1,0 +1,114 @@
+//! Write timeouts, against clients that do not read.
+//!
+//! Hyper does not poll a response body while its write buffer is full. A timeout in the body then never fires, so the
+//! connection needs one of its own.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep};
+
+use crate::Progress;
+
+/// Time without write progress after which a connection is evictable.
+const STALLED_AFTER: Duration = Duration::from_secs(1);
+
+/// A connection with a timeout for write progress: while the client does not read, its slot is evictable after a second,
+/// and after the timeout writes fail with [`io::ErrorKind::TimedOut`].
+#[derive(Debug)]
+pub struct WriteDeadline {
+    stream: TcpStream,
+    slot: Progress,
+    within: Duration,
+    /// Set while a write is pending.
+    stall: Option<Stall>,
+}
+
+#[derive(Debug)]
+struct Stall {
+    since: Instant,
+    is_noted: bool,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl WriteDeadline {
+    /// Wraps a connection in this slot, with the timeout `within`.
+    pub fn new(stream: TcpStream, slot: Progress, within: Duration) -> Self {
+        Self { stream, slot, within, stall: None }
+    }
+
+    fn timed(&mut self, context: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            if self.stall.take().is_some_and(|stall| stall.is_noted) {
+                self.slot.resumed();
+            }
+            return written;
+        }
+        let stall = self.stall.get_or_insert_with(|| Stall {
+            since: Instant::now(),
+            is_noted: false,
+            timer: Box::pin(tokio::time::sleep(STALLED_AFTER.min(self.within))),
+        });
+        while stall.timer.as_mut().poll(context).is_ready() {
+            if stall.since.elapsed() >= self.within {
+                tracing::debug!("connection closed: its client does not read");
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            stall.is_noted = true;
+            self.slot.stalled();
+            stall.timer.as_mut().reset(stall.since + self.within);
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for WriteDeadline {
+    fn drop(&mut self) {
+        // Reset the connection: otherwise the system keeps the unread bytes for minutes.
+        if self.stall.is_some() {
+            let _ = self.stream.set_zero_linger();
+        }
+    }
+}
+
+impl AsyncRead for WriteDeadline {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for WriteDeadline {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.timed(context, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.timed(context, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,216 @@
+//! Generation: one token after the other, with log-probabilities.
+
+use crate::noise::Noise;
+use crate::{KvCache, LanguageModel, ModelError};
+
+/// How the next token is chosen.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sampling {
+    /// 0 takes the likeliest token; higher is more varied.
+    pub temperature: f64,
+    /// Only the likeliest tokens with this probability together are candidates.
+    pub top_p: f64,
+    /// Only this many of the likeliest tokens are candidates; 0 is no limit.
+    pub top_k: usize,
+    /// Seed of the draws.
+    pub seed: u64,
+    /// Most tokens of an answer.
+    pub max_tokens: usize,
+    /// How many of the likeliest tokens each step names.
+    pub top_logprobs: usize,
+}
+
+impl Default for Sampling {
+    /// Temperature 1, no limits, 64 tokens.
+    fn default() -> Self {
+        Self { temperature: 1.0, top_p: 1.0, top_k: 0, seed: 0, max_tokens: 64, top_logprobs: 0 }
+    }
+}
+
+/// Why an answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finish {
+    /// The model ended it.
+    Stop,
+    /// It has as many tokens as were asked for, or as fit into the context.
+    Length,
+}
+
+impl Finish {
+    /// The word for it in OpenAI's protocol.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Length => "length",
+        }
+    }
+}
+
+/// One token of an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// The token.
+    pub token: u32,
+    /// Natural logarithm of its probability, whatever the sampling.
+    pub logprob: f64,
+    /// The likeliest tokens at this place, the likeliest first.
+    pub top: Vec<(u32, f64)>,
+}
+
+/// An answer in the making: an iterator over its tokens.
+#[derive(Debug)]
+pub struct Generation<'a> {
+    model: &'a LanguageModel,
+    cache: KvCache,
+    pending: Vec<u32>,
+    sampling: Sampling,
+    noise: Noise,
+    tokens: usize,
+    finish: Option<Finish>,
+}
+
+impl<'a> Generation<'a> {
+    pub(crate) fn new(model: &'a LanguageModel, prompt: Vec<u32>, sampling: Sampling) -> Self {
+        let finish = (sampling.max_tokens == 0).then_some(Finish::Length);
+        let noise = Noise::new(sampling.seed);
+        Self { model, cache: KvCache::default(), pending: prompt, sampling, noise, tokens: 0, finish }
+    }
+
+    /// Why the answer ended; `None` while it has not.
+    pub const fn finish(&self) -> Option<Finish> {
+        self.finish
+    }
+
+    /// Tokens so far.
+    pub const fn tokens(&self) -> usize {
+        self.tokens
+    }
+
+    fn step(&mut self) -> Result<Option<Step>, ModelError> {
+        if self.tokens > 0 && self.cache.tokens() + 1 > self.model.llama().config().context {
+            self.finish = Some(Finish::Length);
+            return Ok(None);
+        }
+        let end = self.model.vocabulary().end();
+        let mut logits = self.model.llama().next(&self.pending, &mut self.cache)?;
+        self.model.vocabulary().silence(&mut logits);
+        let logprobs = log_softmax(&logits);
+        // An answer has at least one token; its probability is the model's all the same.
+        if let Some(end) = logits.get_mut(end as usize).filter(|_| self.tokens == 0) {
+            *end = f32::NEG_INFINITY;
+        }
+        let token = choose(&logits, &self.sampling, &mut self.noise);
+        if token == end {
+            self.finish = Some(Finish::Stop);
+            return Ok(None);
+        }
+        self.pending = vec![token];
+        self.tokens += 1;
+        if self.tokens >= self.sampling.max_tokens {
+            self.finish = Some(Finish::Length);
+        }
+        let logprob = logprobs.get(token as usize).copied().unwrap_or(f64::NEG_INFINITY);
+        Ok(Some(Step { token, logprob, top: likeliest(&logprobs, self.sampling.top_logprobs) }))
+    }
+}
+
+impl Iterator for Generation<'_> {
+    type Item = Result<Step, ModelError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.finish.is_some() {
+            return None;
+        }
+        let step = self.step();
+        if step.is_err() {
+            self.finish = Some(Finish::Stop);
+        }
+        step.transpose()
+    }
+}
+
+/// Logarithms of the probabilities.
+pub(crate) fn log_softmax(logits: &[f32]) -> Vec<f64> {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let shifted: Vec<f64> = logits.iter().map(|logit| f64::from(logit - largest)).collect();
+    let sum = shifted.iter().map(|logit| logit.exp()).sum::<f64>().ln();
+    shifted.into_iter().map(|logit| logit - sum).collect()
+}
+
+/// The likeliest tokens, the likeliest first.
+pub(crate) fn likeliest(logprobs: &[f64], count: usize) -> Vec<(u32, f64)> {
+    if count == 0 {
+        return Vec::new();
+    }
+    let mut order: Vec<(u32, f64)> = (0..).zip(logprobs.iter().copied()).collect();
+    order.sort_by(|(_, one), (_, other)| other.total_cmp(one));
+    order.truncate(count);
+    order
+}
+
+fn choose(logits: &[f32], sampling: &Sampling, noise: &mut Noise) -> u32 {
+    let mut order: Vec<(u32, f64)> = (0..).zip(logits.iter().map(|logit| f64::from(*logit))).collect();
+    order.sort_by(|(_, one), (_, other)| other.total_cmp(one));
+    let Some((first, largest)) = order.first().copied() else { return 0 };
+    if sampling.temperature <= 0.0 {
+        return first;
+    }
+    if sampling.top_k > 0 {
+        order.truncate(sampling.top_k);
+    }
+    let mut sum = 0.0;
+    for (_, weight) in &mut order {
+        *weight = ((*weight - largest) / sampling.temperature).exp();
+        sum += *weight;
+    }
+    let (mut kept, mut kept_sum) = (0, 0.0);
+    for (_, weight) in &order {
+        kept += 1;
+        kept_sum += weight;
+        if kept_sum >= sampling.top_p * sum {
+            break;
+        }
+    }
+    let mut target = noise.uniform() * kept_sum;
+    for (token, weight) in order.iter().take(kept) {
+        target -= weight;
+        if target < 0.0 {
+            return *token;
+        }
+    }
+    first
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probabilities_sum_to_one() {
+        let logprobs = log_softmax(&[1.0, 2.0, 1_000.0, -1_000.0]);
+        let sum: f64 = logprobs.iter().map(|logprob| logprob.exp()).sum();
+        assert!((sum - 1.0).abs() < 1e-12);
+        assert_eq!(likeliest(&logprobs, 2).iter().map(|(token, _)| *token).collect::<Vec<_>>(), [2, 1]);
+    }
+
+    #[test]
+    fn candidates_are_those_that_were_asked_for() {
+        let logits = [0.0, 3.0, 2.0, 1.0];
+        let draws = |sampling: Sampling| {
+            let mut noise = Noise::new(5);
+            let mut seen = [0_u32; 4];
+            for _ in 0..2_000 {
+                seen[choose(&logits, &sampling, &mut noise) as usize] += 1;
+            }
+            seen
+        };
+        let all = draws(Sampling::default());
+        assert!(all.iter().all(|count| *count > 20) && all[1] > all[2] && all[2] > all[3], "{all:?}");
+        assert_eq!(draws(Sampling { temperature: 0.0, ..Sampling::default() }), [0, 2_000, 0, 0]);
+        let two = draws(Sampling { top_k: 2, ..Sampling::default() });
+        assert!(two[0] == 0 && two[3] == 0 && two[2] > 0, "{two:?}");
+        // The likeliest has 0.64, the two likeliest 0.88.
+        let nucleus = draws(Sampling { top_p: 0.7, ..Sampling::default() });
+        assert!(nucleus[0] == 0 && nucleus[3] == 0 && nucleus[2] > 0, "{nucleus:?}");
+    }
+}

@@ -1,0 +1,154 @@
+use super::*;
+
+fn config() -> LlamaConfig {
+    LlamaConfig {
+        vocabulary: 40,
+        hidden: 24,
+        intermediate: 36,
+        layers: 2,
+        heads: 4,
+        kv_heads: 2,
+        context: 32,
+        rope_theta: 10_000.0,
+        norm_eps: 1e-5,
+    }
+}
+
+fn times(rows: &[Vec<f64>], vector: &[f64]) -> Vec<f64> {
+    rows.iter().map(|row| row.iter().zip(vector).map(|(a, b)| a * b).sum()).collect()
+}
+
+fn normed(vector: &[f64]) -> Vec<f64> {
+    let mean = vector.iter().map(|x| x * x).sum::<f64>() / vector.len() as f64;
+    vector.iter().map(|x| x / (mean + 1e-5).sqrt()).collect()
+}
+
+fn add(one: &mut [f64], other: &[f64]) {
+    for (one, other) in one.iter_mut().zip(other) {
+        *one += other;
+    }
+}
+
+/// Turns pairs (i, i + half) of each head by the position's angles.
+fn turned(vector: &[f64], heads: usize, position: usize) -> Vec<f64> {
+    let size = vector.len() / heads;
+    let half = size / 2;
+    let mut turned = vector.to_vec();
+    for head in 0..heads {
+        for pair in 0..half {
+            let angle = position as f64 / 10_000_f64.powf(2.0 * pair as f64 / size as f64);
+            let (a, b) = (vector[head * size + pair], vector[head * size + pair + half]);
+            turned[head * size + pair] = a * angle.cos() - b * angle.sin();
+            turned[head * size + pair + half] = a * angle.sin() + b * angle.cos();
+        }
+    }
+    turned
+}
+
+/// The architecture written down once more, number by number.
+#[allow(clippy::needless_range_loop, reason = "indices as in the formulas")]
+fn by_hand(model: &Llama, tokens: &[u32]) -> Vec<Vec<f64>> {
+    let config = model.config;
+    let size = config.hidden / config.heads;
+    let embeddings = Llama::rows(&model.embeddings);
+    let mut stream: Vec<Vec<f64>> = tokens.iter().map(|token| embeddings[*token as usize].clone()).collect();
+    for layer in &model.layers {
+        let project = |weight: &Tensor| {
+            let rows = Llama::rows(weight);
+            stream.iter().map(|hidden| times(&rows, &normed(hidden))).collect::<Vec<_>>()
+        };
+        let turn = |vectors: Vec<Vec<f64>>, heads| {
+            vectors.iter().enumerate().map(|(position, vector)| turned(vector, heads, position)).collect::<Vec<_>>()
+        };
+        let (queries, keys) = (turn(project(&layer.query), config.heads), turn(project(&layer.key), config.kv_heads));
+        let values = project(&layer.value);
+        let output = Llama::rows(&layer.output);
+        for position in 0..tokens.len() {
+            let mut mixed = vec![0.0; config.hidden];
+            for head in 0..config.heads {
+                let shared = head / (config.heads / config.kv_heads);
+                let query = &queries[position][head * size..(head + 1) * size];
+                let scores: Vec<f64> = (0..=position)
+                    .map(|past| {
+                        let key = &keys[past][shared * size..(shared + 1) * size];
+                        (query.iter().zip(key).map(|(a, b)| a * b).sum::<f64>() / (size as f64).sqrt()).exp()
+                    })
+                    .collect();
+                let sum: f64 = scores.iter().sum();
+                for (past, score) in scores.iter().enumerate() {
+                    let value = &values[past][shared * size..(shared + 1) * size];
+                    for (place, value) in value.iter().enumerate() {
+                        mixed[head * size + place] += score / sum * value;
+                    }
+                }
+            }
+            add(&mut stream[position], &times(&output, &mixed));
+        }
+        let (gate, up, down) = (Llama::rows(&layer.gate), Llama::rows(&layer.up), Llama::rows(&layer.down));
+        for hidden in &mut stream {
+            let input = normed(hidden);
+            let gated: Vec<f64> = times(&gate, &input)
+                .into_iter()
+                .zip(times(&up, &input))
+                .map(|(gate, up)| gate / (1.0 + (-gate).exp()) * up)
+                .collect();
+            add(hidden, &times(&down, &gated));
+        }
+    }
+    let head = Llama::rows(&model.head);
+    stream.iter().map(|hidden| times(&head, &normed(hidden))).collect()
+}
+
+const TOKENS: [u32; 9] = [3, 39, 0, 17, 17, 8, 25, 1, 30];
+
+#[test]
+fn logits_are_those_of_the_architecture() {
+    let model = Llama::random(config(), 11).unwrap();
+    let found = model.forward(&TOKENS, &mut KvCache::default()).unwrap();
+    for (found, expected) in found.iter().flatten().zip(by_hand(&model, &TOKENS).iter().flatten()) {
+        assert!((f64::from(*found) - expected).abs() < 2e-3, "{found}, expected {expected}");
+    }
+}
+
+#[test]
+fn a_cache_changes_nothing() {
+    let model = Llama::random(config(), 11).unwrap();
+    let whole = model.forward(&TOKENS, &mut KvCache::default()).unwrap();
+    let mut cache = KvCache::default();
+    let mut pieces = model.forward(&TOKENS[..4], &mut cache).unwrap();
+    pieces.extend(model.forward(&TOKENS[4..7], &mut cache).unwrap());
+    for token in &TOKENS[7..] {
+        pieces.push(model.next(&[*token], &mut cache).unwrap());
+    }
+    assert_eq!(cache.tokens(), TOKENS.len());
+    for (one, other) in whole.iter().flatten().zip(pieces.iter().flatten()) {
+        assert!((one - other).abs() < 1e-3, "{one} {other}");
+    }
+}
+
+#[test]
+fn seeds_make_the_model() {
+    let logits = |seed| Llama::random(config(), seed).unwrap().next(&TOKENS, &mut KvCache::default()).unwrap();
+    assert_eq!(logits(1), logits(1));
+    let differs = logits(1).iter().zip(logits(2)).any(|(one, other)| (one - other).abs() > 1.0);
+    assert!(differs);
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    for broken in [
+        LlamaConfig { heads: 5, ..config() },
+        LlamaConfig { kv_heads: 3, ..config() },
+        LlamaConfig { hidden: 20, ..config() },
+        LlamaConfig { layers: 0, ..config() },
+    ] {
+        assert!(matches!(Llama::random(broken, 1), Err(ModelError::Config(_))), "{broken:?}");
+    }
+    let model = Llama::random(config(), 1).unwrap();
+    let mut cache = KvCache::default();
+    assert!(matches!(model.next(&[40], &mut cache), Err(ModelError::Tokens)));
+    assert!(matches!(model.forward(&[], &mut cache), Err(ModelError::Tokens)));
+    let long = model.next(&[1; 33], &mut cache);
+    assert!(matches!(long, Err(ModelError::TooLong { tokens: 33, context: 32 })));
+    assert_eq!(cache.tokens(), 0);
+}

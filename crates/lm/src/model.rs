@@ -1,0 +1,199 @@
+//! A model with its vocabulary.
+
+use serde::{Deserialize, Serialize};
+
+use crate::generate::{likeliest, log_softmax};
+use crate::{Generation, KvCache, Llama, LlamaConfig, ModelError, Sampling, Vocabulary};
+
+/// One message of a conversation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// Who speaks: `system`, `user`, `assistant` or `tool`.
+    pub role: String,
+    /// What is said.
+    #[serde(default)]
+    pub content: String,
+}
+
+/// What a model says of one token of an answer that it did not give itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Place {
+    /// Rank of the token among all, from 1.
+    pub rank: u32,
+    /// Logarithm of its probability.
+    pub logprob: f64,
+    /// Logarithm of the probability that the answer ends here instead.
+    pub end_logprob: f64,
+    /// The likeliest tokens, the likeliest first.
+    pub top: Vec<(u32, f64)>,
+}
+
+/// A language model: weights and vocabulary.
+#[derive(Debug)]
+pub struct LanguageModel {
+    name: String,
+    llama: Llama,
+    vocabulary: Vocabulary,
+}
+
+impl LanguageModel {
+    /// A small model whose weights are made from a seed: about half a million parameters with 4 layers.
+    ///
+    /// # Errors
+    /// [`ModelError`] for 0 layers.
+    pub fn random(name: impl Into<String>, layers: usize, seed: u64) -> Result<Self, ModelError> {
+        let vocabulary = Vocabulary::default();
+        let config = LlamaConfig {
+            vocabulary: vocabulary.len(),
+            hidden: 96,
+            intermediate: 256,
+            layers,
+            heads: 6,
+            kv_heads: 2,
+            context: 4_096,
+            rope_theta: 10_000.0,
+            norm_eps: 1e-5,
+        };
+        Ok(Self { name: name.into(), llama: Llama::random(config, seed)?, vocabulary })
+    }
+
+    /// The model's name, under which it is asked for.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its weights.
+    pub const fn llama(&self) -> &Llama {
+        &self.llama
+    }
+
+    /// Its tokens.
+    pub const fn vocabulary(&self) -> &Vocabulary {
+        &self.vocabulary
+    }
+
+    /// The tokens of a conversation, up to the place where the assistant speaks. With `continues`, the last message is an
+    /// unfinished turn that the model continues.
+    pub fn chat_prompt(&self, messages: &[Message], continues: bool) -> Vec<u32> {
+        let mut prompt = vec![self.vocabulary.begin()];
+        let last = messages.len().saturating_sub(1);
+        for (index, message) in messages.iter().enumerate() {
+            prompt.push(self.vocabulary.role(&message.role));
+            prompt.extend(self.vocabulary.encode(&message.content));
+            if !(continues && index == last) {
+                prompt.push(self.vocabulary.end());
+            }
+        }
+        if !continues {
+            prompt.push(self.vocabulary.role("assistant"));
+        }
+        prompt
+    }
+
+    /// The tokens of a text to continue.
+    pub fn completion_prompt(&self, text: &str) -> Vec<u32> {
+        let mut prompt = vec![self.vocabulary.begin()];
+        prompt.extend(self.vocabulary.encode(text));
+        prompt
+    }
+
+    /// Continues a prompt.
+    pub fn generate(&self, prompt: Vec<u32>, sampling: Sampling) -> Generation<'_> {
+        Generation::new(self, prompt, sampling)
+    }
+
+    /// Reads a prompt and an answer in one pass, and tells how likely each token of the answer was.
+    ///
+    /// # Errors
+    /// [`ModelError`] when the prompt is empty or both together are too long.
+    pub fn judge(&self, prompt: &[u32], answer: &[u32], top: usize) -> Result<Vec<Place>, ModelError> {
+        let first = prompt.len().checked_sub(1).ok_or(ModelError::Tokens)?;
+        let mut tokens = prompt.to_vec();
+        // What follows the last token does not matter.
+        tokens.extend(answer.split_last().map(|(_, earlier)| earlier).unwrap_or_default());
+        let logits = self.llama.forward(&tokens, &mut KvCache::default())?;
+        let place = |(mut logits, token): (Vec<f32>, &u32)| {
+            self.vocabulary.silence(&mut logits);
+            let logprobs = log_softmax(&logits);
+            let of = |token: u32| logprobs.get(token as usize).copied().unwrap_or(f64::NEG_INFINITY);
+            let logprob = of(*token);
+            let better = logprobs.iter().filter(|other| **other > logprob).count();
+            let rank = u32::try_from(better + 1).unwrap_or(u32::MAX);
+            Place { rank, logprob, end_logprob: of(self.vocabulary.end()), top: likeliest(&logprobs, top) }
+        };
+        Ok(logits.into_iter().skip(first).zip(answer).map(place).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn messages() -> Vec<Message> {
+        let message = |role: &str, content: &str| Message { role: role.to_owned(), content: content.to_owned() };
+        vec![message("system", "Be brief."), message("user", "What is stan?")]
+    }
+
+    fn answer(model: &LanguageModel, seed: u64) -> Vec<crate::Step> {
+        let sampling = Sampling { top_k: 5, seed, max_tokens: 40, top_logprobs: 5, ..Sampling::default() };
+        model.generate(model.chat_prompt(&messages(), false), sampling).map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn the_judge_says_what_the_model_said() {
+        let model = LanguageModel::random("m", 4, 1).unwrap();
+        let steps = answer(&model, 7);
+        assert!(steps.len() > 5, "{}", steps.len());
+        let tokens: Vec<_> = steps.iter().map(|step| step.token).collect();
+        let places = model.judge(&model.chat_prompt(&messages(), false), &tokens, 5).unwrap();
+        assert_eq!(places.len(), steps.len());
+        for (place, step) in places.iter().zip(&steps) {
+            assert!((place.logprob - step.logprob).abs() < 1e-3, "{place:?} {step:?}");
+            assert!(place.rank <= 5, "{place:?}");
+            assert_eq!(place.top.len(), 5);
+        }
+    }
+
+    #[test]
+    fn another_model_is_told_apart() {
+        let (model, other) =
+            (LanguageModel::random("m", 4, 1).unwrap(), LanguageModel::random("smaller", 2, 9).unwrap());
+        let tokens: Vec<_> = answer(&other, 7).iter().map(|step| step.token).collect();
+        let places = model.judge(&model.chat_prompt(&messages(), false), &tokens, 5).unwrap();
+        let unlikely = places.iter().filter(|place| place.rank > 5).count();
+        assert!(unlikely * 10 > places.len() * 8, "{unlikely} of {}", places.len());
+    }
+
+    #[test]
+    fn no_answer_is_empty() {
+        let model = LanguageModel::random("m", 1, 1).unwrap();
+        for seed in 0..300 {
+            let prompt = model.completion_prompt(&format!("number {seed}"));
+            let sampling = Sampling { seed, temperature: 2.0, max_tokens: 1, ..Sampling::default() };
+            assert_eq!(model.generate(prompt, sampling).count(), 1, "{seed}");
+        }
+    }
+
+    #[test]
+    fn seeds_decide_the_draws() {
+        let model = LanguageModel::random("m", 2, 1).unwrap();
+        assert_eq!(answer(&model, 1), answer(&model, 1));
+        assert_ne!(answer(&model, 1), answer(&model, 2));
+    }
+
+    #[test]
+    fn an_unfinished_turn_is_continued() {
+        let model = LanguageModel::random("m", 2, 1).unwrap();
+        let sampling = Sampling { temperature: 0.0, max_tokens: 12, ..Sampling::default() };
+        let text = |prompt| {
+            let steps = model.generate(prompt, sampling).map(Result::unwrap);
+            steps.map(|step| model.vocabulary().text(step.token).to_owned()).collect::<Vec<_>>()
+        };
+        let whole = text(model.chat_prompt(&messages(), false));
+        let mut begun = messages();
+        // Cut where the tokens stay the same.
+        begun.push(Message { role: "assistant".to_owned(), content: whole[..1].concat() });
+        let rest = text(model.chat_prompt(&begun, true));
+        assert_eq!(whole[1..], rest[..whole.len() - 1]);
+    }
+}

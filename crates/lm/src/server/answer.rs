@@ -1,0 +1,178 @@
+//! Answers of the server, streamed and whole.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::response::{IntoResponse, Json, Response};
+use serde_json::{Map, Value, json};
+use tokio::sync::mpsc::Receiver;
+
+use super::request::Request;
+use super::{Event, refuse};
+use crate::{LanguageModel, Place, Step};
+
+/// A stream of server-sent events.
+pub(super) fn stream(model: Arc<LanguageModel>, request: Request, events: Receiver<Event>) -> Response {
+    let prompt_tokens = request.prompt(&model).len();
+    let state = (model, request, events, 0_usize, false);
+    let chunks = futures::stream::unfold(state, move |(model, request, mut events, tokens, ended)| async move {
+        if ended {
+            return None;
+        }
+        let (text, tokens, ended) = match events.recv().await {
+            Some(Event::Prompt(..)) => (String::new(), tokens, false),
+            Some(Event::Step(step)) => (event(&step_chunk(&model, &request, &step)), tokens + 1, false),
+            Some(Event::End(finish)) => {
+                let mut text = event(&end_chunk(&model, &request, finish.as_str()));
+                if request.wants_usage {
+                    let mut chunk = head(&model, &request);
+                    chunk.insert("choices".to_owned(), json!([]));
+                    chunk.insert("usage".to_owned(), usage(prompt_tokens, tokens));
+                    text.push_str(&event(&Value::Object(chunk)));
+                }
+                text.push_str("data: [DONE]\n\n");
+                (text, tokens, true)
+            }
+            Some(Event::Failed(_)) | None => (event(&json!({"error": {"message": "model failed"}})), tokens, true),
+        };
+        Some((Ok::<_, Infallible>(Bytes::from(text)), (model, request, events, tokens, ended)))
+    });
+    let headers = [(CONTENT_TYPE, "text/event-stream; charset=utf-8"), (CACHE_CONTROL, "no-cache")];
+    (headers, Body::from_stream(chunks)).into_response()
+}
+
+/// One JSON document.
+pub(super) async fn whole(model: &LanguageModel, request: &Request, mut events: Receiver<Event>) -> Response {
+    let (mut steps, mut prompt) = (Vec::new(), None);
+    let finish = loop {
+        match events.recv().await {
+            Some(Event::Prompt(tokens, places)) => prompt = Some(prompt_logprobs(model, &tokens, &places)),
+            Some(Event::Step(step)) => steps.push(step),
+            Some(Event::End(finish)) => break finish.as_str(),
+            Some(Event::Failed(error)) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "model failed");
+                return refuse(StatusCode::INTERNAL_SERVER_ERROR, "model failed", None);
+            }
+            None => return refuse(StatusCode::SERVICE_UNAVAILABLE, "server is stopping", None),
+        }
+    };
+    let text: String = steps.iter().map(|step| model.vocabulary().text(step.token)).collect();
+    let logprobs = request.wants_logprobs.then(|| logprobs(model, request, &steps));
+    let choice = if request.is_chat() {
+        let message = json!({"role": "assistant", "content": text});
+        json!({"index": 0, "message": message, "logprobs": logprobs, "finish_reason": finish})
+    } else {
+        json!({"index": 0, "text": text, "logprobs": logprobs, "finish_reason": finish})
+    };
+    let mut answer = head(model, request);
+    answer.insert("object".to_owned(), if request.is_chat() { "chat.completion" } else { "text_completion" }.into());
+    answer.insert("choices".to_owned(), json!([choice]));
+    answer.insert("usage".to_owned(), usage(request.prompt(model).len(), steps.len()));
+    if let Some(prompt) = prompt {
+        answer.insert("prompt_logprobs".to_owned(), prompt);
+    }
+    Json(answer).into_response()
+}
+
+fn event(chunk: &Value) -> String {
+    format!("data: {chunk}\n\n")
+}
+
+fn usage(prompt: usize, answer: usize) -> Value {
+    json!({"prompt_tokens": prompt, "completion_tokens": answer, "total_tokens": prompt + answer})
+}
+
+fn head(model: &LanguageModel, request: &Request) -> Map<String, Value> {
+    let (id, object) =
+        if request.is_chat() { ("chatcmpl-0", "chat.completion.chunk") } else { ("cmpl-0", "text_completion") };
+    let mut head = Map::new();
+    head.insert("id".to_owned(), id.into());
+    head.insert("object".to_owned(), object.into());
+    head.insert("created".to_owned(), 0.into());
+    head.insert("model".to_owned(), model.name().into());
+    head
+}
+
+fn step_chunk(model: &LanguageModel, request: &Request, step: &Step) -> Value {
+    let text = model.vocabulary().text(step.token);
+    let steps = std::slice::from_ref(step);
+    let logprobs = request.wants_logprobs.then(|| logprobs(model, request, steps));
+    let choice = if request.is_chat() {
+        json!({"index": 0, "delta": {"content": text}, "logprobs": logprobs, "finish_reason": null})
+    } else {
+        json!({"index": 0, "text": text, "logprobs": logprobs, "finish_reason": null})
+    };
+    let mut chunk = head(model, request);
+    chunk.insert("choices".to_owned(), json!([choice]));
+    Value::Object(chunk)
+}
+
+fn end_chunk(model: &LanguageModel, request: &Request, finish: &str) -> Value {
+    let choice = if request.is_chat() {
+        json!({"index": 0, "delta": {}, "logprobs": null, "finish_reason": finish})
+    } else {
+        json!({"index": 0, "text": "", "logprobs": null, "finish_reason": finish})
+    };
+    let mut chunk = head(model, request);
+    chunk.insert("choices".to_owned(), json!([choice]));
+    Value::Object(chunk)
+}
+
+/// Log-probabilities in the form of chats or of completions.
+fn logprobs(model: &LanguageModel, request: &Request, steps: &[Step]) -> Value {
+    let text = |token: u32| token_text(model, token);
+    if request.is_chat() {
+        let entry = |token: u32, logprob: f64| json!({"token": text(token), "logprob": logprob, "bytes": text(token).as_bytes()});
+        let content: Vec<Value> = steps
+            .iter()
+            .map(|step| {
+                let mut content = entry(step.token, step.logprob);
+                let top: Vec<_> = step.top.iter().map(|(token, logprob)| entry(*token, *logprob)).collect();
+                if let Some(fields) = content.as_object_mut() {
+                    fields.insert("top_logprobs".to_owned(), top.into());
+                }
+                content
+            })
+            .collect();
+        return json!({"content": content});
+    }
+    let top = |step: &Step| -> Map<String, Value> {
+        step.top.iter().map(|(token, logprob)| (text(*token).to_owned(), (*logprob).into())).collect()
+    };
+    json!({
+        "tokens": steps.iter().map(|step| text(step.token)).collect::<Vec<_>>(),
+        "token_logprobs": steps.iter().map(|step| step.logprob).collect::<Vec<_>>(),
+        "top_logprobs": steps.iter().map(top).collect::<Vec<_>>(),
+        "text_offset": steps.iter().scan(0, |offset, step| {
+            let here = *offset;
+            *offset += text(step.token).len();
+            Some(here)
+        }).collect::<Vec<_>>(),
+    })
+}
+
+/// As vLLM gives them: null for the first token, then for each a map from ids to log-probability, rank and text; the
+/// prompt's own token first.
+fn prompt_logprobs(model: &LanguageModel, tokens: &[u32], places: &[Place]) -> Value {
+    let entry = |rank: u32, logprob: f64, token: u32| json!({"logprob": logprob, "rank": rank, "decoded_token": token_text(model, token)});
+    let place = |(place, token): (&Place, &u32)| {
+        let mut entries = Map::new();
+        // JSON has no infinity; vLLM writes such a number as -9999.
+        let finite = |logprob: f64| logprob.max(-9_999.0);
+        entries.insert(token.to_string(), entry(place.rank, finite(place.logprob), *token));
+        for ((other, logprob), rank) in place.top.iter().zip(1..) {
+            entries.entry(other.to_string()).or_insert_with(|| entry(rank, finite(*logprob), *other));
+        }
+        Value::Object(entries)
+    };
+    let first = std::iter::once(Value::Null);
+    first.chain(places.iter().zip(tokens.iter().skip(1)).map(place)).collect()
+}
+
+/// The text of a token; that of the end is its name, as other servers have it.
+fn token_text(model: &LanguageModel, token: u32) -> &str {
+    if token == model.vocabulary().end() { "<|end|>" } else { model.vocabulary().text(token) }
+}

@@ -1,0 +1,159 @@
+//! Requests to the server.
+
+use serde_json::{Map, Value};
+
+use crate::{LanguageModel, Message, Sampling};
+
+/// Largest number of likeliest tokens that a request may ask for.
+const MOST_TOP: u64 = 20;
+/// Tokens of an answer where the request names no number.
+const DEFAULT_TOKENS: u64 = 256;
+
+/// Why a request is refused.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct RequestError {
+    pub(super) message: String,
+    pub(super) param: Option<&'static str>,
+}
+
+#[derive(Debug, PartialEq)]
+pub(super) enum Prompt {
+    Chat { messages: Vec<Message>, continues: bool },
+    Text(String),
+}
+
+/// A request for an answer.
+#[derive(Debug, PartialEq)]
+pub(super) struct Request {
+    pub(super) prompt: Prompt,
+    pub(super) sampling: Sampling,
+    pub(super) streams: bool,
+    pub(super) wants_logprobs: bool,
+    pub(super) wants_usage: bool,
+    /// How many likeliest tokens to name for each token of the prompt.
+    pub(super) prompt_logprobs: Option<usize>,
+}
+
+impl Request {
+    pub(super) const fn is_chat(&self) -> bool {
+        matches!(self.prompt, Prompt::Chat { .. })
+    }
+
+    pub(super) fn prompt(&self, model: &LanguageModel) -> Vec<u32> {
+        match &self.prompt {
+            Prompt::Chat { messages, continues } => model.chat_prompt(messages, *continues),
+            Prompt::Text(text) => model.completion_prompt(text),
+        }
+    }
+
+    pub(super) fn chat(body: &[u8]) -> Result<Self, RequestError> {
+        let fields = Fields::parse(body)?;
+        let messages = fields.0.get("messages").and_then(Value::as_array).ok_or(wrong("messages", "an array"))?;
+        let messages = messages.iter().map(message).collect::<Option<Vec<_>>>();
+        let messages = messages.filter(|messages| !messages.is_empty());
+        let messages = messages.ok_or(wrong("messages", "an array of messages with a role and a text"))?;
+        let wants_logprobs = fields.flag("logprobs")?;
+        let top = fields.number("top_logprobs", MOST_TOP)?.unwrap_or(0);
+        let continues = fields.flag("continue_final_message")?;
+        fields.request(Prompt::Chat { messages, continues }, wants_logprobs, top)
+    }
+
+    pub(super) fn completion(body: &[u8]) -> Result<Self, RequestError> {
+        let fields = Fields::parse(body)?;
+        let prompt = fields.0.get("prompt").and_then(Value::as_str).ok_or(wrong("prompt", "a text"))?.to_owned();
+        let top = fields.number("logprobs", MOST_TOP)?;
+        fields.request(Prompt::Text(prompt), top.is_some(), top.unwrap_or(0))
+    }
+}
+
+fn message(value: &Value) -> Option<Message> {
+    let role = value.get("role")?.as_str()?.to_owned();
+    let content = match value.get("content") {
+        None | Some(Value::Null) => String::new(),
+        Some(content) => content.as_str()?.to_owned(),
+    };
+    Some(Message { role, content })
+}
+
+struct Fields(Map<String, Value>);
+
+impl Fields {
+    fn parse(body: &[u8]) -> Result<Self, RequestError> {
+        let fields = serde_json::from_slice(body);
+        let not_json = |error| RequestError { message: format!("body is not a JSON object: {error}"), param: None };
+        let fields = Self(fields.map_err(not_json)?);
+        for name in ["stop", "tools", "response_format"] {
+            let is_set = fields
+                .0
+                .get(name)
+                .is_some_and(|value| !matches!(value, Value::Null) && *value != Value::Array(Vec::new()));
+            if is_set {
+                return Err(RequestError {
+                    message: format!("{name} is not supported by this model"),
+                    param: Some(name),
+                });
+            }
+        }
+        if fields.number("n", u64::MAX)?.unwrap_or(1) != 1 {
+            return Err(RequestError { message: "n must be 1".to_owned(), param: Some("n") });
+        }
+        Ok(fields)
+    }
+
+    fn request(&self, prompt: Prompt, wants_logprobs: bool, top: u64) -> Result<Request, RequestError> {
+        let number = |name, largest| self.number(name, largest);
+        let tokens = match number("max_completion_tokens", u64::MAX)? {
+            Some(tokens) => tokens,
+            None => number("max_tokens", u64::MAX)?.unwrap_or(DEFAULT_TOKENS),
+        };
+        let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        let sampling = Sampling {
+            temperature: self.float("temperature", 0.0, 2.0)?.unwrap_or(1.0),
+            top_p: self.float("top_p", 0.0, 1.0)?.unwrap_or(1.0),
+            top_k: count(number("top_k", u64::MAX)?.unwrap_or(0)),
+            seed: number("seed", u64::MAX)?.unwrap_or(0),
+            max_tokens: count(tokens),
+            top_logprobs: count(top),
+        };
+        let wants_usage = self.0.get("stream_options").and_then(|options| options.get("include_usage"));
+        Ok(Request {
+            prompt,
+            sampling,
+            streams: self.flag("stream")?,
+            wants_logprobs,
+            wants_usage: wants_usage.and_then(Value::as_bool).unwrap_or(false),
+            prompt_logprobs: number("prompt_logprobs", MOST_TOP)?.map(count),
+        })
+    }
+
+    fn flag(&self, name: &'static str) -> Result<bool, RequestError> {
+        match self.0.get(name) {
+            None | Some(Value::Null) => Ok(false),
+            Some(value) => value.as_bool().ok_or(wrong(name, "true or false")),
+        }
+    }
+
+    fn number(&self, name: &'static str, largest: u64) -> Result<Option<u64>, RequestError> {
+        match self.0.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => {
+                let number = value.as_u64().filter(|number| *number <= largest);
+                number.map(Some).ok_or(wrong(name, "a whole number in range"))
+            }
+        }
+    }
+
+    fn float(&self, name: &'static str, smallest: f64, largest: f64) -> Result<Option<f64>, RequestError> {
+        match self.0.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => {
+                let number = value.as_f64().filter(|number| (smallest..=largest).contains(number));
+                number.map(Some).ok_or(wrong(name, "a number in range"))
+            }
+        }
+    }
+}
+
+fn wrong(param: &'static str, expected: &str) -> RequestError {
+    RequestError { message: format!("{param} must be {expected}"), param: Some(param) }
+}

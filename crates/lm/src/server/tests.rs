@@ -1,0 +1,93 @@
+use axum::body::Body;
+use http_body_util::BodyExt as _;
+use serde_json::Value;
+use tower::ServiceExt as _;
+
+use super::*;
+
+async fn ask(path: &str, body: &Value) -> (StatusCode, String) {
+    let model = Arc::new(LanguageModel::random("small", 2, 1).unwrap());
+    let request = axum::http::Request::post(path).body(Body::from(body.to_string())).unwrap();
+    let response = router(model, ServerSettings::default()).oneshot(request).await.unwrap();
+    let status = response.status();
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    (status, String::from_utf8(bytes.to_vec()).unwrap())
+}
+
+fn chat(further: Value) -> Value {
+    let mut body = json!({
+        "model": "small", "messages": [{"role": "user", "content": "stan"}], "max_tokens": 6, "seed": 3, "top_k": 5,
+        "logprobs": true, "top_logprobs": 5,
+    });
+    body.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
+    body
+}
+
+#[tokio::test]
+async fn streams_and_whole_answers_are_the_same() {
+    let (status, whole) = ask("/v1/chat/completions", &chat(json!({}))).await;
+    let whole: Value = serde_json::from_str(&whole).unwrap();
+    assert_eq!(status, 200);
+    let options = json!({"stream": true, "stream_options": {"include_usage": true}});
+    let (_, stream) = ask("/v1/chat/completions", &chat(options)).await;
+    let events: Vec<_> = stream.split("\n\n").filter_map(|event| event.strip_prefix("data: ")).collect();
+    let (last, chunks) = events.split_last().unwrap();
+    assert_eq!(*last, "[DONE]");
+    let chunks: Vec<Value> = chunks.iter().map(|chunk| serde_json::from_str(chunk).unwrap()).collect();
+    let text: String = chunks.iter().filter_map(|chunk| chunk.pointer("/choices/0/delta/content")?.as_str()).collect();
+    assert_eq!(whole["choices"][0]["message"]["content"], text);
+    assert_eq!(chunks.last().unwrap()["usage"], whole["usage"]);
+    assert_eq!(chunks[chunks.len() - 2]["choices"][0]["finish_reason"], whole["choices"][0]["finish_reason"]);
+    assert_eq!(chunks[0].pointer("/choices/0/logprobs/content/0"), whole.pointer("/choices/0/logprobs/content/0"));
+}
+
+#[tokio::test]
+async fn prompts_are_judged() {
+    let (_, answer) = ask("/v1/chat/completions", &chat(json!({}))).await;
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    let content = answer.pointer("/choices/0/message/content").unwrap().as_str().unwrap();
+    let said = answer.pointer("/choices/0/logprobs/content").unwrap().as_array().unwrap();
+    let messages = json!([{"role": "user", "content": "stan"}, {"role": "assistant", "content": content}]);
+    let options = json!({"messages": messages, "continue_final_message": true, "prompt_logprobs": 5, "max_tokens": 1});
+    let (_, judged) = ask("/v1/chat/completions", &chat(options)).await;
+    let judged: Value = serde_json::from_str(&judged).unwrap();
+    let places = judged["prompt_logprobs"].as_array().unwrap();
+    assert_eq!(places[0], Value::Null);
+    for (said, place) in said.iter().zip(&places[places.len() - said.len()..]) {
+        let own = place.as_object().unwrap().values().next().unwrap();
+        assert_eq!(own["decoded_token"], said["token"]);
+        let difference = own["logprob"].as_f64().unwrap() - said["logprob"].as_f64().unwrap();
+        assert!(difference.abs() < 1e-3, "{difference}");
+    }
+}
+
+#[tokio::test]
+async fn completions_have_their_own_form() {
+    let body = json!({"prompt": "stan", "max_tokens": 3, "temperature": 0, "logprobs": 2});
+    let (status, answer) = ask("/v1/completions", &body).await;
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!((status, &answer["object"]), (StatusCode::OK, &json!("text_completion")));
+    let logprobs = &answer["choices"][0]["logprobs"];
+    assert_eq!(logprobs["tokens"].as_array().unwrap().len(), logprobs["token_logprobs"].as_array().unwrap().len());
+}
+
+#[tokio::test]
+async fn wrong_fields_are_named() {
+    for (path, body, param) in [
+        ("/v1/chat/completions", json!({}), json!("messages")),
+        ("/v1/chat/completions", json!([]), json!(null)),
+        ("/v1/chat/completions", chat(json!({"messages": []})), json!("messages")),
+        ("/v1/chat/completions", chat(json!({"messages": [{"role": "user", "content": 7}]})), json!("messages")),
+        ("/v1/chat/completions", chat(json!({"temperature": 3})), json!("temperature")),
+        ("/v1/chat/completions", chat(json!({"stop": "a"})), json!("stop")),
+        ("/v1/chat/completions", chat(json!({"n": 2})), json!("n")),
+        ("/v1/chat/completions", chat(json!({"stream": 1})), json!("stream")),
+        ("/v1/completions", json!({"prompt": ["a"]}), json!("prompt")),
+    ] {
+        let (status, answer) = ask(path, &body).await;
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        assert_eq!((status, &answer["error"]["param"]), (StatusCode::BAD_REQUEST, &param), "{body}");
+    }
+    let long = chat(json!({"messages": [{"role": "user", "content": "~".repeat(5_000)}]}));
+    assert_eq!(ask("/v1/chat/completions", &long).await.0, 400);
+}

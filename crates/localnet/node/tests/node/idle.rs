@@ -1,0 +1,121 @@
+//! WebSockets that ask for nothing keep nobody out.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use jsonrpsee::core::client::{ClientT as _, Subscription, SubscriptionClientT as _};
+use jsonrpsee::rpc_params;
+use jsonrpsee::ws_client::{WsClient, WsClientBuilder};
+use serde_json::{Value, json};
+use taonet_localnet::{Node, NodeHandle, RpcLimits};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::support::{config, connect_from, frame, node, post_on, upgrade_on};
+
+async fn websocket_from(from: &str, to: SocketAddr) -> TcpStream {
+    let (stream, answer) = upgrade_on(connect_from(from, to).await, to, "").await;
+    assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");
+    stream
+}
+
+/// The status of a request.
+async fn status_from(from: &str, to: SocketAddr) -> u16 {
+    let request = json!({"jsonrpc": "2.0", "id": 1, "method": "system_name", "params": []}).to_string();
+    let stream = connect_from(from, to).await;
+    timeout(Duration::from_secs(20), post_on(stream, &to.to_string(), "", request.as_bytes())).await.unwrap().0
+}
+
+/// Whether the node has closed the connection.
+async fn is_closed(stream: &mut TcpStream) -> bool {
+    matches!(timeout(Duration::from_secs(20), stream.read(&mut [0])).await.unwrap(), Ok(0) | Err(_))
+}
+
+async fn small(connections: u32, connections_per_address: u32) -> NodeHandle {
+    let mut config = config();
+    config.rpc = RpcLimits { connections, connections_per_address, ..config.rpc };
+    Node::start(config).await.unwrap()
+}
+
+async fn subscribed(node: &NodeHandle) -> (WsClient, Subscription<Value>) {
+    let client = WsClientBuilder::default().build(node.url()).await.unwrap();
+    let subscription =
+        client.subscribe("chain_subscribeNewHeads", rpc_params![], "chain_unsubscribeNewHeads").await.unwrap();
+    (client, subscription)
+}
+
+async fn hears(subscription: &mut Subscription<Value>) {
+    timeout(Duration::from_secs(20), subscription.next()).await.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn hundreds_of_idle_websockets_keep_nobody_out() {
+    let node = node().await;
+    let mut idle = Vec::new();
+    for _ in 0..300 {
+        idle.push(websocket_from("127.0.0.1", node.address()).await);
+    }
+    for from in ["127.0.0.7", "127.0.0.1"] {
+        assert_eq!(status_from(from, node.address()).await, 200, "{from}");
+        websocket_from(from, node.address()).await;
+    }
+    assert!(is_closed(&mut idle[0]).await, "the oldest made room");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn websockets_in_use_make_no_room() {
+    let node = small(3, 3).await;
+    let (client, mut subscription) = subscribed(&node).await;
+    hears(&mut subscription).await;
+    let mut first = websocket_from("127.0.0.1", node.address()).await;
+    let mut second = websocket_from("127.0.0.1", node.address()).await;
+    // A request makes the first the younger one.
+    let request = json!({"jsonrpc": "2.0", "id": 1, "method": "system_name", "params": []}).to_string();
+    first.write_all(&frame(&request)).await.unwrap();
+    assert_ne!(first.read(&mut [0; 512]).await.unwrap(), 0);
+    for _ in 0..2 {
+        assert_eq!(status_from("127.0.0.1", node.address()).await, 200);
+    }
+    assert!(is_closed(&mut second).await);
+    // Its requests are still answered.
+    first.write_all(&frame(&request)).await.unwrap();
+    assert_ne!(first.read(&mut [0; 512]).await.unwrap(), 0);
+    node.mine(1).await.unwrap();
+    hears(&mut subscription).await;
+    assert_eq!(client.request::<Value, _>("system_chain", rpc_params![]).await.unwrap(), "Bittensor");
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn while_all_are_in_use_further_ones_are_told() {
+    let node = small(2, 2).await;
+    let (first, mut heads) = subscribed(&node).await;
+    let (_second, _heads) = subscribed(&node).await;
+    assert_eq!(status_from("127.0.0.7", node.address()).await, 429);
+    let (_, answer) = upgrade_on(connect_from("127.0.0.7", node.address()).await, node.address(), "").await;
+    assert!(answer.starts_with("HTTP/1.1 429"), "{answer}");
+    hears(&mut heads).await;
+    // A WebSocket without a subscription makes room.
+    heads.unsubscribe().await.unwrap();
+    let _: Value = first.request("system_chain", rpc_params![]).await.unwrap();
+    timeout(Duration::from_secs(20), async {
+        while status_from("127.0.0.7", node.address()).await != 200 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn one_address_leaves_places_to_others() {
+    let node = small(3, 2).await;
+    let (_first, _heads) = subscribed(&node).await;
+    let (_second, _more_heads) = subscribed(&node).await;
+    assert_eq!(status_from("127.0.0.1", node.address()).await, 429);
+    assert_eq!(status_from("127.0.0.7", node.address()).await, 200);
+    node.stop().await;
+}

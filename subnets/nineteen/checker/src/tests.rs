@@ -1,0 +1,157 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::routing::post;
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use taonet_lm::server::{ServerSettings, router};
+use taonet_lm::{LanguageModel, Message, Sampling};
+use taonet_nineteen_core::scoring::ScoringProfile;
+use tokio::net::TcpListener;
+
+use super::*;
+
+fn model(layers: usize, seed: u64) -> Arc<LanguageModel> {
+    Arc::new(LanguageModel::random("m", layers, seed).unwrap())
+}
+
+fn payload() -> Map<String, Value> {
+    let messages = json!([{"role": "user", "content": "What is stan?"}]);
+    let payload = json!({"messages": messages, "temperature": 0.7, "top_k": 5, "seed": 11, "max_tokens": 30});
+    payload.as_object().unwrap().clone()
+}
+
+/// The chunks of a miner that runs this model, in the form of chats or of completions.
+fn answer(model: &LanguageModel, endpoint: Endpoint) -> Vec<Value> {
+    let messages = [Message { role: "user".to_owned(), content: "What is stan?".to_owned() }];
+    let prompt = match endpoint {
+        Endpoint::Completions => model.completion_prompt("What is stan?"),
+        _ => model.chat_prompt(&messages, false),
+    };
+    // A model with random weights ends some answers at once: the first seed with a longer one.
+    let sampling =
+        (11..).map(|seed| Sampling { temperature: 0.7, top_k: 5, seed, max_tokens: 30, ..Sampling::default() });
+    let is_long = |sampling: &Sampling| model.generate(prompt.clone(), *sampling).count() > 5;
+    let sampling = sampling.take(100).find(is_long).unwrap();
+    let chunk = |step: taonet_lm::Step| {
+        let text = model.vocabulary().text(step.token);
+        match endpoint {
+            Endpoint::Completions => {
+                json!({"choices": [{"text": text, "logprobs": {"token_logprobs": [step.logprob]}}]})
+            }
+            _ => {
+                json!({"choices": [{"delta": {"content": text}, "logprobs": {"content": [{"logprob": step.logprob}]}}]})
+            }
+        }
+    };
+    model.generate(prompt, sampling).map(|step| chunk(step.unwrap())).collect()
+}
+
+async fn serve(router: Router) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    address
+}
+
+fn reference(address: SocketAddr) -> OpenAiReference {
+    let base = format!("http://{address}/v1").parse().unwrap();
+    OpenAiReference::new(&base, "m", None, Duration::from_secs(60)).unwrap()
+}
+
+/// A server in front of the model that knows nothing of `prompt_logprobs`.
+async fn without_prompt_logprobs(model: Arc<LanguageModel>, status: u16) -> SocketAddr {
+    let inner = serve(router(model, ServerSettings::default())).await;
+    let forward = move |path: &'static str| {
+        move |Json(body): Json<Value>| async move {
+            if body.get("prompt_logprobs").is_some() {
+                let status = axum::http::StatusCode::from_u16(status).unwrap();
+                return (status, Json(json!({"choices": []})));
+            }
+            let request = reqwest::Client::new().post(format!("http://{inner}{path}")).json(&body);
+            (axum::http::StatusCode::OK, Json(request.send().await.unwrap().json::<Value>().await.unwrap()))
+        }
+    };
+    let chat = "/v1/chat/completions";
+    let completions = "/v1/completions";
+    serve(Router::new().route(chat, post(forward(chat))).route(completions, post(forward(completions)))).await
+}
+
+async fn quality(model: &dyn ReferenceModel, endpoint: Endpoint, chunks: &[Value], profile: ScoringProfile) -> f64 {
+    let mut payload = payload();
+    if endpoint == Endpoint::Completions {
+        payload.insert("prompt".to_owned(), "What is stan?".into());
+    }
+    check_text(model, endpoint, &payload, chunks, profile, |count| count / 2).await.unwrap().quality
+}
+
+#[tokio::test]
+async fn the_same_model_passes_and_another_fails() {
+    let own = model(4, 1);
+    let server = serve(router(Arc::clone(&own), ServerSettings::default())).await;
+    let (plain, ignoring) =
+        (without_prompt_logprobs(Arc::clone(&own), 400).await, without_prompt_logprobs(Arc::clone(&own), 200).await);
+    let models: [Box<dyn ReferenceModel>; 4] = [
+        Box::new(LocalReference::new(Arc::clone(&own))),
+        Box::new(reference(server)),
+        Box::new(reference(plain)),
+        Box::new(reference(ignoring)),
+    ];
+    for endpoint in [Endpoint::Chat, Endpoint::Completions] {
+        let (honest, cheat) = (answer(&own, endpoint), answer(&model(2, 9), endpoint));
+        assert!(honest.len() > 5 && cheat.len() > 5);
+        for (index, reference) in models.iter().enumerate() {
+            for profile in [ScoringProfile::Reference, ScoringProfile::Later] {
+                let good = quality(reference.as_ref(), endpoint, &honest, profile).await;
+                let bad = quality(reference.as_ref(), endpoint, &cheat, profile).await;
+                assert!(good == 1.0 && bad < 0.5, "{index} {endpoint:?} {profile:?}: {good} {bad}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn invented_probabilities_fail() {
+    let own = model(4, 1);
+    let reference = LocalReference::new(Arc::clone(&own));
+    let mut chunks = answer(&own, Endpoint::Chat);
+    for chunk in &mut chunks {
+        chunk["choices"][0]["logprobs"]["content"][0]["logprob"] = json!(-9.0);
+    }
+    let found = quality(&reference, Endpoint::Chat, &chunks, ScoringProfile::Reference).await;
+    assert!(found < 0.5, "{found}");
+}
+
+#[tokio::test]
+async fn what_is_no_answer_has_no_quality() {
+    let reference = LocalReference::new(model(2, 1));
+    for chunks in [vec![], vec![json!({})], vec![json!({"choices": [{"delta": {"content": "a"}}]})]] {
+        assert_eq!(quality(&reference, Endpoint::Chat, &chunks, ScoringProfile::Reference).await, 0.0);
+    }
+    // Longer than was asked for.
+    let long = vec![answer(&model(2, 1), Endpoint::Chat)[0].clone(); 31];
+    assert_eq!(quality(&reference, Endpoint::Chat, &long, ScoringProfile::Later).await, 0.0);
+    // A piece that is no token of the model.
+    let odd = json!({"choices": [{"delta": {"content": "notatoken"}, "logprobs": {"content": [{"logprob": -0.1}]}}]});
+    assert_eq!(quality(&reference, Endpoint::Chat, &[odd], ScoringProfile::Reference).await, 0.0);
+}
+
+/// §11.1
+#[tokio::test]
+async fn issue_11_1_a_busy_server_gives_no_result() {
+    let chunks = answer(&model(2, 1), Endpoint::Chat);
+    for status in [409, 429, 500, 503] {
+        let status = axum::http::StatusCode::from_u16(status).unwrap();
+        let busy = move || async move { (status, "busy with another job") };
+        let server = serve(Router::new().route("/v1/chat/completions", post(busy))).await;
+        let (server, payload) = (reference(server), payload());
+        let found = check_text(&server, Endpoint::Chat, &payload, &chunks, ScoringProfile::Reference, |_| 0);
+        let error = found.await.unwrap_err();
+        assert!(matches!(error, CheckError::Refused { .. }), "{error}");
+    }
+    let garbage = serve(Router::new().route("/v1/chat/completions", post(|| async { "garbage" }))).await;
+    let found =
+        check_text(&reference(garbage), Endpoint::Chat, &payload(), &chunks, ScoringProfile::Reference, |_| 0).await;
+    assert!(matches!(found, Err(CheckError::Malformed(_))), "{found:?}");
+}

@@ -1,0 +1,42 @@
+//! Metrics.
+
+use std::time::Duration;
+
+const PERIOD: &str = "taonet_nineteen_period";
+const CONTENDERS: &str = "taonet_nineteen_contenders";
+const HANDSHAKES: &str = "taonet_nineteen_handshakes_total";
+const CHECKS: &str = "taonet_nineteen_checks_total";
+const CHECK_SECONDS: &str = "taonet_nineteen_check_seconds";
+const SKIPPED: &str = "taonet_nineteen_synthetic_skipped_total";
+
+/// Registers help texts of the metrics. Call after the recorder is installed.
+pub fn describe() {
+    metrics::describe_gauge!(PERIOD, "Number of the running period");
+    metrics::describe_gauge!(CONTENDERS, "Miners' offers in the running period, by task");
+    metrics::describe_counter!(HANDSHAKES, "Handshakes with miners, by result");
+    metrics::describe_counter!(CHECKS, "Checked answers, by task and result");
+    metrics::describe_histogram!(CHECK_SECONDS, "Time for one check");
+    metrics::describe_gauge!("taonet_nineteen_weight", "Weight of each miner, by uid");
+    metrics::describe_counter!(SKIPPED, "Synthetic requests that were not sent, by reason");
+}
+
+pub(crate) fn period(number: i64) {
+    metrics::gauge!(PERIOD).set(number as f64);
+}
+
+pub(crate) fn contenders(task: &str, count: usize) {
+    metrics::gauge!(CONTENDERS, "task" => task.to_owned()).set(count as f64);
+}
+
+pub(crate) fn handshake(succeeded: bool) {
+    metrics::counter!(HANDSHAKES, "result" => if succeeded { "made" } else { "failed" }).increment(1);
+}
+
+pub(crate) fn check(task: &str, result: &'static str, took: Duration) {
+    metrics::counter!(CHECKS, "task" => task.to_owned(), "result" => result).increment(1);
+    metrics::histogram!(CHECK_SECONDS).record(took.as_secs_f64());
+}
+
+pub(crate) fn skipped(reason: &'static str) {
+    metrics::counter!(SKIPPED, "reason" => reason).increment(1);
+}

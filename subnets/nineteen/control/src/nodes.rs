@@ -1,0 +1,156 @@
+//! Miners as the chain has them.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use taonet_chain::{At, Chain, ChainError, Detail};
+use taonet_primitives::{Hotkey, MechId, NetUid, Uid};
+use taonet_wire::Peer;
+
+/// What stands for the local machine on the reference's development networks.
+const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::new(0, 0, 0, 1));
+
+/// A neuron with an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FoundNode {
+    /// Its slot.
+    pub uid: Uid,
+    /// Its hotkey.
+    pub hotkey: Hotkey,
+    /// Where it says that it listens.
+    pub address: SocketAddr,
+}
+
+/// Why neurons are unknown.
+#[derive(Debug, thiserror::Error)]
+#[error("the subnet's neurons cannot be read")]
+pub struct NodesError(#[from] ChainError);
+
+/// Where neurons come from.
+#[async_trait]
+pub trait NodeSource: Send + Sync {
+    /// All neurons that publish an address.
+    async fn nodes(&self) -> Result<Vec<FoundNode>, NodesError>;
+}
+
+/// The neurons of a subnet on a chain.
+pub struct ChainNodes {
+    chain: Arc<dyn Chain>,
+    netuid: NetUid,
+}
+
+impl ChainNodes {
+    /// The neurons of subnet `netuid`.
+    pub fn new(chain: Arc<dyn Chain>, netuid: NetUid) -> Self {
+        Self { chain, netuid }
+    }
+}
+
+#[async_trait]
+impl NodeSource for ChainNodes {
+    async fn nodes(&self) -> Result<Vec<FoundNode>, NodesError> {
+        let metagraph = self.chain.metagraph(self.netuid, MechId(0), Detail::Lite, At::Head).await?;
+        let node = |neuron: &taonet_chain::Neuron| {
+            let address = neuron.axon.as_ref()?.address;
+            Some(FoundNode { uid: neuron.uid, hotkey: neuron.hotkey, address })
+        };
+        Ok(metagraph.neurons.iter().filter_map(node).collect())
+    }
+}
+
+/// Which published addresses are called.
+#[derive(Debug, Clone, Default)]
+pub struct AddressRules {
+    /// Addresses that stand for others, as on development networks.
+    pub substitutes: Vec<(IpAddr, IpAddr)>,
+    /// Whether addresses of private networks are called. A miner could otherwise have the validator call machines of its
+    /// own network.
+    pub allow_private: bool,
+}
+
+impl AddressRules {
+    /// Where to call a node; `None` where it must not be called.
+    pub fn peer(&self, node: &FoundNode) -> Option<Peer> {
+        let ip = node.address.ip();
+        let substitute = self.substitutes.iter().find(|(from, _)| *from == ip).map(|(_, to)| *to);
+        let ip = match substitute {
+            Some(ip) => ip,
+            None if ip == LOCAL && self.allow_private => Ipv4Addr::LOCALHOST.into(),
+            None if self.allow_private || is_public(ip) => ip,
+            None => return None,
+        };
+        let port = Some(node.address.port()).filter(|port| *port > 0)?;
+        Peer::new(node.hotkey, ip.to_string(), port).ok()
+    }
+}
+
+fn is_public(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => is_public_v4(ip),
+        IpAddr::V6(ip) => match ip.to_ipv4_mapped() {
+            Some(ip) => is_public_v4(ip),
+            None => is_public_v6(ip),
+        },
+    }
+}
+
+fn is_public_v4(ip: Ipv4Addr) -> bool {
+    let [first, second, ..] = ip.octets();
+    let is_shared = first == 100 && (64..128).contains(&second);
+    let is_special = first == 0 || first >= 224 || ip.is_broadcast() || ip.is_documentation() || is_shared;
+    !(is_special || ip.is_private() || ip.is_loopback() || ip.is_link_local())
+}
+
+fn is_public_v6(ip: Ipv6Addr) -> bool {
+    let [first, ..] = ip.segments();
+    let is_local = first & 0xfe00 == 0xfc00 || first & 0xffc0 == 0xfe80;
+    !(is_local || ip.is_loopback() || ip.is_unspecified() || ip.is_multicast())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(rules: &AddressRules, address: &str) -> Option<String> {
+        let node = FoundNode { uid: Uid(1), hotkey: Hotkey::from_bytes([1; 32]), address: address.parse().unwrap() };
+        rules.peer(&node).map(|peer| peer.host().to_owned())
+    }
+
+    #[test]
+    fn private_addresses_are_not_called() {
+        let rules = AddressRules::default();
+        for address in ["8.8.8.8:1", "[2001:4860::1]:1"] {
+            assert!(host(&rules, address).is_some(), "{address}");
+        }
+        for address in [
+            "127.0.0.1:1",
+            "10.0.0.1:1",
+            "192.168.1.1:1",
+            "169.254.169.254:80",
+            "100.64.0.1:1",
+            "0.0.0.0:1",
+            "0.0.0.1:1",
+            "224.0.0.1:1",
+            "192.0.2.1:1",
+            "[::1]:1",
+            "[fd00::1]:1",
+            "[fe80::1]:1",
+            "[::ffff:127.0.0.1]:1",
+            "8.8.8.8:0",
+        ] {
+            assert_eq!(host(&rules, address), None, "{address}");
+        }
+    }
+
+    #[test]
+    fn development_networks_have_their_own_rules() {
+        let announced = ("192.0.2.1".parse().unwrap(), "127.0.0.1".parse().unwrap());
+        let rules = AddressRules { substitutes: vec![announced], allow_private: false };
+        assert_eq!(host(&rules, "192.0.2.1:7").as_deref(), Some("127.0.0.1"));
+        assert_eq!(host(&rules, "192.0.2.2:7"), None);
+        let rules = AddressRules { allow_private: true, ..AddressRules::default() };
+        assert_eq!(host(&rules, "0.0.0.1:7").as_deref(), Some("127.0.0.1"));
+        assert_eq!(host(&rules, "10.0.0.1:7").as_deref(), Some("10.0.0.1"));
+    }
+}

@@ -1,0 +1,163 @@
+//! Handshakes with miners, and what they offer.
+
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use serde_json::{Map, Value, json};
+use taonet_nineteen_core::MarketConfig;
+use taonet_nineteen_core::capacity::{Capacity, sampled_share};
+use taonet_nineteen_core::task::TaskType;
+use taonet_nineteen_store::{NewContender, Node, Store, StoreError};
+use taonet_nineteen_transport::{FiberClient, Session};
+
+use crate::measures;
+
+/// Miners that are called at a time.
+const AT_ONCE: usize = 51;
+/// How long a miner may take to say what it offers.
+const CAPACITY_DEADLINE: Duration = Duration::from_secs(10);
+/// Largest answer.
+const CAPACITY_BYTES: usize = 256 * 1024;
+
+/// A miner with a session, and what it offers.
+pub(crate) struct Offer {
+    pub(crate) session: Session,
+    pub(crate) contenders: Vec<NewContender>,
+}
+
+/// Calls all miners: those whose key ends before `needed_ns` get a new one (§11.11), then each says what it offers. Those
+/// that cannot be reached offer nothing.
+pub(crate) async fn offers(
+    client: &FiberClient,
+    store: &Store,
+    nodes: Vec<Node>,
+    config: &MarketConfig,
+    needed_ns: u64,
+    mut draw: impl FnMut() -> f64,
+) -> Result<Vec<Offer>, StoreError> {
+    let configs: Vec<_> = config.enabled().map(taonet_nineteen_core::Task::public).collect();
+    let mut payload = Map::new();
+    payload.insert("task_configs".to_owned(), json!(configs));
+    let calls = nodes.into_iter().map(|node| {
+        let payload = payload.clone();
+        async move {
+            let fresh = node.session.clone().filter(|session| session.ends_ns() > needed_ns);
+            let is_old = fresh.is_some();
+            let session = match fresh {
+                Some(session) => session,
+                None => handshake(client, store, &node).await?,
+            };
+            match ask(client, &session, payload.clone()).await {
+                // A miner that was restarted has forgotten its keys.
+                Err(Refusal::Forgotten) if is_old => {
+                    let session = handshake(client, store, &node).await?;
+                    let answer = ask(client, &session, payload).await.ok()?;
+                    Some((node, session, answer))
+                }
+                answer => Some((node, session, answer.ok()?)),
+            }
+        }
+    });
+    let answers: Vec<_> = futures::stream::iter(calls).buffer_unordered(AT_ONCE).collect().await;
+    let mut answers: Vec<_> = answers.into_iter().flatten().collect();
+    answers.sort_by_key(|(node, _, _)| node.uid);
+    let offer = |(node, session, answer): (Node, Session, Map<String, Value>)| {
+        let capacities = capacities(config, &answer, &mut draw);
+        let contender = |(task, capacity)| NewContender { task, hotkey: *node.peer.hotkey(), uid: node.uid, capacity };
+        Offer { session, contenders: capacities.into_iter().map(contender).collect() }
+    };
+    Ok(answers.into_iter().map(offer).collect())
+}
+
+async fn handshake(client: &FiberClient, store: &Store, node: &Node) -> Option<Session> {
+    let made = client.handshake(&node.peer).await;
+    measures::handshake(made.is_ok());
+    match made {
+        Ok(session) => {
+            // Without it on disk the next start makes another one.
+            if let Err(error) = store.put_session(&session).await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "a miner's key could not be stored");
+            }
+            Some(session)
+        }
+        Err(error) => {
+            tracing::debug!(uid = %node.uid, error = &error as &dyn std::error::Error, "no handshake");
+            None
+        }
+    }
+}
+
+enum Refusal {
+    Forgotten,
+    Other,
+}
+
+async fn ask(
+    client: &FiberClient,
+    session: &Session,
+    payload: Map<String, Value>,
+) -> Result<Map<String, Value>, Refusal> {
+    let answer = client.send(session, "/capacity", payload, CAPACITY_DEADLINE).await;
+    let mut answer = answer.map_err(|_| Refusal::Other)?;
+    match answer.status.as_u16() {
+        200 => {}
+        400 => return Err(Refusal::Forgotten),
+        _ => return Err(Refusal::Other),
+    }
+    let mut body = Vec::new();
+    while let Some(piece) = answer.next().await {
+        let piece = piece.map_err(|_| Refusal::Other)?;
+        if body.len() + piece.len() > CAPACITY_BYTES {
+            return Err(Refusal::Other);
+        }
+        body.extend_from_slice(&piece);
+    }
+    serde_json::from_slice(&body).map_err(|_| Refusal::Other)
+}
+
+/// The capacities of a miner's answer: `miner_type`, and a number for each task of that type. Others are ignored.
+fn capacities(
+    config: &MarketConfig,
+    answer: &Map<String, Value>,
+    draw: &mut impl FnMut() -> f64,
+) -> Vec<(taonet_nineteen_core::TaskName, Capacity)> {
+    let task_type = match answer.get("miner_type").and_then(Value::as_str) {
+        Some("text") => TaskType::Text,
+        Some("image") => TaskType::Image,
+        Some("embedding") => TaskType::Embedding,
+        _ => return Vec::new(),
+    };
+    let mut found = Vec::new();
+    for task in config.enabled().filter(|task| task.task_type == task_type) {
+        let Some(declared) = answer.get(task.task.as_str()).and_then(Value::as_f64) else { continue };
+        let share = sampled_share(draw());
+        let capacity = Capacity::accept(declared, task.max_capacity, share, config.capacity_to_score_multiplier);
+        if capacity.accepted > 0.0 {
+            found.push((task.task.clone(), capacity));
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_read_with_care() {
+        let config = MarketConfig::default();
+        let read = |answer: Value| {
+            let found = capacities(&config, answer.as_object().unwrap(), &mut || 0.0);
+            found.into_iter().map(|(task, capacity)| (task.to_string(), capacity.accepted)).collect::<Vec<_>>()
+        };
+        let answer = json!({
+            "miner_type": "text", "chat-llama-3-2-3b": 1e9, "chat-llama-3-1-8b": "many", "chat-llama-3-1-70b": -5,
+            "avatar": 100, "unknown": 7,
+        });
+        assert_eq!(read(answer), [("chat-llama-3-2-3b".to_owned(), 120_000.0)]);
+        assert_eq!(read(json!({"miner_type": "image", "avatar": 100}))[0].1, 100.0);
+        for nothing in [json!({}), json!({"avatar": 100}), json!({"miner_type": 7}), json!({"miner_type": "gold"})] {
+            assert_eq!(read(nothing), []);
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Sends a period's synthetic requests, each at its time.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use taonet_nineteen_core::TaskName;
+use taonet_nineteen_core::schedule::{Schedule, Turn};
+use taonet_nineteen_query::{Querier, Request, RequestKind, Roster};
+use taonet_primitives::Seconds;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use crate::{measures, synthetic};
+
+/// Synthetic requests that run at a time. When there is no place for one, it is not sent; buyers' requests never wait for
+/// a place here (§11.10).
+const AT_ONCE: usize = 100;
+/// How long requests that run may take after the period's end.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// A source of random numbers that tests can seed.
+pub(crate) type Random = Arc<Mutex<StdRng>>;
+
+pub(crate) fn random(seed: Option<u64>) -> Random {
+    Arc::new(Mutex::new(seed.map_or_else(StdRng::from_os_rng, StdRng::seed_from_u64)))
+}
+
+pub(crate) fn draw(random: &Random) -> f64 {
+    rand::Rng::random(&mut *random.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Sends the budgets of `roster`, spread over the time that is left, and waits for the answers. Dropped, it cancels the
+/// requests that run.
+pub(crate) async fn send_all(querier: &Querier, roster: &Arc<Roster>, left: Duration, random: &Random) {
+    let began = Instant::now();
+    let end = began + left;
+    let budgets = roster.floors().iter().map(|floor| (floor.task.task.clone(), floor.budget()));
+    let length = Seconds::new(left.as_secs_f64()).unwrap_or_default();
+    let mut schedule = Schedule::new(length, budgets, || draw(random));
+    let places = Arc::new(Semaphore::new(AT_ONCE));
+    let (mut running, mut impossible) = (JoinSet::new(), HashSet::new());
+    while let Some((time, task)) = schedule.next() {
+        let Some(floor) = roster.floor(task.as_str()) else { break };
+        let due = began + Duration::from_secs_f64(time.get().max(0.0));
+        if due > end {
+            break;
+        }
+        while running.try_join_next().is_some() {}
+        sleep_until(due).await;
+        let Some((task, turn)) = schedule.take(floor.budget(), draw(random)) else { break };
+        if turn != Turn::Send {
+            continue;
+        }
+        floor.spend();
+        let made = synthetic::payload(&floor.task, &mut *random.lock().unwrap_or_else(PoisonError::into_inner));
+        let Some(payload) = made else {
+            if impossible.insert(task.clone()) {
+                tracing::warn!(%task, "no synthetic requests are made up for this task");
+            }
+            measures::skipped("no_generator");
+            continue;
+        };
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            measures::skipped("busy");
+            continue;
+        };
+        let most_chunks = synthetic::most_chunks(&payload);
+        let request = Request { task, payload, kind: RequestKind::Synthetic, most_chunks };
+        let querier = querier.clone();
+        running.spawn(async move {
+            let task = request.task.clone();
+            read(&querier, request, &task).await;
+            drop(place);
+        });
+    }
+    sleep_until(end).await;
+    let ended = async { while running.join_next().await.is_some() {} };
+    if tokio::time::timeout(GRACE, ended).await.is_err() {
+        tracing::debug!("requests still run after the period's end");
+    }
+}
+
+async fn read(querier: &Querier, request: Request, task: &TaskName) {
+    match querier.ask(request).await {
+        // What comes of it is counted where it is read.
+        Ok(mut answer) => while let Some(Ok(_)) = answer.next().await {},
+        Err(error) => tracing::debug!(%task, %error, "synthetic request without an answer"),
+    }
+}

@@ -1,0 +1,90 @@
+//! Payloads as miners take them.
+//!
+//! Synthetic and organic requests are put together here alike: the same fields in the same order, so that a miner cannot
+//! tell a test by its form (§11.19).
+
+use serde_json::{Map, Value};
+
+/// Largest seed of a request.
+pub const LARGEST_SEED: u64 = 100_000_000;
+/// Candidates for each token, as the reference's requests have it.
+pub const TOP_K: u64 = 5;
+
+/// What a text request asks to continue.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TextInput {
+    /// Messages of a conversation.
+    Messages(Vec<Value>),
+    /// A text.
+    Prompt(String),
+}
+
+/// A text request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TextPayload {
+    /// What to continue.
+    pub input: TextInput,
+    /// The task, which miners know as the model.
+    pub model: String,
+    /// How varied the answer is, in `0..=2`.
+    pub temperature: f64,
+    /// Seed of the draws, in `1..=LARGEST_SEED`.
+    pub seed: u64,
+    /// Candidates have this probability together.
+    pub top_p: f64,
+    /// Most tokens of the answer.
+    pub max_tokens: u64,
+    /// What a buyer asks for besides, such as `stop` and `tools`.
+    pub further: Map<String, Value>,
+}
+
+impl TextPayload {
+    /// The payload: always a stream with log-probabilities, which the checker needs.
+    pub fn into_map(self) -> Map<String, Value> {
+        let Self { input, model, temperature, seed, top_p, max_tokens, further } = self;
+        let (name, input, logprobs) = match input {
+            TextInput::Messages(messages) => ("messages", Value::Array(messages), Value::Bool(true)),
+            // A number in completions.
+            TextInput::Prompt(prompt) => ("prompt", Value::String(prompt), Value::from(1)),
+        };
+        let mut map = Map::new();
+        map.insert(name.to_owned(), input);
+        map.insert("temperature".to_owned(), temperature.into());
+        map.insert("seed".to_owned(), seed.into());
+        map.insert("model".to_owned(), model.into());
+        map.insert("stream".to_owned(), true.into());
+        map.insert("logprobs".to_owned(), logprobs);
+        map.insert("top_p".to_owned(), top_p.into());
+        map.insert("top_k".to_owned(), TOP_K.into());
+        map.insert("max_tokens".to_owned(), max_tokens.into());
+        map.extend(further);
+        map
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn fields_stand_in_one_order() {
+        let payload = TextPayload {
+            input: TextInput::Messages(vec![json!({"role": "user", "content": "a"})]),
+            model: "chat".to_owned(),
+            temperature: 0.5,
+            seed: 7,
+            top_p: 1.0,
+            max_tokens: 20,
+            further: Map::new(),
+        };
+        assert_eq!(
+            Value::Object(payload.clone().into_map()).to_string(),
+            r#"{"messages":[{"role":"user","content":"a"}],"temperature":0.5,"seed":7,"model":"chat","stream":true,"logprobs":true,"top_p":1.0,"top_k":5,"max_tokens":20}"#
+        );
+        let stop = json!({"stop": ["x"]}).as_object().unwrap().clone();
+        let map = TextPayload { input: TextInput::Prompt("a".to_owned()), further: stop, ..payload }.into_map();
+        assert_eq!((&map["prompt"], &map["logprobs"], &map["stop"]), (&json!("a"), &json!(1), &json!(["x"])));
+    }
+}

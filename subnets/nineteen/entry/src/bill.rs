@@ -1,0 +1,93 @@
+//! What a request costs: held before, charged after.
+
+use taonet_nineteen_core::task::Price;
+use taonet_nineteen_store::{HoldRefusal, Store, Usage};
+use taonet_service::{Clock, unix_time};
+
+use crate::GatewayError;
+
+/// Credits that a request holds. Dropped, it charges what was delivered.
+pub(crate) struct Bill {
+    store: Store,
+    clock: Clock,
+    price: Price,
+    request_id: String,
+    usage: Option<Usage>,
+}
+
+impl Bill {
+    /// Holds what a request may cost at most.
+    pub(crate) async fn open(
+        store: &Store,
+        clock: &Clock,
+        key: &str,
+        (model, price): (String, Price),
+        (input_tokens, most_output): (u64, u64),
+    ) -> Result<Self, GatewayError> {
+        let request_id = uuid::Uuid::new_v4().simple().to_string();
+        let needed = price.text(input_tokens, most_output);
+        let (now_ms, day) = today(clock);
+        let month = day.get(..7).unwrap_or(&day).to_owned();
+        match store.hold(key, &request_id, needed, &month, now_ms).await? {
+            Ok(()) => {}
+            Err(HoldRefusal::Credits { balance }) => return Err(GatewayError::Credits { needed, has: balance }),
+            Err(HoldRefusal::Budget { left }) => return Err(GatewayError::Budget { needed, left }),
+        }
+        let usage = Usage { model, day, input_tokens, output_tokens: 0, charge: 0 };
+        let (store, clock) = (store.clone(), clock.clone());
+        Ok(Self { store, clock, price, request_id, usage: Some(usage) })
+    }
+
+    /// The request's own id.
+    pub(crate) fn request_id(&self) -> &str {
+        &self.request_id
+    }
+
+    /// Tokens of request and answer so far.
+    pub(crate) fn tokens(&self) -> (u64, u64) {
+        self.usage.as_ref().map_or((0, 0), |usage| (usage.input_tokens, usage.output_tokens))
+    }
+
+    /// Notes how many tokens of the answer were delivered.
+    pub(crate) fn deliver(&mut self, output_tokens: usize) {
+        if let Some(usage) = &mut self.usage {
+            usage.output_tokens = u64::try_from(output_tokens).unwrap_or(u64::MAX);
+        }
+    }
+
+    /// Charges what was delivered. Without any delivery nothing is charged.
+    pub(crate) async fn settle(mut self) {
+        let usage = self.usage.take();
+        charge(self.store.clone(), self.clock.clone(), self.price, self.request_id.clone(), usage).await;
+    }
+}
+
+impl Drop for Bill {
+    fn drop(&mut self) {
+        if self.usage.is_some() {
+            let usage = self.usage.take();
+            let (store, clock, price) = (self.store.clone(), self.clock.clone(), self.price);
+            // Where no runtime is left, the next start gives the credits back.
+            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+                runtime.spawn(charge(store, clock, price, std::mem::take(&mut self.request_id), usage));
+            }
+        }
+    }
+}
+
+async fn charge(store: Store, clock: Clock, price: Price, request_id: String, usage: Option<Usage>) {
+    let Some(mut usage) = usage else { return };
+    let delivered = usage.output_tokens > 0;
+    usage.charge = if delivered { price.text(usage.input_tokens, usage.output_tokens) } else { 0 };
+    let (now_ms, _) = today(&clock);
+    if let Err(error) = store.charge(&request_id, &usage, now_ms).await {
+        tracing::error!(error = &error as &dyn std::error::Error, request_id, "a request was not charged");
+    }
+}
+
+/// Milliseconds since 1970, and the day in UTC.
+pub(crate) fn today(clock: &Clock) -> (i64, String) {
+    let millis = i64::try_from(unix_time(clock()).as_millis()).unwrap_or(i64::MAX);
+    let day = jiff::Timestamp::from_millisecond(millis).map(|time| time.strftime("%Y-%m-%d").to_string());
+    (millis, day.unwrap_or_default())
+}

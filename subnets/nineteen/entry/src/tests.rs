@@ -1,0 +1,145 @@
+//! Tests without miners; those with one are in `market`.
+
+mod market;
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use axum::body::Body;
+use axum::http::Request;
+use http_body_util::BodyExt as _;
+use serde_json::{Value, json};
+use taonet_nineteen_store::{KeyTerms, Store};
+use tower::ServiceExt as _;
+
+use crate::bill::today;
+
+#[test]
+fn days_are_utc() {
+    let at = |seconds: u64| {
+        let time = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+        today(&(Arc::new(move || time) as taonet_service::Clock))
+    };
+    assert_eq!(at(1_795_305_599), (1_795_305_599_000, "2026-11-21".to_owned()));
+    assert_eq!(at(1_795_305_600).1, "2026-11-22");
+}
+
+#[tokio::test]
+async fn bills_are_settled_once() {
+    use crate::bill::Bill;
+    use taonet_nineteen_core::task::Price;
+
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).await.unwrap();
+    let clock = taonet_service::system_clock();
+    let terms = KeyTerms { name: "test".to_owned(), rate_per_minute: 5, models: None, monthly_budget: None };
+    let key = store.create_key(&terms, &[7; 40], 0).await.unwrap().id;
+    store.grant(&key, 100, "test", 0).await.unwrap();
+    let price = Price { input: 1_000, output: 1_000, step: 0 };
+    let open = async || Bill::open(&store, &clock, &key, ("chat-a".to_owned(), price), (10, 50)).await;
+    let balance = async || store.key(&key).await.unwrap().unwrap().balance;
+    let mut bill = open().await.unwrap();
+    assert_eq!(balance().await, 40);
+    // A second request may cost more than is left.
+    assert_eq!(open().await.err(), Some(crate::GatewayError::Credits { needed: 60, has: 40 }));
+    bill.deliver(5);
+    bill.settle().await;
+    assert_eq!(balance().await, 85);
+    // A buyer that leaves pays for what was delivered.
+    let mut bill = open().await.unwrap();
+    bill.deliver(20);
+    drop(bill);
+    while balance().await != 55 {
+        tokio::task::yield_now().await;
+    }
+    // Nothing delivered, nothing charged.
+    assert!(open().await.is_err());
+    store.grant(&key, 10, "test", 0).await.unwrap();
+    open().await.unwrap().settle().await;
+    assert_eq!(balance().await, 65);
+    // A process that was killed.
+    std::mem::forget(open().await.unwrap());
+    assert_eq!((balance().await, store.release_holds(1).await.unwrap(), balance().await), (5, 1, 65));
+    assert!(store.is_balanced().await.unwrap());
+    let usage = store.usage(Some(&key)).await.unwrap();
+    assert_eq!(usage.iter().map(|row| row.charged).sum::<i64>(), 45);
+}
+
+async fn gateway() -> (axum::Router, Store, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).await.unwrap();
+    let market = taonet_nineteen_control::MarketFile::fixed(taonet_nineteen_core::MarketConfig::default());
+    let querier = crate::routes::testing::querier();
+    let router = crate::Gateway::new(store.clone(), querier, market, taonet_service::system_clock()).router();
+    (router, store, folder)
+}
+
+async fn ask(router: &axum::Router, path: &str, key: &str, body: &Value) -> (u16, Value) {
+    let request = Request::post(path).header("authorization", format!("Bearer {key}"));
+    let request = request.body(Body::from(body.to_string())).unwrap();
+    let response = router.clone().oneshot(request).await.unwrap();
+    assert!(response.headers().contains_key("x-request-id"));
+    let status = response.status().as_u16();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, serde_json::from_slice(&body).unwrap())
+}
+
+#[tokio::test]
+async fn every_refusal_has_openais_form() {
+    let (router, store, _folder) = gateway().await;
+    let models = Some(vec!["chat-llama-3-2-3b".parse().unwrap()]);
+    let terms = KeyTerms { name: "test".to_owned(), rate_per_minute: 7, models, monthly_budget: Some(5) };
+    let key = store.create_key(&terms, &[1; 40], 0).await.unwrap();
+    let chat = |model: &str| json!({"model": model, "messages": [{"role": "user", "content": "a"}], "max_tokens": 100});
+    let path = "/v1/chat/completions";
+    let expect = async |secret: &str, body: &Value, status: u16, code: Value, param: Value| {
+        let (found, document) = ask(&router, path, secret, body).await;
+        assert_eq!(
+            (found, &document["error"]["code"], &document["error"]["param"]),
+            (status, &code, &param),
+            "{document}"
+        );
+        assert!(document["error"]["message"].is_string() && document["error"]["type"].is_string());
+    };
+    expect("", &json!({}), 401, json!("invalid_api_key"), json!(null)).await;
+    expect("sk-tao-x", &json!({}), 401, json!("invalid_api_key"), json!(null)).await;
+    expect(&key.secret, &json!([]), 400, json!(null), json!(null)).await;
+    expect(&key.secret, &chat("unknown"), 404, json!("model_not_found"), json!("model")).await;
+    expect(&key.secret, &chat("chat-llama-3-1-8b"), 403, json!("model_not_allowed"), json!("model")).await;
+    expect(&key.secret, &chat("llama-3-2-3b"), 402, json!("insufficient_quota"), json!(null)).await;
+    store.grant(&key.id, 1_000, "test", 0).await.unwrap();
+    expect(&key.secret, &chat("chat_llama_3_2_3b"), 402, json!("budget_exceeded"), json!(null)).await;
+    store.update_key(&key.id, &KeyTerms { monthly_budget: None, ..terms.clone() }).await.unwrap();
+    expect(&key.secret, &chat("unsloth/Llama-3.2-3B-Instruct"), 404, json!("model_not_found"), json!("model")).await;
+    assert_eq!(store.key(&key.id).await.unwrap().unwrap().balance, 1_000, "no period runs, nothing is charged");
+    // The eighth request of the minute.
+    expect(&key.secret, &json!([]), 400, json!(null), json!(null)).await;
+    expect(&key.secret, &json!([]), 429, json!("rate_limit_exceeded"), json!(null)).await;
+    store.update_key(&key.id, &KeyTerms { rate_per_minute: 100, ..terms.clone() }).await.unwrap();
+    let (status, document) = ask(&router, path, &key.secret, &json!("x".repeat(9 << 20))).await;
+    assert_eq!((status, document["error"]["message"].as_str().unwrap().contains("could not be read")), (400, true));
+    store.revoke_key(&key.id, 1).await.unwrap();
+    expect(&key.secret, &json!([]), 401, json!("key_revoked"), json!(null)).await;
+    let (status, document) = ask(&router, "/v1/nothing", "", &json!({})).await;
+    assert_eq!((status, document["error"]["message"].is_string()), (404, true));
+    let (status, _) = ask(&router, path, "", &json!("x".repeat(9 << 20))).await;
+    assert_eq!(status, 401, "a stranger's body is not read");
+}
+
+/// §11.7
+#[tokio::test]
+async fn issue_11_7_models_are_listed_as_openai_does() {
+    let (router, _, _folder) = gateway().await;
+    let get = async |path: &str| {
+        let response = router.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice::<Value>(&body).unwrap())
+    };
+    let (status, list) = get("/v1/models").await;
+    assert_eq!((status, &list["object"]), (200, &json!("list")));
+    let names: Vec<_> = list["data"].as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap()).collect();
+    assert_eq!(names, ["chat-llama-3-2-3b", "chat-llama-3-1-70b", "chat-llama-3-1-8b"]);
+    assert_eq!(get("/v1/models/chat-llama-3-1-8b").await.1["object"], "model");
+    assert_eq!(get("/v1/models/none").await.0, 404);
+}

@@ -1,0 +1,220 @@
+//! The gateway in front of a miner in this process.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::http::{Request, StatusCode};
+use axum::response::Response;
+use axum::routing::{MethodRouter, post};
+use axum::{Json, Router};
+use futures::StreamExt as _;
+use http_body_util::BodyExt as _;
+use serde_json::{Value, json};
+use taonet_nineteen_control::MarketFile;
+use taonet_nineteen_core::MarketConfig;
+use taonet_nineteen_core::capacity::Capacity;
+use taonet_nineteen_core::period::PeriodCounts;
+use taonet_nineteen_query::{Contender, Market, Querier, QueryDeadlines, Roster, TaskFloor};
+use taonet_nineteen_store::{ContenderRow, KeyTerms, NewContender, PeriodId, Store};
+use taonet_nineteen_transport::{FiberClient, FiberRules, MinerHandshake, RsaKey, Trust, routes, signed_requests};
+use taonet_primitives::Uid;
+use taonet_service::{monotonic_clock, system_clock};
+use taonet_wallet::Keypair;
+use taonet_wire::{ClientConfig, Peer, SystemClock};
+use tokio::net::TcpListener;
+use tower::ServiceExt as _;
+
+use crate::Gateway;
+
+const TASK: &str = "chat-llama-3-2-3b";
+/// Credits of the buyer.
+const CREDITS: i64 = 1_000;
+
+struct Shop {
+    router: Router,
+    store: Store,
+    key: String,
+    id: String,
+    _folder: tempfile::TempDir,
+}
+
+async fn shop(handler: MethodRouter) -> Shop {
+    let key = |uri: &str| Keypair::from_uri(uri).unwrap();
+    let client =
+        FiberClient::new(key("//Alice"), Trust::Signed, ClientConfig::default(), Arc::new(SystemClock)).unwrap();
+    let bob = key("//Bob");
+    let signed = signed_requests(bob.hotkey(), FiberRules::Strict).build();
+    let handshake = MinerHandshake::new(bob.clone(), RsaKey::generate().unwrap(), FiberRules::Strict);
+    let miner = routes(handshake, signed, Router::new().route("/chat/completions", handler));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move { axum::serve(listener, miner).await });
+    let session = client.handshake(&Peer::new(bob.hotkey(), "127.0.0.1", port).unwrap()).await.unwrap();
+    let config = MarketConfig::default();
+    let task = Arc::new(config.task(TASK).unwrap().clone());
+    let capacity = Capacity { declared: 1e5, accepted: 1e5, to_score: 900.0 };
+    let offer = NewContender { task: task.task.clone(), hotkey: bob.hotkey(), uid: Uid(1), capacity };
+    let row = ContenderRow { offer, counts: PeriodCounts::with_capacity(1e5), sent: 0.0, score: None };
+    let market = Market::default();
+    let floor = TaskFloor::new(task, vec![Contender::new(&row, session, 900.0)], 10);
+    market.open(Roster::new(PeriodId(1), vec![floor]));
+    let (samples, _) = tokio::sync::mpsc::channel(16);
+    let short = Some(Duration::from_millis(400));
+    let deadlines = QueryDeadlines { first: short, between: short, ..QueryDeadlines::default() };
+    let querier = Querier::new(client, market, deadlines, 8, (system_clock(), monotonic_clock()), samples);
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).await.unwrap();
+    let terms = KeyTerms { name: "test".to_owned(), rate_per_minute: 100, models: None, monthly_budget: None };
+    let made = store.create_key(&terms, &[3; 40], 0).await.unwrap();
+    store.grant(&made.id, CREDITS, "test", 0).await.unwrap();
+    let router = Gateway::new(store.clone(), querier, MarketFile::fixed(config), system_clock()).router();
+    Shop { router, store, key: made.secret.to_string(), id: made.id, _folder: folder }
+}
+
+impl Shop {
+    async fn buy(&self, further: Value) -> Response {
+        let mut body = json!({"model": TASK, "messages": [{"role": "user", "content": "12345678"}], "max_tokens": 100});
+        body.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
+        let request = Request::post("/v1/chat/completions").header("authorization", format!("Bearer {}", self.key));
+        let request = request.header("x-request-id", "mine").body(Body::from(body.to_string())).unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.headers()["x-request-id"], "mine");
+        response
+    }
+
+    /// Credits that were charged once nothing is held any more.
+    async fn charged(&self) -> i64 {
+        loop {
+            let balances = self.store.balances().await.unwrap();
+            let of =
+                |name: &str| balances.iter().find(|(account, _)| account == name).map_or(0, |(_, balance)| *balance);
+            if of(&format!("held:{}", self.id)) == 0 {
+                assert!(self.store.is_balanced().await.unwrap());
+                assert_eq!(of(&format!("key:{}", self.id)), CREDITS - of("revenue"));
+                return of("revenue");
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+async fn text(response: Response) -> String {
+    String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
+}
+
+async fn document(response: Response) -> Value {
+    serde_json::from_str(&text(response).await).unwrap()
+}
+
+fn chunk(delta: &Value) -> String {
+    format!("data: {}\n\n", json!({"choices": [{"delta": delta, "logprobs": {"content": [{"logprob": -0.5}]}}]}))
+}
+
+fn word() -> String {
+    chunk(&json!({"content": "word "}))
+}
+
+fn says(chunks: Vec<String>) -> MethodRouter {
+    post(move || async move { chunks.concat() })
+}
+
+/// These chunks, and then nothing.
+fn stalls(chunks: Vec<String>) -> MethodRouter {
+    post(move || async move {
+        let chunks = futures::stream::iter(chunks).map(|chunk| Ok::<_, Infallible>(Bytes::from(chunk)));
+        Body::from_stream(chunks.chain(futures::stream::pending()))
+    })
+}
+
+fn call(delta: Value) -> String {
+    chunk(&json!({"content": null, "tool_calls": [delta]}))
+}
+
+fn calls() -> Vec<String> {
+    vec![
+        call(json!({"index": 0, "id": "c1", "type": "function", "function": {"name": "weather", "arguments": ""}})),
+        call(json!({"index": 0, "function": {"arguments": "{\"town\":"}})),
+        call(json!({"index": 0, "function": {"arguments": "\"Ulm\"}"}})),
+    ]
+}
+
+#[tokio::test]
+async fn tools_are_passed_on_and_called() {
+    let tools = json!([{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]);
+    let expected = tools.clone();
+    let miner = post(move |Json(payload): Json<Value>| async move {
+        assert_eq!((&payload["tools"], &payload["tool_choice"]), (&expected, &json!("required")));
+        calls().concat()
+    });
+    let shop = shop(miner).await;
+    let options = json!({"tools": tools, "tool_choice": "required"});
+    let answer = document(shop.buy(options.clone()).await).await;
+    let choice = &answer["choices"][0];
+    assert_eq!((&choice["finish_reason"], &choice["message"]["content"]), (&json!("tool_calls"), &json!(null)));
+    let function = &choice["message"]["tool_calls"][0]["function"];
+    assert_eq!(function, &json!({"name": "weather", "arguments": "{\"town\":\"Ulm\"}"}));
+    let mut streamed = options;
+    streamed["stream"] = json!(true);
+    let stream = text(shop.buy(streamed).await).await;
+    assert!(stream.contains(r#""finish_reason":"tool_calls""#) && stream.ends_with("data: [DONE]\n\n"), "{stream}");
+}
+
+#[tokio::test]
+async fn what_was_delivered_is_charged() {
+    let shop = shop(says(vec![word(), word(), word()])).await;
+    let answer = document(shop.buy(json!({"logprobs": true})).await).await;
+    assert_eq!(answer["choices"][0]["message"]["content"], "word word word ");
+    assert_eq!(answer["choices"][0]["logprobs"]["content"].as_array().unwrap().len(), 3);
+    assert_eq!(answer["usage"], json!({"prompt_tokens": 2, "completion_tokens": 3, "total_tokens": 5}));
+    // 2 at 100 and 3 at 400 for 1 000 tokens: 1.4, rounded up.
+    assert_eq!(shop.charged().await, 2);
+    let stream = text(shop.buy(json!({"stream": true, "max_tokens": 3})).await).await;
+    assert!(stream.contains(r#""finish_reason":"length""#) && !stream.contains("usage"), "{stream}");
+    assert_eq!(shop.charged().await, 4);
+}
+
+#[tokio::test]
+async fn answers_that_break_off_say_so() {
+    let shop = shop(stalls(vec![word(), word()])).await;
+    let stream = text(shop.buy(json!({"stream": true})).await).await;
+    assert!(stream.contains(r#""code":"no_answer""#) && stream.ends_with("data: [DONE]\n\n"), "{stream}");
+    assert!(!stream.contains(r#""finish_reason":"stop""#), "{stream}");
+    let delivered = shop.charged().await;
+    assert_eq!(delivered, 1, "two words were delivered");
+    let response = shop.buy(json!({})).await;
+    assert_eq!((response.status(), shop.charged().await), (StatusCode::BAD_GATEWAY, delivered), "none was delivered");
+}
+
+#[tokio::test]
+async fn a_buyer_that_leaves_pays_for_what_it_has() {
+    let endless = post(|| async {
+        let chunks = futures::stream::repeat(Ok::<_, Infallible>(Bytes::from(word()))).then(|chunk| async move {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            chunk
+        });
+        Body::from_stream(chunks)
+    });
+    let shop = shop(endless).await;
+    let mut body = shop.buy(json!({"stream": true, "max_tokens": 2_000})).await.into_body();
+    for _ in 0..6 {
+        body.frame().await.unwrap().unwrap();
+    }
+    drop(body);
+    let charged = shop.charged().await;
+    assert!((1..=3).contains(&charged), "{charged}");
+}
+
+#[tokio::test]
+async fn full_and_failing_miners_cost_nothing() {
+    for (status, expected) in [(429, 503), (500, 502), (422, 400)] {
+        let status = StatusCode::from_u16(status).unwrap();
+        let shop = shop(post(move || async move { status })).await;
+        let response = shop.buy(json!({})).await;
+        assert_eq!(response.status().as_u16(), expected);
+        assert_eq!(response.headers().contains_key("retry-after"), expected == 503);
+        assert!(document(response).await["error"]["message"].is_string());
+        assert_eq!(shop.charged().await, 0);
+    }
+}

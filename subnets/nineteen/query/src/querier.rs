@@ -1,0 +1,215 @@
+//! From a request to the first piece of an answer.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value};
+use taonet_nineteen_core::TaskName;
+use taonet_nineteen_core::period::RequestOutcome;
+use taonet_nineteen_store::Sample;
+use taonet_nineteen_transport::FiberClient;
+use taonet_service::{Clock, MonotonicClock};
+use tokio::sync::mpsc;
+
+use crate::answer::{Answer, Attempt, AttemptError};
+use crate::{Market, QueryDeadlines, measures};
+
+/// Most contenders that an organic request is tried on.
+const ATTEMPTS: usize = 5;
+
+/// Who made a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestKind {
+    /// A buyer.
+    Organic,
+    /// The validator, as a test.
+    Synthetic,
+}
+
+impl RequestKind {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Organic => "organic",
+            Self::Synthetic => "synthetic",
+        }
+    }
+}
+
+/// A request for a miner.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The task.
+    pub task: TaskName,
+    /// The payload, as miners take it.
+    pub payload: Map<String, Value>,
+    /// Who made it.
+    pub kind: RequestKind,
+    /// Most pieces of the answer: a miner that sends more is cut off.
+    pub most_chunks: usize,
+}
+
+/// How the attempts of a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Attempts {
+    /// Miners that said 429.
+    pub limited: usize,
+    /// Miners that failed otherwise.
+    pub failed: usize,
+}
+
+/// Why a request got no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueryError {
+    /// No such task is offered.
+    #[error("task {0} is not offered")]
+    UnknownTask(TaskName),
+    /// No miner serves the task now.
+    #[error("no miner has capacity left for {0}")]
+    NoContender(TaskName),
+    /// Every miner that was tried said 429.
+    #[error("every miner that was tried is full")]
+    Limited(Attempts),
+    /// Every miner that was tried failed.
+    #[error("every miner that was tried failed; the last one: {last}")]
+    Failed {
+        /// How the attempts ended.
+        attempts: Attempts,
+        /// Why the last one failed.
+        last: String,
+        /// The status of a request that the miners refuse as malformed: 400, 404 or 422.
+        refused: Option<u16>,
+    },
+}
+
+/// Sends requests to miners. Clones are the same querier.
+#[derive(Clone)]
+pub struct Querier {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) client: FiberClient,
+    pub(crate) market: Market,
+    pub(crate) deadlines: QueryDeadlines,
+    /// Requests at a time for each contender.
+    pub(crate) most_running: usize,
+    pub(crate) clock: Clock,
+    monotonic: MonotonicClock,
+    began: Instant,
+    samples: mpsc::Sender<Sample>,
+}
+
+impl Inner {
+    /// Seconds of a clock that never goes back.
+    pub(crate) fn now(&self) -> f64 {
+        (self.monotonic)().saturating_duration_since(self.began).as_secs_f64()
+    }
+
+    pub(crate) fn keep(&self, sample: Sample) {
+        if self.samples.try_send(sample).is_err() {
+            measures::sample_dropped();
+        }
+    }
+}
+
+impl Querier {
+    /// A querier. `samples` takes answers to be checked; those that it has no room for are dropped.
+    pub fn new(
+        client: FiberClient,
+        market: Market,
+        deadlines: QueryDeadlines,
+        most_running: usize,
+        clocks: (Clock, MonotonicClock),
+        samples: mpsc::Sender<Sample>,
+    ) -> Self {
+        let (clock, monotonic) = clocks;
+        let began = monotonic();
+        Self { inner: Arc::new(Inner { client, market, deadlines, most_running, clock, monotonic, began, samples }) }
+    }
+
+    /// The market that it works for.
+    pub fn market(&self) -> &Market {
+        &self.inner.market
+    }
+
+    /// Whether a miner could answer an organic request for a task now.
+    pub fn is_served(&self, task: &str) -> bool {
+        let now = self.inner.now();
+        self.inner.market.roster().is_some_and(|roster| roster.floor(task).is_some_and(|floor| floor.is_served(now)))
+    }
+
+    /// Sends a request, and gives the answer when its first piece is there.
+    ///
+    /// # Errors
+    /// [`QueryError`] when nobody answers.
+    pub async fn ask(&self, request: Request) -> Result<Answer, QueryError> {
+        let unknown = || QueryError::UnknownTask(request.task.clone());
+        let roster = self.inner.market.roster().ok_or_else(unknown)?;
+        let floor = roster.floor(request.task.as_str()).ok_or_else(unknown)?;
+        let (order, most, sent) = match request.kind {
+            RequestKind::Organic => {
+                floor.spend();
+                (floor.for_organic(self.inner.now(), rand::random), ATTEMPTS, 0.0)
+            }
+            RequestKind::Synthetic => (floor.for_synthetic(), 1, floor.task.volume_to_requests_conversion),
+        };
+        let (mut attempts, mut last, mut refused) = (Attempts::default(), None, None);
+        let (mut tried, mut refusals) = (0, 0);
+        for contender in order {
+            if tried == most {
+                break;
+            }
+            // A miner that is busy with as many requests as it gets at a time is passed over.
+            if !contender.enter(self.inner.most_running, sent) {
+                continue;
+            }
+            tried += 1;
+            let attempt = Attempt::new(&self.inner, &roster, floor, &request, contender);
+            match attempt.start(&request).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => {
+                    match error.outcome() {
+                        RequestOutcome::RateLimited => attempts.limited += 1,
+                        _ => attempts.failed += 1,
+                    }
+                    refused = error.refused();
+                    tracing::debug!(task = %request.task, %error, "attempt failed");
+                    last = Some(error);
+                    // One miner may be wrong about a request; what two call malformed is.
+                    refusals += usize::from(refused.is_some());
+                    if refusals == 2 {
+                        break;
+                    }
+                }
+            }
+        }
+        Err(match last {
+            None => QueryError::NoContender(request.task),
+            Some(_) if attempts.failed == 0 => QueryError::Limited(attempts),
+            Some(last) => QueryError::Failed { attempts, last: last.to_string(), refused },
+        })
+    }
+
+    /// The time for the first piece of an answer, and between two pieces.
+    pub(crate) fn timeouts(inner: &Inner, contender_timeout: Duration) -> (Duration, Duration) {
+        let QueryDeadlines { first, between, .. } = inner.deadlines;
+        (first.unwrap_or(contender_timeout), between.unwrap_or(contender_timeout))
+    }
+}
+
+impl std::fmt::Debug for Querier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Querier").field("market", &self.inner.market).finish_non_exhaustive()
+    }
+}
+
+impl AttemptError {
+    /// The status of a request that the miner refuses as malformed.
+    fn refused(&self) -> Option<u16> {
+        match self {
+            Self::Status(status) if matches!(status.as_u16(), 400 | 404 | 413 | 422) => Some(status.as_u16()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! Who serves what in the running period, and how it goes.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use taonet_nineteen_core::period::{PeriodCounts, RequestOutcome};
+use taonet_nineteen_core::routing::{Allowance, Health, Prospect, organic_order, synthetic_order};
+use taonet_nineteen_core::{Task, TaskName};
+use taonet_nineteen_store::{ContenderRow, NewContender, PeriodId};
+use taonet_nineteen_transport::Session;
+use taonet_primitives::Hotkey;
+
+/// Quality that miners without checked answers are expected to have.
+const EXPECTED_QUALITY: f64 = 0.5;
+
+/// A miner's offer for one task in the running period, with its counters.
+#[derive(Debug)]
+pub struct Contender {
+    /// The offer.
+    pub offer: NewContender,
+    session: Session,
+    live: Mutex<Live>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Live {
+    counts: PeriodCounts,
+    sent: f64,
+    /// The volume that synthetic requests may have in this period.
+    allowed: f64,
+    running: usize,
+    quality: f64,
+    health: Health,
+    changed: bool,
+}
+
+impl Contender {
+    /// A contender with the counters of `row`, whose tests may have the volume `allowed`.
+    pub fn new(row: &ContenderRow, session: Session, allowed: f64) -> Self {
+        let live = Live {
+            counts: row.counts,
+            sent: row.sent,
+            allowed,
+            running: 0,
+            quality: EXPECTED_QUALITY,
+            health: Health::default(),
+            changed: false,
+        };
+        Self { offer: row.offer.clone(), session, live: Mutex::new(live) }
+    }
+
+    /// The miner's session.
+    pub const fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// The counters.
+    pub fn counts(&self) -> PeriodCounts {
+        self.live().counts
+    }
+
+    /// How the latest requests went.
+    pub fn health(&self) -> Health {
+        self.live().health
+    }
+
+    /// Requests that the miner works on.
+    pub fn running(&self) -> usize {
+        self.live().running
+    }
+
+    /// Mean quality of its checked answers.
+    pub fn quality(&self) -> f64 {
+        self.live().quality
+    }
+
+    /// Sets the mean quality of its checked answers.
+    pub fn set_quality(&self, quality: f64) {
+        self.live().quality = quality;
+    }
+
+    /// Offer and counters as they are stored.
+    pub fn row(&self) -> ContenderRow {
+        let live = self.live();
+        ContenderRow { offer: self.offer.clone(), counts: live.counts, sent: live.sent, score: None }
+    }
+
+    /// As [`Self::row`], if something has changed since this was last called.
+    pub fn take_changes(&self) -> Option<ContenderRow> {
+        let has_changed = std::mem::take(&mut self.live().changed);
+        has_changed.then(|| self.row())
+    }
+
+    /// Takes a place for a request, unless as many run as may.
+    pub(crate) fn enter(&self, most: usize, sent: f64) -> bool {
+        let mut live = self.live();
+        if live.running >= most {
+            return false;
+        }
+        live.running += 1;
+        live.sent += sent;
+        live.changed |= sent > 0.0;
+        true
+    }
+
+    /// Gives the place back. `None` as an outcome counts nothing.
+    pub(crate) fn leave(&self, outcome: Option<RequestOutcome>, latency: Option<f64>, now: f64) {
+        let mut live = self.live();
+        live.running = live.running.saturating_sub(1);
+        let Some(outcome) = outcome else { return };
+        live.changed = true;
+        live.counts.count(outcome);
+        match outcome {
+            RequestOutcome::Answered { .. } => {
+                let latency = latency.unwrap_or_else(|| live.health.latency());
+                live.health.succeeded(latency);
+            }
+            RequestOutcome::RateLimited => live.health.limited(now),
+            RequestOutcome::Failed => live.health.failed(now),
+        }
+    }
+
+    fn inherit(&self, earlier: &Self) {
+        let (health, quality) = {
+            let earlier = earlier.live();
+            (earlier.health, earlier.quality)
+        };
+        let mut live = self.live();
+        (live.health, live.quality) = (health, quality);
+    }
+
+    fn live(&self) -> MutexGuard<'_, Live> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One task in the running period.
+#[derive(Debug)]
+pub struct TaskFloor {
+    /// The task.
+    pub task: Arc<Task>,
+    contenders: Vec<Arc<Contender>>,
+    budget: AtomicU64,
+    keeps_samples: AtomicBool,
+}
+
+impl TaskFloor {
+    /// A task with its contenders, and so many synthetic requests to send.
+    pub fn new(task: Arc<Task>, contenders: Vec<Contender>, budget: u64) -> Self {
+        let contenders = contenders.into_iter().map(Arc::new).collect();
+        Self { task, contenders, budget: AtomicU64::new(budget), keeps_samples: AtomicBool::new(true) }
+    }
+
+    /// Its contenders.
+    pub fn contenders(&self) -> &[Arc<Contender>] {
+        &self.contenders
+    }
+
+    /// Synthetic requests that remain in this period.
+    pub fn budget(&self) -> u64 {
+        self.budget.load(Ordering::Relaxed)
+    }
+
+    /// Takes one request off the budget: a synthetic one, or an organic one that replaces it (§11.10: in one step).
+    pub fn spend(&self) {
+        let less = |budget: u64| budget.checked_sub(1);
+        let _ = self.budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+
+    /// Whether answers are kept for checking.
+    pub fn keeps_samples(&self) -> bool {
+        self.keeps_samples.load(Ordering::Relaxed)
+    }
+
+    /// Sets whether answers are kept for checking.
+    pub fn set_keeps_samples(&self, keeps: bool) {
+        self.keeps_samples.store(keeps, Ordering::Relaxed);
+    }
+
+    /// Whether a miner could answer an organic request now.
+    pub fn is_served(&self, now: f64) -> bool {
+        self.contenders.iter().any(|contender| {
+            let live = contender.live();
+            live.counts.capacity > live.counts.consumed_capacity && live.health.breaker().allows(now)
+        })
+    }
+
+    /// The contenders for a synthetic request, the one that is furthest behind first.
+    pub(crate) fn for_synthetic(&self) -> Vec<Arc<Contender>> {
+        let allowances: Vec<_> = self
+            .contenders
+            .iter()
+            .map(|contender| {
+                let live = contender.live();
+                Allowance { to_score: live.allowed, sent: live.sent }
+            })
+            .collect();
+        self.at(&synthetic_order(&allowances))
+    }
+
+    /// The contenders for an organic request, the most promising first.
+    pub(crate) fn for_organic(&self, now: f64, draw: impl FnMut() -> f64) -> Vec<Arc<Contender>> {
+        let lives: Vec<Live> = self.contenders.iter().map(|contender| *contender.live()).collect();
+        let prospects: Vec<_> = lives
+            .iter()
+            .map(|live| Prospect {
+                capacity_left: live.counts.capacity - live.counts.consumed_capacity,
+                quality: live.quality,
+                health: &live.health,
+            })
+            .collect();
+        self.at(&organic_order(&prospects, now, draw))
+    }
+
+    fn at(&self, places: &[usize]) -> Vec<Arc<Contender>> {
+        places.iter().filter_map(|place| self.contenders.get(*place)).map(Arc::clone).collect()
+    }
+}
+
+/// The running period.
+#[derive(Debug)]
+pub struct Roster {
+    /// Its number.
+    pub period: PeriodId,
+    floors: Vec<TaskFloor>,
+    by_name: HashMap<TaskName, usize>,
+}
+
+impl Roster {
+    /// A period with its tasks.
+    pub fn new(period: PeriodId, floors: Vec<TaskFloor>) -> Self {
+        let by_name = floors.iter().zip(0..).map(|(floor, place)| (floor.task.task.clone(), place)).collect();
+        Self { period, floors, by_name }
+    }
+
+    /// The tasks.
+    pub fn floors(&self) -> &[TaskFloor] {
+        &self.floors
+    }
+
+    /// The task of this name.
+    pub fn floor(&self, task: &str) -> Option<&TaskFloor> {
+        self.floors.get(*self.by_name.get(task)?)
+    }
+
+    /// All contenders.
+    pub fn contenders(&self) -> impl Iterator<Item = &Arc<Contender>> {
+        self.floors.iter().flat_map(|floor| &floor.contenders)
+    }
+
+    /// Takes over what an earlier period has learnt of the same miners: their health and their quality.
+    fn inherit(&self, earlier: &Self) {
+        let known: HashMap<(&TaskName, &Hotkey), &Arc<Contender>> = earlier
+            .contenders()
+            .map(|contender| ((&contender.offer.task, &contender.offer.hotkey), contender))
+            .collect();
+        for contender in self.contenders() {
+            if let Some(earlier) = known.get(&(&contender.offer.task, &contender.offer.hotkey)) {
+                contender.inherit(earlier);
+            }
+        }
+    }
+}
+
+/// The running period, replaced as a whole when the next one begins. Clones are the same market.
+#[derive(Debug, Clone, Default)]
+pub struct Market(Arc<RwLock<Option<Arc<Roster>>>>);
+
+impl Market {
+    /// The running period; `None` before the first one.
+    pub fn roster(&self) -> Option<Arc<Roster>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Opens a period in the place of the last one, which is given back.
+    pub fn open(&self, roster: Roster) -> Option<Arc<Roster>> {
+        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(earlier) = current.as_deref() {
+            roster.inherit(earlier);
+        }
+        current.replace(Arc::new(roster))
+    }
+}

@@ -1,0 +1,357 @@
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::IntoResponse;
+use axum::routing::post;
+use bytes::Bytes;
+use futures::StreamExt as _;
+use serde_json::{Map, json};
+use taonet_nineteen_core::MarketConfig;
+use taonet_nineteen_core::capacity::Capacity;
+use taonet_nineteen_core::period::PeriodCounts;
+use taonet_nineteen_store::{ContenderRow, NewContender, PeriodId, Sample};
+use taonet_nineteen_transport::{FiberClient, FiberRules, MinerHandshake, RsaKey, Trust, routes, signed_requests};
+use taonet_primitives::Uid;
+use taonet_service::{monotonic_clock, system_clock};
+use taonet_wallet::Keypair;
+use taonet_wire::{ClientConfig, Peer, SystemClock};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+use super::*;
+
+const TASK: &str = "chat-llama-3-2-3b";
+
+fn chunk(text: &str) -> String {
+    format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{text}\"}},\"logprobs\":{{}}}}]}}\n\n")
+}
+
+/// A market of miners, each of which answers as its handler does.
+struct Bench {
+    querier: Querier,
+    samples: mpsc::Receiver<Sample>,
+    contenders: Vec<Arc<Contender>>,
+}
+
+async fn bench(handlers: Vec<axum::routing::MethodRouter>, deadlines: QueryDeadlines) -> Bench {
+    let client =
+        FiberClient::new(key("//Alice"), Trust::Signed, ClientConfig::default(), Arc::new(SystemClock)).unwrap();
+    let config = MarketConfig::default();
+    let task = Arc::new(config.task(TASK).unwrap().clone());
+    let mut contenders = Vec::new();
+    for (index, handler) in handlers.into_iter().enumerate() {
+        let keypair = key(&format!("//miner//{index}"));
+        let signed = signed_requests(keypair.hotkey(), FiberRules::Strict).build();
+        let handshake = MinerHandshake::new(keypair.clone(), RsaKey::generate().unwrap(), FiberRules::Strict);
+        let router = routes(handshake, signed, Router::new().route("/chat/completions", handler));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let peer = Peer::new(keypair.hotkey(), "127.0.0.1", port).unwrap();
+        let session = client.handshake(&peer).await.unwrap();
+        let uid = Uid(u16::try_from(index).unwrap());
+        let capacity = Capacity { declared: 1_000.0, accepted: 1_000.0, to_score: 900.0 };
+        let offer = NewContender { task: task.task.clone(), hotkey: keypair.hotkey(), uid, capacity };
+        let row = ContenderRow { offer, counts: PeriodCounts::with_capacity(1_000.0), sent: 0.0, score: None };
+        contenders.push(Contender::new(&row, session, 900.0));
+    }
+    let market = Market::default();
+    market.open(Roster::new(PeriodId(1), vec![TaskFloor::new(task, contenders, 10)]));
+    let (sender, samples) = mpsc::channel(16);
+    let querier = Querier::new(client, market.clone(), deadlines, 2, (system_clock(), monotonic_clock()), sender);
+    let contenders = market.roster().unwrap().floors()[0].contenders().to_vec();
+    Bench { querier, samples, contenders }
+}
+
+fn key(uri: &str) -> Keypair {
+    Keypair::from_uri(uri).unwrap()
+}
+
+fn request(kind: RequestKind) -> Request {
+    let payload: Map<_, _> = json!({"model": TASK, "stream": true}).as_object().unwrap().clone();
+    Request { task: TASK.parse().unwrap(), payload, kind, most_chunks: 50 }
+}
+
+async fn text(mut answer: Answer) -> Result<String, String> {
+    let mut text = String::new();
+    while let Some(chunk) = answer.next().await {
+        let chunk = chunk.map_err(|error| error.to_string())?;
+        text.push_str(chunk.value.pointer("/choices/0/delta/content").and_then(|text| text.as_str()).unwrap_or(""));
+    }
+    Ok(text)
+}
+
+fn says(body: String) -> axum::routing::MethodRouter {
+    post(move || async move { body })
+}
+
+/// Chunks of a stream, each after a pause; then nothing more, without an end.
+fn stalls(chunks: Vec<(u64, String)>) -> axum::routing::MethodRouter {
+    post(move || async move {
+        let pieces = futures::stream::iter(chunks).then(|(pause, chunk)| async move {
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            Ok::<_, Infallible>(Bytes::from(chunk))
+        });
+        Body::from_stream(pieces.chain(futures::stream::pending()))
+    })
+}
+
+fn short() -> QueryDeadlines {
+    let short = Some(Duration::from_millis(300));
+    QueryDeadlines { first: short, between: short, ..QueryDeadlines::default() }
+}
+
+#[tokio::test]
+async fn an_answer_is_relayed_counted_and_sampled() {
+    let body = [
+        "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n".to_owned(),
+        chunk("say [DONE] "),
+        chunk("now"),
+        "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n".to_owned(),
+    ];
+    let mut bench = bench(vec![says(body.concat())], QueryDeadlines::default()).await;
+    let answer = bench.querier.ask(request(RequestKind::Organic)).await.unwrap();
+    assert_eq!(text(answer).await.unwrap(), "say [DONE] now");
+    let counts = bench.contenders[0].counts();
+    assert_eq!((counts.total_requests, counts.consumed_capacity), (1.0, 14.0 / 4.0));
+    assert_eq!(bench.contenders[0].running(), 0);
+    let sample = bench.samples.recv().await.unwrap();
+    assert_eq!((sample.work, sample.synthetic), (3.5, false));
+    assert_eq!(serde_json::from_str::<Vec<serde_json::Value>>(&sample.answer).unwrap().len(), 4);
+    // An organic request took the place of a synthetic one.
+    assert_eq!(bench.querier.market().roster().unwrap().floors()[0].budget(), 9);
+    assert!(bench.contenders[0].take_changes().is_some() && bench.contenders[0].take_changes().is_none());
+}
+
+/// §11.2
+#[tokio::test]
+async fn issue_11_2_a_rate_limit_of_a_stream_is_one() {
+    let limited = || post(|| async { (axum::http::StatusCode::TOO_MANY_REQUESTS, chunk("x")) });
+    let bench = bench(vec![limited(), limited()], short()).await;
+    let error = bench.querier.ask(request(RequestKind::Organic)).await.unwrap_err();
+    assert_eq!(error, QueryError::Limited(Attempts { limited: 2, failed: 0 }));
+    for contender in &bench.contenders {
+        let counts = contender.counts();
+        assert_eq!((counts.total_requests, counts.requests_429, counts.requests_500), (1.0, 1.0, 0.0));
+    }
+}
+
+/// §11.4
+#[tokio::test]
+async fn issue_11_4_no_failover_after_the_first_byte() {
+    let bench = bench(vec![stalls(vec![(0, chunk("half "))]), says(chunk("other"))], short()).await;
+    // Whichever comes first: the texts never mix.
+    let mut broken = 0;
+    for _ in 0..12 {
+        match text(bench.querier.ask(request(RequestKind::Organic)).await.unwrap()).await {
+            Ok(text) => assert_eq!(text, "other"),
+            Err(error) => {
+                assert!(error.contains("sent nothing for 300ms"), "{error}");
+                broken += 1;
+            }
+        }
+    }
+    let counts = bench.contenders[0].counts();
+    assert_eq!(counts.requests_500, f64::from(broken));
+    assert_eq!(counts.consumed_capacity, 0.0);
+}
+
+#[tokio::test]
+async fn before_the_first_byte_the_next_one_answers() {
+    let bad: Vec<axum::routing::MethodRouter> = vec![
+        post(|| async { axum::http::StatusCode::INTERNAL_SERVER_ERROR }),
+        says("data: garbage\n\n".to_owned()),
+        says(String::new()),
+        stalls(vec![(0, "data: {\"choices\":[{\"delta\":{\"role\":\"assistant\"}}]}\n\n".to_owned())]),
+    ];
+    let mut handlers = bad;
+    handlers.push(says(chunk("good")));
+    let bench = bench(handlers, short()).await;
+    for _ in 0..6 {
+        let answer = bench.querier.ask(request(RequestKind::Organic)).await.unwrap();
+        assert_eq!(answer.contender().offer.uid, Uid(4));
+        assert_eq!(text(answer).await.unwrap(), "good");
+    }
+    for contender in &bench.contenders[..4] {
+        let counts = contender.counts();
+        assert_eq!(counts.total_requests, counts.requests_500);
+    }
+    // Whoever fails is asked less and less.
+    let failures: f64 = bench.contenders[..4].iter().map(|contender| contender.counts().total_requests).sum();
+    assert!(failures < 24.0, "{failures}");
+}
+
+/// §11.14
+#[tokio::test]
+async fn issue_11_14_each_deadline_holds() {
+    let total = Duration::from_millis(700);
+    let deadlines = QueryDeadlines { total, ..short() };
+    let slow: Vec<_> = (0..20).map(|_| (100, chunk("x"))).collect();
+    for (handler, expected) in [
+        (stalls(vec![(2_000, chunk("late"))]), "sent nothing for 300ms"),
+        (stalls(vec![(0, chunk("a")), (2_000, chunk("late"))]), "sent nothing for 300ms"),
+        (stalls(slow), "longer than 700ms"),
+        (says((0..51).map(|_| chunk("x")).collect()), "more pieces than were asked for"),
+    ] {
+        let bench = bench(vec![handler], deadlines).await;
+        let error = match bench.querier.ask(request(RequestKind::Synthetic)).await {
+            Ok(answer) => text(answer).await.unwrap_err(),
+            Err(error) => error.to_string(),
+        };
+        assert!(error.contains(expected), "{error}");
+        assert_eq!(bench.contenders[0].counts().requests_500, 1.0, "{expected}");
+    }
+}
+
+#[tokio::test]
+async fn a_slow_reader_is_not_the_miners_fault() {
+    let total = Duration::from_millis(400);
+    let pieces: Vec<_> = (0..3).map(|_| (20, chunk("x"))).collect();
+    let deadlines = QueryDeadlines { total, ..QueryDeadlines::default() };
+    let bench = bench(vec![stalls(pieces)], deadlines).await;
+    let mut answer = bench.querier.ask(request(RequestKind::Organic)).await.unwrap();
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        answer.next().await.unwrap().unwrap();
+    }
+    drop(answer);
+    let counts = bench.contenders[0].counts();
+    assert_eq!((counts.total_requests, counts.requests_500, counts.consumed_capacity), (1.0, 0.0, 0.75));
+}
+
+struct Tell(mpsc::UnboundedSender<()>);
+
+impl Drop for Tell {
+    fn drop(&mut self) {
+        let _ = self.0.send(());
+    }
+}
+
+#[tokio::test]
+async fn whoever_leaves_cancels_the_work() {
+    let (sender, mut ended) = mpsc::unbounded_channel();
+    let handler = post(move || {
+        let tell = Tell(sender.clone());
+        async move {
+            let chunks = futures::stream::unfold(tell, |tell| async move {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                Some((Ok::<_, Infallible>(Bytes::from(chunk("x"))), tell))
+            });
+            Body::from_stream(chunks)
+        }
+    });
+    let bench = bench(vec![handler], QueryDeadlines::default()).await;
+    let mut answer = bench.querier.ask(request(RequestKind::Organic)).await.unwrap();
+    answer.next().await.unwrap().unwrap();
+    assert!(ended.try_recv().is_err());
+    drop(answer);
+    tokio::time::timeout(Duration::from_secs(20), ended.recv()).await.unwrap();
+    assert_eq!(bench.contenders[0].counts().requests_500, 0.0);
+}
+
+#[tokio::test]
+async fn the_miner_is_read_as_fast_as_the_reader_reads() {
+    let sent = Arc::new(AtomicUsize::new(0));
+    let count = sent.clone();
+    let handler = post(move || {
+        let count = count.clone();
+        async move {
+            let large = Bytes::from(chunk(&"a".repeat(64 << 10)));
+            Body::from_stream(futures::stream::repeat_with(move || {
+                count.fetch_add(1, Ordering::SeqCst);
+                Ok::<_, Infallible>(large.clone())
+            }))
+        }
+    });
+    let bench = bench(vec![handler], QueryDeadlines::default()).await;
+    let answer = bench.querier.ask(request(RequestKind::Organic)).await.unwrap();
+    let mut before = usize::MAX;
+    while before != sent.load(Ordering::SeqCst) {
+        before = sent.load(Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert!(before < 1_000, "{before} chunks of 64 KiB wait");
+    drop(answer);
+}
+
+#[tokio::test]
+async fn tests_reach_one_contender_each_and_stay_within_the_allowance() {
+    let failing: fn() -> axum::routing::MethodRouter =
+        || post(|| async { axum::http::StatusCode::INTERNAL_SERVER_ERROR });
+    let bench = bench(vec![failing(), says(chunk("x"))], short()).await;
+    // 900 tokens at 300 a request: three for each.
+    let mut outcomes = Vec::new();
+    for _ in 0..7 {
+        outcomes.push(bench.querier.ask(request(RequestKind::Synthetic)).await.map(drop));
+    }
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 3);
+    assert_eq!(outcomes.last(), Some(&Err(QueryError::NoContender(TASK.parse().unwrap()))));
+    let totals: Vec<_> = bench.contenders.iter().map(|contender| contender.counts().total_requests).collect();
+    assert_eq!(totals, [3.0, 3.0]);
+}
+
+#[tokio::test]
+async fn what_miners_refuse_as_malformed_is_not_tried_on_others() {
+    let refusing = || post(|| async { (axum::http::StatusCode::UNPROCESSABLE_ENTITY, "no").into_response() });
+    let bench = bench(vec![refusing(), refusing(), refusing()], short()).await;
+    let error = bench.querier.ask(request(RequestKind::Organic)).await.unwrap_err();
+    assert!(matches!(error, QueryError::Failed { refused: Some(422), .. }), "{error:?}");
+    let unknown = Request { task: "none".parse().unwrap(), ..request(RequestKind::Organic) };
+    assert!(matches!(bench.querier.ask(unknown).await, Err(QueryError::UnknownTask(_))));
+    let asked: f64 = bench.contenders.iter().map(|contender| contender.counts().total_requests).sum();
+    assert_eq!(asked, 2.0);
+}
+
+#[tokio::test]
+async fn a_busy_miner_gets_no_more() {
+    let endless = || stalls(vec![(0, chunk("x"))]);
+    let bench = bench(vec![endless()], QueryDeadlines::default()).await;
+    let mut running = Vec::new();
+    for _ in 0..2 {
+        running.push(bench.querier.ask(request(RequestKind::Organic)).await.unwrap());
+    }
+    let error = bench.querier.ask(request(RequestKind::Organic)).await.unwrap_err();
+    assert!(matches!(error, QueryError::NoContender(_)), "{error}");
+    running.clear();
+    assert!(bench.querier.ask(request(RequestKind::Organic)).await.is_ok());
+}
+
+#[test]
+fn what_was_learnt_outlives_the_period() {
+    // Health and quality go over to the next period's roster; counters do not.
+    let config = MarketConfig::default();
+    let task = Arc::new(config.task(TASK).unwrap().clone());
+    let hotkey = key("//Bob").hotkey();
+    let session = || {
+        let peer = Peer::new(hotkey, "127.0.0.1", 1).unwrap();
+        taonet_nineteen_transport::Session::restore(
+            peer,
+            "a".to_owned(),
+            taonet_nineteen_transport::FernetKey::from_bytes([1; 32]),
+            1,
+            true,
+        )
+    };
+    let capacity = Capacity { declared: 1.0, accepted: 1.0, to_score: 1.0 };
+    let offer = NewContender { task: task.task.clone(), hotkey, uid: Uid(1), capacity };
+    let row = ContenderRow { offer, counts: PeriodCounts::with_capacity(1.0), sent: 0.0, score: None };
+    let market = Market::default();
+    let open = |id| {
+        let floor = TaskFloor::new(Arc::clone(&task), vec![Contender::new(&row, session(), 1.0)], 1);
+        market.open(Roster::new(PeriodId(id), vec![floor]));
+        market.roster().unwrap()
+    };
+    let first = open(1);
+    let contender = &first.floors()[0].contenders()[0];
+    contender.set_quality(0.9);
+    assert!(contender.enter(1, 0.0) && !contender.enter(1, 0.0));
+    contender.leave(Some(taonet_nineteen_core::period::RequestOutcome::Failed), None, 0.0);
+    let second = open(2);
+    let heir = &second.floors()[0].contenders()[0];
+    assert_eq!((heir.quality(), heir.health()), (0.9, contender.health()));
+    assert_eq!(heir.counts().total_requests, 0.0);
+}

@@ -1,0 +1,292 @@
+//! Prepaid credits, in double entry: each transfer's postings sum to 0, and so do all balances.
+//!
+//! ```text
+//! grant    issued  → key:ID      credits are given to a key
+//! hold     key:ID  → held:ID     a request begins: as much as it may cost
+//! charge   held:ID → revenue     it ends: what was delivered,
+//!          held:ID → key:ID      and the rest goes back
+//! ```
+//!
+//! What a killed process held is released at the next start: nobody pays for an answer whose delivery is unknown.
+
+use sqlx::{Sqlite, Transaction};
+
+use crate::{Store, StoreError};
+
+/// What a request has used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Usage {
+    /// The task.
+    pub model: String,
+    /// The day, such as `2026-11-21` (UTC).
+    pub day: String,
+    /// Tokens of the request.
+    pub input_tokens: u64,
+    /// Tokens of the answer.
+    pub output_tokens: u64,
+    /// Credits.
+    pub charge: i64,
+}
+
+/// Usage of one key, day and model.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct UsageRow {
+    /// The key.
+    pub key_id: String,
+    /// The day.
+    pub day: String,
+    /// The task.
+    pub model: String,
+    /// Requests.
+    pub requests: i64,
+    /// Tokens of the requests.
+    pub input_tokens: i64,
+    /// Tokens of the answers.
+    pub output_tokens: i64,
+    /// Credits.
+    pub charged: i64,
+}
+
+/// Why a request may not begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HoldRefusal {
+    /// The key has fewer credits than the request may cost.
+    Credits {
+        /// What it has.
+        balance: i64,
+    },
+    /// The month's budget does not allow it.
+    Budget {
+        /// What is left of it.
+        left: i64,
+    },
+}
+
+impl Store {
+    /// Gives credits to a key, or takes them back when negative; a key never has less than nothing. Gives the new balance;
+    /// `None` when there is no such key, or it has fewer credits than are taken back.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn grant(&self, key: &str, amount: i64, why: &str, now_ms: i64) -> Result<Option<i64>, StoreError> {
+        let mut transaction = self.begin().await?;
+        let known: Option<i64> = sqlx::query_scalar("SELECT 1 FROM api_key WHERE id = $1")
+            .bind(key)
+            .fetch_optional(&mut *transaction)
+            .await?;
+        let account = format!("key:{key}");
+        let balance = balance(&mut transaction, &account).await?;
+        let (Some(_), Some(after)) = (known, balance.checked_add(amount).filter(|after| *after >= 0)) else {
+            return Ok(None);
+        };
+        transfer(&mut transaction, "grant", why, now_ms, &[("issued", -amount), (&account, amount)]).await?;
+        transaction.commit().await?;
+        Ok(Some(after))
+    }
+
+    /// Holds what a request may cost.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn hold(
+        &self,
+        key: &str,
+        request: &str,
+        amount: i64,
+        month: &str,
+        now_ms: i64,
+    ) -> Result<Result<(), HoldRefusal>, StoreError> {
+        let mut transaction = self.begin().await?;
+        let (available, held) = (format!("key:{key}"), format!("held:{key}"));
+        let has = balance(&mut transaction, &available).await?;
+        if has < amount {
+            return Ok(Err(HoldRefusal::Credits { balance: has }));
+        }
+        let budget: Option<i64> = sqlx::query_scalar("SELECT monthly_budget FROM api_key WHERE id = $1")
+            .bind(key)
+            .fetch_one(&mut *transaction)
+            .await?;
+        if let Some(budget) = budget {
+            let spent: i64 = sqlx::query_scalar(
+                "SELECT CAST(COALESCE(SUM(charged), 0) AS BIGINT) FROM usage_day WHERE key_id = $1 AND day LIKE $2 || '%'",
+            )
+            .bind(key)
+            .bind(month)
+            .fetch_one(&mut *transaction)
+            .await?;
+            let left = budget.saturating_sub(spent).saturating_sub(balance(&mut transaction, &held).await?);
+            if left < amount {
+                return Ok(Err(HoldRefusal::Budget { left: left.max(0) }));
+            }
+        }
+        sqlx::query("INSERT INTO hold (request_id, key_id, amount, created_ms) VALUES ($1, $2, $3, $4)")
+            .bind(request)
+            .bind(key)
+            .bind(amount)
+            .bind(now_ms)
+            .execute(&mut *transaction)
+            .await?;
+        transfer(&mut transaction, "hold", request, now_ms, &[(&available, -amount), (&held, amount)]).await?;
+        transaction.commit().await?;
+        Ok(Ok(()))
+    }
+
+    /// Charges a request, once: at most what it holds; the rest goes back. Gives what was charged, `None` when the request
+    /// holds nothing any more.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn charge(&self, request: &str, usage: &Usage, now_ms: i64) -> Result<Option<i64>, StoreError> {
+        let mut transaction = self.begin().await?;
+        let Some((key, amount)) = take_hold(&mut transaction, request).await? else { return Ok(None) };
+        let charge = usage.charge.clamp(0, amount);
+        let (available, held) = (format!("key:{key}"), format!("held:{key}"));
+        let postings = [(held.as_str(), -amount), ("revenue", charge), (available.as_str(), amount - charge)];
+        transfer(&mut transaction, "charge", request, now_ms, &postings).await?;
+        let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        sqlx::query(
+            "INSERT INTO usage_day (key_id, day, model, requests, input_tokens, output_tokens, charged)
+             VALUES ($1, $2, $3, 1, $4, $5, $6) ON CONFLICT (key_id, day, model) DO UPDATE SET
+             requests = usage_day.requests + 1, input_tokens = usage_day.input_tokens + excluded.input_tokens,
+             output_tokens = usage_day.output_tokens + excluded.output_tokens,
+             charged = usage_day.charged + excluded.charged",
+        )
+        .bind(&key)
+        .bind(&usage.day)
+        .bind(&usage.model)
+        .bind(count(usage.input_tokens))
+        .bind(count(usage.output_tokens))
+        .bind(charge)
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(Some(charge))
+    }
+
+    /// Gives back what requests of an earlier process hold. Says how many there were.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn release_holds(&self, now_ms: i64) -> Result<usize, StoreError> {
+        let requests: Vec<String> = sqlx::query_scalar("SELECT request_id FROM hold").fetch_all(&self.pool).await?;
+        for request in &requests {
+            let mut transaction = self.begin().await?;
+            if let Some((key, amount)) = take_hold(&mut transaction, request).await? {
+                let (available, held) = (format!("key:{key}"), format!("held:{key}"));
+                let postings = [(held.as_str(), -amount), (available.as_str(), amount)];
+                transfer(&mut transaction, "charge", request, now_ms, &postings).await?;
+                transaction.commit().await?;
+            }
+        }
+        Ok(requests.len())
+    }
+
+    /// Usage by key, day and model; of one key or of all.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn usage(&self, key: Option<&str>) -> Result<Vec<UsageRow>, StoreError> {
+        let rows: Vec<(String, String, String, i64, i64, i64, i64)> = sqlx::query_as(
+            "SELECT key_id, day, model, requests, input_tokens, output_tokens, charged FROM usage_day
+             WHERE key_id = $1 OR $1 IS NULL ORDER BY day, key_id, model",
+        )
+        .bind(key)
+        .fetch_all(&self.pool)
+        .await?;
+        let row = |(key_id, day, model, requests, input_tokens, output_tokens, charged)| UsageRow {
+            key_id,
+            day,
+            model,
+            requests,
+            input_tokens,
+            output_tokens,
+            charged,
+        };
+        Ok(rows.into_iter().map(row).collect())
+    }
+
+    /// All balances, by account.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn balances(&self) -> Result<Vec<(String, i64)>, StoreError> {
+        Ok(sqlx::query_as("SELECT name, balance FROM account ORDER BY name").fetch_all(&self.pool).await?)
+    }
+
+    /// Whether the books balance: all balances sum to 0, each transfer's postings do, each balance is the sum of its
+    /// postings, and what is held is what requests hold.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn is_balanced(&self) -> Result<bool, StoreError> {
+        for faults in [
+            "SELECT COUNT(*) FROM (SELECT SUM(balance) AS total FROM account) AS sums WHERE total <> 0",
+            "SELECT COUNT(*) FROM (SELECT transfer_id FROM posting GROUP BY transfer_id HAVING SUM(amount) <> 0) AS odd",
+            "SELECT COUNT(*) FROM account WHERE balance <>
+             (SELECT COALESCE(SUM(amount), 0) FROM posting WHERE posting.account = account.name)",
+            "SELECT COUNT(*) FROM account WHERE name LIKE 'held:%' AND balance <>
+             (SELECT COALESCE(SUM(amount), 0) FROM hold WHERE 'held:' || hold.key_id = account.name)",
+            "SELECT COUNT(*) FROM account WHERE balance < 0 AND name <> 'issued'",
+        ] {
+            let count: i64 = sqlx::query_scalar(faults).fetch_one(&self.pool).await?;
+            if count > 0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+async fn balance(transaction: &mut Transaction<'_, Sqlite>, account: &str) -> Result<i64, StoreError> {
+    let found: Option<i64> = sqlx::query_scalar("SELECT balance FROM account WHERE name = $1")
+        .bind(account)
+        .fetch_optional(&mut **transaction)
+        .await?;
+    Ok(found.unwrap_or(0))
+}
+
+/// Removes a request's hold, and gives its key and amount.
+async fn take_hold(
+    transaction: &mut Transaction<'_, Sqlite>,
+    request: &str,
+) -> Result<Option<(String, i64)>, StoreError> {
+    Ok(sqlx::query_as("DELETE FROM hold WHERE request_id = $1 RETURNING key_id, amount")
+        .bind(request)
+        .fetch_optional(&mut **transaction)
+        .await?)
+}
+
+async fn transfer(
+    transaction: &mut Transaction<'_, Sqlite>,
+    kind: &'static str,
+    reference: &str,
+    now_ms: i64,
+    postings: &[(&str, i64)],
+) -> Result<(), StoreError> {
+    let id: i64 =
+        sqlx::query_scalar("SELECT COALESCE(MAX(id), 0) + 1 FROM transfer").fetch_one(&mut **transaction).await?;
+    sqlx::query("INSERT INTO transfer (id, kind, reference, created_ms) VALUES ($1, $2, $3, $4)")
+        .bind(id)
+        .bind(kind)
+        .bind(reference)
+        .bind(now_ms)
+        .execute(&mut **transaction)
+        .await?;
+    for (account, amount) in postings {
+        sqlx::query(
+            "INSERT INTO account (name, balance) VALUES ($1, $2)
+             ON CONFLICT (name) DO UPDATE SET balance = account.balance + excluded.balance",
+        )
+        .bind(account)
+        .bind(amount)
+        .execute(&mut **transaction)
+        .await?;
+        sqlx::query("INSERT INTO posting (transfer_id, account, amount) VALUES ($1, $2, $3)")
+            .bind(id)
+            .bind(account)
+            .bind(amount)
+            .execute(&mut **transaction)
+            .await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,51 @@
+use std::path::PathBuf;
+
+/// Why a database operation failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Creating the directory or the file failed.
+    #[error("cannot make the validator's database in {}: check who owns it, and its parent", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// The operating system's error.
+        source: std::io::Error,
+    },
+    /// The file has a newer schema, or is no validator's database.
+    #[error("cannot bring {} up to date: was it made by a newer version of this program?", path.display())]
+    Migrate {
+        /// The file.
+        path: PathBuf,
+        /// The migration's error.
+        source: sqlx::migrate::MigrateError,
+    },
+    /// The database failed.
+    #[error("the validator's database failed: check that its disk is not full")]
+    Database(#[from] sqlx::Error),
+    /// A column has an invalid value.
+    #[error("column {column} of the validator's database holds {value:?}")]
+    Value {
+        /// The column.
+        column: &'static str,
+        /// The value.
+        value: String,
+    },
+    /// A period was to begin while another runs.
+    #[error("period {0} has not been closed")]
+    StillOpen(i64),
+}
+
+/// Parses a column's text.
+pub(crate) fn parsed<T: std::str::FromStr>(column: &'static str, text: &str) -> Result<T, StoreError> {
+    text.parse().map_err(|_| invalid(column, &text))
+}
+
+/// Converts a column's number.
+pub(crate) fn number<T: TryFrom<i64>>(column: &'static str, number: i64) -> Result<T, StoreError> {
+    T::try_from(number).map_err(|_| invalid(column, &number))
+}
+
+pub(crate) fn invalid(column: &'static str, value: &impl ToString) -> StoreError {
+    StoreError::Value { column, value: value.to_string() }
+}

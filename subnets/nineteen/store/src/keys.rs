@@ -1,0 +1,164 @@
+//! API keys.
+
+use sha2::{Digest, Sha256};
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+use taonet_nineteen_core::TaskName;
+use zeroize::Zeroizing;
+
+use crate::error::{invalid, number};
+use crate::{Store, StoreError};
+
+/// What every key begins with.
+const PREFIX: &str = "sk-tao";
+
+/// The secret text of a new key. It is shown once and stored nowhere.
+pub struct NewKey {
+    /// Its public part.
+    pub id: String,
+    /// The whole key: `sk-tao-ID-SECRET`.
+    pub secret: Zeroizing<String>,
+}
+
+/// What a key may do.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct KeyTerms {
+    /// What its owner calls it.
+    pub name: String,
+    /// Requests a minute.
+    pub rate_per_minute: u32,
+    /// The tasks it may ask for; `None` is all.
+    pub models: Option<Vec<TaskName>>,
+    /// Most credits a calendar month (UTC); `None` is no limit.
+    pub monthly_budget: Option<i64>,
+}
+
+/// A key as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct ApiKey {
+    /// Its public part.
+    pub id: String,
+    /// What it may do.
+    #[serde(flatten)]
+    pub terms: KeyTerms,
+    /// Credits that it may spend.
+    pub balance: i64,
+    /// When it was made, in milliseconds since 1970.
+    pub created_ms: i64,
+    /// When it was revoked.
+    pub revoked_ms: Option<i64>,
+}
+
+const SELECT: &str = "SELECT api_key.*, account.balance AS balance FROM api_key
+                      LEFT JOIN account ON account.name = 'key:' || api_key.id";
+
+impl Store {
+    /// Makes a key from random bytes.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn create_key(&self, terms: &KeyTerms, random: &[u8; 40], now_ms: i64) -> Result<NewKey, StoreError> {
+        let (id, secret) = random.split_at(8);
+        let id = hex::encode(id);
+        let secret = Zeroizing::new(format!("{PREFIX}-{id}-{}", hex::encode(secret)));
+        let models = terms.models.as_ref().map(|models| serde_json::to_string(models).unwrap_or_default());
+        sqlx::query(
+            "INSERT INTO api_key (id, hash, name, rate_per_minute, models, monthly_budget, created_ms)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        )
+        .bind(&id)
+        .bind(hash(&secret))
+        .bind(&terms.name)
+        .bind(i64::from(terms.rate_per_minute))
+        .bind(models)
+        .bind(terms.monthly_budget)
+        .bind(now_ms)
+        .execute(&self.pool)
+        .await?;
+        Ok(NewKey { id, secret })
+    }
+
+    /// The key of this text, revoked or not.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn key_of(&self, secret: &str) -> Result<Option<ApiKey>, StoreError> {
+        // By its hash: how long this takes says nothing of the key.
+        let query = sqlx::AssertSqlSafe(format!("{SELECT} WHERE api_key.hash = $1"));
+        let row = sqlx::query(query).bind(hash(secret)).fetch_optional(&self.pool).await?;
+        row.as_ref().map(key).transpose()
+    }
+
+    /// The key of this id.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn key(&self, id: &str) -> Result<Option<ApiKey>, StoreError> {
+        let query = sqlx::AssertSqlSafe(format!("{SELECT} WHERE api_key.id = $1"));
+        let row = sqlx::query(query).bind(id).fetch_optional(&self.pool).await?;
+        row.as_ref().map(key).transpose()
+    }
+
+    /// All keys, the oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn keys(&self) -> Result<Vec<ApiKey>, StoreError> {
+        let query = sqlx::AssertSqlSafe(format!("{SELECT} ORDER BY api_key.created_ms, api_key.id"));
+        sqlx::query(query).fetch_all(&self.pool).await?.iter().map(key).collect()
+    }
+
+    /// Changes what a key may do. `false` when there is no such key.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn update_key(&self, id: &str, terms: &KeyTerms) -> Result<bool, StoreError> {
+        let models = terms.models.as_ref().map(|models| serde_json::to_string(models).unwrap_or_default());
+        let changed = sqlx::query(
+            "UPDATE api_key SET name = $1, rate_per_minute = $2, models = $3, monthly_budget = $4 WHERE id = $5",
+        )
+        .bind(&terms.name)
+        .bind(i64::from(terms.rate_per_minute))
+        .bind(models)
+        .bind(terms.monthly_budget)
+        .bind(id)
+        .execute(&self.pool)
+        .await?;
+        Ok(changed.rows_affected() > 0)
+    }
+
+    /// Revokes a key, for good. `false` when there is no such key, or it is revoked already.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn revoke_key(&self, id: &str, now_ms: i64) -> Result<bool, StoreError> {
+        let changed = sqlx::query("UPDATE api_key SET revoked_ms = $1 WHERE id = $2 AND revoked_ms IS NULL")
+            .bind(now_ms)
+            .bind(id)
+            .execute(&self.pool)
+            .await?;
+        Ok(changed.rows_affected() > 0)
+    }
+}
+
+/// A key's text has 256 random bits: its plain hash cannot be turned around.
+fn hash(secret: &str) -> String {
+    hex::encode(Sha256::digest(secret.as_bytes()))
+}
+
+fn key(row: &SqliteRow) -> Result<ApiKey, StoreError> {
+    let models: Option<String> = row.try_get("models")?;
+    let models = models.map(|text| serde_json::from_str(&text).map_err(|_| invalid("models", &text))).transpose()?;
+    Ok(ApiKey {
+        id: row.try_get("id")?,
+        terms: KeyTerms {
+            name: row.try_get("name")?,
+            rate_per_minute: number("rate_per_minute", row.try_get("rate_per_minute")?)?,
+            models,
+            monthly_budget: row.try_get("monthly_budget")?,
+        },
+        balance: row.try_get::<Option<i64>, _>("balance")?.unwrap_or(0),
+        created_ms: row.try_get("created_ms")?,
+        revoked_ms: row.try_get("revoked_ms")?,
+    })
+}

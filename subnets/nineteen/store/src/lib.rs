@@ -1,0 +1,104 @@
+//! The state of a Nineteen validator in one database: miners and their keys, periods with their counters, answers that wait
+//! to be checked, rewards, API keys and credits.
+//!
+//! SQLite holds it (WAL, synced). The statements are written so that PostgreSQL takes them as well.
+//!
+//! Two rules keep a killed process from losing or doubling anything: counters are written as absolute values, and a check's
+//! result replaces its sample in one transaction, keyed by the job.
+//!
+//! Uses `taonet-nineteen-core` and `taonet-nineteen-transport` (sessions). Used by query, control, entry and `tao nineteen`.
+
+// Counters and scores are compared exactly.
+#![cfg_attr(test, allow(clippy::float_cmp))]
+
+mod credits;
+mod error;
+mod keys;
+mod nodes;
+mod periods;
+mod samples;
+
+use std::path::Path;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, SqlSafeStr as _, Sqlite, Transaction};
+
+pub use credits::{HoldRefusal, Usage, UsageRow};
+pub use error::StoreError;
+pub use keys::{ApiKey, KeyTerms, NewKey};
+pub use nodes::Node;
+pub use periods::{BudgetRow, ContenderRow, HistoryRow, NewContender, PeriodId, PeriodRow};
+pub use samples::{Reward, RewardRow, Sample};
+
+/// Name of the database file in its directory.
+const FILE: &str = "nineteen.sqlite";
+/// Database connections.
+const CONNECTIONS: u32 = 4;
+/// Timeout for a connection, and for SQLite's lock.
+const WAIT: Duration = Duration::from_secs(10);
+
+/// The schema's migrations. `sqlx::migrate!` would compile the database drivers a second time, for the host.
+static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    let migration = |version, name: &'static str, sql: &'static str| {
+        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    Migrator::with_migrations(vec![
+        migration(1, "market", include_str!("../migrations/0001_market.sql")),
+        migration(2, "credits", include_str!("../migrations/0002_credits.sql")),
+    ])
+});
+
+/// The validator's database. Clones share connections.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pool: SqlitePool,
+}
+
+impl Store {
+    /// Opens the database in a directory; creates both if missing. Only their owner can read them: they hold keys.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the directory is unusable, or the database has a newer schema.
+    pub async fn open(directory: &Path) -> Result<Self, StoreError> {
+        let path = directory.join(FILE);
+        make_private(directory, &path)
+            .map_err(|source| StoreError::Directory { path: directory.to_owned(), source })?;
+        let options = SqliteConnectOptions::new()
+            .filename(&path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(WAIT)
+            .disable_statement_logging();
+        let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(WAIT);
+        let pool = pool.connect_with(options).await?;
+        MIGRATIONS.run(&pool).await.map_err(|source| StoreError::Migrate { path, source })?;
+        Ok(Self { pool })
+    }
+
+    /// Begins a transaction that writes. It takes SQLite's lock at once: one that takes it later, after another has written,
+    /// would fail.
+    pub(crate) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    /// Closes the database.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+fn make_private(directory: &Path, file: &Path) -> std::io::Result<()> {
+    use std::fs::{DirBuilder, OpenOptions, Permissions};
+    use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    OpenOptions::new().create(true).append(true).mode(0o600).open(file)?.set_permissions(Permissions::from_mode(0o600))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,233 @@
+//! Answers that wait to be checked, and the rewards that they become.
+
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+use taonet_nineteen_core::TaskName;
+use taonet_nineteen_core::sampling::{evicted, keeps_another};
+use taonet_primitives::{Hotkey, Uid};
+
+use crate::error::{number, parsed};
+use crate::{PeriodId, Store, StoreError};
+
+/// An answer that waits to be checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sample {
+    /// The request's id.
+    pub job_id: String,
+    /// The period of the request.
+    pub period: PeriodId,
+    /// The task.
+    pub task: TaskName,
+    /// Who answered.
+    pub hotkey: Hotkey,
+    /// Its slot on the chain.
+    pub uid: Uid,
+    /// Whether the validator made the request up.
+    pub synthetic: bool,
+    /// The request's payload, in JSON.
+    pub request: String,
+    /// The answer's chunks, a JSON array.
+    pub answer: String,
+    /// In the unit of the task.
+    pub work: f64,
+    /// From sending to the last chunk, in seconds.
+    pub response_time: Option<f64>,
+    /// When it was answered, in milliseconds since 1970.
+    pub created_ms: i64,
+}
+
+/// What the checker found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reward {
+    /// In `0..=1`; `None` where nothing can be said.
+    pub quality: Option<f64>,
+    /// Work per second.
+    pub metric: Option<f64>,
+    /// Why, for people.
+    pub reason: String,
+    /// When it was checked, in milliseconds since 1970.
+    pub created_ms: i64,
+}
+
+/// A stored reward.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RewardRow {
+    /// The request's id.
+    pub job_id: String,
+    /// The task.
+    pub task: TaskName,
+    /// Who answered.
+    pub hotkey: Hotkey,
+    /// Whether the validator made the request up.
+    pub synthetic: bool,
+    /// What the checker found.
+    pub reward: Reward,
+}
+
+impl Store {
+    /// Keeps an answer for checking, unless its task has enough of them. `weight` is the task's. Says whether it is kept.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn put_sample(&self, sample: &Sample, weight: f64) -> Result<bool, StoreError> {
+        let mut transaction = self.begin().await?;
+        let count = |count: i64| usize::try_from(count).unwrap_or(usize::MAX);
+        let stored: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM sample WHERE task = $1")
+            .bind(sample.task.as_str())
+            .fetch_one(&mut *transaction)
+            .await?;
+        if !keeps_another(count(stored), weight) {
+            return Ok(false);
+        }
+        let all: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM sample").fetch_one(&mut *transaction).await?;
+        let oldest = i64::try_from(evicted(count(all))).unwrap_or(0);
+        sqlx::query(
+            "DELETE FROM sample WHERE job_id IN (SELECT job_id FROM sample ORDER BY created_ms, job_id LIMIT $1)",
+        )
+        .bind(oldest)
+        .execute(&mut *transaction)
+        .await?;
+        // An answer that was checked is not checked again.
+        let kept = sqlx::query(
+            "INSERT INTO sample (job_id, period_id, task, hotkey, uid, synthetic, request, answer, work, response_time,
+                                 created_ms)
+             SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11
+             WHERE NOT EXISTS (SELECT 1 FROM reward WHERE job_id = $1) ON CONFLICT (job_id) DO NOTHING",
+        )
+        .bind(&sample.job_id)
+        .bind(sample.period.0)
+        .bind(sample.task.as_str())
+        .bind(sample.hotkey.to_string())
+        .bind(i64::from(sample.uid.0))
+        .bind(i64::from(sample.synthetic))
+        .bind(&sample.request)
+        .bind(&sample.answer)
+        .bind(sample.work)
+        .bind(sample.response_time)
+        .bind(sample.created_ms)
+        .execute(&mut *transaction)
+        .await?
+        .rows_affected();
+        transaction.commit().await?;
+        Ok(kept > 0)
+    }
+
+    /// How many answers wait, by task.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn samples_by_task(&self) -> Result<Vec<(TaskName, usize)>, StoreError> {
+        let rows: Vec<(String, i64)> = sqlx::query_as("SELECT task, COUNT(*) FROM sample GROUP BY task ORDER BY task")
+            .fetch_all(&self.pool)
+            .await?;
+        rows.into_iter().map(|(task, count)| Ok((parsed("task", &task)?, number("count", count)?))).collect()
+    }
+
+    /// The answer to check next: the oldest one of the miner with the fewest rewards in the task.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn next_sample(&self, task: &TaskName) -> Result<Option<Sample>, StoreError> {
+        let row = sqlx::query(
+            "SELECT sample.* FROM sample
+             LEFT JOIN (SELECT hotkey, COUNT(*) AS checked FROM reward WHERE task = $1 GROUP BY hotkey) AS known
+             ON known.hotkey = sample.hotkey
+             WHERE sample.task = $1 ORDER BY COALESCE(known.checked, 0), sample.created_ms, sample.job_id LIMIT 1",
+        )
+        .bind(task.as_str())
+        .fetch_optional(&self.pool)
+        .await?;
+        row.as_ref().map(sample).transpose()
+    }
+
+    /// Puts a reward in the place of its sample.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn put_reward(&self, sample: &Sample, reward: &Reward) -> Result<(), StoreError> {
+        let mut transaction = self.begin().await?;
+        sqlx::query(
+            "INSERT INTO reward (job_id, period_id, task, hotkey, uid, synthetic, quality, metric, work, response_time,
+                                 reason, created_ms)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (job_id) DO NOTHING",
+        )
+        .bind(&sample.job_id)
+        .bind(sample.period.0)
+        .bind(sample.task.as_str())
+        .bind(sample.hotkey.to_string())
+        .bind(i64::from(sample.uid.0))
+        .bind(i64::from(sample.synthetic))
+        .bind(reward.quality)
+        .bind(reward.metric)
+        .bind(sample.work)
+        .bind(sample.response_time)
+        .bind(&reward.reason)
+        .bind(reward.created_ms)
+        .execute(&mut *transaction)
+        .await?;
+        sqlx::query("DELETE FROM sample WHERE job_id = $1").bind(&sample.job_id).execute(&mut *transaction).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    /// Rewards since a time, newest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn rewards_since(&self, since_ms: i64) -> Result<Vec<RewardRow>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM reward WHERE created_ms >= $1 ORDER BY created_ms DESC, job_id")
+            .bind(since_ms)
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(reward).collect()
+    }
+
+    /// Removes what is too old to count: rewards, closed periods, answers that nobody checked.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn sweep(&self, rewards_ms: i64, periods_ms: i64, samples_ms: i64) -> Result<(), StoreError> {
+        let mut transaction = self.begin().await?;
+        sqlx::query("DELETE FROM reward WHERE created_ms < $1").bind(rewards_ms).execute(&mut *transaction).await?;
+        sqlx::query("DELETE FROM sample WHERE created_ms < $1").bind(samples_ms).execute(&mut *transaction).await?;
+        for statement in [
+            "DELETE FROM contender WHERE period_id IN (SELECT id FROM period WHERE closed_ms < $1)",
+            "DELETE FROM budget WHERE period_id IN (SELECT id FROM period WHERE closed_ms < $1)",
+            // The newest stays, so that numbers go on.
+            "DELETE FROM period WHERE closed_ms < $1 AND id < (SELECT MAX(id) FROM period)",
+        ] {
+            sqlx::query(statement).bind(periods_ms).execute(&mut *transaction).await?;
+        }
+        Ok(transaction.commit().await?)
+    }
+}
+
+fn sample(row: &SqliteRow) -> Result<Sample, StoreError> {
+    Ok(Sample {
+        job_id: row.try_get("job_id")?,
+        period: PeriodId(row.try_get("period_id")?),
+        task: parsed("task", row.try_get("task")?)?,
+        hotkey: parsed("hotkey", row.try_get("hotkey")?)?,
+        uid: Uid(number("uid", row.try_get("uid")?)?),
+        synthetic: row.try_get::<i64, _>("synthetic")? != 0,
+        request: row.try_get("request")?,
+        answer: row.try_get("answer")?,
+        work: row.try_get("work")?,
+        response_time: row.try_get("response_time")?,
+        created_ms: row.try_get("created_ms")?,
+    })
+}
+
+fn reward(row: &SqliteRow) -> Result<RewardRow, StoreError> {
+    Ok(RewardRow {
+        job_id: row.try_get("job_id")?,
+        task: parsed("task", row.try_get("task")?)?,
+        hotkey: parsed("hotkey", row.try_get("hotkey")?)?,
+        synthetic: row.try_get::<i64, _>("synthetic")? != 0,
+        reward: Reward {
+            quality: row.try_get("quality")?,
+            metric: row.try_get("metric")?,
+            reason: row.try_get("reason")?,
+            created_ms: row.try_get("created_ms")?,
+        },
+    })
+}

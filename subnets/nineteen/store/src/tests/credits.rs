@@ -1,0 +1,95 @@
+//! Keys and credits.
+
+use super::*;
+use crate::{HoldRefusal, KeyTerms, Usage};
+
+fn terms(budget: Option<i64>) -> KeyTerms {
+    KeyTerms { name: "shop".to_owned(), rate_per_minute: 60, models: Some(vec![task("a")]), monthly_budget: budget }
+}
+
+fn usage(day: &str, charge: i64) -> Usage {
+    Usage { model: "a".to_owned(), day: day.to_owned(), input_tokens: 3, output_tokens: 5, charge }
+}
+
+#[tokio::test]
+async fn keys_are_found_by_their_text_alone() {
+    let (store, _folder) = store().await;
+    let made = store.create_key(&terms(None), &[9; 40], 7).await.unwrap();
+    let found = store.key_of(&made.secret).await.unwrap().unwrap();
+    assert_eq!((&found.id, &found.terms, found.balance, found.created_ms), (&made.id, &terms(None), 0, 7));
+    for wrong in ["", &made.id, &made.secret[..made.secret.len() - 1], &format!("{}0", *made.secret)] {
+        assert_eq!(store.key_of(wrong).await.unwrap(), None, "{wrong}");
+    }
+    assert!(store.revoke_key(&made.id, 8).await.unwrap() && !store.revoke_key(&made.id, 9).await.unwrap());
+    assert_eq!(store.key(&made.id).await.unwrap().unwrap().revoked_ms, Some(8));
+    assert!(!store.update_key("none", &terms(None)).await.unwrap());
+}
+
+#[tokio::test]
+async fn credits_are_never_overdrawn() {
+    let (store, _folder) = store().await;
+    let key = store.create_key(&terms(None), &[1; 40], 0).await.unwrap().id;
+    assert_eq!(store.grant(&key, 105, "test", 0).await.unwrap(), Some(105));
+    assert_eq!(store.grant(&key, -106, "test", 0).await.unwrap(), None);
+    assert_eq!(store.grant("none", 1, "test", 0).await.unwrap(), None);
+    // Twenty requests at once, each of which may cost 10.
+    let holds = (0..20).map(|index| {
+        let (store, key) = (store.clone(), key.clone());
+        tokio::spawn(async move { store.hold(&key, &index.to_string(), 10, "2026-11", 0).await.unwrap() })
+    });
+    let mut held = Vec::new();
+    for (index, hold) in holds.collect::<Vec<_>>().into_iter().enumerate() {
+        match hold.await.unwrap() {
+            Ok(()) => held.push(index.to_string()),
+            Err(refusal) => assert_eq!(refusal, HoldRefusal::Credits { balance: 5 }),
+        }
+    }
+    assert_eq!(held.len(), 10);
+    assert!(store.is_balanced().await.unwrap());
+    // Each is charged once, at most what it holds.
+    for (index, request) in held.iter().enumerate() {
+        let charge = [0, 4, 10, 25][index % 4];
+        let charged = store.charge(request, &usage("2026-11-21", charge), 1).await.unwrap();
+        assert_eq!(charged, Some(charge.min(10)));
+        assert_eq!(store.charge(request, &usage("2026-11-21", charge), 1).await.unwrap(), None);
+    }
+    // 0, 4, 10, 10, 0, 4, 10, 10, 0, 4
+    assert_eq!(store.key(&key).await.unwrap().unwrap().balance, 105 - 52);
+    let used = store.usage(Some(&key)).await.unwrap();
+    assert_eq!((used.len(), used[0].requests, used[0].charged, used[0].output_tokens), (1, 10, 52, 50));
+    assert!(store.is_balanced().await.unwrap());
+}
+
+#[tokio::test]
+async fn budgets_are_of_a_month() {
+    let (store, _folder) = store().await;
+    let key = store.create_key(&terms(Some(10)), &[2; 40], 0).await.unwrap().id;
+    store.grant(&key, 100, "test", 0).await.unwrap();
+    let hold = async |request: &str, amount, month: &str| store.hold(&key, request, amount, month, 0).await.unwrap();
+    assert_eq!(hold("1", 11, "2026-11").await, Err(HoldRefusal::Budget { left: 10 }));
+    assert_eq!(hold("1", 6, "2026-11").await, Ok(()));
+    assert_eq!(hold("2", 5, "2026-11").await, Err(HoldRefusal::Budget { left: 4 }), "what is held counts");
+    store.charge("1", &usage("2026-11-30", 6), 0).await.unwrap();
+    assert_eq!(hold("2", 5, "2026-11").await, Err(HoldRefusal::Budget { left: 4 }));
+    assert_eq!(hold("2", 5, "2026-12").await, Ok(()));
+    assert_eq!(store.release_holds(1).await.unwrap(), 1);
+    assert_eq!(store.key(&key).await.unwrap().unwrap().balance, 94);
+    assert!(store.is_balanced().await.unwrap());
+}
+
+#[tokio::test]
+async fn books_that_were_tampered_with_do_not_balance() {
+    for statement in [
+        "UPDATE account SET balance = balance + 1 WHERE name LIKE 'key:%'",
+        "UPDATE posting SET amount = amount + 1 WHERE account = 'issued'",
+        "DELETE FROM hold",
+    ] {
+        let (store, _folder) = store().await;
+        let key = store.create_key(&terms(None), &[3; 40], 0).await.unwrap().id;
+        store.grant(&key, 10, "test", 0).await.unwrap();
+        store.hold(&key, "1", 3, "2026-11", 0).await.unwrap().unwrap();
+        assert!(store.is_balanced().await.unwrap());
+        sqlx::query(statement).execute(&store.pool).await.unwrap();
+        assert!(!store.is_balanced().await.unwrap(), "{statement}");
+    }
+}
