@@ -1,0 +1,116 @@
+"""What faster-whisper and CTranslate2 make of recordings, for the tests to compare with.
+
+Reads a request as JSON on standard input, writes arrays as raw little-endian float32 into the folder `out`, and prints the
+answer as JSON. Requests:
+  {"do": "mel", "mels": 80, "audio": [PATH...], "out": DIR}       log-mel features, [mel][frame]
+  {"do": "encode", "model": DIR, "mel": [PATH...], "out": DIR}    encoder output of windows of 3000 frames
+  {"do": "steps", "model": DIR, "mel": [PATH...], "prompt": [...], "steps": N, "out": DIR}
+                                                                  greedy tokens, and the logits of every step
+  {"do": "align", "model": DIR, "mel": PATH, "start": [...], "text": [...], "frames": N}
+  {"do": "beam", "model": DIR, "mel": [PATH...], "prompt": [...], "options": {...}}
+  {"do": "transcribe", "model": DIR, "audio": [PATH...], "options": {...}}
+Recordings are raw float32 samples at 16 kHz."""
+import json
+import os
+import sys
+
+import numpy as np
+
+request = json.load(sys.stdin)
+do = request["do"]
+
+
+def out(index):
+    return os.path.join(request["out"], f"{do}{index}.f32")
+
+
+def samples(path):
+    return np.fromfile(path, dtype=np.float32)
+
+
+def load():
+    import ctranslate2
+    return ctranslate2.models.Whisper(request["model"], device="cpu", compute_type="int8", intra_threads=1)
+
+
+def window(model, path):
+    import ctranslate2
+    return ctranslate2.StorageView.from_array(samples(path).reshape(1, model.n_mels, 3000))
+
+
+def mel():
+    from faster_whisper.feature_extractor import FeatureExtractor
+    extractor = FeatureExtractor(feature_size=request["mels"])
+    shapes = []
+    for i, path in enumerate(request["audio"]):
+        features = extractor(samples(path))
+        shapes.append(features.shape)
+        features.astype(np.float32).tofile(out(i))
+    return shapes
+
+
+def encode():
+    """Also how far the reference's output is from itself when the features change by a millionth: rounding to int8 amplifies
+    any difference, so that two correct engines cannot be closer than this."""
+    import ctranslate2
+    model = load()
+    noise = np.random.default_rng(1)
+    sensitivities = []
+    for i, path in enumerate(request["mel"]):
+        encoded = np.array(model.encode(window(model, path))).astype(np.float32)
+        encoded.tofile(out(i))
+        features = samples(path).reshape(1, model.n_mels, 3000)
+        changed = (features * (1 + 1e-6 * noise.standard_normal(features.shape))).astype(np.float32)
+        changed = np.array(model.encode(ctranslate2.StorageView.from_array(changed))).astype(np.float32)
+        sensitivities.append(float(np.linalg.norm(changed - encoded) / np.linalg.norm(encoded)))
+    return sensitivities
+
+
+def steps():
+    model = load()
+    answer = []
+    for i, path in enumerate(request["mel"]):
+        result = model.generate(
+            window(model, path), [request["prompt"]], beam_size=1, max_length=2 * request["steps"], suppress_blank=False,
+            suppress_tokens=request["suppress"], return_logits_vocab=True, return_scores=True, return_no_speech_prob=True)[0]
+        logits = np.stack([np.array(step).reshape(-1) for step in result.logits[0]]).astype(np.float32)
+        logits.tofile(out(i))
+        answer.append({"tokens": result.sequences_ids[0], "steps": len(logits), "no_speech": result.no_speech_prob})
+    return answer
+
+
+def align():
+    model = load()
+    result = model.align(window(model, request["mel"]), request["start"], [request["text"]], [request["frames"]])[0]
+    return {"path": result.alignments, "probabilities": result.text_token_probs}
+
+
+def beam():
+    model = load()
+    answer = []
+    for path in request["mel"]:
+        result = model.generate(
+            window(model, path), [request["prompt"]], return_scores=True, return_no_speech_prob=True, **request["options"])[0]
+        answer.append(
+            {"tokens": result.sequences_ids[0], "score": result.scores[0], "no_speech": result.no_speech_prob})
+    return answer
+
+
+def transcribe():
+    from faster_whisper import WhisperModel
+    model = WhisperModel(request["model"], device="cpu", compute_type="int8", cpu_threads=1)
+    answer = []
+    for path in request["audio"]:
+        segments, info = model.transcribe(samples(path), **request["options"])
+        answer.append({
+            "language": info.language, "probability": info.language_probability,
+            "segments": [{
+                "seek": s.seek, "start": s.start, "end": s.end, "text": s.text, "tokens": s.tokens,
+                "temperature": s.temperature, "average_log_probability": s.avg_logprob,
+                "compression_ratio": s.compression_ratio, "no_speech": s.no_speech_prob,
+                "words": [[w.word, w.start, w.end, w.probability] for w in s.words or []]} for s in segments]})
+    return answer
+
+
+print(json.dumps({"mel": mel, "encode": encode, "steps": steps, "align": align, "beam": beam, "transcribe": transcribe}[do](),
+                 default=float))
