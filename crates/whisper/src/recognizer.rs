@@ -87,7 +87,7 @@ fn recognition(transcription: Transcription) -> Recognition {
     let segments = &transcription.segments;
     let texts: Vec<&str> = segments.iter().map(|segment| trim(&segment.text)).filter(|text| !text.is_empty()).collect();
     let words = segments.iter().flat_map(|segment| &segment.words).map(|word| Word {
-        word: trim(&word.text).to_owned(),
+        text: trim(&word.text).to_owned(),
         start: word.start,
         end: word.end,
     });
