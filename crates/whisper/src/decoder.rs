@@ -42,6 +42,7 @@ pub(crate) struct Decoder {
 }
 
 /// Cross-attention keys and values of one window, for all layers and heads, in 16 bits.
+#[derive(Default)]
 pub(crate) struct Memory {
     layers: Vec<Vec<(Panels, Panels)>>,
 }

@@ -58,6 +58,8 @@ mod recognizer;
 mod rules;
 mod search;
 mod segments;
+#[cfg(test)]
+mod testing;
 mod transcribe;
 mod vocabulary;
 mod words;

@@ -79,8 +79,8 @@ impl Options {
         if self.best_of == 0 || self.best_of > MOST_ROWS {
             return refuse("best_of", "between 1 and 16 samples are possible");
         }
-        if self.patience.is_nan() || self.patience <= 0.0 {
-            return refuse("patience", "it must be above 0");
+        if self.patience.is_nan() || (self.beam_size as f32 * self.patience).round() < 1.0 {
+            return refuse("patience", "beam_size times patience must be 1 at least");
         }
         if self.max_new_tokens == Some(0) {
             return refuse("max_new_tokens", "it must be above 0");

@@ -15,6 +15,7 @@ use crate::model::Model;
 
 mod decoding;
 mod numbers;
+mod script;
 
 /// The Python environment, and a folder for what passes between the two sides.
 struct Peer {

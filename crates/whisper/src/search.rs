@@ -74,6 +74,12 @@ impl Search {
         }
     }
 
+    /// What is decoded.
+    #[cfg(test)]
+    pub(crate) fn task(&self) -> &Task {
+        &self.task
+    }
+
     /// The window's keys and values.
     pub(crate) fn memory(&self) -> &Arc<Memory> {
         &self.task.memory
@@ -192,7 +198,8 @@ impl Search {
             }
             self.end(tokens, candidate.score);
         }
-        let enough = (beams as f32 * patience).round() as usize;
+        // One beam is the reference's greedy search, which knows no patience.
+        let enough = if beams == 1 { 1 } else { ((beams as f32 * patience).round() as usize).max(1) };
         if is_last || self.ended.len() >= enough {
             return true;
         }

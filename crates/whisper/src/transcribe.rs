@@ -7,6 +7,7 @@ use flate2::Compression;
 use flate2::write::ZlibEncoder;
 
 use crate::TranscribeError;
+use crate::align::Alignment;
 use crate::decoder::{Cache, Memory, Row};
 use crate::encoder::Buffers;
 use crate::kernel::softmax;
@@ -99,6 +100,9 @@ pub(crate) struct Reply {
     last_speech: f64,
     window: Option<Window>,
     segments: Vec<Segment>,
+    /// Stands in for the alignment of text tokens with the frames of a window.
+    #[cfg(test)]
+    pub(crate) alignment: Option<fn(&[u32], usize) -> Alignment>,
 }
 
 impl Reply {
@@ -120,6 +124,8 @@ impl Reply {
             last_speech: 0.0,
             window: None,
             segments: Vec::new(),
+            #[cfg(test)]
+            alignment: None,
             model,
             options,
         }
@@ -244,7 +250,7 @@ impl Reply {
             let words = if text.is_empty() {
                 Vec::new()
             } else {
-                let alignment = self.model.align(buffers, cache, &window.memory, &self.start, &text, window.size)?;
+                let alignment = self.align(buffers, cache, &window, &text)?;
                 let tokens: Vec<u32> = text.into_iter().chain([end_of_text]).collect();
                 time_words(self.model.vocabulary.split_words(&tokens, &self.language), &alignment)
             };
@@ -270,6 +276,20 @@ impl Reply {
             self.prompt_reset_at = self.tokens.len();
         }
         Ok(())
+    }
+
+    fn align(
+        &self,
+        buffers: &mut Buffers,
+        cache: &mut Cache,
+        window: &Window,
+        text: &[u32],
+    ) -> Result<Alignment, TranscribeError> {
+        #[cfg(test)]
+        if let Some(alignment) = self.alignment {
+            return Ok(alignment(text, window.size));
+        }
+        self.model.align(buffers, cache, &window.memory, &self.start, text, window.size)
     }
 
     #[allow(clippy::float_cmp)] // As the reference compares.

@@ -1,6 +1,7 @@
 //! `tao models …`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
 use taonet_primitives::counted;
 
 use clap::{Args, Subcommand};
@@ -16,16 +17,25 @@ use crate::{engines, settings};
 pub(crate) enum Command {
     /// Every known model and whether it is on this machine
     List(Place),
-    /// Fetch a model from the hub; an interrupted download is taken up again
+    /// Fetch a model from the hub; an interrupted download resumes
     Pull {
-        /// Its name, e.g. all-MiniLM-L6-v2
+        /// Its name, e.g. faster-whisper-small
         #[arg(default_value = "all-MiniLM-L6-v2")]
         model: String,
+        /// Mirror of the hub, or a directory with the model's files
+        #[arg(long, value_name = "URL|DIR")]
+        from: Option<String>,
         #[command(flatten)]
         place: Place,
     },
-    /// Check that every model's files are the published ones; exit code 1 when one is not
-    Verify(Place),
+    /// Check that the models' files are the published ones; exit code 1 when one is not
+    Verify {
+        /// Models to check; left out: those on this machine, and those that the settings name
+        #[arg(value_name = "MODEL")]
+        models: Vec<String>,
+        #[command(flatten)]
+        place: Place,
+    },
 }
 
 /// Where models are looked for
@@ -45,25 +55,48 @@ impl Place {
 pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     match command {
         Command::List(place) => show(&place.store()?.list(), context),
-        Command::Verify(place) => {
-            let models = place.store()?.list();
+        Command::Verify { models: names, place } => {
+            let needed = needed(names)?;
+            let mut models = place.store()?.list();
+            models.retain(|model| names.is_empty() || needed.contains(&model.spec));
             show(&models, context)?;
-            let bad = models.iter().filter(|model| matches!(model.state, ModelState::Missing | ModelState::Corrupt(_)));
+            let bad = models.iter().filter(|model| match model.state {
+                ModelState::Missing => needed.contains(&model.spec),
+                ModelState::Corrupt(_) => true,
+                _ => false,
+            });
             match bad.count() {
                 0 => Ok(()),
                 count => anyhow::bail!("missing or damaged: {count} of {}", counted(models.len(), "model")),
             }
         }
-        Command::Pull { model, place } => {
+        Command::Pull { model, from, place } => {
             let store = place.store()?;
             let spec = ModelSpec::find(model)?;
-            let dir = context.block_on(engines::pull(&store, spec, context))?;
+            let dir = match from.as_deref() {
+                None => context.block_on(engines::pull(&store, spec, context))?,
+                Some(hub) if hub.starts_with("http://") || hub.starts_with("https://") => {
+                    context.block_on(engines::pull(&store.with_hub(hub), spec, context))?
+                }
+                Some(directory) => context.block_on(store.import(spec, Path::new(directory)))?,
+            };
             if context.json {
                 return context.print_json(&json!({ "model": spec.name, "path": dir }));
             }
             context.print(&format!("{} is in {}", spec.name, dir.display()))
         }
     }
+}
+
+/// The models named, or else those that the settings name.
+fn needed(names: &[String]) -> anyhow::Result<Vec<&'static ModelSpec>> {
+    if !names.is_empty() {
+        return Ok(names.iter().map(|name| ModelSpec::find(name)).collect::<Result<_, _>>()?);
+    }
+    let config = settings::load()?;
+    // A recogniser may be a directory.
+    let recognizer = config.recognizer.as_deref().and_then(|name| ModelSpec::find(name).ok());
+    Ok(ModelSpec::find(&config.embedder).into_iter().chain(recognizer).collect())
 }
 
 fn show(models: &[ModelStatus], context: &Context) -> anyhow::Result<()> {

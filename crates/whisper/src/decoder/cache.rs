@@ -15,7 +15,7 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
-    pub(super) fn new(layers: usize, width: usize) -> Self {
+    pub(crate) fn new(layers: usize, width: usize) -> Self {
         Self { width, layers: vec![Default::default(); layers], holders: Vec::new(), free: Vec::new() }
     }
 

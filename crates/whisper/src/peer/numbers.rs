@@ -35,7 +35,7 @@ fn relative_difference(a: &[f32], b: &[f32]) -> f64 {
     (difference / b.iter().map(|b| square(*b)).sum::<f64>()).sqrt()
 }
 
-fn check_encoder(peer: &Peer, size: &str, extra: &[&str]) {
+fn check_encoder(peer: &Peer, size: &str, extra: &[&str], limit: f64) {
     let folder = peer.model(size, extra);
     let model = Model::open(&folder).unwrap();
     let windows = windows(2, model.encoder.mels());
@@ -48,18 +48,24 @@ fn check_encoder(peer: &Peer, size: &str, extra: &[&str]) {
         let sensitivity = sensitivities[i].as_f64().unwrap();
         let _ = writeln!(
             std::io::stderr(),
-            "{size}: encoder output {difference:.5} apart, reference from itself {sensitivity:.5}"
+            "{size} {extra:?}: encoder output {difference:.5} apart, reference from itself {sensitivity:.5}"
         );
-        assert!(difference < (1.25 * sensitivity).max(1e-2), "{size}: {difference} {sensitivity}");
+        assert!(difference < (1.25 * sensitivity).max(limit), "{size} {extra:?}: {difference} {sensitivity}");
     }
 }
 
+/// A difference in the last bit of one activation moves some integers of the next layer by one. After a dozen layers of
+/// unscaled random weights, nothing is left of the bits in common, and two engines are as far apart as the reference is from
+/// itself: 1.6 %. One layer shows that the arithmetic is the same; residual weights as training leaves them show that the
+/// whole encoder is.
 #[test]
 fn the_encoder_equals_the_reference() {
     let Some(peer) = Peer::find() else { return };
-    for (size, quantization) in [("micro", "float32"), ("micro", "int8"), ("tiny", "float16"), ("small", "float16")] {
-        check_encoder(&peer, size, &["--quantization", quantization]);
-    }
+    check_encoder(&peer, "micro", &["--quantization", "float32"], 2e-3);
+    check_encoder(&peer, "micro", &["--quantization", "int8"], 2e-3);
+    check_encoder(&peer, "small", &["--layers", "1"], 1e-3);
+    check_encoder(&peer, "small", &["--residual", "0.2"], 1e-2);
+    check_encoder(&peer, "small", &[], 0.0);
 }
 
 #[test]

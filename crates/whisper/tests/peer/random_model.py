@@ -1,6 +1,6 @@
 """Makes a Whisper model with random weights in the shape of one of OpenAI's, for tests of numbers and speed.
 
-usage: random_model.py OUT_DIR [--size small] [--quantization float16] [--safetensors] [--seed 1]
+usage: random_model.py OUT_DIR [--size small] [--layers N] [--residual 1.0] [--quantization float16] [--safetensors] [--seed 1]
 Writes model.bin (or model.safetensors), config.json, vocabulary.json, tokenizer.json and preprocessor_config.json.
 The text tokens are the 256 bytes and made-up words; special tokens stand where OpenAI's multilingual vocabulary has them."""
 import argparse
@@ -28,8 +28,13 @@ parser.add_argument("--size", default="small", choices=SIZES)
 parser.add_argument("--quantization", default="float16", choices=["float32", "float16", "int8", "int8_float32"])
 parser.add_argument("--safetensors", action="store_true")
 parser.add_argument("--seed", type=int, default=1)
+parser.add_argument("--layers", type=int, help="encoder and decoder layers, where they are not the size's own")
+parser.add_argument("--residual", type=float, default=1.0,
+                    help="factor of the weights that write into the residual stream; training keeps them small: GPT-2 "
+                         "starts with 1 / sqrt(2 * layers)")
 arguments = parser.parse_args()
 width, encoder_layers, decoder_layers, mels, vocabulary_size = SIZES[arguments.size]
+encoder_layers, decoder_layers = arguments.layers or encoder_layers, arguments.layers or decoder_layers
 random = np.random.default_rng(arguments.seed)
 os.makedirs(arguments.out, exist_ok=True)
 
@@ -52,8 +57,8 @@ def tensor(*shape, scale=0.02):
     return (random.standard_normal(shape, dtype=np.float32) * scale).astype(np.float32)
 
 
-def linear(spec, outputs, inputs, bias=None):
-    spec.weight = tensor(outputs, inputs)
+def linear(spec, outputs, inputs, bias=None, scale=0.02):
+    spec.weight = tensor(outputs, inputs, scale=scale)
     spec.bias = tensor(outputs) if bias is None else bias
 
 
@@ -72,13 +77,13 @@ def attention(spec, self_attention):
         bias = tensor(2 * width)
         bias[:width] = 0
         linear(spec.linear[1], 2 * width, width, bias)
-    linear(spec.linear[-1], width, width)
+    linear(spec.linear[-1], width, width, scale=0.02 * arguments.residual)
 
 
 def feed_forward(spec):
     norm(spec.layer_norm)
     linear(spec.linear_0, 4 * width, width)
-    linear(spec.linear_1, width, 4 * width)
+    linear(spec.linear_1, width, 4 * width, scale=0.02 * arguments.residual)
 
 
 def sinusoids():

@@ -9,10 +9,13 @@ answer as JSON. Requests:
   {"do": "align", "model": DIR, "mel": PATH, "start": [...], "text": [...], "frames": N}
   {"do": "beam", "model": DIR, "mel": [PATH...], "prompt": [...], "options": {...}}
   {"do": "transcribe", "model": DIR, "audio": [PATH...], "options": {...}}
+  {"do": "script", "model": DIR, "cases": [{"samples": N, "options": {...}, "results": [{...}...]}...]}
+                      transcriptions of silence in which decoding gives the results listed, and alignment a made-up path
 Recordings are raw float32 samples at 16 kHz."""
 import json
 import os
 import sys
+import types
 
 import numpy as np
 
@@ -104,13 +107,80 @@ def transcribe():
         segments, info = model.transcribe(samples(path), **request["options"])
         answer.append({
             "language": info.language, "probability": info.language_probability,
-            "segments": [{
-                "seek": s.seek, "start": s.start, "end": s.end, "text": s.text, "tokens": s.tokens,
-                "temperature": s.temperature, "average_log_probability": s.avg_logprob,
-                "compression_ratio": s.compression_ratio, "no_speech": s.no_speech_prob,
-                "words": [[w.word, w.start, w.end, w.probability] for w in s.words or []]} for s in segments]})
+            "segments": [described(segment) for segment in segments]})
     return answer
 
 
-print(json.dumps({"mel": mel, "encode": encode, "steps": steps, "align": align, "beam": beam, "transcribe": transcribe}[do](),
-                 default=float))
+class Exhausted(Exception):
+    pass
+
+
+class Script:
+    """Stands in for CTranslate2's model: notes what is asked of it, and answers with the results listed."""
+
+    device, is_multilingual = "cpu", True
+
+    def __init__(self, results):
+        self.results, self.calls = list(results), []
+
+    def encode(self, features, to_cpu=False):
+        return features
+
+    def generate(self, features, prompts, **options):
+        prompt = prompts[0]
+        total = options["max_length"]
+        self.calls.append({
+            "prompt": prompt, "beams": options["beam_size"], "patience": options.get("patience"),
+            "best_of": options.get("num_hypotheses"), "temperature": options.get("sampling_temperature"),
+            # What CTranslate2 makes of it.
+            "longest": min(total // 2, total - (len(prompt) - 1)),
+            "latest": options["max_initial_timestamp_index"]})
+        if not self.results:
+            raise Exhausted
+        result = self.results.pop(0)
+        return [types.SimpleNamespace(
+            sequences_ids=[result["tokens"]], scores=[result["score"]], no_speech_prob=result["no_speech"])]
+
+    def align(self, features, start, text, frames, median_filter_width):
+        return [types.SimpleNamespace(**made_up_alignment(tokens, frames)) for tokens in text]
+
+
+def made_up_alignment(tokens, frames):
+    """The same as in decoding.rs: each token begins at a position that the tokens before it and the frames determine."""
+    state, positions = sum(tokens) + frames, frames // 2
+    starts = []
+    for _ in range(len(tokens) + 1):
+        state = (state * 1664525 + 1013904223) % 2**32
+        starts.append((state >> 8) % max(positions, 1))
+    starts.sort()
+    path = [(i, position) for i, start in enumerate(starts) for position in (start, min(start + 1, max(positions, 1) - 1))]
+    return {"alignments": path, "text_token_probs": [(token % 97 + 1) / 128 for token in tokens]}
+
+
+def script():
+    from faster_whisper import WhisperModel
+    model = WhisperModel(request["model"], device="cpu", compute_type="int8", cpu_threads=1)
+    type(model.feature_extractor).__call__ = lambda self, samples, **_: np.zeros(
+        (80, len(samples) // 160 + 1), dtype=np.float32)
+    answer = []
+    for case in request["cases"]:
+        model.model = Script(case["results"])
+        found = []
+        segments, _ = model.transcribe(np.zeros(case["samples"], dtype=np.float32), language="en", **case["options"])
+        try:
+            found.extend(described(segment) for segment in segments)
+        except Exhausted:
+            pass
+        answer.append({"calls": model.model.calls, "segments": found})
+    return answer
+
+
+def described(s):
+    return {
+        "seek": s.seek, "start": s.start, "end": s.end, "text": s.text, "tokens": s.tokens, "temperature": s.temperature,
+        "average_log_probability": s.avg_logprob, "compression_ratio": s.compression_ratio, "no_speech": s.no_speech_prob,
+        "words": [[w.word, w.start, w.end, w.probability] for w in s.words or []]}
+
+
+print(json.dumps({"mel": mel, "encode": encode, "steps": steps, "align": align, "beam": beam, "transcribe": transcribe,
+                  "script": script}[do](), default=float))
