@@ -101,6 +101,11 @@ impl Engine {
         Ok(engine)
     }
 
+    /// The number of recordings that are decoded at once.
+    pub fn capacity(&self) -> NonZeroUsize {
+        NonZeroUsize::new(self.shared.capacity).unwrap_or(NonZeroUsize::MIN)
+    }
+
     /// Transcribes samples at 16 kHz. Blocks while the queue is full, and until the recording is transcribed.
     ///
     /// # Errors

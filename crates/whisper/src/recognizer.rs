@@ -1,5 +1,6 @@
 //! Whisper behind the trait of all recognisers.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -67,6 +68,10 @@ impl Recognizer for Transcriber {
 
     fn fingerprint(&self) -> &str {
         &self.fingerprint
+    }
+
+    fn concurrency(&self) -> Option<NonZeroUsize> {
+        Some(self.engine.capacity())
     }
 
     fn recognize(&self, samples: &[f32]) -> Result<Recognition, RecognizeError> {
