@@ -69,7 +69,7 @@ impl LogMel {
         }
     }
 
-    /// The features of samples at 16 kHz in [-1, 1]; NaN counts as 0.
+    /// The features of samples at 16 kHz in [-1, 1]; NaN and infinite values count as 0.
     pub(crate) fn features(&self, samples: &[f32]) -> Features {
         // One hop of silence follows the recording; half a transform is mirrored at both ends.
         let length = samples.len() + HOP;
@@ -83,13 +83,13 @@ impl LogMel {
             for (i, (value, weight)) in input.iter_mut().zip(&self.window).enumerate() {
                 let at = mirrored(frame * HOP + i, length);
                 let sample = samples.get(at).copied().unwrap_or(0.0);
-                *value = if sample.is_nan() { 0.0 } else { f64::from(sample * weight) };
+                *value = if sample.is_finite() { f64::from(sample * weight) } else { 0.0 };
             }
             if self.transform.process_with_scratch(&mut input, &mut spectrum, &mut scratch).is_err() {
                 continue; // Only wrong buffer lengths are refused.
             }
             for (power, bin) in powers.iter_mut().zip(&spectrum) {
-                *power = (bin.re * bin.re + bin.im * bin.im) as f32;
+                *power = (bin.re * bin.re + bin.im * bin.im).min(f64::from(f32::MAX)) as f32;
             }
             for (band, (first, weights)) in self.bands.iter().enumerate() {
                 let power: f32 = weights.iter().zip(&powers[*first..]).map(|(weight, power)| weight * power).sum();

@@ -57,6 +57,8 @@ pub(crate) struct Search {
     beams: Vec<Beam>,
     ended: Vec<Hypothesis>,
     step: usize,
+    /// Whether the best candidate of a step has ended.
+    first_has_ended: bool,
     no_speech_probability: f32,
     random: Random,
 }
@@ -69,6 +71,7 @@ impl Search {
             beams: vec![Beam { tokens: Vec::new(), slots: Vec::new(), score: 0.0 }],
             ended: Vec::new(),
             step: 0,
+            first_has_ended: false,
             no_speech_probability: 0.0,
             random: Random::new(seed),
         }
@@ -159,6 +162,7 @@ impl Search {
         self.ended.push(Hypothesis { tokens, score });
     }
 
+    #[allow(clippy::float_cmp)] // As the reference compares.
     fn advance_beams(
         &mut self,
         cache: &mut Cache,
@@ -182,6 +186,7 @@ impl Search {
         for (k, candidate) in candidates.iter().take(beams).enumerate() {
             let mut next = k;
             if is_end(candidate) || is_last {
+                self.first_has_ended |= k == 0;
                 ended.push(*candidate);
                 let replacement = candidates.iter().enumerate().skip(spare).find(|(_, candidate)| !is_end(candidate));
                 if let Some((index, _)) = replacement {
@@ -200,7 +205,10 @@ impl Search {
         }
         // One beam is the reference's greedy search, which knows no patience.
         let enough = if beams == 1 { 1 } else { ((beams as f32 * patience).round() as usize).max(1) };
-        if is_last || self.ended.len() >= enough {
+        // Without a length penalty nothing can overtake the first beam.
+        let is_decided = self.task.length_penalty == 0.0 && beams > 1;
+        let is_done = if is_decided { self.first_has_ended } else { self.ended.len() >= enough };
+        if is_last || is_done {
             return true;
         }
         self.replace(cache, &chosen);

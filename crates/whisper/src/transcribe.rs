@@ -1,10 +1,6 @@
 //! The transcription of one recording: windows of 30 s in order, each decoded until its text is good enough.
 
-use std::io::Write;
 use std::sync::Arc;
-
-use flate2::Compression;
-use flate2::write::ZlibEncoder;
 
 use crate::TranscribeError;
 use crate::align::Alignment;
@@ -21,6 +17,7 @@ use crate::words::{Punctuation, attach_words, last_end, time_words};
 
 mod fallback;
 mod language;
+mod zlib;
 
 use fallback::{Attempt, Verdict, is_silent, judge};
 
@@ -234,8 +231,8 @@ impl Reply {
 
     /// Writes the segments of a decoded window and moves on.
     fn finish_window(&mut self, buffers: &mut Buffers, cache: &mut Cache) -> Result<(), TranscribeError> {
-        let Some(window) = self.window.take() else { return Ok(()) };
-        let Some(attempt) = fallback::choose(&self.options, window.attempts) else { return Ok(()) };
+        let Some(mut window) = self.window.take() else { return Ok(()) };
+        let Some(attempt) = fallback::choose(&self.options, std::mem::take(&mut window.attempts)) else { return Ok(()) };
         if is_silent(&self.options, &attempt) {
             self.seek += window.size;
             return Ok(());
@@ -322,10 +319,7 @@ impl Reply {
 
 /// Length of the text in bytes by its length when compressed with zlib.
 fn compression_ratio(text: &str) -> f64 {
-    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
-    // Writing to memory does not fail.
-    let compressed = encoder.write_all(text.as_bytes()).and_then(|()| encoder.finish());
-    text.len() as f64 / compressed.map_or(1, |bytes| bytes.len()) as f64
+    text.len() as f64 / zlib::compressed_length(text.as_bytes()) as f64
 }
 
 #[cfg(test)]

@@ -5,42 +5,57 @@ use crate::options::Options;
 use crate::rules::Rules;
 use crate::search::{Hypothesis, Search, Strategy, Task};
 
+/// How many tokens begin within 20 ms of the reference's time, of how many; and how many of the reference's own do so when
+/// its features change by one rounding.
+fn aligned(peer: &Peer, size: &str, extra: &[&str]) -> (usize, usize, usize) {
+    let folder = peer.model(size, extra);
+    let model = Model::open(&folder).unwrap();
+    let special = model.vocabulary.special();
+    let start =
+        [special.start_of_transcript, model.vocabulary.language_token("en").unwrap(), special.transcribe.unwrap()];
+    let (mut close, mut total, mut own) = (0, 0, 0);
+    for (i, window) in windows(4, model.encoder.mels()).iter().enumerate() {
+        let text: Vec<u32> = (0..60).map(|t| (t * 7919 + i as u32 * 31) % 50_000).collect();
+        let frames = [3000, 2999, 500, 1234][i];
+        let path = peer.put("window", window);
+        let answer = peer.ask(json!({
+            "do": "align", "model": folder, "mel": path, "start": start, "text": text, "frames": frames
+        }));
+        let mut buffers = Buffers::default();
+        let memory = model.listen(&mut buffers, window).unwrap();
+        let alignment = model.align(&mut buffers, &mut model.decoder.cache(), &memory, &start, &text, frames).unwrap();
+        let path = |name: &str| -> Vec<(usize, usize)> { serde_json::from_value(answer[name].clone()).unwrap() };
+        let (theirs, again) = (path("path"), path("again"));
+        let first = |path: &[(usize, usize)], token| path.iter().find(|pair| pair.0 == token).unwrap().1;
+        for token in 0..=text.len() {
+            total += 1;
+            close += usize::from(first(&alignment.path, token).abs_diff(first(&theirs, token)) <= 1);
+            own += usize::from(first(&again, token).abs_diff(first(&theirs, token)) <= 1);
+        }
+        let probabilities: Vec<f32> = serde_json::from_value(answer["probabilities"].clone()).unwrap();
+        for (ours, theirs) in alignment.probabilities.iter().zip(&probabilities) {
+            assert!((ours - theirs).abs() <= 0.1 * theirs.max(1e-6), "{ours} {theirs}");
+        }
+        assert_eq!(alignment.probabilities.len(), probabilities.len());
+    }
+    let _ = writeln!(
+        std::io::stderr(),
+        "{size} {extra:?}: {close} of {total} tokens begin within 20 ms, {own} of the reference's own"
+    );
+    (close, total, own)
+}
+
+/// The attention of random weights is even, so that rounding decides where a token is heard: with many layers the reference
+/// does not agree with itself either.
 #[test]
 fn tokens_are_aligned_as_by_the_reference() {
     let Some(peer) = Peer::find() else { return };
-    for size in ["tiny", "small"] {
-        let folder = peer.model(size, &[]);
-        let model = Model::open(&folder).unwrap();
-        let special = model.vocabulary.special();
-        let start =
-            [special.start_of_transcript, model.vocabulary.language_token("en").unwrap(), special.transcribe.unwrap()];
-        let (mut close, mut total) = (0, 0);
-        for (i, window) in windows(4, model.encoder.mels()).iter().enumerate() {
-            let text: Vec<u32> = (0..60).map(|t| (t * 7919 + i as u32 * 31) % 50_000).collect();
-            let frames = [3000, 2999, 500, 1234][i];
-            let path = peer.put("window", window);
-            let answer = peer.ask(json!({
-                "do": "align", "model": folder, "mel": path, "start": start, "text": text, "frames": frames
-            }));
-            let mut buffers = Buffers::default();
-            let memory = model.listen(&mut buffers, window).unwrap();
-            let alignment =
-                model.align(&mut buffers, &mut model.decoder.cache(), &memory, &start, &text, frames).unwrap();
-            let theirs: Vec<(usize, usize)> = serde_json::from_value(answer["path"].clone()).unwrap();
-            let first = |path: &[(usize, usize)], token| path.iter().find(|pair| pair.0 == token).unwrap().1;
-            for token in 0..=text.len() {
-                total += 1;
-                close += usize::from(first(&alignment.path, token).abs_diff(first(&theirs, token)) <= 1);
-            }
-            let probabilities: Vec<f32> = serde_json::from_value(answer["probabilities"].clone()).unwrap();
-            for (ours, theirs) in alignment.probabilities.iter().zip(&probabilities) {
-                assert!((ours - theirs).abs() <= 0.1 * theirs.max(1e-6), "{ours} {theirs}");
-            }
-            assert_eq!(alignment.probabilities.len(), probabilities.len());
-        }
-        let _ = writeln!(std::io::stderr(), "{size}: {close} of {total} tokens begin within 20 ms");
+    for (size, extra) in [("tiny", ["--layers", "1"].as_slice()), ("small", &["--layers", "1"])] {
+        let (close, total, _) = aligned(&peer, size, extra);
         assert!(close * 100 >= total * 98, "{size}: {close} of {total} tokens begin within 20 ms");
     }
+    let (close, total, own) = aligned(&peer, "tiny", &[]);
+    assert!(close + total / 10 >= own, "{close} of {total} tokens begin within 20 ms, {own} of the reference's own");
 }
 
 /// Decodes one window to its end.
@@ -64,61 +79,70 @@ fn decode(model: &Model, task: Task) -> (Hypothesis, f32) {
     }
 }
 
+/// Decodes windows with both engines. Where the tokens differ, the hypotheses must be equally probable: then rounding decides.
+/// Returns how many have equal tokens, and how many of the reference's own when its features change by one rounding.
+fn check_beams(peer: &Peer, folder: &Path, previous: &[u32], beams: usize, patience: f32) -> (usize, usize) {
+    let model = Model::open(folder).unwrap();
+    let special = model.vocabulary.special().clone();
+    let windows = windows(8, model.encoder.mels());
+    let paths: Vec<PathBuf> = windows.iter().enumerate().map(|(i, w)| peer.put(&format!("window{i}"), w)).collect();
+    let mut prompt: Vec<u32> = Vec::new();
+    if !previous.is_empty() {
+        prompt.push(special.start_of_previous);
+        prompt.extend(previous);
+    }
+    let start = prompt.len();
+    prompt.extend([special.start_of_transcript, model.vocabulary.language_token("en").unwrap()]);
+    prompt.extend(special.transcribe);
+    let (steps, suppressed) = (30, model.vocabulary.suppressed().to_vec());
+    let answers = peer.ask(json!({
+        "do": "beam", "model": folder, "mel": paths, "prompt": prompt,
+        "options": {
+            "beam_size": beams, "patience": patience, "max_length": 2 * steps, "suppress_tokens": suppressed,
+            "max_initial_timestamp_index": 50
+        }
+    }));
+    let rules = Arc::new(Rules::new(&special, &suppressed, &model.config.suppress_at_begin, 50));
+    let (mut equal, mut own) = (0, 0);
+    for (answer, window) in answers.as_array().unwrap().iter().zip(&windows) {
+        let task = Task {
+            memory: Arc::new(model.listen(&mut Buffers::default(), window).unwrap()),
+            prompt: prompt.clone(),
+            start,
+            rules: rules.clone(),
+            strategy: Strategy::Beam { beams, patience },
+            length_penalty: 1.0,
+            longest: steps,
+            no_speech: special.no_speech,
+        };
+        let (hypothesis, no_speech) = decode(&model, task);
+        let score = answer["score"].as_f64().unwrap();
+        equal += usize::from(json!(hypothesis.tokens) == answer["tokens"]);
+        own += usize::from(answer["again"] == answer["tokens"]);
+        assert!((score - f64::from(hypothesis.score)).abs() < 0.05, "{score} {}", hypothesis.score);
+        let silence = answer["no_speech"].as_f64().unwrap();
+        assert!((silence - f64::from(no_speech)).abs() < 0.1 * silence + 1e-6, "{silence} {no_speech}");
+    }
+    let _ = writeln!(
+        std::io::stderr(),
+        "{beams} beams: equal tokens in {equal} of {} windows, {own} of the reference's own",
+        windows.len()
+    );
+    (equal, own)
+}
+
 #[test]
 fn beams_end_as_by_the_reference() {
     let Some(peer) = Peer::find() else { return };
-    let folder = peer.model("tiny", &[]);
-    let model = Model::open(&folder).unwrap();
-    let special = model.vocabulary.special().clone();
-    let start =
-        [special.start_of_transcript, model.vocabulary.language_token("en").unwrap(), special.transcribe.unwrap()];
-    let windows = windows(8, model.encoder.mels());
-    let paths: Vec<PathBuf> = windows.iter().enumerate().map(|(i, w)| peer.put(&format!("window{i}"), w)).collect();
-    for (previous, beams, patience) in [(vec![], 5, 1.0), (vec![50, 60, 70], 3, 2.0), (vec![], 1, 1.0)] {
-        let mut prompt: Vec<u32> = Vec::new();
-        if !previous.is_empty() {
-            prompt.push(special.start_of_previous);
-            prompt.extend(previous);
+    for extra in [["--layers", "1"].as_slice(), &[]] {
+        let folder = peer.model("tiny", extra);
+        let (mut equal, mut own) = (0, 0);
+        for (previous, beams, patience) in [([].as_slice(), 5, 1.0), (&[50, 60, 70], 3, 2.0), (&[], 1, 1.0)] {
+            let found = check_beams(&peer, &folder, previous, beams, patience);
+            equal += found.0;
+            own += found.1;
         }
-        let begin = prompt.len();
-        prompt.extend(start);
-        let (steps, suppressed) = (30, model.vocabulary.suppressed().to_vec());
-        let answers = peer.ask(json!({
-            "do": "beam", "model": folder, "mel": paths, "prompt": prompt,
-            "options": {
-                "beam_size": beams, "patience": patience, "max_length": 2 * steps, "suppress_tokens": suppressed,
-                "max_initial_timestamp_index": 50
-            }
-        }));
-        let rules = Rules::new(&special, &suppressed, &model.config.suppress_at_begin, 50);
-        let rules = Arc::new(rules);
-        let mut equal = 0;
-        for (i, window) in windows.iter().enumerate() {
-            let memory = Arc::new(model.listen(&mut Buffers::default(), window).unwrap());
-            let (hypothesis, no_speech) = decode(
-                &model,
-                Task {
-                    memory,
-                    prompt: prompt.clone(),
-                    start: begin,
-                    rules: rules.clone(),
-                    strategy: Strategy::Beam { beams, patience },
-                    length_penalty: 1.0,
-                    longest: steps,
-                    no_speech: special.no_speech,
-                },
-            );
-            let theirs: Vec<u32> = serde_json::from_value(answers[i]["tokens"].clone()).unwrap();
-            let score = answers[i]["score"].as_f64().unwrap();
-            if theirs == hypothesis.tokens {
-                equal += 1;
-                assert!((score - f64::from(hypothesis.score)).abs() < 0.02, "{score} {}", hypothesis.score);
-            }
-            let silence = answers[i]["no_speech"].as_f64().unwrap();
-            assert!((silence - f64::from(no_speech)).abs() < 0.1 * silence + 1e-6, "{silence} {no_speech}");
-        }
-        let _ = writeln!(std::io::stderr(), "{beams} beams: {equal} of {} windows have equal tokens", windows.len());
-        assert!(equal * 2 >= windows.len(), "{beams} beams: {equal} of {} windows are equal", windows.len());
+        assert!(equal + 6 >= own, "{extra:?}: {equal} of 24 windows are equal, {own} of the reference's own");
     }
 }
 

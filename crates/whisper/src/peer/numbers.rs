@@ -44,7 +44,7 @@ fn check_encoder(peer: &Peer, size: &str, extra: &[&str], limit: f64) {
     for (i, window) in windows.iter().enumerate() {
         let encoded = model.encoder.forward(&Gemm::default(), &mut Buffers::default(), window).unwrap();
         let difference = relative_difference(&encoded, &peer.get(&format!("encode{i}.f32")));
-        // The reference itself moves this far when its features change by a millionth.
+        // The reference itself moves this far when its features change by a ten-millionth.
         let sensitivity = sensitivities[i].as_f64().unwrap();
         let _ = writeln!(
             std::io::stderr(),
