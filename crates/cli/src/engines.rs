@@ -93,7 +93,13 @@ fn recognizer(name: &str, config: &Config) -> anyhow::Result<Arc<dyn Recognizer>
 fn transcriber(name: &str, model: Model) -> anyhow::Result<Arc<dyn Recognizer>> {
     let model = Arc::new(model);
     let size = EngineSize::for_model(&model);
-    tracing::info!(recognizer = name, kernels = model.kernels(), threads = size.threads, windows = size.windows, "recogniser loaded");
+    tracing::info!(
+        recognizer = name,
+        kernels = model.kernels(),
+        threads = size.threads,
+        windows = size.windows,
+        "recogniser loaded"
+    );
     let options = Options { word_timestamps: true, ..Options::default() };
     Ok(Arc::new(Transcriber::start(name, &model, options, size)?))
 }

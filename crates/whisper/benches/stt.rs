@@ -64,8 +64,11 @@ fn main() -> Result<()> {
 fn run(folder: &Path, request: &Request) -> Result<Report> {
     let started = Instant::now();
     let model = Arc::new(Model::open(folder)?);
-    let mut report =
-        Report { kernels: model.kernels().to_owned(), load_seconds: started.elapsed().as_secs_f64(), ..Report::default() };
+    let mut report = Report {
+        kernels: model.kernels().to_owned(),
+        load_seconds: started.elapsed().as_secs_f64(),
+        ..Report::default()
+    };
     let audio: Vec<Vec<f32>> = (0..request.recordings).map(|seed| mixed(seed, request.seconds)).collect();
     report.encode_seconds = encode(&model, &audio, request.encodings)?;
     let options = Options {

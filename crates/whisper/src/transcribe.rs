@@ -232,7 +232,9 @@ impl Reply {
     /// Writes the segments of a decoded window and moves on.
     fn finish_window(&mut self, buffers: &mut Buffers, cache: &mut Cache) -> Result<(), TranscribeError> {
         let Some(mut window) = self.window.take() else { return Ok(()) };
-        let Some(attempt) = fallback::choose(&self.options, std::mem::take(&mut window.attempts)) else { return Ok(()) };
+        let Some(attempt) = fallback::choose(&self.options, std::mem::take(&mut window.attempts)) else {
+            return Ok(());
+        };
         if is_silent(&self.options, &attempt) {
             self.seek += window.size;
             return Ok(());

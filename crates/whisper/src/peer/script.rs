@@ -78,7 +78,8 @@ fn made_up_alignment(tokens: &[u32], frames: usize) -> Alignment {
         })
         .collect();
     starts.sort_unstable();
-    let pairs = starts.iter().enumerate().flat_map(|(i, &start)| [(i, start), (i, (start + 1).min(positions.max(1) - 1))]);
+    let pairs =
+        starts.iter().enumerate().flat_map(|(i, &start)| [(i, start), (i, (start + 1).min(positions.max(1) - 1))]);
     Alignment {
         path: pairs.collect(),
         probabilities: tokens.iter().map(|token| (token % 97 + 1) as f32 / 128.0).collect(),
@@ -125,7 +126,11 @@ fn check_segments(case: &str, ours: &Transcription, theirs: &Value) {
     };
     for (index, (ours, theirs)) in ours.segments.iter().zip(theirs).enumerate() {
         let case = format!("{case}, segment {index}\n{ours:?}\n{theirs}");
-        assert_eq!(json!([ours.seek, ours.text, ours.tokens]), json!([theirs["seek"], theirs["text"], theirs["tokens"]]), "{case}");
+        assert_eq!(
+            json!([ours.seek, ours.text, ours.tokens]),
+            json!([theirs["seek"], theirs["text"], theirs["tokens"]]),
+            "{case}"
+        );
         for (ours, name) in [(ours.start, "start"), (ours.end, "end"), (ours.temperature, "temperature")] {
             assert!(close(ours, &theirs[name], 1e-9), "{case}: {name}");
         }

@@ -186,9 +186,7 @@ fn samples_follow_the_probabilities_and_the_seed() {
         [10] => probable(&[(0, 0.5), (1, 0.3), (2, 0.2)]),
         _ => probable(&[(END, 1.0)]),
     };
-    let sample = |count, temperature, seed| {
-        run(task(Strategy::Sample { count, temperature, seed }, 20), &language).0
-    };
+    let sample = |count, temperature, seed| run(task(Strategy::Sample { count, temperature, seed }, 20), &language).0;
     let frequency = |temperature| {
         let mut counts = [0u32; 3];
         for seed in 0..3000 {

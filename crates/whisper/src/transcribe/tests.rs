@@ -4,7 +4,11 @@ use super::*;
 use crate::testing::{BEGIN, END_OF_TEXT, ENGLISH, PREVIOUS, START, TRANSCRIBE, model};
 
 /// Searches asked for, and the transcription, when decoding gives these results: tokens, score, probability of silence.
-fn play(options: &Options, seconds: usize, results: &[(Vec<u32>, f32, f32)]) -> (Vec<(Vec<u32>, Strategy)>, Transcription) {
+fn play(
+    options: &Options,
+    seconds: usize,
+    results: &[(Vec<u32>, f32, f32)],
+) -> (Vec<(Vec<u32>, Strategy)>, Transcription) {
     let model = model();
     let mut reply = Reply::new(model.clone(), Arc::new(options.clone()), &vec![0.0; seconds * 16_000]);
     reply.alignment = Some(evenly);
@@ -50,8 +54,7 @@ fn the_next_window_begins_after_the_last_pair_of_timestamps() {
     let first = [spoken(0, &[256, 257], 400), spoken(400, &[258], 1250), vec![BEGIN + 625]].concat();
     let results = [(first, -0.2, 0.0), (spoken(0, &[259], 800), -0.2, 0.0)];
     let (asked, transcription) = play(&english(), 40, &results);
-    let found: Vec<_> =
-        transcription.segments.iter().map(|s| (s.seek, s.start, s.end, s.text.as_str())).collect();
+    let found: Vec<_> = transcription.segments.iter().map(|s| (s.seek, s.start, s.end, s.text.as_str())).collect();
     assert_eq!(found, [(0, 0.0, 4.0, " aa ba"), (0, 4.0, 12.5, " ca"), (1250, 12.5, 20.5, " da")]);
     // The text so far is the prompt.
     let text = [spoken(0, &[256, 257], 400), spoken(400, &[258], 1250)].concat();
@@ -103,7 +106,8 @@ fn temperatures_rise_until_the_text_is_good_enough() {
 fn text_of_a_high_temperature_is_no_prompt() {
     let good = (spoken(0, &[256, 257], 2990), -0.2, 0.0);
     let bad = (spoken(0, &[256, 257], 2990), -2.0, 0.0);
-    let results = [good.clone(), bad.clone(), bad.clone(), bad.clone(), bad.clone(), bad.clone(), bad, good.clone(), good];
+    let results =
+        [good.clone(), bad.clone(), bad.clone(), bad.clone(), bad.clone(), bad.clone(), bad, good.clone(), good];
     let (asked, transcription) = play(&english(), 100, &results);
     assert_eq!(transcription.segments[1].temperature, 1.0);
     let previous = [&[PREVIOUS], spoken(0, &[256, 257], 2990).as_slice(), &TASK].concat();
@@ -145,7 +149,8 @@ fn words_move_the_next_window() {
 
 #[test]
 fn segments_without_text_or_duration_are_dropped() {
-    let results = [([spoken(0, &[], 400), spoken(400, &[220, 220], 600), spoken(600, &[256], 600)].concat(), -0.2, 0.0)];
+    let results =
+        [([spoken(0, &[], 400), spoken(400, &[220, 220], 600), spoken(600, &[256], 600)].concat(), -0.2, 0.0)];
     let (_, transcription) = play(&english(), 10, &results);
     assert!(transcription.segments.is_empty(), "{:?}", transcription.segments);
 }
@@ -190,10 +195,8 @@ fn compression_is_zlib_s() {
 #[test]
 fn a_random_model_is_heard_to_the_end_of_any_recording() {
     let model = model();
-    let size = crate::EngineSize {
-        threads: std::num::NonZeroUsize::MIN,
-        windows: std::num::NonZeroUsize::new(3).unwrap(),
-    };
+    let size =
+        crate::EngineSize { threads: std::num::NonZeroUsize::MIN, windows: std::num::NonZeroUsize::new(3).unwrap() };
     // The language is detected.
     let options = Options { word_timestamps: true, temperatures: vec![0.0, 1.0], ..Options::default() };
     let transcriber = crate::Transcriber::start("test", &model, options, size).unwrap();
