@@ -2,7 +2,8 @@
 //!
 //! The subnet's validators hear miners with [faster-whisper](https://github.com/SYSTRAN/faster-whisper), which spends nearly
 //! all the time of a challenge. This crate reads the same files (CTranslate2's `model.bin`, or Hugging Face safetensors),
-//! applies the same rules and computes the same numbers, in less time and without a C++ build.
+//! applies the same rules and computes the same numbers, in less time and without a C++ build. The commands use it behind
+//! [`taonet_speech::Recognizer`]; matrix products come from `rten-gemm`, tokens from `tokenizers`.
 //!
 //! # From sound to text
 //!

@@ -195,10 +195,15 @@ fn transcriptions_equal_the_reference() {
     let options = Options { word_timestamps: true, temperatures: vec![0.0], ..Options::default() };
     let size = crate::EngineSize::for_model(&model);
     let transcriber = crate::Transcriber::start("tiny-whisper", &model, options, size).unwrap();
-    let mut equal = 0;
+    let (mut equal, mut compared) = (0, 0);
     for (i, samples) in audio.iter().enumerate() {
         let ours = transcriber.transcribe(samples).unwrap();
         let theirs = &answers[i];
+        if !theirs["crash"].is_null() {
+            let _ = writeln!(std::io::stderr(), "recording {i}: the reference fails: {}", theirs["crash"]);
+            continue;
+        }
+        compared += 1;
         let segments = theirs["segments"].as_array().unwrap();
         let texts: Vec<&str> = segments.iter().map(|segment| segment["text"].as_str().unwrap()).collect();
         let found: Vec<&str> = ours.segments.iter().map(|segment| segment.text.as_str()).collect();
@@ -225,6 +230,7 @@ fn transcriptions_equal_the_reference() {
             let _ = writeln!(std::io::stderr(), "  ours {} {:?}", segment.average_log_probability, segment.text);
         }
     }
-    let _ = writeln!(std::io::stderr(), "{equal} of {} transcriptions are equal", audio.len());
-    assert!(equal * 10 >= audio.len() * 9, "{equal} of {} transcriptions are equal", audio.len());
+    let _ = writeln!(std::io::stderr(), "{equal} of {compared} transcriptions are equal");
+    assert!(compared * 10 >= audio.len() * 9, "the reference fails on {} recordings", audio.len() - compared);
+    assert!(equal * 10 >= compared * 9, "{equal} of {compared} transcriptions are equal");
 }

@@ -112,9 +112,14 @@ def transcribe():
     answer = []
     for path in request["audio"]:
         segments, info = model.transcribe(samples(path), **request["options"])
+        found, crash = [], None
+        try:
+            found.extend(described(segment) for segment in segments)
+        except IndexError as error:
+            # faster-whisper 1.2.1 fails on words in a last window of 10 ms.
+            crash = str(error)
         answer.append({
-            "language": info.language, "probability": info.language_probability,
-            "segments": [described(segment) for segment in segments]})
+            "language": info.language, "probability": info.language_probability, "segments": found, "crash": crash})
     return answer
 
 
