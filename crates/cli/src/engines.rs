@@ -106,7 +106,7 @@ fn transcriber(name: &str, model: Model) -> anyhow::Result<Arc<dyn Recognizer>> 
 
 /// An error with its causes.
 fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |error| error.source());
+    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
