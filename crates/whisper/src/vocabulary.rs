@@ -1,6 +1,7 @@
 //! Tokens: special ones, text, and the words that tokens make up.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::path::Path;
 
 use tokenizers::Tokenizer;
@@ -118,7 +119,10 @@ impl Vocabulary {
         let mut text = String::new();
         for part in tokens.chunk_by(|a, b| *a < begin && *b < begin) {
             match part {
-                [token] if *token >= begin => text += &format!("<|{:.2}|>", f64::from(token - begin) * 0.02),
+                [token] if *token >= begin => {
+                    // Writing to memory does not fail.
+                    let _ = write!(text, "<|{:.2}|>", f64::from(token - begin) * 0.02);
+                }
                 _ => text += &self.decode_all(part),
             }
         }

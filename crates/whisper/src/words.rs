@@ -91,7 +91,7 @@ pub(crate) fn attach_words(
 
 /// The end of the last word; without words that of the last segment.
 pub(crate) fn last_end(drafts: &[Draft]) -> Option<f64> {
-    let word = drafts.iter().rev().flat_map(|draft| draft.words.last()).next();
+    let word = drafts.iter().rev().find_map(|draft| draft.words.last());
     word.map(|word| word.end).or_else(|| drafts.last().map(|draft| draft.end))
 }
 

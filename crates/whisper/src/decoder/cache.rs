@@ -52,6 +52,7 @@ impl Cache {
     }
 
     /// Slots in use.
+    #[cfg(test)]
     pub(crate) fn used(&self) -> usize {
         self.holders.len() - self.free.len()
     }

@@ -12,6 +12,7 @@ fn check(tokens: &[u32], seek: usize, size: usize) -> (Vec<(f64, f64, usize)>, u
 }
 
 #[test]
+#[allow(clippy::type_complexity)] // A table.
 fn windows_are_split_at_pairs_of_timestamps() {
     // (tokens, frame of the window, frames of the window) -> segments, next frame, ends in a timestamp
     let cases: [(&[u32], usize, usize, &[(f64, f64, usize)], usize, bool); 8] = [

@@ -1,4 +1,5 @@
 #![allow(clippy::float_cmp)] // Times are exact in binary, or rounded in the same way.
+#![allow(clippy::type_complexity)] // Tables.
 
 use super::*;
 

@@ -96,9 +96,8 @@ fn code_lengths(frequencies: &mut [u32], longest: usize) -> Vec<usize> {
     let mut last = heap.last().copied();
     while heap.len() < 2 {
         let symbol = match last {
-            None => 0,
             Some(symbol) if symbol < 2 => symbol + 1,
-            Some(_) => 0,
+            _ => 0,
         };
         last = last.max(Some(symbol));
         frequencies[symbol] = 1;
