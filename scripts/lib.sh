@@ -1,24 +1,24 @@
-# Functions that the scripts share. Source it: . "$(dirname "$0")/lib.sh"
+# Shared functions of the scripts. Source it: . "$(dirname "$0")/lib.sh"
 # shellcheck shell=bash
 
-# Says something to the user. Standard output belongs to the commands that are run.
+# Prints a message on standard error. Standard output is for the commands.
 say() {
     printf '%s\n' "$*" >&2
 }
 
-# Says why nothing more can be done, and ends.
+# Prints an error and exits.
 die() {
     say "error: $*"
     exit 1
 }
 
-# Whether somebody is there who can be asked for a password.
+# Whether a terminal is available for a password prompt.
 has_terminal() {
     [ -t 0 ] && [ -t 2 ]
 }
 
-# Installs system packages, after saying so; with sudo where the user is not root and can be asked for a password.
-# Ends with the command to type where it may not.
+# Announces and installs system packages; with sudo if the user is not root and a terminal is available.
+# Otherwise exits with the command to run.
 #   install_packages PACKAGE...
 install_packages() {
     local command sudo=""
@@ -43,7 +43,7 @@ install_packages() {
         ;;
     esac
     say "installing: ${sudo:+$sudo }$command"
-    # What follows are lists of plain words.
+    # The following lists are split into words on purpose.
     # shellcheck disable=SC2086
     case "$command" in
     # A fresh container has no package lists yet.
@@ -53,24 +53,24 @@ install_packages() {
     $sudo $command >&2
 }
 
-# Makes sure that a command exists, installing its package where it does not.
+# Installs the package of a command if the command is missing.
 #   require COMMAND PACKAGE
 require() {
     command -v "$1" >/dev/null || install_packages "$2"
     command -v "$1" >/dev/null || die "$2 is installed, but there is no command $1"
 }
 
-# As `require`, for what the tests can do without: installed in CI only, and said to be missing elsewhere.
+# Like `require`, for optional tools of the tests: installed in CI only; elsewhere, a missing tool is reported.
 #   want COMMAND PACKAGE
 want() {
     command -v "$1" >/dev/null || [ -z "${CI:-}" ] || (install_packages "$2") || true
-    command -v "$1" >/dev/null || say "== SKIPPED: $1 is not installed, and what it says of our files is not looked at. Install $2"
+    command -v "$1" >/dev/null || say "== SKIPPED: $1 is not installed, so its checks are skipped. Install $2"
 }
 
-# Makes sure that there is a Rust toolchain and a linker. Rust itself comes through rustup: the compilers that systems
+# Installs a Rust toolchain and a linker if missing. Rust is installed with rustup, since the compilers that systems
 # package are often too old.
 require_rust() {
-    # rustup installs here without telling the shells that run already.
+    # Running shells do not have rustup's directory on their path yet.
     PATH="$HOME/.cargo/bin:$PATH"
     if ! command -v cargo >/dev/null; then
         command -v rustup >/dev/null || (install_packages rustup) ||
@@ -78,7 +78,7 @@ require_rust() {
         say "installing: rustup default stable"
         rustup default stable >&2
     fi
-    # Debian's gcc alone has no C library to link with.
+    # Debian's gcc package lacks the C library.
     if ! echo 'int main(void) { return 0; }' | cc -x c -o /dev/null - >/dev/null 2>&1; then
         if command -v apt-get >/dev/null; then install_packages gcc libc6-dev; else install_packages gcc; fi
     fi
@@ -89,19 +89,19 @@ require_rust() {
         die "Rust $found is too old: taonet needs $needed. Update with: rustup update stable"
 }
 
-# Makes sure that there is cargo-deny in the version that CI uses, built once into the cache directory; puts it first on the
+# Installs cargo-deny in CI's version into the cache directory, and adds it to the front of the
 # path.
 require_cargo_deny() {
     local version=0.20.2 tools="${XDG_CACHE_HOME:-$HOME/.cache}/taonet/tools"
     PATH="$tools/bin:$PATH"
     [ "$(cargo-deny --version 2>/dev/null)" = "cargo-deny $version" ] && return
     say "installing: cargo install cargo-deny --version $version --locked"
-    # It runs for a second: a quick build is worth more than quick code. What is left out fetches from git over the network.
+    # It runs for a second, so build time matters more than speed. The disabled features fetch git repositories.
     CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
         cargo install cargo-deny --version "$version" --locked --no-default-features --root "$tools" >&2
 }
 
-# Whether PostgreSQL's server is here: on the path, or where Debian puts it.
+# Whether the PostgreSQL server is installed: on the path, or in Debian's directory.
 has_postgres() {
     command -v initdb >/dev/null && return
     local tool
@@ -111,13 +111,13 @@ has_postgres() {
     return 1
 }
 
-# Makes sure that PostgreSQL's server is installed. The tests start servers of their own, in folders of their own.
+# Installs the PostgreSQL server if missing. The tests start their own servers in temporary directories.
 require_postgres() {
     has_postgres || if command -v dnf >/dev/null; then install_packages postgresql-server; else install_packages postgresql; fi
     has_postgres || die "PostgreSQL is installed, but there is no command initdb"
 }
 
-# The directory for models: BB_MODELS_DIR, or where the product looks by itself.
+# The model directory: BB_MODELS_DIR, or the product's default.
 models_dir() {
     if [ -n "${BB_MODELS_DIR:-}" ]; then
         printf '%s\n' "$BB_MODELS_DIR"
@@ -128,7 +128,7 @@ models_dir() {
     fi
 }
 
-# The directory for the real tools that the tests talk to: TAONET_PEERS_DIR, or the cache directory.
+# The directory of the Python peers for tests: TAONET_PEERS_DIR, or the cache directory.
 peers_dir() {
     printf '%s\n' "${TAONET_PEERS_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/taonet/peers}"
 }

@@ -1,4 +1,4 @@
-//! What the inference market costs on one core: weights of a whole subnet, and the checks on one request.
+//! Benchmarks of the inference market on one core: weights of a whole subnet, and verification of one request.
 //!
 //! - Scoring: 256 miners that serve 10 tasks, with 72 hours of rows: 144 periods of 30 minutes and 100 rewards each.
 //! - Transport: the signature of a request, and its Fernet token of 2 KB.
@@ -20,12 +20,12 @@ const TASKS: usize = 10;
 const PERIODS: usize = 144;
 const REWARDS: usize = 100;
 const ROUNDS: usize = 5;
-/// Longest time for all weights, in seconds.
+/// Maximum time for all weights, in seconds.
 const CEILING: f64 = 1.0;
-/// Requests that a core has to check at least.
+/// Required verification rate of one core, in requests per second.
 const FLOOR: f64 = 10_000.0;
 
-/// Numbers between 0 and 1, the same in every run.
+/// Deterministic pseudo-random numbers in `0..1`.
 struct Noise(u64);
 
 impl Noise {

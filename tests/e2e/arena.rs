@@ -1,4 +1,4 @@
-//! An arena gateway and miners in processes of their own.
+//! The arena gateway and miners, as separate processes.
 
 mod kills;
 
@@ -22,14 +22,14 @@ fn key(uid: u16) -> Keypair {
     Keypair::from_uri(&format!("//miner//{uid}")).unwrap()
 }
 
-/// A gateway that keeps its state in a directory.
+/// An arena gateway with a state directory.
 fn gateway(state: &Path) -> Command {
     let mut gateway = local_bb();
     gateway.args(["arena-gateway", "--key-uri", "//gateway", "--state"]).arg(state);
     gateway
 }
 
-/// What `bb arena-submit` answers.
+/// The JSON output of `bb arena-submit`.
 fn submit(gateway: &str, uid: u16, url: &str) -> Value {
     let (key, uid) = (format!("//miner//{uid}"), uid.to_string());
     let mut submit = local_bb();
@@ -37,7 +37,7 @@ fn submit(gateway: &str, uid: u16, url: &str) -> Value {
     document(&submit.output().unwrap())
 }
 
-/// The arena's miners, as a validator's runner finds them.
+/// Lists the arena's miners with the runner's client.
 async fn miners(gateway: &str, uids: &[u16]) -> Vec<Miner> {
     let policy = AddressPolicy { dev_mode: true, ..AddressPolicy::default() };
     let entry = |uid: &u16| MinerEntry {
@@ -59,7 +59,7 @@ async fn miners(gateway: &str, uids: &[u16]) -> Vec<Miner> {
     Arena::new(config).unwrap().miners(&registered).await.unwrap()
 }
 
-/// Opens a session and says one frame, which the miner repeats.
+/// Opens a session and sends one frame, which the miner echoes.
 async fn say(miner: &Miner) {
     let limit = Duration::from_secs(20);
     let request = InitRequest::new("c", "c:0", None, 1);
@@ -112,14 +112,14 @@ fn mistakes_are_told() {
     assert!(refusal(&strangers.output().unwrap(), 2).contains("--registered"));
     let running = Daemon::start(&mut gateway(folder.path()));
     let second = gateway(folder.path()).args(["--listen", "127.0.0.1:0"]).output().unwrap();
-    assert!(refusal(&second, 1).contains("another arena gateway is working in"));
+    assert!(refusal(&second, 1).contains("another arena gateway is using"));
     let submit = |gateway: &str, url: &str| {
         let mut submit = local_bb();
         submit.args(["arena-submit", url, "--uid", "1", "--key-uri", "//miner//1", "--gateway", gateway]);
         submit.output().unwrap()
     };
     assert!(refusal(&submit("http://127.0.0.1:1", "127.0.0.1:9"), 3).contains("GET /healthz"));
-    assert!(refusal(&submit(running.url(), "ftp://127.0.0.1:9"), 1).contains("neither an http nor an https URL"));
+    assert!(refusal(&submit(running.url(), "ftp://127.0.0.1:9"), 1).contains("not an http or https URL"));
     let taken = submit(running.url(), "127.0.0.1:9");
     assert!(String::from_utf8_lossy(&taken.stdout).contains("is in the arena; wins: 0"), "{taken:?}");
 }

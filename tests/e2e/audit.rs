@@ -1,4 +1,4 @@
-//! `bb audit` and `bb evidence` on what a demonstration has left.
+//! `bb audit` and `bb evidence` on the files of a demonstration.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,11 +13,11 @@ use crate::support::{bb, document, local_bb, refusal, repository, require_models
 
 const MINERS: usize = 5;
 const UTTERANCES: usize = 4;
-/// Slots in the demonstration: the owner has the first, the validator the second.
+/// Miner uids in the demonstration; the owner has uid 0, the validator uid 1.
 const INTERPRETER: u64 = 2;
 const PARROT: u64 = 4;
 
-/// What a demonstration of the challenge `ferry` leaves; each test has a copy of its own.
+/// The files of a demonstration of the challenge `ferry`; each test has its own copy.
 struct Run {
     folder: TempDir,
 }
@@ -47,7 +47,7 @@ impl Run {
         bb().args(["audit", "ferry", "--json", "--keep"]).arg(self.path()).args(arguments).output().unwrap()
     }
 
-    /// The file of a miner's reply.
+    /// Path of a miner's reply.
     fn reply(&self, uid: u64, utterance: usize) -> PathBuf {
         let miners = fs::read_dir(self.path().join("logs/s2s/ferry/main")).unwrap().map(|entry| entry.unwrap().path());
         let start = format!("miner_{uid}__hk_");
@@ -80,7 +80,7 @@ fn change_byte(path: &Path, place: usize) {
     fs::write(path, bytes).unwrap();
 }
 
-/// The report of an audit that found something.
+/// The report of a failing audit.
 #[track_caller]
 fn findings(output: &Output) -> Value {
     assert_eq!(output.status.code(), Some(1), "{}", stderr(output));
@@ -109,7 +109,7 @@ fn a_demonstration_stands_up_to_an_audit() {
 #[test]
 fn one_changed_byte_names_one_reply() {
     let run = Run::new();
-    // In the middle of the sound, and in the last byte.
+    // In the middle of the audio, and in the last byte.
     for (uid, utterance, from_end) in [(INTERPRETER, 2, 20_000), (PARROT, 0, 1)] {
         let wav = run.reply(uid, utterance);
         let place = fs::metadata(&wav).unwrap().len() as usize - from_end;
@@ -151,10 +151,10 @@ fn other_conditions_and_unknown_challenges_are_told() {
     assert_eq!(report["different_conditions"], expected);
 
     let output = bb().args(["audit", "bridge", "--keep"]).arg(run.path()).output().unwrap();
-    assert!(refusal(&output, 1).contains("the ledger has no main challenge \"bridge\"; it has ferry"));
+    assert!(refusal(&output, 1).contains("no main challenge \"bridge\" in the ledger; the ledger has ferry"));
     let empty = tempfile::tempdir().unwrap();
     let output = bb().args(["audit", "ferry", "--keep"]).arg(empty.path()).output().unwrap();
-    assert!(refusal(&output, 1).contains("there is no ledger"));
+    assert!(refusal(&output, 1).contains("no ledger"));
     assert_eq!(fs::read_dir(empty.path()).unwrap().count(), 0);
 }
 
@@ -166,7 +166,7 @@ fn evidence_is_checked_on_another_machine() {
     let made = document(&run.export(&file));
     let alice = Keypair::from_uri("//Alice").unwrap().hotkey().to_string();
     assert_eq!(made["validator_hotkey"].as_str(), Some(alice.as_str()));
-    // Nothing of the run is there any more.
+    // Without the files of the run.
     drop(run);
     let report = document(&verify(&file, &["--signed-by", &alice]));
     assert_eq!(report["validator_hotkey"].as_str(), Some(alice.as_str()));
@@ -184,15 +184,15 @@ fn evidence_is_checked_on_another_machine() {
         fs::write(&changed, bytes).unwrap();
         verify(&changed, &[])
     };
-    // In a transcript: nobody vouches for it any more.
-    assert!(refusal(&with(text("\"stt_text\":\"") + 14), 1).contains("the manifest is not the one that was signed"));
+    // In a transcript, which invalidates the signature.
+    assert!(refusal(&with(text("\"stt_text\":\"") + 14), 1).contains("the manifest is not the signed one"));
     // In a reply.
     let reply = text(&format!("replies/miner_{INTERPRETER}__hk_")) + 512 + 30_000;
     let report = findings(&with(reply));
     let [mismatch] = &report["audit"]["mismatches"].as_array().unwrap()[..] else { panic!("{report:#}") };
     assert_eq!((&mismatch["place"], &mismatch["miner_uid"]), (&json!("reply"), &json!(INTERPRETER)));
     assert_eq!((&mismatch["field"], &mismatch["utterance_index"]), (&json!("audio.sha256"), &json!(0)));
-    // Cut off.
+    // Truncated.
     fs::write(&changed, &whole[..whole.len() / 2]).unwrap();
     assert!(refusal(&verify(&changed, &[]), 1).contains("changed.tar cannot be used"));
     fs::write(&changed, "no tar file").unwrap();
@@ -205,6 +205,6 @@ fn evidence_of_a_changed_reply_is_not_made() {
     change_byte(&run.reply(INTERPRETER, 1), 1_000);
     let file = run.path().join("evidence.tar");
     let error = refusal(&run.export(&file), 1);
-    assert!(error.contains("the kept reply of miner 2 to utterance 1 is not as it was recorded"), "{error}");
+    assert!(error.contains("the stored reply of miner 2 to utterance 1 differs from the record"), "{error}");
     assert!(!file.exists());
 }

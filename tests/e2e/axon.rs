@@ -1,4 +1,4 @@
-//! `tao axon` through the binary: an echo neuron, calls, pings, and what each failure says.
+//! `tao axon` through the binary: echo neuron, calls, pings, and error messages.
 
 mod hostile;
 mod replay;
@@ -14,7 +14,7 @@ use crate::support::{Daemon, document, refusal, stderr, tao};
 pub(crate) const ALICE: &str = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
 pub(crate) const BOB: &str = "5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty";
 
-/// `tao axon` on a network of this machine, where development keys count.
+/// `tao axon` on a local network, where development keys are allowed.
 pub(crate) fn axon(arguments: &[&str]) -> Command {
     let mut tao = tao();
     tao.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").arg("axon").args(arguments);
@@ -37,7 +37,7 @@ pub(crate) fn address(daemon: &Daemon) -> String {
     daemon.url().strip_prefix("http://").unwrap().to_owned()
 }
 
-/// The document of a call that failed, and its exit code.
+/// JSON document and exit code of a failed call.
 fn failure(output: &Output) -> (i32, Value) {
     assert!(!stderr(output).contains("panicked"), "{}", stderr(output));
     (output.status.code().unwrap(), serde_json::from_slice(&output.stdout).unwrap())
@@ -108,7 +108,7 @@ fn data_comes_from_files_and_standard_input_too() {
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "{\"from\": \"file\"}\n");
     let output = ask("call", &address(&daemon), "btauth", &["--data", "@/nowhere/at-all"]);
     assert!(refusal(&output, 1).contains("cannot read /nowhere/at-all"));
-    for (data, error) in [("{", "--data is not JSON"), ("[]", "--data holds no JSON object")] {
+    for (data, error) in [("{", "--data is not JSON"), ("[]", "--data is not a JSON object")] {
         let output = ask("call", &address(&daemon), "dendrite", &["--data", data]);
         assert!(refusal(&output, 2).contains(error), "{}", stderr(&output));
     }
@@ -152,7 +152,7 @@ fn each_failure_has_its_code() {
     assert_eq!((exit, &unknown["outcome"], &unknown["status"]), (1, &json!("NotImplemented"), &json!(404)));
     assert!(unknown["message"].as_str().unwrap().starts_with("Synapse name 'Unknown' not found."), "{unknown}");
 
-    // Takes connections, and that is all.
+    // Accepts connections but never responds.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let silent_address = silent.local_addr().unwrap().to_string();
     let (exit, late) = failure(&ask("call", &silent_address, "btauth", &["--timeout", "0.2", "--json"]));
@@ -167,7 +167,7 @@ fn each_failure_has_its_code() {
     assert!(stderr(&table).contains("1 of 1 call failed"), "{}", stderr(&table));
 }
 
-/// A service that answers everybody the same.
+/// A service with a fixed response.
 fn service(head: &'static str, body: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -182,7 +182,7 @@ fn service(head: &'static str, body: &'static str) -> String {
     address
 }
 
-/// The bytes of one request or answer.
+/// Raw bytes of one request or response.
 fn message(stream: &mut TcpStream) -> Vec<u8> {
     let (mut bytes, mut piece) = (Vec::new(), [0; 4096]);
     loop {
@@ -224,9 +224,9 @@ fn no_port_is_opened_that_leads_nowhere() {
     for listen in ["127.0.0.1:0", "[::1]:0", "[::ffff:127.0.0.1]:0"] {
         let mut loopback = axon(&["serve", "--key-uri", "//Bob", "--listen", listen, "--upnp"]);
         let error = refusal(&loopback.output().unwrap(), 2);
-        assert!(error.contains("the router cannot reach loopback"), "{error}");
+        assert!(error.contains("--upnp cannot map a loopback address"), "{error}");
     }
-    // The address comes first: while it is unknown, no router is looked for.
+    // Without an external address, no router is searched for.
     let private = format!("http://{}/", service("200 OK", "192.168.1.2"));
     let mut unknown =
         axon(&["serve", "--key-uri", "//Bob", "--listen", "0.0.0.0:0", "--upnp", "--external-ip", "auto"]);

@@ -1,4 +1,4 @@
-//! Our axon and client against the real ones: bittensor 10 (axon and dendrite) and bittensor 11 (`http_auth`).
+//! Interoperability of axon and client with bittensor 10 (axon and dendrite) and bittensor 11 (`http_auth`).
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Stdio};
@@ -12,7 +12,7 @@ use crate::axon::{BOB, address, ask, neuron};
 use crate::peers::Peer;
 use crate::support::{document, stderr};
 
-/// A Python server, which ends when it is dropped.
+/// A Python server, killed on drop.
 struct Server {
     child: Child,
     port: u16,
@@ -24,7 +24,7 @@ impl Server {
         command.arg("serve").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
-        // The SDK may log on standard output before.
+        // The SDK can log on standard output first.
         let mut lines = BufReader::new(child.stdout.as_mut().unwrap());
         while !line.starts_with('{') {
             line.clear();
@@ -51,7 +51,7 @@ impl Drop for Server {
     }
 }
 
-/// Sends a body with headers that were signed for perhaps another one; the status.
+/// Sends a body with headers signed for a possibly different one; returns the status.
 fn post(url: &str, headers: http::HeaderMap, body: &str) -> u16 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let request = reqwest::Client::new().post(url).headers(headers).body(body.to_owned());
@@ -99,7 +99,7 @@ fn our_client_calls_a_python_axon() {
     let unknown: Value = serde_json::from_slice(&unknown.stdout).unwrap();
     assert_eq!((&unknown["outcome"], &unknown["status"]), (&json!("NotImplemented"), &json!(404)));
 
-    // What is altered after signing is refused.
+    // Requests altered after signing are rejected.
     let class = SynapseClass::new("EchoSynapse").hash(["prompt"]).required("prompt", json!(""));
     let scheme = DendriteScheme::new().class(class);
     let signer = Signer::new(Keypair::from_uri("//Alice").unwrap(), "127.0.0.1", scheme);

@@ -1,5 +1,5 @@
-//! Babelbit's other side in Python, with the clients and keys that operators have: it plays the services that our runner
-//! calls, and the reference's runner against our services.
+//! Interoperability with the Python side of Babelbit: its services with our runner, and the reference's runner with
+//! our services.
 
 mod arena;
 mod clients;
@@ -16,18 +16,18 @@ use crate::support::{Daemon, local_bb, repository};
 
 const SCRIPT: &str = "babelbit";
 
-/// What plays Babelbit's other side; see [`Peer::find`].
+/// The Python environment of Babelbit's peers; see [`Peer::find`].
 pub(crate) fn peer() -> Option<Peer> {
     Peer::find("babelbit")
 }
 
-/// What Python's runner tells of a service.
+/// The Python runner's report on a service.
 #[track_caller]
 pub(crate) fn ask(peer: &Peer, question: &Value) -> Value {
     peer.ask(peer.script(SCRIPT).arg("runner"), question)
 }
 
-/// A service in Python, which ends when it is dropped.
+/// A Python service, killed on drop.
 pub(crate) struct Service {
     child: Child,
     stdout: BufReader<ChildStdout>,
@@ -51,17 +51,17 @@ impl Service {
         Self { child, stdout, hello }
     }
 
-    /// What it said at its start.
+    /// Startup message.
     pub(crate) fn hello(&self, field: &str) -> &Value {
         &self.hello[field]
     }
 
-    /// Where it listens.
+    /// URL of the service.
     pub(crate) fn url(&self) -> &str {
         self.hello["url"].as_str().unwrap()
     }
 
-    /// Ends it; what it saw, none of which was against the protocol.
+    /// Stops the service and returns its log; fails on protocol violations.
     #[track_caller]
     pub(crate) fn report(mut self) -> Value {
         drop(self.child.stdin.take());
@@ -80,12 +80,12 @@ impl Drop for Service {
     }
 }
 
-/// Our engine with one short challenge.
+/// `bb engine` with one short challenge.
 fn engine() -> Daemon {
     Daemon::start(local_bb().arg("engine").arg(repository("tests/e2e/data/ferry.json")))
 }
 
-/// Our miner with the key `//Bob`.
+/// `bb miner` with the key `//Bob`.
 fn miner(profile: &str) -> Daemon {
     Daemon::start(local_bb().args(["miner", "--profile", profile, "--key-uri", "//Bob"]))
 }

@@ -1,4 +1,4 @@
-//! The chain's commands through the binaries, on a development chain in a process of its own.
+//! The chain commands through the binaries, on a development chain in a separate process.
 
 mod guide;
 mod localnet;
@@ -18,12 +18,12 @@ use crate::support::{Daemon, bb, document, tao};
 
 pub(crate) const ALICE: &str = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
 pub(crate) const BOB: &str = "5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty";
-/// A started subnet of the first block, with an epoch every ten blocks.
+/// The started subnet of the genesis block, with an epoch every ten blocks.
 pub(crate) const BABELBIT: &str = "59";
-/// Signs as who has most of the TAO, and as root.
+/// Signs as //Alice, who has most of the TAO and the sudo key.
 pub(crate) const AS_ALICE: [&str; 3] = ["--key-uri", "//Alice", "--json"];
 
-/// A development chain in memory, and a folder for wallets.
+/// An in-memory development chain, and a wallet directory.
 pub(crate) struct Chain {
     daemon: Daemon,
     folder: TempDir,
@@ -59,13 +59,13 @@ impl Chain {
         self.prepared(bb(), arguments, further)
     }
 
-    /// The document of a command that does its work.
+    /// JSON document of a successful command.
     #[track_caller]
     pub(crate) fn ask(&self, arguments: &[&str]) -> Value {
         document(&self.tao(arguments, &["--json"]))
     }
 
-    /// The document of a call that //Alice makes.
+    /// JSON document of a call signed by //Alice.
     #[track_caller]
     pub(crate) fn alice(&self, arguments: &[&str]) -> Value {
         let told = document(&self.tao(arguments, &AS_ALICE));
@@ -73,7 +73,7 @@ impl Chain {
         told
     }
 
-    /// A wallet `default` with unencrypted keys and 5000 TAO; gives the addresses of coldkey and hotkey.
+    /// Creates a wallet `default` with unencrypted keys and 5000 TAO; returns the addresses of coldkey and hotkey.
     #[track_caller]
     pub(crate) fn wallet(&self) -> (String, String) {
         let [cold, hot] = ["coldkey.words", "hotkey.words"].map(|name| self.path(name).display().to_string());
@@ -89,19 +89,19 @@ impl Chain {
         assert_eq!(told["success"], true, "{told}");
     }
 
-    /// What an account has free, in rao.
+    /// Free balance of an account, in rao.
     #[track_caller]
     pub(crate) fn free(&self, account: &str) -> u64 {
         self.ask(&["balance", account])["accounts"][0]["free_rao"].as_u64().unwrap()
     }
 
-    /// Makes blocks up to and with a subnet's next epoch.
+    /// Produces blocks up to and including a subnet's next epoch.
     pub(crate) fn epoch(&self, netuid: &str) {
         document(&tao().args(["localnet", "to-epoch", netuid, "--network", self.url(), "--json"]).output().unwrap());
     }
 }
 
-/// The document of a call that the chain did not do, and the exit code.
+/// JSON document and exit code of a failed call.
 #[track_caller]
 pub(crate) fn failure(output: &Output) -> (i32, Value) {
     let text = String::from_utf8_lossy(&output.stderr);

@@ -1,4 +1,4 @@
-//! What both programs say about themselves, and how they take the environment.
+//! Help, versions and settings of both programs.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -15,33 +15,33 @@ fn versions_are_told_at_once() {
     for (name, mut command) in [("tao", tao()), ("bb", bb())] {
         let began = Instant::now();
         let output = command.arg("--version").output().unwrap();
-        // Loading a model would take longer; so does a machine that does many other things.
+        // Loading a model would take longer. A busy machine can also be slower.
         assert!(began.elapsed() < Duration::from_secs(1), "{name} took {:?}", began.elapsed());
         let expected = format!("{name} {}\n", env!("CARGO_PKG_VERSION"));
         assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
     }
 }
 
-/// The help of a command, as wide as a page.
+/// Help of a command, at a fixed width.
 fn help(mut program: Command, path: &[&str]) -> String {
     let output = program.args(path).arg("--help").env("COLUMNS", "100").env("NO_COLOR", "1").output().unwrap();
     assert!(output.status.success(), "{path:?}: {}", stderr(&output));
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The commands that a help text lists.
+/// Subcommands listed in a help text.
 fn listed(help: &str) -> Vec<&str> {
     let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
-    // Names stand two columns from the left; the rest of a long description stands further in.
+    // Names are indented by two columns, continuation lines by more.
     let names = lines.filter_map(|line| line.strip_prefix("  ").filter(|rest| !rest.starts_with(' ')));
     names.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help").collect()
 }
 
-/// Compares the help of a command, and of all commands below it, with what is on record.
+/// Compares the help of a command and all its subcommands with the snapshots.
 fn check_help(name: &str, program: fn() -> Command, path: &[&str]) {
     let text = help(program(), path);
     insta::assert_snapshot!(format!("{name}_help"), text);
-    // What `tao babelbit` has, `bb` has.
+    // `tao babelbit` is covered by `bb`.
     for command in listed(&text).into_iter().filter(|command| *command != "babelbit") {
         check_help(&format!("{name}_{}", command.replace('-', "_")), program, &[path, &[command]].concat());
     }
@@ -53,7 +53,7 @@ fn every_command_has_its_help() {
     check_help("bb", bb, &[]);
 }
 
-/// Each command of the guide has the options that it gives there.
+/// Each command in the guide has the options used there.
 #[test]
 fn the_guide_to_wallets_names_what_exists() {
     let guide = std::fs::read_to_string(repository("docs/wallet.md")).unwrap();
@@ -110,13 +110,13 @@ fn a_variable_that_is_not_text_hinders_nobody() {
 #[test]
 fn unknown_settings_are_told() {
     let warnings = document(&config(&["check", "--json"], &[("BB_COLOUR", "red"), ("UNRELATED", "1")]));
-    assert_eq!(warnings, json!({ "warnings": ["BB_COLOUR is set, but no such setting exists"] }));
+    assert_eq!(warnings, json!({ "warnings": ["unknown setting BB_COLOUR"] }));
     let folder = tempfile::tempdir().unwrap();
     let scores = folder.path().join("scores.json");
     std::fs::write(&scores, "{}").unwrap();
     let output = bb().arg("compute-weights").arg(scores).env("BB_COLOUR", "red").output().unwrap();
     document(&output);
-    assert!(stderr(&output).contains("BB_COLOUR is set, but no such setting exists"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("unknown setting BB_COLOUR"), "{}", stderr(&output));
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn wrong_arguments_are_wrong_usage() {
     }
 }
 
-/// A key that is not for development.
+/// A key that is not a development key.
 fn keyfile(folder: &Path) -> PathBuf {
     let keyfile = folder.join("hotkey");
     let seed = format!("0x{}", "5a".repeat(32));
@@ -147,7 +147,7 @@ fn keyfile(folder: &Path) -> PathBuf {
     keyfile
 }
 
-/// A runner with a key of its own on a public network; it must refuse before it calls anybody.
+/// A runner with a real key on a public network, which must fail before any network access.
 fn public_runner(folder: &Path) -> Command {
     let miners = folder.join("miners.json");
     std::fs::write(&miners, json!([{ "uid": 1, "hotkey": ALICE, "address": "8.8.8.8:80" }]).to_string()).unwrap();
@@ -175,7 +175,7 @@ fn the_embedded_recogniser_does_not_score_on_public_networks() {
     let mut runner = public_runner(folder.path());
     without_models(&mut runner, folder.path());
     let error = refusal(&runner.output().unwrap(), 2);
-    assert!(error.contains("faster-whisper-small is not on this machine"), "{error}");
+    assert!(error.contains("faster-whisper-small is not installed"), "{error}");
     assert!(error.contains("tao models pull faster-whisper-small"), "{error}");
     assert!(!folder.path().join("keep").exists());
 }
@@ -197,9 +197,9 @@ fn no_miner_hears_with_the_embedded_recogniser_on_public_networks() {
         let mut command = miner(profile, "finney");
         without_models(&mut command, folder.path());
         let error = refusal(&command.output().unwrap(), 2);
-        assert!(error.contains("faster-whisper-small is not on this machine"), "{profile}: {error}");
+        assert!(error.contains("faster-whisper-small is not installed"), "{profile}: {error}");
     }
-    // Who does not listen needs no recogniser.
+    // Profiles without a recogniser start anyway.
     Daemon::start(&mut miner("parrot", "finney"));
     Daemon::start(&mut miner("interpreter", "local"));
 }
@@ -214,7 +214,7 @@ fn development_keys_are_for_local_networks() {
         let output = bb().args(arguments).args(["--key-uri", "//Alice"]).output().unwrap();
         let error = stderr(&output);
         assert!(!output.status.success() && output.stdout.is_empty(), "{error}");
-        assert!(error.contains("a development key that everybody knows") && error.contains("finney"), "{error}");
+        assert!(error.contains("a development key, whose secret is public") && error.contains("finney"), "{error}");
     }
 }
 
@@ -265,17 +265,17 @@ fn models_are_copied_from_a_directory() {
     let from = source.to_str().unwrap();
     let pull = || stderr(&models(&["pull", "faster-whisper-small", "--from", from]));
     let error = pull();
-    assert!(error.contains("config.json could not be read"), "{error}");
+    assert!(error.contains("cannot read or write"), "{error}");
     for file in ["config.json", "model.bin", "tokenizer.json", "vocabulary.txt"] {
         std::fs::write(source.join(file), "not this").unwrap();
     }
     let error = pull();
-    assert!(error.contains("config.json is not the published file"), "{error}");
+    assert!(error.contains("config.json is corrupt"), "{error}");
     // Missing models count where they are named.
     let verified = |arguments: &[&str]| models(&[&["verify", "--json"], arguments].concat());
     assert_eq!(verified(&["faster-whisper-small"]).status.code(), Some(1));
     assert_eq!(verified(&["tiny-ctc"]).status.code(), Some(0));
-    assert!(stderr(&verified(&["tiny"])).contains("no model is called `tiny`"));
+    assert!(stderr(&verified(&["tiny"])).contains("unknown model `tiny`"));
 }
 
 #[test]

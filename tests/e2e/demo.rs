@@ -1,4 +1,4 @@
-//! `tao demo`: a whole contest in one process.
+//! `tao demo`: a complete contest in one process.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -32,7 +32,7 @@ fn score(demo: &Value, name: &str) -> f64 {
     miner(demo, name)["score"].as_f64().unwrap()
 }
 
-/// The document without what a clock measured; an epoch's emission depends on the height of its blocks, in its last digits.
+/// Removes measured times from the document, and the last digits of the emission, which depend on block numbers.
 fn without_wall_times(value: &Value) -> Value {
     match value {
         Value::Object(fields) => {
@@ -94,7 +94,7 @@ fn the_arenas_winner_has_its_share_and_the_rest_follows_the_scores() {
         (&challenge["epoch"]["decision"], &challenge["epoch"]["confirmation"]),
         (&json!("scored"), &json!("weights_set"))
     );
-    // Only who has won is let in.
+    // Only winners qualify.
     assert_eq!(challenge["arena"]["miners"].as_array().unwrap().len(), 1);
     assert!(miner(&demo, "interpreter")["arena_score"].as_f64().unwrap() > 0.6);
     assert_eq!(miner(&demo, "parrot")["arena_score"], Value::Null);
@@ -103,7 +103,7 @@ fn the_arenas_winner_has_its_share_and_the_rest_follows_the_scores() {
         let miner = miner(&demo, name);
         let arena = if name == "interpreter" { 0.9 } else { 0.0 };
         let weight = arena + 0.1 * score(&demo, name) / total;
-        // Files and scoring API have six decimals.
+        // Files and scoring API use six decimals.
         assert!((miner["weight"].as_f64().unwrap() - weight).abs() < 1e-6, "{name}: {miner}");
         assert!((miner["incentive"].as_f64().unwrap() - weight).abs() < 1e-4, "{name}: {miner}");
         assert_eq!(miner["weight_submitted"], miner["weight_on_chain"], "{name}");
@@ -134,9 +134,9 @@ fn a_challenge_that_cannot_be_played_is_refused() {
     challenge["utterances"][1]["target"]["wps"] = json!("fast");
     std::fs::write(&broken, challenge.to_string()).unwrap();
     for (challenge, code, says) in [
-        ("99", 2, "--challenge 99: there are challenges 1 to 8"),
-        ("0", 2, "--challenge 0: there are challenges 1 to 8"),
-        ("absent.json", 1, "absent.json: cannot be read"),
+        ("99", 2, "--challenge 99: expected a number in 1..=8"),
+        ("0", 2, "--challenge 0: expected a number in 1..=8"),
+        ("absent.json", 1, "cannot read absent.json"),
         (broken.to_str().unwrap(), 1, "broken.json: utterances[1].target.wps"),
     ] {
         let error = refusal(&command(&["--challenge", challenge]).output().unwrap(), code);
@@ -159,7 +159,7 @@ fn a_file_is_played_and_its_files_are_kept() {
     assert_eq!(played["challenges"][0]["report"]["outcome"], "finished");
     check_files(&keep, &played);
 
-    // The directory remembers what was played.
+    // The directory records the played challenges.
     let again = document(&demo(&arguments));
     assert_eq!(again["challenges"][0]["report"]["outcome"], "already_done");
     assert_eq!(without_wall_times(&again["miners"]), without_wall_times(&played["miners"]));

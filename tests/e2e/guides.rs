@@ -1,8 +1,7 @@
-//! The guides for validators and subnet owners, typed line by line.
-//!
-//! Rehearsals are typed whole, and after them, where their services still run, the chapters that are about using them.
-//! Lines about the reader's machine (installing, systemd, containers) are not for a test to type: of those, and of the
-//! other guides, every line that calls our programs must be one that they understand.
+//! Runs the commands of the guides for validators and subnet owners.
+//! The walkthroughs run completely, followed by the chapters on using their services. Commands for installation,
+//! systemd and containers are not run; of those, and of all other guides, every line that calls our programs must
+//! parse.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::support::{Daemon, bb, document, repository, require_models, shell, stderr, tao};
 
-/// Where each service listens as the guides have it, and the variable that says it where nothing in a guide does.
+/// Address of each service in the guides, and the variable that sets it if the guide does not.
 const SERVICES: [(&str, &str, &str); 7] = [
     ("localnet", "127.0.0.1:9944", "BT_CHAIN_ENDPOINT"),
     ("engine", "127.0.0.1:8000", ""),
@@ -24,37 +23,37 @@ const SERVICES: [(&str, &str, &str); 7] = [
     ("signer", "127.0.0.1:8080", "SIGNER_URL"),
 ];
 
-/// Somebody who types the lines of a guide in an empty folder. Services take free ports instead of their own, so that
-/// tests do not meet; where a line or a variable names such a port, the one taken stands in its place.
-struct Rehearsal {
+/// Runs the lines of a guide in an empty directory. Services listen on free ports, so that tests can run in parallel;
+/// default ports in lines and variables are replaced.
+struct Walkthrough {
     folder: TempDir,
     variables: BTreeMap<String, String>,
     services: BTreeMap<&'static str, Daemon>,
 }
 
-impl Rehearsal {
-    /// The block below the heading "A rehearsal" of a guide, done to its end.
+impl Walkthrough {
+    /// Runs the walkthrough of a guide, the block below the heading "Try it on a local chain".
     fn of(guide: &str) -> Self {
         require_models();
         let folder = tempfile::tempdir().unwrap();
-        let mut rehearsal = Self { folder, variables: BTreeMap::new(), services: BTreeMap::new() };
-        for line in first_block(guide, "A rehearsal").lines() {
+        let mut walkthrough = Self { folder, variables: BTreeMap::new(), services: BTreeMap::new() };
+        for line in first_block(guide, "Try it on a local chain").lines() {
             let (line, comment) = line.split_once('#').unwrap_or((line, ""));
             match line.trim() {
-                // The test has its own.
+                // The test has its own directory.
                 "" | "mkdir rehearsal && cd rehearsal" => {}
-                line if comment.trim() == "a service" => rehearsal.serve(line),
+                line if comment.trim() == "a service" => walkthrough.serve(line),
                 line => match line.strip_prefix("export ") {
-                    Some(pairs) => rehearsal.export(pairs),
-                    None => rehearsal.run(line),
+                    Some(pairs) => walkthrough.export(pairs),
+                    None => walkthrough.run(line),
                 },
             }
         }
-        rehearsal
+        walkthrough
     }
 
-    /// The first block of a chapter, with these words in place of those. Lines about the reader's machine are left out.
-    fn go_on(&self, guide: &str, chapter: &str, in_place: &[(&str, &str)]) {
+    /// Runs the first code block of a chapter with replacements. Commands for the host system are skipped.
+    fn run_chapter(&self, guide: &str, chapter: &str, in_place: &[(&str, &str)]) {
         for line in first_block(guide, chapter).lines() {
             let line = line.split_once('#').map_or(line, |(line, _)| line).trim();
             let line = in_place.iter().fold(line.to_owned(), |line, (word, other)| line.replace(word, other));
@@ -69,7 +68,7 @@ impl Rehearsal {
         }
     }
 
-    /// Starts a service beside those that run, at free ports of the addresses in the line, and has it end.
+    /// Starts another service on free ports, and stops it.
     fn try_out(&self, line: &str) {
         let mut listen = "127.0.0.1:0".to_owned();
         let mut command = bb();
@@ -92,15 +91,15 @@ impl Rehearsal {
         self.variables.extend(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())));
     }
 
-    /// The text with the ports that were taken.
-    fn here(&self, text: &str) -> String {
+    /// Replaces default ports by the actual ones.
+    fn with_actual_ports(&self, text: &str) -> String {
         SERVICES.iter().fold(text.to_owned(), |text, (name, usual, _)| match self.services.get(name) {
             Some(service) => text.replace(usual, service.url().split_once("://").unwrap().1),
             None => text,
         })
     }
 
-    /// The command in the folder, with what was exported, and where the services are.
+    /// Prepares a command with the directory, the exported variables and the services' URLs.
     fn prepare<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         let places = SERVICES.iter().filter(|(_, _, variable)| !variable.is_empty());
         for (name, _, variable) in places {
@@ -108,7 +107,7 @@ impl Rehearsal {
                 command.env(variable, service.url());
             }
         }
-        command.envs(self.variables.iter().map(|(name, value)| (name, self.here(value))));
+        command.envs(self.variables.iter().map(|(name, value)| (name, self.with_actual_ports(value))));
         command.env("XDG_STATE_HOME", self.folder.path().join("state")).current_dir(self.folder.path())
     }
 
@@ -125,8 +124,8 @@ impl Rehearsal {
     }
 
     fn run(&self, line: &str) {
-        let mut line = self.here(line);
-        // Without --network this would be the chain of the usual folder.
+        let mut line = self.with_actual_ports(line);
+        // Without --network this would be the chain of the default data directory.
         if line.starts_with("tao localnet ") {
             line = format!("{line} --network {}", self.services["localnet"].url());
         }
@@ -134,7 +133,7 @@ impl Rehearsal {
         assert!(output.status.success(), "{line}: {}{}", String::from_utf8_lossy(&output.stdout), stderr(&output));
     }
 
-    /// What a command says at the end.
+    /// JSON output of a command.
     fn ask(&self, words: &[&str]) -> Value {
         document(&self.prepare(tao().args(words).arg("--json")).output().unwrap())
     }
@@ -144,16 +143,16 @@ impl Rehearsal {
     }
 }
 
-/// The first block of commands below a heading of a guide.
+/// The first code block below a heading of a guide.
 fn first_block(guide: &str, chapter: &str) -> String {
     let guide = std::fs::read_to_string(repository(guide)).unwrap();
     let section = guide.split(&format!("\n## {chapter}\n")).nth(1).unwrap_or_else(|| panic!("no chapter {chapter}"));
     section.split("\n## ").next().unwrap().split("```").nth(1).unwrap().to_owned()
 }
 
-/// The one challenge that was played.
-fn challenge_in(rehearsal: &Rehearsal) -> String {
-    let mut played = std::fs::read_dir(rehearsal.path("logs/s2s")).unwrap();
+/// The only challenge that was played.
+fn challenge_in(walkthrough: &Walkthrough) -> String {
+    let mut played = std::fs::read_dir(walkthrough.path("logs/s2s")).unwrap();
     let challenge = played.next().unwrap().unwrap().file_name().into_string().unwrap();
     assert!(played.next().is_none());
     challenge
@@ -162,57 +161,57 @@ fn challenge_in(rehearsal: &Rehearsal) -> String {
 const BOB: &str = "5FHneW46xGXgs5mUiveU4sbTyGBzmstUspZC92UhjJM694ty";
 
 #[test]
-fn a_validator_rehearses() {
+fn the_validator_guide_works() {
     let guide = "docs/validator.md";
-    let rehearsal = Rehearsal::of(guide);
-    assert_eq!(rehearsal.services.len(), 6);
-    let shown = rehearsal.ask(&["weights", "show", "--netuid", "59", "--uid", "1"]);
+    let walkthrough = Walkthrough::of(guide);
+    assert_eq!(walkthrough.services.len(), 6);
+    let shown = walkthrough.ask(&["weights", "show", "--netuid", "59", "--uid", "1"]);
     assert_eq!(shown["rows"][0]["weights"], json!([[2, 65_535]]), "{shown}");
-    assert!(std::fs::read_to_string(rehearsal.path("audit.jsonl")).unwrap().contains("set_weights"));
-    assert!(rehearsal.path("scores/.ledger").is_dir());
+    assert!(std::fs::read_to_string(walkthrough.path("audit.jsonl")).unwrap().contains("set_weights"));
+    assert!(walkthrough.path("scores/.ledger").is_dir());
 
-    rehearsal.go_on(guide, "Watch it", &[]);
-    let hotkey = rehearsal.path("wallets/default/hotkeys/default");
-    std::fs::copy(hotkey, rehearsal.path("hotkey")).unwrap();
-    rehearsal.go_on(guide, "Have scores checked", &[("CHALLENGE", &challenge_in(&rehearsal))]);
-    std::fs::copy(repository("env.example"), rehearsal.path("env.example")).unwrap();
-    rehearsal.go_on(guide, "Settings", &[]);
+    walkthrough.run_chapter(guide, "Monitoring", &[]);
+    let hotkey = walkthrough.path("wallets/default/hotkeys/default");
+    std::fs::copy(hotkey, walkthrough.path("hotkey")).unwrap();
+    walkthrough.run_chapter(guide, "Verify scores", &[("CHALLENGE", &challenge_in(&walkthrough))]);
+    std::fs::copy(repository("env.example"), walkthrough.path("env.example")).unwrap();
+    walkthrough.run_chapter(guide, "Settings", &[]);
 }
 
 #[test]
-fn a_subnet_owner_rehearses() {
+fn the_subnet_owner_guide_works() {
     let guide = "docs/subnet-owner.md";
-    let rehearsal = Rehearsal::of(guide);
-    assert_eq!(rehearsal.services.len(), 7);
-    let shown = rehearsal.ask(&["weights", "show", "--netuid", "60", "--uid", "0"]);
+    let walkthrough = Walkthrough::of(guide);
+    assert_eq!(walkthrough.services.len(), 7);
+    let shown = walkthrough.ask(&["weights", "show", "--netuid", "60", "--uid", "0"]);
     assert_eq!(shown["rows"][0]["weights"], json!([[1, 65_535]]), "{shown}");
 
     let challenge = repository("subnets/babelbit/challenges/01-the-late-train.json");
-    std::fs::create_dir(rehearsal.path("challenges")).unwrap();
+    std::fs::create_dir(walkthrough.path("challenges")).unwrap();
     for copy in ["challenge.json", "challenges/challenge.json"] {
-        std::fs::copy(&challenge, rehearsal.path(copy)).unwrap();
+        std::fs::copy(&challenge, walkthrough.path(copy)).unwrap();
     }
-    rehearsal.go_on(guide, "Challenges", &[("HOTKEY", BOB)]);
-    rehearsal.go_on(guide, "Scoring API", &[("HOTKEY", BOB)]);
-    let hotkey = rehearsal.path("wallets/default/hotkeys/default");
+    walkthrough.run_chapter(guide, "Challenges", &[("HOTKEY", BOB)]);
+    walkthrough.run_chapter(guide, "Scoring API", &[("HOTKEY", BOB)]);
+    let hotkey = walkthrough.path("wallets/default/hotkeys/default");
     for copy in ["hotkey", "miner-hotkey"] {
-        std::fs::copy(&hotkey, rehearsal.path(copy)).unwrap();
+        std::fs::copy(&hotkey, walkthrough.path(copy)).unwrap();
     }
-    rehearsal.go_on(guide, "Arena", &[("HOTKEY", BOB)]);
-    let challenge = challenge_in(&rehearsal);
-    rehearsal.run(&format!("bb evidence export {challenge} --output challenge.tar --keyfile hotkey"));
-    let shown = rehearsal.ask(&["wallet", "list"]);
+    walkthrough.run_chapter(guide, "Arena", &[("HOTKEY", BOB)]);
+    let challenge = challenge_in(&walkthrough);
+    walkthrough.run(&format!("bb evidence export {challenge} --output challenge.tar --keyfile hotkey"));
+    let shown = walkthrough.ask(&["wallet", "list"]);
     let owner = shown["wallets"][0]["hotkeys"][0]["address"].as_str().unwrap_or_else(|| panic!("{shown}"));
-    rehearsal.go_on(guide, "Watch it", &[("HOTKEY", owner)]);
-    // The rehearsal has created and started its subnet, and there is none so soon after it; and nobody is asked here.
-    // As on the real chain: epochs of this one are so short that an owner never has the time.
-    rehearsal.run("tao sudo set tempo 360 --netuid 60 --key-uri //Alice --yes");
+    walkthrough.run_chapter(guide, "Monitoring", &[("HOTKEY", owner)]);
+    // The subnet is already created and started, a second one would be rate-limited, and there is no terminal.
+    // A longer tempo as on the main network: with short epochs, the owner could never change a hyperparameter.
+    walkthrough.run("tao sudo set tempo 360 --netuid 60 --key-uri //Alice --yes");
     let created = [("tao subnets create --dry-run", ""), ("tao subnets start 3", "")];
     let here = [created[0], created[1], ("--owner", "--owner --yes"), (" 3", " 60")];
-    rehearsal.go_on(guide, "On the chain", &here);
+    walkthrough.run_chapter(guide, "On the chain", &here);
 }
 
-/// Every line of a guide that calls our programs, with the words for what readers have of their own filled in.
+/// Every line of a guide that calls our programs, with placeholders filled in.
 fn lines_with_our_programs() -> Vec<String> {
     let guides = std::fs::read_dir(repository("docs")).unwrap().map(|entry| entry.unwrap().path());
     let guides = guides.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
@@ -233,17 +232,17 @@ fn lines_with_our_programs() -> Vec<String> {
 }
 
 #[test]
-fn every_line_is_understood() {
+fn every_command_line_parses() {
     let lines = lines_with_our_programs();
     assert!(lines.len() > 80, "{lines:#?}");
     for line in lines {
         let mut words = shlex::split(&line).unwrap();
-        // What PM2 passes on.
+        // Arguments that PM2 passes on.
         if let Some(end) = words.iter().position(|word| word == "--") {
             words.drain(1..=end);
         }
         let mut command = if words[0] == "tao" { tao() } else { bb() };
-        // Help is given once the words before it are understood.
+        // --help succeeds only if the preceding arguments parse.
         let output = command.args(&words[1..]).arg("--help").output().unwrap();
         assert!(output.status.success(), "{line}: {}", stderr(&output));
     }

@@ -1,4 +1,4 @@
-//! Clients that never complete a request keep nobody else out, of any daemon.
+//! Clients with half-open connections cannot block other clients of any daemon.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -16,23 +16,23 @@ use tokio::time::timeout;
 use crate::axon::neuron;
 use crate::support::{Daemon, free_address, local_bb, repository, require_models, tao};
 
-/// Half-open connections at a time, from 127.0.0.2 to 127.0.0.9.
+/// Concurrent half-open connections, from 127.0.0.2 to 127.0.0.9.
 const ATTACKERS: u16 = 2_000;
-/// A connection that was closed is opened again after this time.
+/// Delay before a closed connection is reopened.
 const AGAIN: Duration = Duration::from_secs(1);
-/// Requests that are measured, one after the other, each on a connection of its own.
+/// Measured requests, sequential, each on a new connection.
 const REQUESTS: usize = 200;
-/// Measurements: the best counts, since other work on the machine is not the daemon's.
+/// Number of measurements. The best one counts, since other processes share the machine.
 const ROUNDS: usize = 5;
-/// 99 of 100 requests are answered within this time.
+/// Maximum 99th percentile of the response time.
 const P99: Duration = Duration::from_millis(50);
 
-/// A daemon's address, and what is asked of it.
+/// A daemon's address and test requests.
 struct Served {
     address: SocketAddr,
-    /// A path that GET answers to everyone.
+    /// A public GET path.
     page: &'static str,
-    /// A path that takes a JSON body.
+    /// A path that accepts a JSON body.
     post: &'static str,
 }
 
@@ -51,7 +51,7 @@ impl Served {
         format!("POST {} HTTP/1.1\r\nhost: {}\r\n{kind}content-length: {bytes}\r\n\r\n", self.post, self.address)
     }
 
-    /// The server is held by thousands of half-open connections, and answers all the same.
+    /// The server responds despite thousands of half-open connections.
     #[track_caller]
     fn holds(&self, name: &str) {
         self.holds_within(P99, name);
@@ -75,7 +75,7 @@ impl Served {
     }
 }
 
-/// Opens connections that send half a request, and opens each again that is closed.
+/// Opens connections that send half a request, and reopens closed ones.
 async fn attack(to: SocketAddr, half: &str) -> JoinSet<()> {
     let opened = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
     let mut attackers = JoinSet::new();
@@ -93,7 +93,7 @@ async fn attack(to: SocketAddr, half: &str) -> JoinSet<()> {
             }
         });
     }
-    // All have been there once.
+    // All connections were open once.
     let all = opened.acquire_many(ATTACKERS.into());
     drop(timeout(Duration::from_mins(1), all).await.expect("the connections are not accepted").unwrap());
     attackers
@@ -106,14 +106,14 @@ async fn connect(from: IpAddr, to: SocketAddr) -> std::io::Result<TcpStream> {
     socket.connect(to).await
 }
 
-/// The 99th percentile of the time to an answer, in the best of some rounds.
+/// The 99th percentile of the response time, in the best of several rounds.
 async fn quickest(to: SocketAddr, request: &str) -> Duration {
     let mut best = Duration::MAX;
     for _ in 0..ROUNDS {
         let mut times = Vec::new();
         for _ in 0..REQUESTS {
             let began = Instant::now();
-            // Long enough for the slowest machine, and shorter than the wait for a place.
+            // Long enough for slow machines, shorter than the wait for a connection slot.
             let answered = timeout(Duration::from_secs(5), ask(to, request)).await;
             times.push(if answered.is_ok_and(|answered| answered) { began.elapsed() } else { Duration::from_secs(5) });
             if times.iter().filter(|time| **time >= P99).count() > REQUESTS / 100 {
@@ -129,7 +129,7 @@ async fn quickest(to: SocketAddr, request: &str) -> Duration {
     best
 }
 
-/// Whether there is an answer, whatever it says but that the server is busy.
+/// Whether there is a response other than 503.
 async fn ask(to: SocketAddr, request: &str) -> bool {
     let Ok(mut stream) = connect(Ipv4Addr::LOCALHOST.into(), to).await else { return false };
     let mut answer = Vec::new();
@@ -140,7 +140,7 @@ async fn ask(to: SocketAddr, request: &str) -> bool {
     !status.starts_with(b"429") && !status.starts_with(b"503")
 }
 
-/// As many open files as this process may have.
+/// Raises this process's limit on open files.
 fn allow_files() {
     let mut limit = getrlimit(Resource::Nofile);
     assert!(limit.maximum.is_none_or(|files| files >= 4_096), "this test opens 2000 connections: {limit:?}");
@@ -148,11 +148,11 @@ fn allow_files() {
     setrlimit(Resource::Nofile, limit).unwrap();
 }
 
-/// A process without an address of its own, killed when it is dropped.
+/// A process without its own address, killed on drop.
 struct Process(std::process::Child);
 
 impl Process {
-    /// Starts a command that serves its metrics at an address, and waits until it does.
+    /// Starts a command with a metrics address, and waits until it responds there.
     fn start(command: &mut Command, metrics: &str) -> Self {
         command.args(["--metrics", metrics]).stdout(Stdio::null()).stderr(Stdio::null());
         let mut process = Self(command.spawn().unwrap());
@@ -171,7 +171,7 @@ impl Drop for Process {
     }
 }
 
-/// Every command that serves, with a test below.
+/// Every serving command, each with a test below.
 const DAEMONS: [&str; 11] = [
     "tao axon serve",
     "tao localnet start",
@@ -186,7 +186,7 @@ const DAEMONS: [&str; 11] = [
     "tao nineteen miner",
 ];
 
-/// The commands below these words that listen somewhere, by their help.
+/// Subcommands with a listen address, according to their help.
 fn serving(words: &[String], found: &mut BTreeSet<String>) {
     let help = tao().args(words).arg("--help").output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
@@ -206,7 +206,7 @@ fn serving(words: &[String], found: &mut BTreeSet<String>) {
 fn every_command_that_serves_is_tested() {
     let mut found = BTreeSet::new();
     serving(&[], &mut found);
-    // `tao localnet` alone starts one, too.
+    // `tao localnet` without a subcommand serves, too.
     found.remove("tao localnet");
     assert_eq!(found, DAEMONS.map(str::to_owned).into());
 }
@@ -246,7 +246,7 @@ fn owners_services() {
     Served::of(&scoring, "/healthz", "/v1/submit").holds("bb scoring-api");
 }
 
-/// The submissions with a file have turns of their own.
+/// Submissions with a file have separate request slots.
 #[test]
 fn forms() {
     allow_files();
@@ -301,8 +301,8 @@ fn metrics() {
     }
 }
 
-/// A server that may open fewer files than it has places makes room, too. The system's queue of connections stands before
-/// its places then: what comes takes longer, and is answered.
+/// A server whose limit on open files is below its connection limit also recovers. New connections then wait in the
+/// system's backlog, which takes longer.
 #[test]
 fn few_files() {
     allow_files();

@@ -1,5 +1,5 @@
-//! An engine, miners and a runner in processes of their own: each is killed at random moments, and what the runner leaves
-//! in the end must be what an undisturbed one leaves. Servers asked to end do so.
+//! Engine, miners and runner as separate processes, killed at random times: the runner's final files must equal those
+//! of an undisturbed run. Servers shut down on SIGTERM.
 
 mod engine;
 mod miner;
@@ -22,7 +22,7 @@ const KILLS: u32 = 50;
 const SIGKILL: i32 = 9;
 const PROFILES: [&str; 3] = ["interpreter", "parrot", "silent"];
 
-/// A miner of each profile, and a place for files.
+/// One miner per profile, and a directory for files.
 struct Network {
     folder: TempDir,
     miners: Vec<Daemon>,
@@ -33,7 +33,7 @@ impl Network {
         Self::of(&PROFILES, false)
     }
 
-    /// With miners of these profiles, which may keep on disk what they have accepted.
+    /// Starts miners with these profiles, optionally with a replay log.
     fn of(profiles: &[&str], remembers: bool) -> Self {
         require_models();
         let folder = tempfile::tempdir().unwrap();
@@ -49,7 +49,7 @@ impl Network {
         Self { folder, miners }
     }
 
-    /// Kills a miner that remembers and starts it again where it was; gives what it had written on standard error.
+    /// Kills a miner with a replay log and restarts it at its address; returns its standard error.
     fn restart(&mut self, which: usize) -> String {
         let mut killed = self.miners.remove(which);
         let (log, listen) = (killed.log(), killed.url().trim_start_matches("http://").to_owned());
@@ -62,7 +62,7 @@ impl Network {
         self.folder.path().join(name)
     }
 
-    /// A runner that keeps its files, and its transcripts, in a directory.
+    /// A runner with a directory for files and transcripts.
     fn runner(&self, engine: &Daemon, directory: &Path) -> Command {
         self.runner_of("//Alice", engine, directory)
     }
@@ -76,7 +76,7 @@ impl Network {
     }
 }
 
-/// A miner, which keeps in a folder what it has accepted.
+/// A miner with a replay log in a directory.
 fn miner_at(folder: Option<&Path>, profile: &str, listen: &str) -> Daemon {
     let mut miner = local_bb();
     miner.args(["miner", "--profile", profile, "--key-uri", &format!("//miner//{profile}")]);
@@ -86,7 +86,7 @@ fn miner_at(folder: Option<&Path>, profile: &str, listen: &str) -> Daemon {
     Daemon::start_at(&mut miner, listen)
 }
 
-/// What the tester says, else any; said, so that a failure can be repeated.
+/// The random seed, from the environment or random; printed to reproduce failures.
 pub(crate) fn random_seed() -> u64 {
     let seed = std::env::var("TAONET_TEST_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
     eprintln!("TAONET_TEST_SEED={seed} spreads the kills in the same way");
@@ -98,8 +98,8 @@ fn engine() -> Daemon {
     Daemon::start(local_bb().arg("engine").arg(repository("tests/e2e/data/ferry.json")))
 }
 
-/// In a container, loopback addresses mean the container's host. The miners are in the same container as the runner, so
-/// their address is written in a form that is not rewritten.
+/// In a container, loopback addresses are rewritten to the container's host. Miners and runner share a container
+/// here, so this form of the address is not rewritten.
 pub(crate) fn address(url: &str) -> String {
     let is_container = Path::new("/.dockerenv").exists();
     if is_container { url.replace("127.0.0.1", "[::ffff:127.0.0.1]") } else { url.to_owned() }
@@ -128,23 +128,23 @@ fn fifty_kills_lose_and_repeat_nothing() {
     let reference = RunFiles::read(&reference);
     check_reference(&reference, &undisturbed);
 
-    // Each directory goes through as many kills as it takes until a runner comes to its end; all end equal.
+    // Each directory goes through kills until a runner completes; all results are equal.
     let mut kills = 0;
     let mut directories = 0;
     while kills < KILLS {
         let directory = network.directory(&format!("killed-{directories}"));
         directories += 1;
-        // An engine admits 30 authentications a minute, and more starts than that are to come.
+        // An engine allows 30 authentications per minute, fewer than the restarts in this test.
         let engine = engine();
         let mut moments = Vec::new();
         let report = loop {
-            // Beyond the usual end, too: writing the files is the last thing that a run does.
+            // Includes times after the usual end, since a run writes its files last.
             let moment = (kills < KILLS).then(|| duration.mul_f64(random.random_range(0.0..1.1)));
             let began = Instant::now();
             match run_until(network.runner(&engine, &directory), moment) {
                 Some(output) => {
                     if moments.is_empty() {
-                        // The first run may have shared the machine with other tests.
+                        // The first run can have shared the machine with other tests.
                         duration = duration.min(began.elapsed());
                     }
                     break document(&output);
@@ -159,7 +159,7 @@ fn fifty_kills_lose_and_repeat_nothing() {
     println!("{kills} kills in {directories} directories; an undisturbed run takes {duration:?}");
 }
 
-/// Runs a command and kills it after a while; `None` when it did not end before.
+/// Runs a command and kills it after a delay; `None` if it was still running.
 fn run_until(mut command: Command, kill_after: Option<Duration>) -> Option<Output> {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let began = Instant::now();
@@ -176,7 +176,7 @@ fn run_until(mut command: Command, kill_after: Option<Duration>) -> Option<Outpu
     (output.status.signal() != Some(SIGKILL)).then_some(output)
 }
 
-/// The undisturbed run itself: every utterance of every miner, once.
+/// Checks the undisturbed run: every utterance of every miner, once.
 fn check_reference(files: &RunFiles, report: &Value) {
     let utterances = usize::try_from(report["utterances"].as_u64().unwrap()).unwrap();
     assert!(utterances >= 2, "{utterances}");
@@ -200,7 +200,7 @@ fn servers_end_when_they_are_asked_to() {
     assert_eq!(miner.terminate().code(), Some(0));
 }
 
-/// A runner that is asked to end has done what it was told: it stops, and the next one goes on.
+/// A runner stops on SIGTERM with success, and the next run resumes.
 #[test]
 fn a_runner_that_is_asked_to_end_goes_on_later() {
     let network = Network::start();
@@ -208,7 +208,7 @@ fn a_runner_that_is_asked_to_end_goes_on_later() {
     let directory = network.directory("asked");
     let mut runner = network.runner(&engine, &directory);
     let mut child = runner.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // A miner's directory appears with its first reply, when the run is far from its end.
+    // A miner's directory appears with its first reply, long before the end of the run.
     let has_reply = || {
         let entries = fs::read_dir(directory.join("logs/s2s/ferry/main")).into_iter().flatten();
         entries.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with("miner_"))
@@ -219,7 +219,7 @@ fn a_runner_that_is_asked_to_end_goes_on_later() {
     terminate(&child);
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", output.status);
-    assert!(stderr(&output).contains("the next run goes on from there"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("the next run resumes from here"), "{}", stderr(&output));
     assert_eq!(String::from_utf8_lossy(&output.stdout), "");
     let report = document(&network.runner(&engine, &directory).output().unwrap());
     assert_eq!(report["outcome"], "finished");

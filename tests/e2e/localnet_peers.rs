@@ -1,5 +1,4 @@
-//! The real Python tools on our development chain. With `TAONET_UPDATE_DOCS=1` the table in docs/localnet.md is written
-//! anew from what they did.
+//! The Python tools on the development chain. `TAONET_UPDATE_DOCS=1` regenerates the table in docs/localnet.md.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
@@ -10,14 +9,14 @@ use serde_json::{Value, json};
 use crate::peers::Peer;
 use crate::support::{document, repository, tao};
 
-/// //Alice, who has most of the TAO, and her hotkey of the tests.
+/// //Alice, who has most of the TAO, and her hotkey in the tests.
 const ALICE: &str = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
-/// Babelbit's number on the development chain as on the real one.
+/// Babelbit's netuid, the same as on the main network.
 const BABELBIT: u16 = 59;
-/// Its tempo on the development chain.
+/// Babelbit's tempo on the development chain.
 const TEMPO: u64 = 10;
 
-/// A development chain in memory, which ends when it is dropped.
+/// An in-memory development chain, stopped on drop.
 struct Localnet {
     child: Child,
     url: String,
@@ -43,18 +42,18 @@ impl Drop for Localnet {
     }
 }
 
-/// Operations that are known to fail: the tool, the operation, and the beginning of why.
+/// Known failures: tool, operation, and start of the error.
 const KNOWN_FAILURES: &[(&str, &str, &str)] = &[];
 
-/// What one tool did.
+/// Results of one tool.
 struct Did {
-    /// Its name and version.
+    /// Name and version of the tool.
     tool: String,
     operations: serde_json::Map<String, Value>,
 }
 
 impl Did {
-    /// What a script says of the tools that it used.
+    /// Parses a script's report on its tools.
     fn all(answer: &Value) -> Vec<Self> {
         let tool = |one: &Value| Self {
             tool: format!("{} {}", one["tool"].as_str().unwrap(), one["version"].as_str().unwrap()),
@@ -63,7 +62,7 @@ impl Did {
         answer.as_array().unwrap().iter().map(tool).collect()
     }
 
-    /// The value of an operation.
+    /// Result of an operation.
     #[track_caller]
     fn value(&self, operation: &str) -> &Value {
         let answer = self.operations.get(operation).unwrap_or_else(|| panic!("{} did not do {operation}", self.tool));
@@ -71,7 +70,7 @@ impl Did {
         &answer["value"]
     }
 
-    /// Why operations failed, in one line each.
+    /// Errors of failed operations, one line each.
     fn failures(&self) -> impl Iterator<Item = (&str, String)> {
         let failed = self.operations.iter().filter(|(_, answer)| answer["ok"] != true);
         failed.map(|(operation, answer)| {
@@ -80,7 +79,7 @@ impl Did {
         })
     }
 
-    /// One line of the table for each operation.
+    /// Table rows, one per operation.
     fn rows(&self) -> String {
         let failures: BTreeMap<_, _> = self.failures().collect();
         let result =
@@ -89,7 +88,7 @@ impl Did {
         self.operations.keys().map(row).collect::<Vec<_>>().concat()
     }
 
-    /// Fails where an operation did that is not known to, or no longer does.
+    /// Fails for unexpected failures, and for known failures that now succeed.
     fn check_failures(&self) {
         let failed: BTreeMap<_, _> = self.failures().collect();
         let known = KNOWN_FAILURES.iter().filter(|(tool, ..)| *tool == self.tool);
@@ -104,7 +103,7 @@ impl Did {
     }
 }
 
-/// Compares the table of docs/localnet.md with what the tools did, or writes it.
+/// Compares the table in docs/localnet.md with the results, or writes it.
 fn check_table(tools: &[&Did]) {
     const BEGIN: &str = "<!-- what the tools did -->\n";
     const END: &str = "<!-- end -->\n";
@@ -156,7 +155,7 @@ fn check_sdk10(did: &Did, url: &str) {
     assert_eq!(did.value("subnets list"), &json!((0..60).collect::<Vec<_>>()));
     let subnet = did.value("subnet");
     assert_eq!((&subnet["name"], &subnet["tempo"]), (&json!("Babelbit"), &json!(TEMPO)));
-    // It begins at 0.1 and rises with what the blocks so far have bought.
+    // The price starts at 0.1 and rises with the purchases of each block.
     assert!((0.1..0.15).contains(&subnet["price"].as_f64().unwrap()), "{subnet}");
     assert_eq!(did.value("hyper-parameters"), &json!({ "tempo": TEMPO, "kappa": 32_767, "commit_reveal": false }));
     assert_eq!(did.value("subnet creation cost"), 1_000_000_000_000_u64);
@@ -181,13 +180,13 @@ fn check_sdk10(did: &Did, url: &str) {
     });
     assert_eq!(delegate, &expected);
     assert!(delegate["stake"].as_u64() >= removed["after"].as_u64(), "{delegate} {removed}");
-    assert_eq!(did.value("commitment set and get"), &json!(["speech at 16 kHz", "speech at 16 kHz"]));
+    assert_eq!(did.value("commitment set and get"), &json!(["speech at 16 kHz", "speech at 16 kHz", 0]));
     assert_eq!(did.value("set weights"), &json!([[2, 65_535]]));
     let graph = did.value("metagraph");
     assert_eq!((graph["n"].as_u64(), graph["incentive"].as_f64()), (Some(3), Some(1.0)));
     assert_eq!(graph["axon"], "203.0.113.7");
     assert!(graph["stake"].as_f64() > Some(0.0), "{graph}");
-    // A tenth of what is missing to a whole bond is added in each epoch.
+    // Each epoch adds a tenth of the difference to a full bond.
     let bonds = did.value("bonds").as_array().unwrap();
     let [bond] = bonds.as_slice() else { panic!("{bonds:?}") };
     let grown = |epochs: i32| 65_535.0 * (1.0 - 0.9_f64.powi(epochs));
@@ -260,6 +259,8 @@ fn btcli_uses_the_chain() {
     assert!(did.value("subnets show").as_str().unwrap().ends_with("Babelbit"));
     let balance = did.value("wallet balance");
     assert_eq!(balance["coldkey"], ALICE, "{balance}");
+    let set = did.value("sudo set");
+    assert!(set[1].to_string().contains("90"), "{set}");
     let refusal = did.value("sudo set refused").as_str().unwrap();
     assert!(refusal.contains("ValueNotInBounds"), "{refusal}");
 }

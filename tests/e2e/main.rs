@@ -1,4 +1,4 @@
-//! Whole networks through the real binaries.
+//! End-to-end tests of whole networks with the real binaries.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

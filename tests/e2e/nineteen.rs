@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::support::{Daemon, document, refusal, tao};
 
-/// Runs a command of `tao nineteen` on a document.
+/// Runs a `tao nineteen` command on a document.
 fn nineteen(command: &str, further: &[&str], document: &Value) -> Output {
     let folder = TempDir::new().unwrap();
     let file: PathBuf = folder.path().join("document.json");

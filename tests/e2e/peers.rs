@@ -1,4 +1,4 @@
-//! The real Python tools, where `scripts/peers` has put them.
+//! Python peers, installed by `scripts/peers`.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -8,19 +8,19 @@ use serde_json::Value;
 
 use crate::support::repository;
 
-/// A Python environment with one of the real tools.
+/// A Python environment with one peer.
 pub(crate) struct Peer {
     name: &'static str,
     python: PathBuf,
 }
 
 impl Peer {
-    /// The peer of this name in tests/peers. Without it a test has nothing to compare with: it says so and ends, except
-    /// where `CI` is set, where it fails.
+    /// Finds a peer by its name in tests/peers. If it is not installed, the test is skipped with a message, or fails
+    /// if `CI` is set.
     pub(crate) fn find(name: &'static str) -> Option<Self> {
         let environment = directory().join(name);
         let wanted = std::fs::read(repository("tests/peers").join(name).with_extension("txt")).unwrap();
-        // What scripts/peers leaves behind at its end.
+        // Marker file that scripts/peers writes last.
         if std::fs::read(environment.join("installed.txt")).is_ok_and(|installed| installed == wanted) {
             return Some(Self { name, python: environment.join("bin/python") });
         }
@@ -31,12 +31,12 @@ impl Peer {
         );
         let is_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
         assert!(!is_ci, "{message}");
-        // Past the test harness, which keeps back what passing tests print.
+        // Bypasses the test harness, which captures the output of passing tests.
         let _ = writeln!(std::io::stderr(), "{message}");
         None
     }
 
-    /// Python with a script of tests/e2e/peers, without the tester's own settings.
+    /// A Python command for a script in tests/e2e/peers, with a clean environment.
     pub(crate) fn script(&self, file: &str) -> Command {
         let mut command = Command::new(&self.python);
         command.arg(repository("tests/e2e/peers").join(file));
@@ -47,7 +47,7 @@ impl Peer {
         command
     }
 
-    /// Gives a script a document on standard input and takes the last line of its output as the answer.
+    /// Passes a document to a script on standard input and parses the last line of its output.
     pub(crate) fn ask(&self, command: &mut Command, question: &Value) -> Value {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(question.to_string().as_bytes()).unwrap();
@@ -59,7 +59,7 @@ impl Peer {
     }
 }
 
-/// As `peers_dir` in scripts/lib.sh.
+/// The same directory as `peers_dir` in scripts/lib.sh.
 fn directory() -> PathBuf {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     let default = || {

@@ -1,4 +1,4 @@
-//! The runner's loop in a process of its own, between a development chain with its gateway, an engine and miners.
+//! The runner's loop as a process, with a development chain, gateway, engine and miners.
 
 mod kills;
 mod python;
@@ -17,10 +17,10 @@ use crate::chain::{BABELBIT, Chain};
 use crate::support::{Daemon, RunFiles, document, local_bb, refusal, repository, require_models, terminate};
 
 const PROFILES: [&str; 3] = ["interpreter", "parrot", "silent"];
-/// Stands for this machine: the chain refuses loopback addresses.
+/// Placeholder for this machine: the chain rejects loopback addresses.
 const ANNOUNCED: &str = "192.0.2.1";
 
-/// A chain that knows miners of three profiles, and its gateway.
+/// A chain with miners of three profiles registered, and its gateway.
 struct Network {
     chain: Chain,
     gateway: Daemon,
@@ -52,7 +52,7 @@ impl Network {
         self.chain.path(name)
     }
 
-    /// A runner that keeps its files, and its transcripts, in a directory.
+    /// A runner with a directory for files and transcripts.
     fn runner(&self, engine: &str, directory: &Path) -> Command {
         let mut runner = local_bb();
         runner.args(["runner", "--json", "--key-uri", "//Alice", "--engine", engine, "--keep"]).arg(directory);
@@ -61,10 +61,10 @@ impl Network {
         runner
     }
 
-    /// As [`Self::runner`], in a loop without metrics.
+    /// Like [`Self::runner`], looping, without metrics.
     fn in_a_loop(&self, engine: &str, directory: &Path) -> Command {
         let mut runner = self.runner(engine, directory);
-        // Others may be looked at on the usual port.
+        // The default port can be taken by other tests.
         runner.args(["--metrics", "127.0.0.1:0"]);
         runner
     }
@@ -79,7 +79,7 @@ impl Network {
     }
 }
 
-/// A runner that goes through its rounds.
+/// A looping runner.
 struct Loop {
     child: Child,
     reports: BufReader<ChildStdout>,
@@ -92,14 +92,14 @@ impl Loop {
         Self { child, reports }
     }
 
-    /// What came of the next round; nothing when the process has ended.
+    /// Report of the next round; `None` if the process has ended.
     fn report(&mut self) -> Option<Value> {
         let mut line = String::new();
         self.reports.read_line(&mut line).unwrap();
         (!line.is_empty()).then(|| serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}")))
     }
 
-    /// What came of the next round of a contest.
+    /// Report of the next round of a contest.
     #[track_caller]
     fn report_of(&mut self, contest: &str) -> Value {
         loop {
@@ -110,11 +110,11 @@ impl Loop {
         }
     }
 
-    /// Asks it to end; how long that took.
+    /// Terminates the runner and returns how long that took.
     fn terminate(mut self) -> (ExitStatus, Duration) {
         terminate(&self.child);
         let began = Instant::now();
-        // What it still says must not block it.
+        // Drain its output, so that it does not block.
         while self.report().is_some() {}
         (self.child.wait().unwrap(), began.elapsed())
     }
@@ -122,13 +122,13 @@ impl Loop {
 
 impl Drop for Loop {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The process can already have ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// What a page of an HTTP server says; nothing where nobody listens.
+/// Body of an HTTP page; `None` without a listener.
 fn page(address: &str, path: &str) -> Option<String> {
     let mut stream = TcpStream::connect(address).ok()?;
     write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").ok()?;
@@ -156,7 +156,7 @@ fn rounds_follow_the_chain() {
     assert_eq!((&solo["contest"], &solo["outcome"]), (&json!("solo"), &json!("played")), "{solo}");
     assert_eq!((&solo["challenge_uid"], &solo["main_challenge_uid"]), (&json!("pier"), &json!("ferry")));
     assert_eq!(main["epoch"], solo["epoch"]);
-    // The next epoch comes by itself, and nobody is played again.
+    // In the next epoch, no miner is played again.
     let next = running.report_of("main");
     assert_eq!(next["outcome"], "already_done");
     assert!(next["epoch"].as_u64() > main["epoch"].as_u64());
@@ -182,12 +182,12 @@ fn rounds_follow_the_chain() {
     assert_eq!(status["metadata"]["paired_challenge_uid"], "ferry");
     let logs: Vec<_> = files.names().into_iter().filter(|name| name.ends_with("run.json")).collect();
     assert_eq!(logs.len(), 2 * PROFILES.len(), "{logs:?}");
-    // One round through the metagraph finds the same, and shares the ledger once the loop has ended.
+    // After the loop has ended, a single round finds the same miners and uses the same ledger.
     let once = document(&network.runner(engine.url(), &directory).arg("--once").output().unwrap());
     assert_eq!((&once["outcome"], &once["miners"].as_array().unwrap().len()), (&json!("already_done"), &3));
 }
 
-/// A runner that is asked to end in the middle of a round does so, and the next one goes on.
+/// A runner stops on SIGTERM during a round, and the next one resumes.
 #[test]
 fn a_loop_that_is_asked_to_end_goes_on_later() {
     let network = Network::start();
@@ -201,7 +201,7 @@ fn a_loop_that_is_asked_to_end_goes_on_later() {
         })
     };
     let running = start();
-    // A miner's directory appears with its first reply, when the round is far from its end.
+    // A miner's directory appears with its first reply, long before the end of the round.
     let began = Instant::now();
     let has_reply = || {
         let entries = fs::read_dir(directory.join("logs/s2s/ferry/main")).into_iter().flatten();
@@ -230,7 +230,7 @@ fn what_makes_no_sense_together_is_wrong_usage() {
     }
 }
 
-/// Without a gateway and without a node there is no round, and a single one says why.
+/// Without gateway and node there is no round, and `--once` reports why.
 #[test]
 fn a_single_round_without_a_chain_is_refused() {
     require_models();

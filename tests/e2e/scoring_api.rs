@@ -1,4 +1,4 @@
-//! A scoring API in a process of its own, killed at random moments while results are submitted to it.
+//! The scoring API as a process, killed at random times during submissions.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -40,7 +40,7 @@ fn sound(number: u16) -> Vec<u8> {
     (0..50_000_u32).map(|index| (index * 7 + u32::from(number)) as u8).collect()
 }
 
-/// Writes a miner's result files where a runner writes them.
+/// Writes a miner's result files like a runner.
 fn write_results(folder: &Path, number: u16) {
     let MinerKey { uid, hotkey } = miner(number);
     let home = folder.join(format!("logs/s2s/c/main/miner_{uid}__hk_{hotkey}"));
@@ -56,7 +56,7 @@ fn write_results(folder: &Path, number: u16) {
     }
 }
 
-/// Results in a ledger's outbox, and the outbox at work.
+/// Results in a ledger's outbox, and the running outbox.
 struct Runner {
     folder: PathBuf,
     ledger: Arc<Ledger>,
@@ -93,7 +93,7 @@ impl Runner {
     async fn add(&self, number: u16) {
         write_results(&self.folder, number);
         let files = WrittenFiles { run_sha256: number.to_string(), score_method: "semantic_audio_v1".into() };
-        self.ledger.hand_over(&self.challenge, miner(number), &files, true).await.unwrap();
+        self.ledger.enqueue(&self.challenge, miner(number), &files, true).await.unwrap();
     }
 }
 
@@ -138,7 +138,7 @@ fn fifty_kills_lose_and_double_no_result() {
     let miners = KILLS * 4;
     assert_eq!((submitted().delivered, submitted().refused), (u64::from(miners) * 4, 0));
 
-    // Every miner has its score once, every file is whole, and there is nothing besides.
+    // Every miner has one score, every file is complete, and there are no others.
     let client = ScoresClient::new(&api.url().parse().unwrap(), Arc::new(Keypair::from_uri("//Bob").unwrap())).unwrap();
     let rows = runtime.block_on(client.rows("c", Some(Contest::Main))).unwrap();
     let given: Vec<(Value, Value)> =
@@ -155,13 +155,13 @@ fn fifty_kills_lose_and_double_no_result() {
         let MinerKey { uid, hotkey } = miner(number);
         let kept = fs::read_dir(bundles.join(format!("miner_{uid}__hk_{hotkey}"))).unwrap();
         let kept: Vec<_> = kept.map(|file| fs::read(file.unwrap().path()).unwrap()).collect();
-        // A kill between a file and its row leaves one more, which goes when it is old.
+        // A kill between a file and its row leaves an orphaned file, which is deleted later.
         assert!(!kept.is_empty() && kept.iter().all(|bundle| *bundle == sound(number)), "{number}");
     }
     assert_eq!(fs::read_dir(state.join("artifacts/.incoming")).unwrap().count(), 0);
 }
 
-/// arguments · variables · exit code · what is said
+/// arguments · variables · exit code · message
 type Refusal<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], i32, &'a str);
 
 #[test]
@@ -172,9 +172,9 @@ fn what_does_not_fit_is_said_at_the_start() {
     let list = list.to_str().unwrap();
     #[rustfmt::skip]
     let table: [Refusal; 6] = [
-        (&["--validators", "anyone"], &[], 2, "--validators anyone is for the network `local`"),
+        (&["--validators", "anyone"], &[], 2, "--validators anyone is allowed on the network `local` only"),
         (&["--validators", list], &[], 2, "line 4: expected a hotkey"),
-        (&["--validators", "5V"], &[], 2, "--validators 5V: no hotkey, and no file that can be read"),
+        (&["--validators", "5V"], &[], 2, "--validators 5V: neither a hotkey nor a readable file"),
         (&["--artifacts-in-s3"], &[], 1, "S3_BUCKET_NAME is empty"),
         (&[], &[("DATABASE_URL", "mysql://x")], 2, "DATABASE_URL=mysql://x: expected postgres://"),
         (&[], &[("S3_SIGNATURE_VERSION", "s3v2")], 2, "S3_SIGNATURE_VERSION=s3v2: expected s3v4"),

@@ -1,4 +1,4 @@
-//! `bb score`, `bb score-batch` and `bb compute-weights`, with transcripts given: no recogniser takes part.
+//! `bb score`, `bb score-batch` and `bb compute-weights` with given transcripts, without a recogniser.
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -12,7 +12,7 @@ use crate::support::{bb, document, refusal, require_models, stderr};
 
 const TEXT: &str = "the ferry to the island leaves at ten in the morning";
 const WORDS_PER_SECOND: f64 = 3.0;
-/// Fine enough for any completion time that a table names.
+/// Frame rate, fine enough for all completion times in the tables.
 const FRAME_RATE: f64 = 1e9;
 
 /// Writes the document and runs a command of `bb` on it.
@@ -35,7 +35,7 @@ fn transcript(text: &str) -> Value {
     json!({ "text": text, "words": words.collect::<Vec<_>>(), "detected_language": "en" })
 }
 
-/// A reply that ends so many seconds after the beginning of the source.
+/// A reply that ends this many seconds after the start of the source.
 fn reply(text: &str, completion_sec: f64) -> Value {
     json!({
         "miner": "m", "duration_sec": 0.1, "first_output_frame": 0, "frame_rate_hz": FRAME_RATE,
@@ -86,7 +86,7 @@ fn latency_as_in_the_table() {
     }
 }
 
-/// Replies to a source of 10 s that say the same, and end as late as their scores before the penalty demand.
+/// Identical replies to a source of 10 s, with latencies that give the scores before the penalty.
 fn replies(raw_scores: &[f64]) -> Vec<Value> {
     raw_scores.iter().map(|raw| reply(TEXT, 10.0 + 3.0 * (1.0 - raw).sqrt())).collect()
 }
@@ -149,13 +149,13 @@ fn unknown_fields_are_told_and_ignored() {
     assert!(stderr(&output).contains("colour: unknown field"), "{}", stderr(&output));
 }
 
-/// command · place of the mistake · what stands there · what the error says
+/// command · path of the invalid field · value · error message
 #[test]
 fn mistakes_are_refused_with_their_place() {
     require_models();
     for (command, path, value, says) in [
         ("score-batch", "/source_duration_sec", json!("long"), "source_duration_sec: invalid type"),
-        ("score-batch", "/source_duration_sec", json!(-1), "source_duration_sec: a duration must not be below 0"),
+        ("score-batch", "/source_duration_sec", json!(-1), "source_duration_sec: a duration must be at least 0"),
         ("score-batch", "/predictions/0/arrivals", json!([[1]]), "predictions[0].arrivals[0]"),
         ("score-batch", "/predictions/0/transcript/words/2/start", json!(null), "transcript.words[2].start"),
         ("score-batch", "/predictions/0/eos_frame", json!(-3), "predictions[0].eos_frame"),
@@ -209,6 +209,9 @@ fn weights_as_in_the_table() {
         (json!([]), &none, 0, &burn, json!([248]), vec![1.0]),
         (json!([[7, 1], [9, 3]]), &json!([[42, 0.3]]), 100, &burn, json!([42]), vec![1.0]),
         (json!([[1, 1]]), &none, 90, &Value::Null, json!([1]), vec![1.0]),
+        // The arena has all of the share, nobody is in it, and there is nobody to burn for.
+        (json!([[7, 1], [9, 3]]), &none, 100, &Value::Null, json!([]), vec![]),
+        (json!([[7, 1], [9, 3]]), &none, 120, &Value::Null, json!([]), vec![]),
     ] {
         let input = json!({ "main": main, "arena": arena, "arena_percent": percent, "burn_uid": burn_uid });
         let answer = document(&run("compute-weights", &input));
@@ -254,10 +257,11 @@ fn one_reply_gives_the_whole_object() {
 
     let output = score(&source).output().unwrap();
     assert_eq!(document(&output)["score"], 1.0);
-    assert!(stderr(&output).contains("no arrivals given"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("no arrivals"), "{}", stderr(&output));
 
     let text = write(&folder, "text.wav", &json!("no sound"));
-    for (file, says) in [(text.as_path(), "text.wav is not a WAV file"), (Path::new("absent.wav"), "absent.wav cannot")]
+    for (file, says) in
+        [(text.as_path(), "text.wav is not a supported WAV file"), (Path::new("absent.wav"), "absent.wav cannot")]
     {
         let error = refusal(&score(file).output().unwrap(), 1);
         assert!(error.contains(says), "{error}");

@@ -1,4 +1,4 @@
-//! The scripts that install what is missing, with programs that only say how they were called.
+//! The installation scripts, with mock programs that print their arguments.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use crate::support::{repository, stderr};
 
-/// Runs `script` after `scripts/lib.sh`, as a user with this id, where nothing is installed but `programs`.
+/// Runs `script` with `scripts/lib.sh`, as a user with this id, with only `programs` installed.
 fn run(script: &str, user: &str, programs: &[&str]) -> Output {
     let folder = tempfile::tempdir().unwrap();
     program(folder.path(), "id", &format!("echo {user}"));
@@ -71,7 +71,7 @@ fn cargo_deny_is_built_once() {
     assert!(output.status.success() && stderr(&output).is_empty(), "{}", stderr(&output));
 }
 
-/// A program that is packaged is small, and its line tables are at hand.
+/// A packaged program is stripped, with its line tables in a separate file.
 #[test]
 fn line_tables_go_into_a_file_of_their_own() {
     let folder = tempfile::tempdir().unwrap();

@@ -8,10 +8,10 @@ use taonet_speech::{Pcm, SampleFormat, Wav};
 
 use crate::support::{document, refusal, repository, require_models, tao};
 
-/// The fewest insertions, deletions and substitutions that make one text of the other.
+/// Levenshtein distance in words.
 fn word_errors(heard: &str, spoken: &str) -> usize {
     let heard: Vec<_> = heard.split_whitespace().collect();
-    // Distances between what was heard so far and every beginning of what was spoken.
+    // Distances between the recognised prefix and every prefix of the reference.
     let spoken: Vec<_> = spoken.split_whitespace().collect();
     let mut row: Vec<usize> = (0..=spoken.len()).collect();
     for (index, word) in heard.iter().enumerate() {
@@ -61,7 +61,7 @@ fn at_most_18_of_215_words_are_misheard() {
     println!("{errors} word errors in {words} words");
 }
 
-/// The words are those of the text, in order, inside the recording.
+/// Checks that the words match the text, in order and within the recording.
 fn check_words(heard: &Value, seconds: f64) {
     let words = heard["words"].as_array().unwrap();
     let texts: Vec<_> = words.iter().map(|word| word["word"].as_str().unwrap()).collect();
@@ -74,7 +74,7 @@ fn check_words(heard: &Value, seconds: f64) {
     }
 }
 
-/// A recording, and what happens to it.
+/// A recording and its modification.
 fn recording(change: impl Fn(&mut Vec<u8>)) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("recording.wav");
@@ -85,7 +85,7 @@ fn recording(change: impl Fn(&mut Vec<u8>)) -> (tempfile::TempDir, PathBuf) {
     (folder, path)
 }
 
-/// what is wrong · what the error says
+/// defect · error message
 #[test]
 fn malformed_recordings_are_refused_with_the_field() {
     type Change = fn(&mut Vec<u8>);
@@ -101,7 +101,7 @@ fn malformed_recordings_are_refused_with_the_field() {
     for (change, says) in changes {
         let (_folder, path) = recording(change);
         let error = refusal(&tao().args(["speech", "transcribe", "--json"]).arg(&path).output().unwrap(), 1);
-        assert!(error.contains("recording.wav is not a WAV file") && error.contains(says), "{says}: {error}");
+        assert!(error.contains("recording.wav is not a supported WAV file") && error.contains(says), "{says}: {error}");
     }
 }
 
@@ -112,7 +112,7 @@ fn one_bad_file_of_two_gives_no_half_answer() {
     refusal(&tao().args(["speech", "transcribe", "--json"]).arg(good).arg(path).output().unwrap(), 1);
 }
 
-/// arguments · rate · frames of the 0.2 s that went in
+/// arguments · rate · output frames for an input of 0.2 s
 #[test]
 fn resampling_keeps_the_length() {
     let (folder, path) = recording(|_| {});
@@ -140,10 +140,10 @@ fn sound_that_would_fill_the_memory_is_refused() {
     std::fs::write(&path, Wav::encode(&hour, SampleFormat::U8).unwrap()).unwrap();
     let resample = tao().args(["speech", "resample", "--rate", "768000"]).args([&path, &output]).output().unwrap();
     let error = refusal(&resample, 1);
-    assert!(error.contains("2764800000 samples at 768000 Hz are too many"), "{error}");
+    assert!(error.contains("the output would have 2764800000 samples at 768000 Hz"), "{error}");
     assert!(!output.exists());
     let error = refusal(&tao().args(["speech", "transcribe"]).arg(&path).output().unwrap(), 1);
-    assert!(error.contains("hour.wav") && error.contains("lasts 3600.0 s, at most 600 s are recognised"), "{error}");
+    assert!(error.contains("hour.wav") && error.contains("lasts 3600.0 s, the limit is 600 s"), "{error}");
 }
 
 #[test]

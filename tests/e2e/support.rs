@@ -1,4 +1,4 @@
-//! What the tests share: the two programs, servers that end with their test, files of a run.
+//! Test helpers: the two programs, servers that stop with their test, files of a run.
 
 mod run_files;
 mod terminal;
@@ -15,17 +15,17 @@ use serde_json::Value;
 pub(crate) use run_files::RunFiles;
 pub(crate) use terminal::Terminal;
 
-/// `tao`, with none of the settings that the tester's environment may hold.
+/// A `tao` command with a clean environment.
 pub(crate) fn tao() -> Command {
     program(env!("CARGO_BIN_EXE_tao"))
 }
 
-/// As [`tao`], for `bb`.
+/// Like [`tao`], for `bb`.
 pub(crate) fn bb() -> Command {
     program(env!("CARGO_BIN_EXE_bb"))
 }
 
-/// A line for the shell, to which `tao` and `bb` are installed programs.
+/// A shell command with `tao` and `bb` on the path.
 pub(crate) fn shell(line: &str) -> Command {
     let mut shell = program("sh");
     let programs = Path::new(env!("CARGO_BIN_EXE_tao")).parent().unwrap().to_owned();
@@ -35,7 +35,7 @@ pub(crate) fn shell(line: &str) -> Command {
     shell
 }
 
-/// As [`bb`], on a network of this machine.
+/// Like [`bb`], on the network `local`.
 pub(crate) fn local_bb() -> Command {
     let mut bb = bb();
     bb.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").env("BB_DEV_MODE", "1");
@@ -49,7 +49,7 @@ fn program(path: &str) -> Command {
         let is_setting = ["BB_", "BT_", "BABELBIT_", "BITTENSOR_", "DATABASE_URL", "RUST_LOG", "S3_"]
             .iter()
             .any(|prefix| text.starts_with(prefix));
-        // The models are where scripts/models put them.
+        // Models are installed by scripts/models.
         if is_setting && text != "BB_MODELS_DIR" {
             command.env_remove(name);
         }
@@ -58,17 +58,17 @@ fn program(path: &str) -> Command {
     command
 }
 
-/// An address of this machine that was free a moment ago.
+/// A recently free loopback address.
 pub(crate) fn free_address() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
-/// A folder of the repository.
+/// Path in the repository.
 pub(crate) fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
 }
 
-/// The one JSON document that a command printed, and nothing besides.
+/// Parses the only JSON document in a command's output.
 #[track_caller]
 pub(crate) fn document(output: &Output) -> Value {
     assert!(output.status.success(), "{}: {}", output.status, stderr(output));
@@ -76,7 +76,7 @@ pub(crate) fn document(output: &Output) -> Value {
         .unwrap_or_else(|error| panic!("{error} in: {}", String::from_utf8_lossy(&output.stdout)))
 }
 
-/// What a command that refused its work said; nothing of it may stand on standard output.
+/// Standard error of a failed command, whose standard output must be empty.
 #[track_caller]
 pub(crate) fn refusal(output: &Output, code: i32) -> String {
     assert_eq!(output.status.code(), Some(code), "{}", stderr(output));
@@ -86,12 +86,12 @@ pub(crate) fn refusal(output: &Output, code: i32) -> String {
     text
 }
 
-/// What a command wrote on standard error.
+/// Standard error of a command.
 pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Fails where the sentence model is not on this machine: a test must not fetch it.
+/// Fails if the sentence model is not installed, since tests do not download it.
 pub(crate) fn require_models() {
     static STATE: OnceLock<String> = OnceLock::new();
     let state = STATE.get_or_init(|| {
@@ -103,7 +103,7 @@ pub(crate) fn require_models() {
     assert_eq!(state, "present", "all-MiniLM-L6-v2 is not on this machine: run scripts/models");
 }
 
-/// A server in a process of its own, killed when it is dropped.
+/// A server process, killed on drop.
 pub(crate) struct Daemon {
     child: Child,
     url: String,
@@ -111,12 +111,12 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    /// Starts a server on a free port and waits until it says where it listens.
+    /// Starts a server on a free port and waits for its startup message.
     pub(crate) fn start(command: &mut Command) -> Self {
         Self::start_at(command, "127.0.0.1:0")
     }
 
-    /// As [`Self::start`], at an address.
+    /// Like [`Self::start`], at a given address.
     pub(crate) fn start_at(command: &mut Command, listen: &str) -> Self {
         let log = tempfile::tempfile().unwrap();
         let mut child = command
@@ -134,12 +134,12 @@ impl Daemon {
         daemon
     }
 
-    /// Where it listens, e.g. `http://127.0.0.1:4711`.
+    /// URL of the server, such as `http://127.0.0.1:4711`.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
-    /// What it has written on standard error.
+    /// Standard error so far.
     pub(crate) fn log(&mut self) -> String {
         let mut text = String::new();
         self.log.rewind().unwrap();
@@ -147,17 +147,17 @@ impl Daemon {
         text
     }
 
-    /// How much it has written on standard error.
+    /// Length of standard error so far.
     pub(crate) fn log_bytes(&self) -> u64 {
         self.log.metadata().unwrap().len()
     }
 
-    /// The number of its process.
+    /// Process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Asks it to end, as a service manager does, and waits.
+    /// Sends SIGTERM and waits for the exit.
     pub(crate) fn terminate(mut self) -> ExitStatus {
         terminate(&self.child);
         self.child.wait().unwrap()
@@ -173,7 +173,7 @@ pub(crate) fn terminate(child: &Child) {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The process can already have ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

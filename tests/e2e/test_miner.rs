@@ -1,4 +1,4 @@
-//! `bb test-miner` against miners that keep the rules and miners that break one of them.
+//! `bb test-miner` with conforming miners and miners that break one rule.
 
 mod toy;
 
@@ -20,14 +20,14 @@ fn test(url: &str, miner: &str, arguments: &[&str]) -> Output {
     command.output().unwrap()
 }
 
-/// The document of a test that found something.
+/// JSON report of a failing test.
 #[track_caller]
 fn findings(output: &Output) -> Value {
     assert_eq!(output.status.code(), Some(1), "{}", stderr(output));
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// The rules with a verdict.
+/// Names of the rules with a given result.
 fn with_verdict<'a>(report: &'a Value, verdict: &str) -> Vec<&'a str> {
     let rules = report["rules"].as_array().unwrap().iter();
     rules.filter(|rule| rule["verdict"] == verdict).map(|rule| rule["rule"].as_str().unwrap()).collect()
@@ -85,7 +85,7 @@ fn each_broken_rule_is_named_with_what_was_seen_and_what_to_mend() {
     assert!(all.len() > 20, "{all:?}");
 }
 
-/// As with a validator: none of its answers is late, and still the reply is not there in time.
+/// As with a validator, each response is in time, but the reply as a whole is late.
 #[test]
 fn empty_requests_share_one_deadline() {
     let toy = Toy::start("drains slowly");
@@ -113,7 +113,7 @@ fn nobody_there_and_nonsense_are_told() {
     let bob = hotkey("//Bob");
     let report = findings(&test("127.0.0.1:1", &bob, &["--rules-only"]));
     assert_eq!(with_verdict(&report, "failed"), ["health", "signed_request"]);
-    assert!(refusal(&test("ftp://127.0.0.1", &bob, &["--rules-only"]), 2).contains("neither an http nor an https URL"));
+    assert!(refusal(&test("ftp://127.0.0.1", &bob, &["--rules-only"]), 2).contains("not an http or https URL"));
     assert!(refusal(&test("127.0.0.1:1", "5Nobody", &[]), 2).contains("--miner-hotkey"));
 }
 
@@ -134,7 +134,7 @@ fn our_miner_passes_and_is_scored() {
     assert_eq!(contest["timings"][1]["phase"], "frame");
 }
 
-/// A miner that knows its validators tells others so; a wallet's hotkey signs instead of a key made for the test.
+/// A miner that admits only known validators rejects the temporary key; a wallet's hotkey works.
 #[test]
 fn a_wallet_signs_where_only_known_validators_are_admitted() {
     let folder = tempfile::tempdir().unwrap();
@@ -154,9 +154,9 @@ fn a_wallet_signs_where_only_known_validators_are_admitted() {
     assert_eq!((&report["passed"], report["signed_by"].as_str()), (&json!(true), Some(validator)));
 }
 
-/// What the guide tells a miner to type, typed.
+/// Runs the commands of the guide for miners.
 #[test]
-fn the_guide_to_miners_does_what_it_says() {
+fn the_miner_guide_works() {
     require_models();
     let guide = std::fs::read_to_string(repository("docs/miner.md")).unwrap();
     let commands: Vec<&str> = guide.lines().filter(|line| line.starts_with("bb ")).collect();
@@ -192,7 +192,7 @@ fn the_guide_to_miners_does_what_it_says() {
     assert!(tests >= 2, "{tests}");
 }
 
-/// The guide's table has every rule, in words of its own.
+/// The guide's table has every rule, with its own text.
 #[test]
 fn the_guide_to_miners_has_every_rule() {
     let guide = std::fs::read_to_string(repository("docs/miner.md")).unwrap();

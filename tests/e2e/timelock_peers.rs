@@ -1,4 +1,4 @@
-//! Timelock encryption between us and the real Python packages.
+//! Interoperability of timelock encryption with the Python packages.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::peers::Peer;
 /// bittensor-drand 2.0.0 is among the packages of the first, bittensor-core 0.1.5 among those of the second.
 const PEERS: [&str; 2] = ["sdk10", "sdk11"];
 
-/// What quicknet published for its rounds 1000 and 2000.
+/// quicknet's published signatures of rounds 1000 and 2000.
 const PULSES: [(u64, &str); 2] = [
     (1000, "b44679b9a59af2ec876b1a6b1ad52ea9b1615fc3982b19576350f93447cb1125e342b73a8dd2bacbe47e4b6b63ed5e39"),
     (2000, "b6cb8f482a0b15d45936a4c4ea08e98a087e71787caee3f4d07a8a9843b1bc5423c6b3c22f446488b3137eaca799c77e"),
@@ -85,7 +85,7 @@ fn payload() -> WeightsPayload {
     WeightsPayload { hotkey: Hotkey::from_bytes([3; 32]), uids, values: vec![65_535, 32_768, 1], version_key: 3 }
 }
 
-/// One of the kinds that matter: mid-epoch, around an epoch, with a trigger, long without one.
+/// Cases: mid-epoch, around an epoch, with a trigger, long without one.
 fn schedule(rng: &mut StdRng) -> (EpochSchedule, Duration) {
     let current_block = rng.random_range(100_000..10_000_000);
     let tempo = if rng.random_bool(0.9) { rng.random_range(1..=720) } else { rng.random_range(1..=50_400) };

@@ -1,4 +1,4 @@
-//! Validator, signer and subtensor gateway in processes of their own, before a development chain.
+//! Validator, signer and subtensor gateway as processes, with a development chain.
 
 mod kills;
 mod python;
@@ -44,7 +44,7 @@ impl Network {
         self.chain.path(name)
     }
 
-    /// A command with the settings of this network: the wallet's hotkey signs, the token's file is named.
+    /// A command with this network's settings: wallet and token file.
     fn bb(&self, command: &str) -> Command {
         let mut bb = local_bb();
         bb.arg(command).env("BITTENSOR_WALLET_PATH", self.path("wallets")).env("BB_API_TOKEN_FILE", self.path("token"));
@@ -64,7 +64,7 @@ impl Network {
         Daemon::start_at(&mut signer, listen)
     }
 
-    /// A validator with an epoch of weights every ten blocks, as many as the subnet's own have.
+    /// A validator with an epoch every ten blocks, the subnet's tempo.
     fn validator(&self, signer: &str, gateway: &str) -> Command {
         let mut validator = self.bb("validate");
         validator.args(["--json", "--tempo", "10", "--arena-percent", "0", "--state"]).arg(self.path("validator.json"));
@@ -73,14 +73,14 @@ impl Network {
         validator
     }
 
-    /// What the validator has on the chain.
+    /// The validator's weights on the chain.
     fn weights(&self) -> Value {
         let shown = self.chain.ask(&["weights", "show", "--netuid", BABELBIT, "--uid", &self.uid.to_string()]);
         shown["rows"][0]["weights"].clone()
     }
 }
 
-/// A scoring API that gives everybody the same rows, and keeps the questions.
+/// A mock scoring API with fixed rows that records requests.
 struct Scoring {
     url: String,
     questions: Arc<Mutex<Vec<String>>>,
@@ -118,14 +118,14 @@ fn scores_reach_the_chain_through_all_three() {
     assert!(questions.iter().all(|question| question.starts_with("/v1/get_scores?hotkey=")), "{questions:?}");
     assert_eq!(questions.len(), 2);
 
-    // Without a signer the gateway is asked; without the token nobody does anything.
+    // Without a signer the gateway is used; without the token, requests are rejected.
     let nobody = format!("http://{}", free_address());
     document(&network.validator(&nobody, gateway.url()).arg("--once").output().unwrap());
     let mut stranger = network.validator(signer.url(), gateway.url());
     let error = refusal(&stranger.arg("--once").env_remove("BB_API_TOKEN_FILE").output().unwrap(), 3);
     assert!(error.contains("status=401"), "{error}");
 
-    // The gateway's ledger is its own.
+    // The ledger is locked by its gateway.
     let mut second = network.bb("subtensor-gateway");
     second.args(["--network", network.chain.url(), "--listen", "127.0.0.1:0", "--state"]).arg(network.path("gateway"));
     let error = refusal(&second.output().unwrap(), 1);
@@ -136,7 +136,7 @@ fn scores_reach_the_chain_through_all_three() {
     assert!(audit.contains(r#""action":"set_weights""#), "{audit}");
 }
 
-/// A process that ends with its test.
+/// A process, killed on drop.
 struct Killed(std::process::Child);
 
 impl Drop for Killed {
@@ -175,13 +175,13 @@ fn a_validator_at_work_shows_its_figures() {
     }
 }
 
-/// The status of a page.
+/// HTTP status of a page.
 fn status(url: &str) -> u16 {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(reqwest::get(url)).map_or(0, |answer| answer.status().as_u16())
 }
 
-/// What waits for the chain is alive and not ready.
+/// Daemons that wait for the chain are alive but not ready.
 #[test]
 fn gateway_and_validator_are_ready_once_they_have_the_chain() {
     let network = Network::start();
@@ -242,7 +242,7 @@ fn beyond_this_machine_a_token_is_asked_for() {
     }
 }
 
-/// The memory that a process has in use, in kB.
+/// Resident memory of a process, in kB.
 #[cfg(target_os = "linux")]
 fn resident(id: u32) -> i64 {
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
@@ -250,7 +250,7 @@ fn resident(id: u32) -> i64 {
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-/// As the reference's tests have it: less than 5 MB for 500 signatures, less than 1 MB for 50 settings of weights.
+/// As in the reference's tests: growth below 5 MB for 500 signatures and below 1 MB for 50 submissions of weights.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_signer_needs_no_more_memory_over_time() {
@@ -274,7 +274,7 @@ fn a_signer_needs_no_more_memory_over_time() {
     }));
     let sign = || post("/sign", &json!({ "payloads": [text, text] }));
     let set = || post("/set_weights", &json!({ "uids": [network.miner_uid], "weights": [1.0] }));
-    // What it needs once, it has after these.
+    // Warm-up requests.
     (0..100).for_each(|_| sign());
     (0..10).for_each(|_| set());
     let before = resident(signer.id());

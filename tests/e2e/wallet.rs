@@ -1,4 +1,4 @@
-//! `tao wallet` through the binary: every command, and every refusal. No test uses the tester's own wallets.
+//! `tao wallet` through the binary: every command and every error. No test uses the developer's own wallets.
 
 mod files;
 mod keys;
@@ -20,7 +20,7 @@ pub(crate) const PHRASE: &str = "legal winner thank year wave sausage worth usef
 pub(crate) const ADDRESS: &str = "5EHgWw2Af1pnoc7f1A8bfmM97W3DAYW8xr82RfhLL9oAabAe";
 pub(crate) const PASSWORD: &str = "testing-Passw0rd!";
 
-/// A folder for wallets and for files with secrets.
+/// A directory for wallets and secret files.
 pub(crate) struct Wallets(TempDir);
 
 impl Wallets {
@@ -28,17 +28,17 @@ impl Wallets {
         Self(tempfile::tempdir().unwrap())
     }
 
-    /// Where the wallets are.
+    /// Wallet directory.
     pub(crate) fn root(&self) -> PathBuf {
         self.0.path().join("wallets")
     }
 
-    /// A file of the wallet `w`.
+    /// Path of a key file of the wallet `w`.
     pub(crate) fn key(&self, name: &str) -> PathBuf {
         self.root().join("w").join(name)
     }
 
-    /// Writes a file that only its owner reads.
+    /// Writes a file with mode 0600.
     pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.0.path().join(name);
         fs::write(&path, content).unwrap();
@@ -46,7 +46,7 @@ impl Wallets {
         path
     }
 
-    /// Where a file may be written.
+    /// Path of a new file.
     pub(crate) fn free(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
@@ -66,19 +66,19 @@ impl Wallets {
         self.command(arguments, files).arg("--json").output().unwrap()
     }
 
-    /// The document of a command that does its work.
+    /// JSON document of a successful command.
     #[track_caller]
     pub(crate) fn ask(&self, arguments: &[&str], files: &[(&str, &Path)]) -> Value {
         document(&self.run(arguments, files))
     }
 
-    /// A coldkey from the known phrase, not encrypted.
+    /// Creates an unencrypted coldkey from the test mnemonic.
     pub(crate) fn plain_coldkey(&self) {
         let phrase = self.file("phrase", PHRASE);
         self.ask(&["regen-coldkey", "--no-use-password"], &[("--mnemonic-file", &phrase)]);
     }
 
-    /// A hotkey `default` from the known phrase.
+    /// Creates a hotkey `default` from the test mnemonic.
     pub(crate) fn hotkey(&self) {
         let phrase = self.file("phrase", PHRASE);
         self.ask(&["regen-hotkey"], &[("--mnemonic-file", &phrase)]);
@@ -101,7 +101,7 @@ pub(crate) fn known_secrets(scheme: &str) -> Vec<(&'static str, String, String)>
     let kinds = [("mnemonics", "mnemonic", "--mnemonic-file"), ("seeds", "seed_hex", "--seed-file")];
     let secrets = kinds.into_iter().flat_map(|(list, field, option)| {
         keys[list].as_array().unwrap().iter().filter_map(move |case| {
-            // A mnemonic of 16 words is among them, which is none.
+            // Skips the invalid mnemonic with 16 words.
             let address = case[scheme]["ss58"].as_str()?;
             Some((option, case[field].as_str().unwrap().to_owned(), address.to_owned()))
         })

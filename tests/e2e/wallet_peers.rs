@@ -1,4 +1,4 @@
-//! Our keyfiles, wallets and signatures in the hands of the real Python tools, and theirs in ours.
+//! Interoperability of keyfiles, wallets and signatures with the Python tools, in both directions.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::wallet::{PASSWORD, PHRASE, Wallets, known_secrets, mode};
 const PEERS: [&str; 2] = ["wallet", "sdk11"];
 const SCHEMES: [(&str, u8); 2] = [("ed25519", 0), ("sr25519", 1)];
 
-/// The answers to a list of steps, each of which must succeed.
+/// Results of a list of steps, each of which must succeed.
 #[track_caller]
 fn ask(peer: &Peer, steps: &Value) -> Vec<Value> {
     let answers = peer.ask(&mut peer.script("wallet.py"), steps);
@@ -23,7 +23,7 @@ fn ask(peer: &Peer, steps: &Value) -> Vec<Value> {
     answers.collect()
 }
 
-/// Runs a test with each peer that is here.
+/// Runs a test with each installed peer.
 fn with_each(test: impl Fn(&Peer)) {
     PEERS.into_iter().filter_map(Peer::find).for_each(|peer| test(&peer));
 }
@@ -169,11 +169,11 @@ fn passwords_are_handed_on_in_the_environment() {
             ]),
         )[1];
         let (name, value) = (variable["name"].as_str().unwrap(), variable["value"].as_str().unwrap());
-        // What they store, we read.
+        // Keys that they write, we read.
         let mut sign = wallets.command(&["sign", "--message", "x"], &[]);
         let output = sign.env(name, value).output().unwrap();
         assert!(output.status.success(), "{}", crate::support::stderr(&output));
-        // What we store, they read: without a password they would ask for one and fail.
+        // Keys that we write, they read. Without a password they would prompt and fail.
         let ours = taonet_wallet::stored_password_name(&coldkey);
         let stored = taonet_wallet::Password::new(PASSWORD.to_owned()).to_stored(&ours);
         assert_eq!((ours.as_str(), stored.as_str()), (name, value));

@@ -19,7 +19,7 @@ fn case(id: &str) -> Value {
     cases["cases"].as_array().unwrap().iter().find(|case| case["id"] == id).unwrap().clone()
 }
 
-/// Runs `tao yuma` on a document with more arguments.
+/// Runs `tao yuma` on a document with further arguments.
 fn yuma(document: &Value, arguments: &[&str]) -> Output {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("case.json");

@@ -2,6 +2,9 @@
 //!
 //! The recordings are beside the repository, in `../shared/vectors/chain`; `TAONET_CHAIN_VECTORS` names another folder.
 //! Without them a test prints a loud notice that it tests nothing; with `CI` set it fails.
+//!
+//! Uses no other crate of the workspace. Used by the tests of `taonet-timelock`, `taonet-localnet-runtime` and
+//! `taonet-chain`.
 
 #![allow(clippy::panic, reason = "for tests, which end so")]
 

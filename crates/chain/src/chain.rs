@@ -10,7 +10,7 @@ use crate::{
     WeightRow, WeightRules,
 };
 
-/// How far and for how long to follow a submission.
+/// Target state and timeout for following a submission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Follow {
     /// The state that ends following: in a block, or in a finalized block.
@@ -76,7 +76,7 @@ pub trait Chain: Send + Sync {
     /// [`ChainError::NoSuchSubnet`]; [`ChainError`] as for any read.
     async fn weight_rules(&self, netuid: NetUid, at: At) -> Result<WeightRules, ChainError>;
 
-    /// The uid of a hotkey; `None` where it is not registered on the subnet.
+    /// The uid of a hotkey; `None` if it is not registered on the subnet.
     ///
     /// # Errors
     /// [`ChainError`] as for any read.
@@ -88,7 +88,7 @@ pub trait Chain: Send + Sync {
     /// [`ChainError::NoSuchSubnet`]; [`ChainError`] as for any read.
     async fn metagraph(&self, netuid: NetUid, mech: MechId, detail: Detail, at: At) -> Result<Metagraph, ChainError>;
 
-    /// The weights that a neuron has set; empty where it has set none.
+    /// The weights that a neuron has set; empty if it has set none.
     ///
     /// # Errors
     /// [`ChainError`] as for any read.
@@ -109,14 +109,14 @@ pub trait Chain: Send + Sync {
     /// Leases the account's next nonce, counting the extrinsics in the pool.
     ///
     /// # Errors
-    /// [`ChainError::Unreachable`]; [`ChainError::Busy`] where no lease becomes free in time.
+    /// [`ChainError::Unreachable`]; [`ChainError::Busy`] if no lease becomes free in time.
     async fn lease_nonce(&self, account: AccountId) -> Result<NonceLease, ChainError>;
 
     /// Signs a call for the newest block's runtime. Nothing is sent.
     ///
     /// # Errors
-    /// [`ChainError::NotInRuntime`] and [`ChainError::Encode`] where the runtime has no such call;
-    /// [`ChainError::TooLate`] where no block is left in the era.
+    /// [`ChainError::NotInRuntime`] and [`ChainError::Encode`] if the runtime has no such call;
+    /// [`ChainError::TooLate`] if no block is left in the era.
     async fn sign(&self, call: &Call, signer: &Keypair, options: SignOptions) -> Result<SignedExtrinsic, ChainError>;
 
     /// Validates an extrinsic against the transaction pool's rules and queries its fee, without submitting it.
@@ -135,10 +135,10 @@ pub trait Chain: Send + Sync {
     /// so that the account's next caller need not wait for their block. If no pool accepts them, the nonce is reused.
     async fn submit_leased(&self, extrinsic: &SignedExtrinsic, follow: Follow, lease: Option<NonceLease>) -> Outcome;
 
-    /// Searches the blocks `from..=to` for an extrinsic; `None` where none of them has it.
+    /// Searches the blocks `from..=to` for an extrinsic; `None` if none of them has it.
     ///
     /// # Errors
-    /// [`ChainError::NoSuchBlock`] where the node no longer has one of the blocks, or does not have it yet.
+    /// [`ChainError::NoSuchBlock`] if the node no longer has one of the blocks, or does not have it yet.
     async fn lookup(
         &self,
         hash: ExtrinsicHash,

@@ -92,8 +92,8 @@ impl Client {
     /// Connects to the first node that responds.
     ///
     /// # Errors
-    /// [`ChainError::Unreachable`] where every node fails or serves another chain, or after a timeout of 24 seconds;
-    /// [`ChainError::Decode`] where the chain's metadata cannot be read.
+    /// [`ChainError::Unreachable`] if every node fails or serves another chain, or after a timeout of 24 seconds;
+    /// [`ChainError::Decode`] if the chain's metadata cannot be read.
     pub async fn connect(network: &Network) -> Result<Self, ChainError> {
         let late = |_| {
             let source = TransportError::TimedOut { method: "connecting".to_owned(), after: CONNECTING };
@@ -127,7 +127,7 @@ impl Client {
     /// bytes are text or `0x…`, nested calls are `{"Pallet": {"name": {…}}}`.
     ///
     /// # Errors
-    /// [`ChainError::NotInRuntime`] for an unknown call, [`ChainError::Encode`] where the arguments do not fit.
+    /// [`ChainError::NotInRuntime`] for an unknown call, [`ChainError::Encode`] if the arguments do not fit.
     pub async fn call(&self, pallet: &str, name: &str, args: &Json) -> Result<Call, ChainError> {
         self.inner
             .rpc
@@ -138,7 +138,7 @@ impl Client {
             .await
     }
 
-    /// The names of a call's arguments, in order; `None` where the newest runtime has no such call.
+    /// The names of a call's arguments, in order; `None` if the newest runtime has no such call.
     ///
     /// # Errors
     /// [`ChainError`] as for any read.
@@ -148,20 +148,6 @@ impl Client {
             .in_time("call fields", async {
                 let head = self.inner.head().await?;
                 Ok(self.inner.runtime(head.hash).await?.call_fields(pallet, name))
-            })
-            .await
-    }
-
-    /// Encodes a call with the newest runtime.
-    ///
-    /// # Errors
-    /// [`ChainError::NotInRuntime`] for an unknown call, [`ChainError::Encode`] where the arguments do not fit.
-    pub async fn encode_call(&self, call: &Call) -> Result<Vec<u8>, ChainError> {
-        self.inner
-            .rpc
-            .in_time("encode call", async {
-                let head = self.inner.head().await?;
-                self.inner.runtime(head.hash).await?.call_data(call)
             })
             .await
     }
@@ -202,11 +188,11 @@ impl Inner {
             drop(turn);
             Ok(runtime)
         });
-        reading.await.unwrap_or_else(|error| Err(ChainError::decode("the metadata of the runtime", error)))
+        reading.await.unwrap_or_else(|error| Err(ChainError::decode("the runtime metadata", error)))
     }
 
     async fn read_runtime(&self, block: BlockHash, version: RuntimeVersion) -> Result<Runtime, ChainError> {
-        tracing::info!(version = version.spec_version, "reading the metadata of the runtime");
+        tracing::info!(version = version.spec_version, "fetching the runtime metadata");
         let method = "Metadata_metadata_at_version";
         let params = json!([method, hex_text(&METADATA_VERSION.to_le_bytes()), block]);
         let answer: HexBytes = self.rpc.request_within("state_call", params, CONNECTING).await?;

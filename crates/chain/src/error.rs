@@ -12,7 +12,7 @@ pub(crate) type Source = Box<dyn std::error::Error + Send + Sync>;
 #[non_exhaustive]
 pub enum ChainError {
     /// No endpoint responded.
-    #[error("no node answered; the last one tried was {endpoint}. Check the network's name and that a node is up")]
+    #[error("no node answered, last tried {endpoint}; hint: check the network name and that a node is up")]
     Unreachable {
         /// The address of the last endpoint tried, without credentials.
         endpoint: String,
@@ -30,10 +30,10 @@ pub enum ChainError {
         message: String,
     },
     /// The block does not exist, or the node has pruned it.
-    #[error("the node does not have {0}: older blocks are with archive nodes")]
+    #[error("the node does not have {0}; hint: query an archive node for older blocks")]
     NoSuchBlock(At),
     /// The subnet does not exist.
-    #[error("there is no subnet {0}")]
+    #[error("subnet {0} does not exist")]
     NoSuchSubnet(NetUid),
     /// The runtime has no item of this name.
     #[error("the chain's runtime (version {spec_version}) has no {what}")]
@@ -44,7 +44,7 @@ pub enum ChainError {
         spec_version: u32,
     },
     /// The arguments do not match the types of the runtime's metadata.
-    #[error("cannot write {what} for the chain")]
+    #[error("cannot encode {what} for the chain")]
     Encode {
         /// The item that was encoded.
         what: String,
@@ -52,7 +52,7 @@ pub enum ChainError {
         source: Source,
     },
     /// Bytes from the chain do not match the types of the runtime's metadata.
-    #[error("cannot read {what} from the chain")]
+    #[error("cannot decode {what} from the chain")]
     Decode {
         /// The item that was decoded.
         what: String,
@@ -60,10 +60,10 @@ pub enum ChainError {
         source: Source,
     },
     /// The era of the extrinsic ends before any block could include it.
-    #[error("an extrinsic signed now could be in no block up to {0}: sign it with a later end")]
+    #[error("an extrinsic signed now cannot be included up to block {0}; hint: sign it with a longer era")]
     TooLate(BlockNumber),
     /// No nonce lease became free: other callers of this process hold the account's leases.
-    #[error("other calls of {0} are on their way to a pool: try again")]
+    #[error("other calls of {0} are being submitted; hint: try again")]
     Busy(AccountId),
 }
 
@@ -87,7 +87,7 @@ impl ChainError {
 #[non_exhaustive]
 pub enum TransportError {
     /// The request timed out.
-    #[error("no answer to {method} within {} ms", .after.as_millis())]
+    #[error("{method} timed out after {} ms", .after.as_millis())]
     TimedOut {
         /// The JSON-RPC method.
         method: String,
@@ -95,13 +95,13 @@ pub enum TransportError {
         after: Duration,
     },
     /// The connection could not be opened, or was lost.
-    #[error("the connection failed")]
+    #[error("connection failed")]
     Connection(#[source] Source),
     /// The response does not match the method's result.
-    #[error("its answer cannot be read")]
+    #[error("malformed response")]
     Garbage(#[source] Source),
     /// The node serves another chain than the endpoints before it.
-    #[error("it is a node of another chain: its genesis is {0}")]
+    #[error("the node serves another chain, with genesis {0}")]
     AnotherChain(taonet_primitives::BlockHash),
 }
 
@@ -125,7 +125,7 @@ mod tests {
         let source = TransportError::Connection("it was reset".into());
         let error = ChainError::Unreachable { endpoint: "ws://node".to_owned(), source };
         let text = with_causes(&error);
-        assert!(text.ends_with(": the connection failed: it was reset"), "{text}");
+        assert!(text.ends_with(": connection failed: it was reset"), "{text}");
         assert_eq!(text.matches("reset").count(), 1, "{text}");
     }
 }

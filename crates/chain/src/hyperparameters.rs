@@ -27,7 +27,7 @@ pub enum Hyperparameter {
 }
 
 impl Hyperparameters {
-    /// The hyperparameter with this name; `None` where the chain has none.
+    /// The hyperparameter with this name; `None` if the chain has none.
     pub fn get(&self, name: &str) -> Option<&Hyperparameter> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value)
     }

@@ -26,4 +26,4 @@ pub(crate) use write::to_value;
 use scale_info::PortableRegistry;
 
 /// The deepest nesting of types: calls may nest without limit, and reading them takes stack.
-const MOST_NESTED: u8 = 128;
+const MAX_NESTED: u8 = 128;

@@ -13,7 +13,7 @@ use crate::Block;
 
 pub use diff::{Difference, NeuronChange};
 
-/// How much of a metagraph to read.
+/// Level of detail of a metagraph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Detail {
@@ -77,7 +77,7 @@ pub struct Neuron {
     pub active: bool,
     /// Whether the neuron may validate: its weights count.
     pub validator_permit: bool,
-    /// The neuron's axon; `None` where it publishes none.
+    /// The neuron's axon; `None` if it publishes none.
     pub axon: Option<Axon>,
     /// The weighted stake: alpha plus the counted share of TAO.
     pub total_stake: Rao,

@@ -16,10 +16,13 @@ pub struct Network {
 #[non_exhaustive]
 pub enum NetworkError {
     /// The text is neither a known name nor an address.
-    #[error("{0} is no network: write finney, test, archive, local, or ws:// and the address of a node")]
+    #[error(
+        "unknown network {0}; hint: use finney, test, archive, local, or the URL of a node, such as \
+         ws://127.0.0.1:9944"
+    )]
     Unknown(String),
     /// The address is malformed, or not a WebSocket address.
-    #[error("a node's address must be ws://HOST:PORT or wss://HOST:PORT")]
+    #[error("malformed node URL, expected ws://HOST:PORT or wss://HOST:PORT")]
     Address,
 }
 

@@ -29,7 +29,7 @@ impl Nonces {
     /// nonces used by this process. A nonce used longer than `remember` ago is in a block, or lost and free again.
     ///
     /// # Errors
-    /// [`ChainError::Busy`] where the lease does not become free within `patience`; errors of `next`.
+    /// [`ChainError::Busy`] if the lease does not become free within `patience`; errors of `next`.
     pub(crate) async fn lease(
         &self,
         account: AccountId,

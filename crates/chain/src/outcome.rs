@@ -13,9 +13,9 @@ use crate::{Block, ChainError, Event, RefusedBecause};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Outcome {
-    /// It is in a block, which a fork may still revert. [`Inclusion::result`] has the call's result.
+    /// The extrinsic is in a block, which a fork may still revert. [`Inclusion::result`] has the call's result.
     Included(Inclusion),
-    /// It is in a finalized block. [`Inclusion::result`] has the call's result.
+    /// The extrinsic is in a finalized block. [`Inclusion::result`] has the call's result.
     Finalized(Inclusion),
     /// The pool dropped it because it was full. Another node's pool may still submit it.
     Dropped,
@@ -28,7 +28,7 @@ pub enum Outcome {
         /// The last block that could have included it.
         last_block: BlockNumber,
     },
-    /// It was or may have been sent, and its outcome was not known before the timeout.
+    /// The extrinsic was or may have been sent, and its outcome was unknown at the timeout.
     Unknown(UnknownBecause),
 }
 
@@ -59,7 +59,7 @@ pub struct Inclusion {
     pub block: Block,
     /// The extrinsic's index in the block.
     pub index: u32,
-    /// The fee; `None` where the chain recorded none (weights and serving are free).
+    /// The fee; `None` if the chain recorded none (weights and serving are free).
     pub fee: Option<Rao>,
     /// The result of the call.
     pub result: Result<(), DispatchError>,
@@ -92,8 +92,8 @@ pub enum DispatchError {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum UnknownBecause {
-    /// It was in no block until the caller's timeout.
-    #[error("it was in no block up to {seen}")]
+    /// The extrinsic was not included before the caller's timeout.
+    #[error("not included in any block up to {seen}")]
     NotYetIncluded {
         /// The last block searched.
         seen: BlockNumber,
@@ -105,13 +105,13 @@ pub enum UnknownBecause {
         error: String,
     },
     /// The nodes' responses do not decide it: pruned blocks, or malformed bytes.
-    #[error("the chain does not tell: {error}")]
+    #[error("the chain does not reveal the outcome: {error}")]
     Unreadable {
         /// Why the response is of no use.
         error: String,
     },
     /// A pool refused it, for a reason that may pass, or while another pool may hold it.
-    #[error("a node does not take it now: {0}")]
+    #[error("the node does not accept the extrinsic now: {0}")]
     Refused(RefusedBecause),
 }
 

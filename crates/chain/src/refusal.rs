@@ -6,16 +6,16 @@ use serde::{Deserialize, Serialize};
 #[non_exhaustive]
 pub enum RefusedBecause {
     /// The signature does not match: another key, other bytes, another chain or another runtime version.
-    #[error("the signature is not of this call on this chain")]
+    #[error("the signature does not match this call on this chain")]
     BadSignature,
     /// The nonce is already used.
-    #[error("its nonce was used before")]
+    #[error("the nonce was used before")]
     Stale,
     /// The nonce is higher than the account's next nonce.
-    #[error("its nonce is ahead of the account's")]
+    #[error("the nonce is ahead of the account's")]
     Future,
     /// The era ended, or its birth block is not on this chain.
-    #[error("its era has ended")]
+    #[error("the era has expired")]
     AncientBirthBlock,
     /// The account cannot pay the fee.
     #[error("the account cannot pay the fee")]
@@ -29,19 +29,19 @@ pub enum RefusedBecause {
         text: String,
     },
     /// The node refused it recently and ignores it for some time.
-    #[error("the node banned it for some time")]
+    #[error("the node has banned the extrinsic temporarily")]
     Banned,
     /// Another extrinsic with the same nonce and at least the same tip is in the pool.
-    #[error("another extrinsic with the same nonce is in the pool: wait for it, or give a higher tip")]
+    #[error("another extrinsic with the same nonce is in the pool; hint: wait for it, or give a higher tip")]
     LowPriority,
     /// The bytes do not decode as an extrinsic of this runtime.
-    #[error("the node cannot read it: {message}")]
+    #[error("the node cannot decode the extrinsic: {message}")]
     Unreadable {
         /// The node's message.
         message: String,
     },
     /// Any other refusal.
-    #[error("the node refuses it: {message} (code {code})")]
+    #[error("the node refused the extrinsic: {message} (code {code})")]
     Other {
         /// The JSON-RPC error code.
         code: i32,
@@ -104,34 +104,34 @@ fn said(message: &str, data: &str) -> String {
 
 /// The meanings of Subtensor's pool checks, by code.
 const CUSTOM: [&str; 28] = [
-    "a swap of this coldkey is announced",
+    "a coldkey swap is announced",
     "the amount, or the stake for setting weights, is too low",
     "the balance is too low",
-    "there is no such subnet",
-    "there is no such hotkey account",
-    "there is not enough stake to take out",
-    "the rate limit is not over yet",
-    "the pool has not enough liquidity",
-    "the price moved beyond the limit",
-    "this subnet does not allow transfers of stake",
-    "the hotkey is registered on no network",
-    "the IP address cannot be served",
-    "the rate limit of serving is not over yet",
-    "the port cannot be served",
-    "the largest amount is zero",
+    "the subnet does not exist",
+    "the hotkey account does not exist",
+    "not enough stake to withdraw",
+    "the rate limit is exceeded",
+    "not enough liquidity in the pool",
+    "slippage is too high: the price moved beyond the limit",
+    "stake transfers are disabled on this subnet",
+    "the hotkey is not registered on any subnet",
+    "the IP address is invalid",
+    "the rate limit for serving is exceeded",
+    "the port is invalid",
+    "the maximum amount is zero",
     "the reveal round is in the past",
-    "there is no such commit",
-    "the commit is outside its window for revealing",
+    "the commit does not exist",
+    "the commit is outside its reveal window",
     "the lists differ in length",
-    "there is no such uid",
-    "the rate limit of EVM association is not over yet",
-    "the swap of this coldkey is disputed",
-    "the real account is not valid",
-    "the shielded extrinsic cannot be read",
-    "the shielded extrinsic is for another key",
+    "the uid does not exist",
+    "the rate limit for EVM association is exceeded",
+    "the coldkey swap is disputed",
+    "the real account is invalid",
+    "the shielded extrinsic is malformed",
+    "the shielded extrinsic is encrypted to another key",
     "the coldkey is not associated with the hotkey",
-    "the take is too low",
-    "the take is too high",
+    "the delegate take is too low",
+    "the delegate take is too high",
 ];
 
 #[cfg(test)]
@@ -178,7 +178,7 @@ mod tests {
         for code in [1002, 1011, 1016, 1018, -32603] {
             assert!(!RefusedBecause::of_rpc_error(code, "for the moment", None).is_verdict(), "{code}");
         }
-        assert_eq!(R::custom(6).to_string(), "the rate limit is not over yet (custom error 6)");
+        assert_eq!(R::custom(6).to_string(), "the rate limit is exceeded (custom error 6)");
         assert_eq!(R::custom(255).to_string(), "refused by the runtime (custom error 255)");
     }
 }

@@ -154,7 +154,10 @@ impl Rpc {
                 Ok(Err(error)) => error,
                 Err(_) => timed_out(question, limit),
             };
-            tracing::debug!(node = %node.url(), question.method, error = with_causes(&error), "a node failed");
+            tracing::debug!(
+                node = %node.url(), question.method, error = with_causes(&error),
+                "request to a node failed"
+            );
             node.failed(self.pace.shun());
             (endpoint, source) = (node.url().to_string(), error);
         }
@@ -213,7 +216,7 @@ fn refused(method: &str, error: RpcError) -> ChainError {
 
 /// A request got a subscription's response, or the reverse.
 #[derive(Debug, thiserror::Error)]
-#[error("it is of another kind than the question")]
+#[error("the response type does not match the request")]
 struct WrongAnswer;
 
 #[cfg(test)]
@@ -233,7 +236,7 @@ mod tests {
         };
         let answer: Result<(), ChainError> = rpc.in_time("metagraph", read).await;
         let error = answer.unwrap_err();
-        assert!(with_causes(&error).ends_with("no answer to metagraph within 24000 ms"), "{error}");
+        assert!(with_causes(&error).ends_with("metagraph timed out after 24000 ms"), "{error}");
         assert_eq!(begun.elapsed(), block * 2);
         assert!(error.is_retryable());
     }

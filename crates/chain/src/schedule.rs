@@ -14,7 +14,7 @@ pub struct WeightRules {
     pub version_key: u64,
     /// The fewest blocks between two submissions.
     pub rate_limit_blocks: u64,
-    /// The commit-reveal parameters; `None` where weights are set unencrypted.
+    /// The commit-reveal parameters; `None` if weights are set unencrypted.
     pub commit_reveal: Option<CommitReveal>,
     /// The number of mechanisms on the subnet.
     pub mechanisms: u8,

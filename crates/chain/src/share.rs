@@ -10,7 +10,7 @@ pub struct Share(u16);
 
 /// Why a text does not parse as a share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a share: write a percentage from 0 to 100 with at most four decimals, such as 18 or 12.5")]
+#[error("malformed share; hint: use a percentage from 0 to 100 with at most four decimals, such as 18 or 12.5")]
 pub struct ShareError;
 
 impl Share {

@@ -44,7 +44,7 @@ pub enum Script {
 pub struct Submitted {
     /// The submitted extrinsic.
     pub extrinsic: SignedExtrinsic,
-    /// The signed call; `None` where another [`MockChain`] signed it.
+    /// The signed call; `None` if another [`MockChain`] signed it.
     pub call: Option<Call>,
 }
 

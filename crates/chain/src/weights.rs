@@ -12,7 +12,7 @@ use crate::{WeightRow, WeightRules};
 #[non_exhaustive]
 pub enum WeightError {
     /// A score is negative or not finite.
-    #[error("the weight {weight} of uid {uid} is not a number from 0 on")]
+    #[error("weight {weight} of uid {uid} is negative or not finite")]
     NotAWeight {
         /// The neuron's uid.
         uid: Uid,
@@ -20,7 +20,7 @@ pub enum WeightError {
         weight: f64,
     },
     /// A uid appears twice.
-    #[error("uid {0} is named twice")]
+    #[error("duplicate uid {0}")]
     Twice(Uid),
     /// The uid has no neuron.
     #[error("uid {uid} is not on the subnet, which has {}", counted(.neurons, "neuron"))]
@@ -128,7 +128,7 @@ fn limit(weights: Vec<f64>, largest: f64) -> Vec<f64> {
 #[non_exhaustive]
 pub enum RowError {
     /// Too few neurons have a weight.
-    #[error("weights for only {}: the subnet wants {wanted}", counted(.found, "neuron"))]
+    #[error("weights for only {}, the subnet requires at least {wanted}", counted(.found, "neuron"))]
     TooFew {
         /// The number of weights in the row.
         found: usize,
@@ -136,7 +136,7 @@ pub enum RowError {
         wanted: u16,
     },
     /// A weight exceeds the largest allowed share.
-    #[error("uid {uid} has more than the subnet allows one neuron")]
+    #[error("the weight of uid {uid} exceeds the subnet's maximum per neuron")]
     TooLarge {
         /// The neuron's uid.
         uid: Uid,

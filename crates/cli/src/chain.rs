@@ -1,4 +1,4 @@
-//! Talking to a chain: which one, who signs, and what becomes of a call.
+//! Chain access: network selection, signing, and the outcome of calls.
 
 mod account;
 mod report;
@@ -16,42 +16,42 @@ pub(crate) use account::Account;
 pub(crate) use signer::{ColdkeyArgs, PairArgs, SigningHotkeyArgs, development_key};
 pub(crate) use submit::{Plan, SubmitArgs};
 
-/// The word for the node of `tao localnet`.
+/// Network name of the node that `tao localnet` runs.
 pub(crate) const LOCAL: &str = "local";
 const DEFAULT: &str = "finney";
-/// The variables that name a network; the first that is set counts.
+/// Environment variables that select the network; the first one that is set wins.
 const VARIABLES: [&str; 3] = ["BT_CHAIN_ENDPOINT", "BT_NETWORK", "BITTENSOR_SUBTENSOR_ENDPOINT"];
 
-/// Which chain
+/// Chain selection
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Network options")]
 pub(crate) struct NetworkArgs {
-    /// finney, test, archive, local, or the URL of a node; with commas between several, the next replaces one that fails.
-    /// BT_CHAIN_ENDPOINT, BT_NETWORK or BITTENSOR_SUBTENSOR_ENDPOINT set it, too [default: finney]
+    /// Network: finney, test, archive, local, or node URLs; a comma-separated list is tried in order on failure [env:
+    /// BT_CHAIN_ENDPOINT, BT_NETWORK, BITTENSOR_SUBTENSOR_ENDPOINT] [default: finney]
     #[arg(long, short = 'n', aliases = ["subtensor.network", "subtensor.chain_endpoint", "chain"], value_name = "NETWORK")]
     network: Option<String>,
 }
 
-/// Which state is read
+/// Block selection
 #[derive(Debug, Args)]
 pub(crate) struct AtArgs {
-    /// The state after this block: its number, its hash, or `finalized` [default: the newest]
+    /// Read the state after this block: a number, a hash, or `finalized` [default: the newest]
     #[arg(long, short = 'b', value_name = "BLOCK", value_parser = parse_at)]
     block: Option<At>,
 }
 
 impl NetworkArgs {
-    /// The network that was asked for.
+    /// The selected network.
     pub(crate) fn network(&self) -> anyhow::Result<Network> {
         parse_network(&chosen(self.network.as_deref(), |name| std::env::var(name).ok()))
     }
 
-    /// The network that was asked for; where no option names one, with a further node for when its own fail.
+    /// The selected network; without an option, with a fallback node appended.
     pub(crate) fn network_with_fallback(&self, further: Option<&str>) -> anyhow::Result<Network> {
         if self.network.is_none() { set_network(further) } else { self.network() }
     }
 
-    /// A connection to it.
+    /// Connects to the selected network.
     pub(crate) async fn connect(&self) -> anyhow::Result<Client> {
         let network = self.network()?;
         tracing::info!(%network, "connecting");
@@ -60,13 +60,13 @@ impl NetworkArgs {
 }
 
 impl AtArgs {
-    /// The block that is read, so that all reads of a command see the same state.
+    /// Resolves the block, so that all reads of a command see the same state.
     pub(crate) async fn block(&self, chain: &Client) -> anyhow::Result<Block> {
         find_block(chain, self.block.unwrap_or_default()).await
     }
 }
 
-/// A block by what names it.
+/// Looks up a block by number, hash or tag.
 pub(crate) async fn find_block(chain: &Client, at: At) -> anyhow::Result<Block> {
     match at {
         At::Head => chain.head().await.map_err(failed),
@@ -84,24 +84,24 @@ pub(crate) async fn find_block(chain: &Client, at: At) -> anyhow::Result<Block> 
     }
 }
 
-/// The network that the environment names, with a further node for when its own fail.
+/// The network that the environment selects, with a fallback node appended.
 pub(crate) fn set_network(further: Option<&str>) -> anyhow::Result<Network> {
     let text = chosen(None, |name| std::env::var(name).ok());
     parse_network(&further.map_or_else(|| text.clone(), |further| format!("{text},{further}")))
 }
 
-/// The text that names the network: as given, else from the environment, else the main network.
+/// The network name: from the option, the environment, or the default (finney).
 fn chosen(given: Option<&str>, variable: impl Fn(&str) -> Option<String>) -> String {
     let set = || VARIABLES.iter().find_map(|name| variable(name).filter(|value| !value.trim().is_empty()));
     given.map(str::to_owned).or_else(set).unwrap_or_else(|| DEFAULT.to_owned())
 }
 
-/// A network by its name or its nodes.
+/// Parses a network name or a list of node URLs.
 pub(crate) fn parse_network(text: &str) -> anyhow::Result<Network> {
     text.parse().map_err(|error| Classified::error(Failure::Usage, format!("--network: {error}")))
 }
 
-/// Reads the name of a block.
+/// Parses a block number, hash or tag.
 pub(crate) fn parse_at(text: &str) -> Result<At, String> {
     if text == "finalized" {
         return Ok(At::Finalized);
@@ -110,17 +110,17 @@ pub(crate) fn parse_at(text: &str) -> Result<At, String> {
     text.parse::<BlockNumber>()
         .map(At::Number)
         .or_else(|_| hash())
-        .map_err(|_| "expected a block's number, its hash, or `finalized`".to_owned())
+        .map_err(|_| "expected a block number, a block hash, or `finalized`".to_owned())
 }
 
-/// An error of the chain, with the exit code that says what went wrong.
+/// Converts a chain error, with its exit code.
 pub(crate) fn failed(error: ChainError) -> anyhow::Error {
     let is_network = matches!(error, ChainError::Unreachable { .. });
     let error = anyhow::Error::new(error);
     if is_network { Classified::error(Failure::Network, format!("{error:#}")) } else { error }
 }
 
-/// A block in a JSON document.
+/// JSON form of a block: number and hash.
 pub(crate) fn block_json(block: Block) -> Value {
     json!({ "number": block.number, "hash": block.hash })
 }
@@ -145,7 +145,7 @@ mod tests {
             assert_eq!(chosen(given, variable), network, "{given:?} {set:?}");
         }
         let error = parse_network("Finney").unwrap_err().to_string();
-        assert!(error.contains("Finney is no network"), "{error}");
+        assert!(error.contains("unknown network Finney"), "{error}");
     }
 
     #[test]

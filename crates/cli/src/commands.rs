@@ -1,4 +1,4 @@
-//! One module a noun; each verb has its arguments and a `run`.
+//! The commands: one module per noun; each verb has its arguments and a `run` function.
 
 pub(crate) mod axon;
 pub(crate) mod babelbit;

@@ -7,24 +7,24 @@ use serde::Serialize;
 
 use crate::printable::printable_json;
 
-/// How long work on threads for heavy work may go on once its command has ended: long enough to write a file. The result
-/// of a longer recognition would be lost in any case.
-const LET_GO_WITHIN: Duration = Duration::from_secs(5);
+/// Shutdown timeout of blocking tasks after the command has ended: long enough to write a file. The result of a
+/// longer transcription is lost in any case.
+const BLOCKING_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What every command gets besides its own arguments.
+/// Context of every command: output format and async runtime.
 pub(crate) struct Context {
-    /// Whether standard output takes one JSON document instead of text.
+    /// Whether to print one JSON document instead of text.
     pub(crate) json: bool,
 }
 
 impl Context {
     /// Prints `document` as JSON on standard output.
     pub(crate) fn print_json(&self, document: &impl Serialize) -> anyhow::Result<()> {
-        let text = serde_json::to_string_pretty(document).context("the result does not fit into JSON")?;
+        let text = serde_json::to_string_pretty(document).context("cannot serialize the result")?;
         self.print(&printable_json(&text))
     }
 
-    /// Prints text on standard output. A reader that has gone away is no error.
+    /// Prints text on standard output. A closed pipe is not an error.
     #[expect(clippy::unused_self, reason = "all output goes through the context")]
     pub(crate) fn print(&self, text: &str) -> anyhow::Result<()> {
         match writeln!(io::stdout().lock(), "{text}") {
@@ -33,13 +33,13 @@ impl Context {
         }
     }
 
-    /// Tells the person at the terminal something that is not data.
+    /// Prints a notice on standard error.
     #[expect(clippy::unused_self, reason = "all output goes through the context")]
     pub(crate) fn say(&self, text: &str) {
         let _ = writeln!(io::stderr().lock(), "{text}");
     }
 
-    /// Runs asynchronous work to its end. What it leaves running on threads for heavy work has 5 s.
+    /// Runs a future to completion. Blocking tasks that it leaves behind have 5 s.
     #[expect(clippy::unused_self, reason = "runtimes belong to the context")]
     pub(crate) fn block_on<T>(&self, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -47,8 +47,8 @@ impl Context {
             .build()
             .context("cannot start the asynchronous runtime")?;
         let result = runtime.block_on(work);
-        // Dropping it would wait for as long as recognition takes.
-        runtime.shutdown_timeout(LET_GO_WITHIN);
+        // Dropping the runtime would wait for all blocking tasks.
+        runtime.shutdown_timeout(BLOCKING_SHUTDOWN_TIMEOUT);
         result
     }
 }
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn heavy_work_that_nobody_waits_for_does_not_keep_the_process() {
+    fn abandoned_blocking_tasks_do_not_delay_the_exit() {
         let (never, ends) = std::sync::mpsc::channel::<()>();
         let (started, has_started) = std::sync::mpsc::channel();
         let work = async move {

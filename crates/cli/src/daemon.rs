@@ -1,4 +1,4 @@
-//! What the daemons' commands share: listening, metrics, signals.
+//! Shared code of the daemons' commands: listening, metrics, signals.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,28 +17,28 @@ use tokio::net::TcpListener;
 
 use crate::context::Context;
 
-/// Where metrics are served
+/// Metrics
 #[derive(Debug, Args)]
 pub(crate) struct MetricsArgs {
-    /// Serve /metrics and /readyz here; left out, they are part of a service that listens on loopback
+    /// Listen address of /metrics and /readyz [default: the service's own port, if it listens on loopback]
     #[arg(long, value_name = "ADDRESS")]
     metrics: Option<SocketAddr>,
 }
 
-/// Which signed requests are accepted
+/// Admission of signed requests
 #[derive(Debug, Args)]
 pub(crate) struct CallerArgs {
-    /// Hotkeys that may call; left out, everyone with a valid signature
+    /// Hotkeys that may call [default: any with a valid signature]
     #[arg(long, value_name = "HOTKEY")]
     allow: Vec<Hotkey>,
-    /// Remember here which requests were accepted, so that none is accepted again after a restart [default: a file for
-    /// hotkey and port in the state directory; none where the system chooses the port]
+    /// Replay log: accepted requests, which stay refused after a restart [default: one file per hotkey and port in
+    /// the state directory; none with port 0]
     #[arg(long, value_name = "FILE")]
     replay_log: Option<PathBuf>,
 }
 
 impl CallerArgs {
-    /// The layer that a service of `me` at the address `listen` checks requests with.
+    /// Builds the verification layer of a service of `me` at the address `listen`.
     pub(crate) fn build(
         &self,
         layer: SignedLayerBuilder,
@@ -48,12 +48,12 @@ impl CallerArgs {
         self.build_with(layer, self.policy(), me, listen)
     }
 
-    /// Who may call.
+    /// Admission policy from the arguments.
     pub(crate) fn policy(&self) -> Policy {
         if self.allow.is_empty() { Policy::open() } else { Policy::only(self.allow.iter().copied()) }
     }
 
-    /// As [`Self::build`], with a policy that asks for more than [`Self::policy`].
+    /// Like [`Self::build`], with a stricter policy than [`Self::policy`].
     pub(crate) fn build_with(
         &self,
         layer: SignedLayerBuilder,
@@ -64,12 +64,12 @@ impl CallerArgs {
         let layer = layer.policy(policy);
         let path = match (&self.replay_log, listen.port()) {
             (Some(path), _) => path.clone(),
-            // Nobody can come back to a port that the system chose: there is no restart to speak of.
+            // With a port chosen by the system there is no restart at the same address, so nothing needs to persist.
             (None, 0) => return Ok(layer.build()),
             (None, port) => state_directory("replay").join(format!("{me}-{port}.log")),
         };
         let named =
-            || format!("cannot keep accepted requests in {}; name another file with --replay-log", path.display());
+            || format!("cannot open the replay log {}\nhint: choose another file with --replay-log", path.display());
         if let Some(directory) = path.parent() {
             std::fs::create_dir_all(directory).with_context(named)?;
         }
@@ -77,13 +77,13 @@ impl CallerArgs {
     }
 }
 
-/// Where a daemon keeps what it must not forget, unless it is told otherwise.
+/// Default directory of a daemon's persistent state.
 pub(crate) fn state_directory(name: &str) -> PathBuf {
     let state = dirs::state_dir().or_else(dirs::data_local_dir).unwrap_or_else(std::env::temp_dir);
     state.join("taonet").join(name)
 }
 
-/// A bound service that has not begun to answer.
+/// A service that is bound but does not serve yet.
 pub(crate) struct Daemon {
     listener: TcpListener,
     address: SocketAddr,
@@ -92,7 +92,7 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    /// Takes the ports and installs the metrics recorder.
+    /// Binds the ports and installs the metrics recorder.
     pub(crate) async fn bind(listen: SocketAddr, metrics: &MetricsArgs) -> anyhow::Result<Self> {
         allow_connections();
         let listener = bind(listen).await?;
@@ -105,18 +105,18 @@ impl Daemon {
         Ok(Self { listener, address, metrics, metrics_listener })
     }
 
-    /// Where it listens, the port that the system chose included.
+    /// The bound address, with the actual port.
     pub(crate) const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Says where the service listens and serves until SIGTERM or Ctrl-C, then lets running requests end.
+    /// Prints the listen address and serves until SIGTERM or Ctrl-C, then finishes in-flight requests.
     pub(crate) async fn serve(self, name: &str, router: Router, context: &Context) -> anyhow::Result<()> {
-        let shutdown = Shutdown::on_signals().context("signals cannot be handled")?;
+        let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         self.serve_until(shutdown, name, router, context).await
     }
 
-    /// As [`Self::serve`], for a daemon that has tasks of its own.
+    /// Like [`Self::serve`], for a daemon with background tasks.
     pub(crate) async fn serve_until(
         self,
         shutdown: Shutdown,
@@ -129,7 +129,7 @@ impl Daemon {
         self.serve_with(readiness, shutdown, name, router, context).await
     }
 
-    /// As [`Self::serve_until`], for a daemon that is ready when it says so itself.
+    /// Like [`Self::serve_until`], for a daemon that reports its own readiness.
     pub(crate) async fn serve_with(
         self,
         readiness: Readiness,
@@ -148,7 +148,7 @@ impl Daemon {
             None => router,
         };
         if context.json {
-            // One line, so that a program can read it and leave the rest.
+            // On one line, so that a program can read it separately.
             context.print(&json!({ "service": name, "url": format!("http://{}", self.address) }).to_string())?;
         } else {
             context.print(&format!("{name} listens on http://{}", self.address))?;
@@ -159,7 +159,7 @@ impl Daemon {
     }
 }
 
-/// Serves `/metrics` and `/readyz` for a daemon whose own port speaks another protocol.
+/// Serves `/metrics` and `/readyz` for a daemon whose own port uses another protocol.
 pub(crate) async fn serve_metrics(address: Option<SocketAddr>, shutdown: &Shutdown) -> anyhow::Result<Readiness> {
     allow_connections();
     let readiness = Readiness::starting();
@@ -176,16 +176,20 @@ fn spawn_metrics(listener: TcpListener, routes: Router, shutdown: &Shutdown) {
     shutdown.spawn("metrics", async move { serve(listener, routes, &stop, ServeLimits::default()).await });
 }
 
-/// Raises the soft limit on open files to the hard one: shells set 1 024, fewer than a server's connections and its own
-/// files.
+/// Raises the soft limit on open files to the hard limit: the usual 1024 is too low for a server's connections.
 fn allow_connections() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        tracing::debug!(%error, "the limit on open files stays as it is");
+        tracing::debug!(%error, "cannot raise the limit on open files");
     }
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}; is the port taken?"))
+    TcpListener::bind(address).await.with_context(|| {
+        format!(
+            "cannot listen on {address}\nhint: check that the port \
+        is free"
+        )
+    })
 }

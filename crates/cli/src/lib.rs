@@ -1,8 +1,11 @@
-//! The command line of taonet: arguments, configuration and output. What the commands do lives in the libraries.
+//! The command line of taonet: arguments, configuration and output. The commands call the libraries for everything
+//! else.
 //!
 //! Two binaries come from this crate: `tao` with everything, and `bb` with the Babelbit commands under the names that
 //! validator operators know (`bb X` is `tao babelbit X`). Data goes to standard output, everything else to standard
 //! error. Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 network, 4 authentication.
+//!
+//! Uses every other crate. Used by nobody: the end-to-end tests run its binaries.
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
@@ -35,7 +38,7 @@ use commands::{
 };
 use context::Context;
 
-/// Runs Bittensor subnets, end to end. Without a command: the demonstration.
+/// Run Bittensor subnets end to end. Without a command, run the demonstration.
 #[derive(Debug, Parser)]
 #[command(name = "tao", version, propagate_version = true, max_term_width = 120)]
 struct Tao {
@@ -45,7 +48,7 @@ struct Tao {
     command: Option<TaoCommand>,
 }
 
-/// The commands of Babelbit, subnet 59: a contest of live speech interpreters.
+/// Babelbit, subnet 59: a contest of live speech interpreters.
 #[derive(Debug, Parser)]
 #[command(name = "bb", version, propagate_version = true, max_term_width = 120)]
 struct Bb {
@@ -55,20 +58,20 @@ struct Bb {
     command: babelbit::Command,
 }
 
-/// Options that every command takes.
+/// Options of every command.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 struct Global {
-    /// Log more: -v info, -vv debug, -vvv trace
+    /// Log level: -v info, -vv debug, -vvv trace
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     verbose: u8,
-    /// How log lines on standard error look
+    /// Format of log lines on standard error
     #[arg(long, value_enum, default_value = "human", global = true)]
     log_format: LogFormat,
-    /// Print one JSON document on standard output and nothing else there
+    /// Print the result as one JSON document on standard output
     #[arg(long, alias = "json-output", global = true)]
     json: bool,
-    /// Show all columns of tables in full, however long the lines become
+    /// Show all table columns in full, whatever the terminal width
     #[arg(long, global = true)]
     wide: bool,
     /// Log errors only
@@ -84,12 +87,12 @@ enum LogFormat {
 
 #[derive(Debug, Subcommand)]
 enum TaoCommand {
-    /// Play a whole contest on this machine: engine, five miners, scores
+    /// Run a complete contest on this machine
     Demo(demo::DemoArgs),
-    /// Recognise speech, compare sentences, resample recordings
+    /// Transcribe speech, compare sentences, resample recordings
     #[command(subcommand)]
     Speech(speech::Command),
-    /// List, fetch and verify the models that recognise and compare
+    /// List, download and verify speech and sentence models
     #[command(subcommand)]
     Models(models::Command),
     /// Babelbit, subnet 59 (the same commands as `bb`)
@@ -98,46 +101,46 @@ enum TaoCommand {
     /// Nineteen, subnet 19: the inference market
     #[command(subcommand)]
     Nineteen(nineteen::Command),
-    /// Compute one epoch of Yuma consensus from a file, and explain it
+    /// Compute one epoch of Yuma consensus from a file
     Yuma(yuma::YumaArgs),
-    /// Make, recover, list and protect keys; sign and verify messages
+    /// Create, recover, list and encrypt keys; sign and verify messages
     #[command(subcommand)]
     Wallet(wallet::Command),
     Localnet(localnet::LocalnetArgs),
-    /// List, create and start subnets; show their settings
+    /// List, create and start subnets; show hyperparameters
     #[command(subcommand)]
     Subnets(subnets::Command),
     Metagraph(metagraph::MetagraphArgs),
     /// Register a hotkey on a subnet
     Register(register::RegisterArgs),
-    /// Publish where a neuron serves
+    /// Publish a neuron's endpoint
     ServeAxon(serve_axon::ServeAxonArgs),
-    /// Set, commit to, reveal and show weights
+    /// Set, commit, reveal and show weights
     #[command(subcommand)]
     Weights(weights::Command),
-    /// Stake TAO on hotkeys, take it back, show it
+    /// Add, remove and list stake
     #[command(subcommand)]
     Stake(stake::Command),
     /// Send TAO to another account
     Transfer(transfer::TransferArgs),
-    /// Show what accounts have
+    /// Show account balances
     Balance(balance::BalanceArgs),
-    /// List the hotkeys that others stake on, and what they keep
+    /// List delegates with their take, nominators and stake
     Delegates(delegates::DelegatesArgs),
-    /// Show what a hotkey keeps of its nominators' earnings, or change it
+    /// Show or change the take of a hotkey
     Take(take::TakeArgs),
-    /// Publish texts on the chain, and show them
+    /// Publish and show commitments
     #[command(subcommand)]
     Commitment(commitment::Command),
-    /// Show the newest block, or another one
+    /// Show a block
     Block(block::BlockArgs),
-    /// Show what a block recorded
+    /// Show the events of a block
     Events(events::EventsArgs),
     Watch(watch::WatchArgs),
-    /// Set hyper-parameters, as root or as a subnet's owner
+    /// Set hyperparameters, as root or as a subnet's owner
     #[command(subcommand)]
     Sudo(sudo::Command),
-    /// Serve an echo neuron; call and measure other neurons
+    /// Test signed requests between neurons: serve, call, ping
     #[command(subcommand)]
     Axon(axon::Command),
     Completions(completions::CompletionsArgs),
@@ -185,12 +188,12 @@ pub fn bb() -> ExitCode {
     exit::report(babelbit::run(&command, &context))
 }
 
-/// A program's command line with its whole help.
+/// A program's command line with descriptions and examples.
 fn command_line<P: CommandFactory>() -> clap::Command {
     help::documented(P::command())
 }
 
-/// Parses the arguments; wrong ones print usage and end the process with code 2, as clap does.
+/// Parses the arguments; on error, prints usage and exits with code 2, as clap does.
 fn parse<P: CommandFactory + FromArgMatches>() -> P {
     let mut command = command_line::<P>();
     let matches = command.get_matches_mut();

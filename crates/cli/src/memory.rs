@@ -1,12 +1,12 @@
-//! Keeps the process's memory to itself while it holds keys.
+//! Protects the memory of processes that hold keys.
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-/// From here on, no core dump holds the memory, and on Linux other programs of the same user do not read it.
+/// Disables core dumps, and on Linux access to the memory by other processes of the same user.
 pub(crate) fn protect() {
     let no_dumps = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     if let Err(error) = no_dumps.and_then(|()| close()) {
-        tracing::warn!(%error, "a crash or a debugger could show secrets that are in memory");
+        tracing::warn!(%error, "cannot protect the process memory: a core dump or debugger could read secrets");
     }
 }
 

@@ -1,40 +1,39 @@
-//! Outside text on a terminal.
-//!
-//! A terminal obeys what it is sent: control characters in a peer's words could clear the screen, set the window's title
-//! or show something else than what was said. Here they become visible.
+//! Escapes untrusted text for the terminal.
+//! Control characters in a peer's text could clear the screen, change the window title or fake other output. They are
+//! shown as escapes instead.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write};
 
-/// The text with its control characters escaped (`\n`, `\u{1b}`): for one line or one cell.
+/// Escapes control characters (`\n`, `\u{1b}`), for a single line or table cell.
 pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     escaped(text, is_control, |shown, character| shown.extend(character.escape_default()))
 }
 
-/// As [`printable`], for text of many lines: line ends and tabs stay.
+/// Like [`printable`], for multi-line text: keeps line breaks and tabs.
 pub(crate) fn printable_lines(text: &str) -> Cow<'_, str> {
     escaped(text, is_control_in_line, |shown, character| shown.extend(character.escape_default()))
 }
 
-/// The same JSON, without the control characters that JSON itself leaves as they are.
+/// Escapes the control characters that JSON allows unescaped; the value is unchanged.
 pub(crate) fn printable_json(json: &str) -> Cow<'_, str> {
     escaped(json, is_control_in_line, |shown, character| {
-        // Four digits are enough: none of these characters is beyond U+FFFF.
+        // Four digits suffice: all of these characters are below U+10000.
         let _ = write!(shown, "\\u{:04x}", u32::from(character));
     })
 }
 
-/// Standard output for a peer's bytes: as they are, and on a terminal as [`printable_lines`] shows them.
+/// Writes a peer's bytes to standard output: escaped by [`printable_lines`] on a terminal, else unchanged.
 pub(crate) fn stdout() -> Box<dyn Write> {
     let stdout = io::stdout().lock();
     if stdout.is_terminal() { Box::new(PrintableWriter::new(stdout)) } else { Box::new(stdout) }
 }
 
-/// Writes text as [`printable_lines`] shows it, whatever the pieces in which it comes.
+/// Streaming form of [`printable_lines`]; chunks can split characters.
 struct PrintableWriter<W> {
     inner: W,
-    /// The beginning of a character whose end has not come yet.
+    /// Incomplete UTF-8 sequence at the end of the last chunk.
     begun: Vec<u8>,
 }
 
@@ -61,8 +60,7 @@ impl<W: Write> Write for PrintableWriter<W> {
     }
 }
 
-/// Characters that terminals obey: the controls of ASCII and Latin-1, and what turns the direction of writing or breaks
-/// lines.
+/// Control characters of ASCII and Latin-1, bidirectional controls and line separators.
 fn is_control(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -88,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_terminals_obey_is_shown_instead() {
+    fn control_characters_are_escaped() {
         for (text, line, lines) in [
             ("ein Wort τ 語 🦀 \\ \"x\"", "ein Wort τ 語 🦀 \\ \"x\"", "ein Wort τ 語 🦀 \\ \"x\""),
             ("a\tb\nc\r\n", "a\\tb\\nc\\r\\n", "a\tb\nc\\r\n"),
@@ -103,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn json_stays_the_same_json() {
+    fn escaped_json_is_the_same_value() {
         let value = serde_json::json!({ "a\u{9b}": "\u{1b}[2J\u{7f}\u{202e}\n τ" });
         let text = serde_json::to_string_pretty(&value).unwrap();
         let shown = printable_json(&text);
@@ -112,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_are_shown_as_the_whole() {
+    fn chunks_are_escaped_like_the_whole_text() {
         for bytes in ["a 語 \u{1b}[2J\u{9b} 🦀\r\n".as_bytes(), b"\xff\xc2\x9b\xe8\xaa\n\xf0\x9f\n"] {
             for size in 1..=bytes.len() {
                 let mut writer = PrintableWriter::new(Vec::new());

@@ -1,4 +1,4 @@
-//! Questions to the person at the terminal. Scripts are told which option answers them.
+//! Prompts on the terminal. Without one, errors name the option to use instead.
 
 mod hidden;
 
@@ -10,44 +10,44 @@ use zeroize::Zeroizing;
 
 use crate::exit::{Classified, Failure};
 
-/// Asks for a secret without showing what is typed. `remedy` says what to do where nobody can answer.
-pub(crate) fn secret(question: &str, remedy: &str) -> anyhow::Result<Zeroizing<String>> {
+/// Prompts for a secret without echo. `hint` is for the error without a terminal.
+pub(crate) fn secret(question: &str, hint: &str) -> anyhow::Result<Zeroizing<String>> {
     let terminal = Term::stderr();
     if !terminal.is_term() {
-        return Err(Classified::error(Failure::Usage, format!("there is no terminal to ask at: {remedy}")));
+        return Err(Classified::error(Failure::Usage, format!("no terminal for the password prompt\nhint: {hint}")));
     }
     terminal.write_str(&format!("{question}: ")).context("cannot ask")?;
     let answer = hidden::read();
-    // What was typed did not move the cursor.
+    // The user's Enter was not echoed.
     terminal.write_line("").context("cannot ask")?;
     answer.map_err(|error| match error.kind() {
-        ErrorKind::Interrupted => anyhow::anyhow!("interrupted while asking for a secret"),
-        ErrorKind::UnexpectedEof => anyhow::anyhow!("no answer: {remedy}"),
-        ErrorKind::InvalidData => anyhow::anyhow!("the answer is not text in UTF-8"),
-        ErrorKind::FileTooLarge => anyhow::anyhow!("the answer is longer than any secret"),
-        _ => anyhow::Error::new(error).context("cannot read the answer"),
+        ErrorKind::Interrupted => anyhow::anyhow!("interrupted at the prompt"),
+        ErrorKind::UnexpectedEof => anyhow::anyhow!("no input\nhint: {hint}"),
+        ErrorKind::InvalidData => anyhow::anyhow!("the input is not UTF-8"),
+        ErrorKind::FileTooLarge => anyhow::anyhow!("the input is too long"),
+        _ => anyhow::Error::new(error).context("cannot read the input"),
     })
 }
 
-/// Asks whether to go on, unless `yes` says so already.
+/// Asks for confirmation, unless `yes` is set.
 pub(crate) fn confirm(question: &str, yes: bool) -> anyhow::Result<()> {
     if yes {
         return Ok(());
     }
     let terminal = Term::stderr();
     if !terminal.is_term() || !io::stdin().is_terminal() {
-        return Err(Classified::error(Failure::Usage, format!("{question} Nobody is there to answer: give --yes")));
+        return Err(Classified::error(Failure::Usage, format!("confirmation required: {question}\nhint: pass --yes")));
     }
     terminal.write_str(&format!("{question} [y/N] ")).context("cannot ask")?;
     let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer).context("cannot read the answer")?;
+    io::stdin().lock().read_line(&mut answer).context("cannot read the input")?;
     match answer.trim() {
         "y" | "Y" | "yes" => Ok(()),
-        _ => bail!("not done"),
+        _ => bail!("cancelled"),
     }
 }
 
-/// Tells the person something between two questions.
+/// Prints a notice between two prompts.
 pub(crate) fn say(text: &str) {
     let _ = Term::stderr().write_line(text);
 }

@@ -1,16 +1,16 @@
-//! The environment, read once.
+//! Settings from the environment.
 
 use taonet_babelbit_config::Config;
 use taonet_settings::{ConfigError, Warning};
 
 use crate::exit::{Classified, Failure};
 
-/// The configuration and what to warn about.
+/// Reads the configuration and its warnings.
 pub(crate) fn read() -> Result<(Config, Vec<Warning>), ConfigError> {
     Config::from_variables(std::env::vars_os(), dirs::home_dir().as_deref())
 }
 
-/// The configuration; warnings go to the log.
+/// Reads the configuration and logs its warnings.
 pub(crate) fn load() -> anyhow::Result<Config> {
     let (config, warnings) = read().map_err(|error| Classified::error(Failure::Usage, error.to_string()))?;
     for warning in warnings {

@@ -1,7 +1,6 @@
-//! Tables for people: as wide as the terminal, without a break in a number or a word.
-//!
-//! A table that does not fit gives way in this order: texts wrap at spaces, addresses are abbreviated, and the least
-//! important columns are left out. The line below the table says which; `--wide` shows everything.
+//! Text tables that fit the terminal and never break a number or word.
+//! If a table is too wide, texts wrap at spaces first, then addresses are abbreviated, then the least important
+//! columns are omitted. The line below the table lists them; `--wide` shows everything.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -17,46 +16,43 @@ mod layout;
 pub(crate) use layout::Column;
 use layout::{Shown, fit};
 
-/// A line under the header and nothing else.
+/// Table style: a line under the header, no borders.
 const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
-/// Characters of a line where neither a terminal nor COLUMNS says how many there are.
-const WIDTH: usize = 120;
-
-/// Whether `--wide` is given.
+/// Whether `--wide` is set.
 static WIDE: AtomicBool = AtomicBool::new(false);
 
-/// Shows all columns of all tables in full, however long the lines become.
+/// Disables the width limit of all tables (`--wide`).
 pub(crate) fn show_all() {
     WIDE.store(true, Ordering::Relaxed);
 }
 
-/// Characters of a line; `None` for as many as it takes.
+/// Line width in characters; `None` for no limit, as in a file or a pipe.
 fn screen() -> Option<usize> {
     if WIDE.load(Ordering::Relaxed) {
         return None;
     }
     let terminal = Term::stdout().size_checked().map(|(_, columns)| usize::from(columns));
     let variable = || std::env::var("COLUMNS").ok()?.parse().ok();
-    Some(terminal.or_else(variable).filter(|columns| *columns > 0).unwrap_or(WIDTH))
+    terminal.or_else(variable).filter(|columns| *columns > 0)
 }
 
-/// A table with a header.
+/// Creates a table with a header.
 pub(crate) fn table(columns: impl Into<Cow<'static, [Column]>>) -> Rows {
     Rows { columns: columns.into(), has_header: true, cells: Vec::new() }
 }
 
-/// Names with their values, without a header.
+/// Creates a table of names and values, without a header.
 pub(crate) fn facts() -> Rows {
     static FACTS: [Column; 2] = [Column::fixed("name"), Column::text("value")];
     Rows { columns: FACTS.as_slice().into(), has_header: false, cells: Vec::new() }
 }
 
-/// Columns side by side, without a header.
+/// Creates a grid without a header.
 pub(crate) fn plain(columns: &'static [Column]) -> Rows {
     Rows { columns: columns.into(), has_header: false, cells: Vec::new() }
 }
 
-/// A table whose cells may hold what others wrote: a terminal shows it and does not obey it.
+/// A table. Control characters in cells are escaped, since they can contain a peer's text.
 pub(crate) struct Rows {
     columns: Cow<'static, [Column]>,
     has_header: bool,
@@ -68,7 +64,7 @@ impl Rows {
         self.cells.push(cells.into_iter().map(|cell| cell.into().printable()).collect());
     }
 
-    /// The table for lines of so many characters; `None` for as many as it takes.
+    /// Renders the table for a line width; `None` for no limit.
     pub(crate) fn within(&self, width: Option<usize>) -> String {
         let cells = |index: usize| self.cells.iter().filter_map(move |row| Some(row.get(index)?.text.as_str()));
         let shown: Vec<Shown<'_>> = fit(&self.columns, self.has_header, cells, width);
@@ -139,22 +135,22 @@ fn empty() -> comfy_table::Cell {
     comfy_table::Cell::new("")
 }
 
-/// A number with a fixed count of decimals, or a dash.
+/// Formats a number with fixed decimals, or a dash for `None`.
 pub(crate) fn decimals(value: Option<f64>, places: usize) -> String {
     value.map_or_else(|| "–".to_owned(), |value| format!("{value:.places$}"))
 }
 
-/// An amount in its smallest unit as whole ones with four decimals, rounded down: a table has no room for nine.
+/// Formats rao as TAO with four decimals, rounded down.
 pub(crate) fn whole(smallest: u64) -> String {
     format!("{}.{:04}", smallest / 1_000_000_000, smallest / 100_000 % 10_000)
 }
 
-/// A cell that stands out as good or bad; plain where there are no colours.
+/// A cell coloured as good or bad.
 pub(crate) fn judged(text: impl Into<String>, good: bool) -> Cell {
     Cell { text: text.into(), color: Some(if good { Color::Green } else { Color::Red }) }
 }
 
-/// A text of at most so many characters on a line, cut where it is longer.
+/// Truncates a text to a width.
 fn cut(text: &str, width: usize) -> Cow<'_, str> {
     if measure_text_width(text) <= width { text.into() } else { truncate_str(text, width, "…") }
 }

@@ -1,4 +1,4 @@
-//! The columns of every table, with what they may give up on a narrow terminal.
+//! The columns of every table, with their ranks on narrow terminals.
 
 use crate::table::Column;
 
@@ -47,9 +47,9 @@ pub(crate) static DELEGATES: [Column; 7] = [
 ];
 
 /// `tao events`.
-pub(crate) static EVENTS: [Column; 4] = [number("#"), fixed("during").rank(1), fixed("event"), text("values")];
+pub(crate) static EVENTS: [Column; 4] = [number("#"), fixed("phase").rank(1), fixed("event"), text("values")];
 
-/// `tao localnet`: who has funds.
+/// `tao localnet`: accounts with funds.
 pub(crate) static ACCOUNTS: [Column; 3] = [fixed("key"), address("address"), number("TAO")];
 
 /// `tao metagraph`.
@@ -70,7 +70,7 @@ pub(crate) static METAGRAPH: [Column; 12] = [
 
 /// `tao metagraph --diff`.
 pub(crate) static METAGRAPH_CHANGES: [Column; 5] =
-    [number("uid"), address("hotkey").rank(1), fixed("what"), address("before"), address("after")];
+    [number("uid"), address("hotkey").rank(1), fixed("field"), address("before"), address("after")];
 
 /// `tao metagraph --weights`.
 pub(crate) static WEIGHT_ROWS: [Column; 2] = [number("from"), text("weights W")];
@@ -87,7 +87,7 @@ pub(crate) static STAKES: [Column; 6] = [
     number("netuid"),
     address("hotkey"),
     number("alpha"),
-    number("worth TAO"),
+    number("value TAO"),
     number("emission").rank(2),
     fixed("registered").rank(1),
 ];
@@ -100,7 +100,7 @@ pub(crate) static SUBNETS: [Column; 9] = [
     number("price τ"),
     number("τ in pool"),
     number("α in pool").rank(2),
-    number("α outside").rank(3),
+    number("α out").rank(3),
     number("tempo").rank(1),
     address("owner").rank(4),
 ];
@@ -125,7 +125,7 @@ pub(crate) static OVERVIEW: [Column; 10] = [
 /// `tao weights show`.
 pub(crate) static WEIGHTS: [Column; 4] = [number("from"), number("to"), number("weight"), number("share")];
 
-/// `tao yuma`: what the chain stores.
+/// `tao yuma`: the state that the chain stores.
 pub(crate) static YUMA_RESULT: [Column; 11] = [
     number("uid"),
     number("stake"),
@@ -170,9 +170,9 @@ pub(crate) static LEADERBOARD: [Column; 8] = [
     number("score"),
     number("accuracy").rank(1),
     number("rate").rank(2),
-    number("late by").rank(3),
+    number("latency").rank(3),
     number("wall").rank(5),
-    text("lost to"),
+    text("lost points"),
 ];
 
 /// The demonstration's result.
@@ -186,17 +186,17 @@ pub(crate) static STANDINGS: [Column; 11] = [
     number("emission").rank(3),
     number("accuracy").rank(2),
     number("rate").rank(4),
-    number("late by").rank(4),
-    text("lost to"),
+    number("latency").rank(4),
+    text("lost points"),
 ];
 
-/// What was said in one utterance.
+/// The demonstration: transcripts of one utterance.
 pub(crate) static EXAMPLE: [Column; 3] = [fixed("who"), text("what"), text("score")];
 
-/// `bb audit`: how this machine would score.
-pub(crate) static CONDITIONS: [Column; 3] = [fixed("condition"), text("recorded"), text("here")];
+/// `bb audit`: scoring conditions that differ.
+pub(crate) static CONDITIONS: [Column; 3] = [fixed("condition"), text("recorded"), text("this machine")];
 
-/// `bb audit`: what is not as recorded.
+/// `bb audit`: mismatches.
 pub(crate) static MISMATCHES: [Column; 7] = [
     number("miner"),
     address("hotkey").rank(2),
@@ -214,7 +214,7 @@ pub(crate) static SETTINGS: [Column; 4] =
 /// `bb test-miner`: the rules.
 pub(crate) static RULES: [Column; 3] = [fixed("rule"), fixed(""), text("seen")];
 
-/// `bb test-miner`: how long requests took.
+/// `bb test-miner`: response times.
 pub(crate) static TIMINGS: [Column; 7] = [
     fixed("request"),
     number("answers").rank(3),
@@ -231,8 +231,8 @@ pub(crate) static CHALLENGES: [Column; 6] = [
     number("score"),
     number("accuracy").rank(1),
     number("rate").rank(2),
-    number("late by").rank(3),
-    text("lost to"),
+    number("latency").rank(3),
+    text("lost points"),
 ];
 
 /// `bb validate --once`.

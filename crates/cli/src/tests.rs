@@ -1,4 +1,4 @@
-//! The commands that documents, compose.yml and the systemd units give parse.
+//! The commands in documents, compose.yml and systemd units parse.
 
 use std::path::{Path, PathBuf};
 
@@ -8,13 +8,13 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// The files of a folder with this extension.
+/// The files of a directory with this extension.
 fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(root().join(folder)).unwrap();
     entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == extension)).collect()
 }
 
-/// A value in the place of a word that stands for one.
+/// Replaces a placeholder with a sample value.
 fn example(word: String) -> String {
     match word.as_str() {
         "HEX" => "ab".repeat(64),
@@ -23,14 +23,14 @@ fn example(word: String) -> String {
     }
 }
 
-/// Parses a line if it is a command of ours; gives whether it is.
+/// Parses a line if it is one of our commands, and returns whether it is.
 #[track_caller]
 pub(crate) fn parses(path: &Path, line: &str) -> bool {
     let program = line.split_whitespace().next().and_then(|word| word.rsplit('/').next()).unwrap_or_default();
     if program != "tao" && program != "bb" {
         return false;
     }
-    // What the shell does with the command is not the command.
+    // Redirections and pipes are not part of the command.
     let command = line.split(['|', '>', '<', '&']).next().unwrap();
     let words: Vec<String> = shlex::split(command).unwrap().into_iter().map(example).collect();
     let parsed =

@@ -1,4 +1,4 @@
-//! The documents say what the code says.
+//! Checks that the documents agree with the code.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test helper panics as a test does")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +13,7 @@ fn read(path: impl AsRef<Path>) -> String {
     fs::read_to_string(root().join(&path)).unwrap_or_else(|error| panic!("{}: {error}", path.as_ref().display()))
 }
 
-/// The text of every Rust file below the given folders.
+/// Contents of every Rust file below the given directories.
 fn sources(folders: &[&str]) -> Vec<String> {
     let mut waiting: Vec<PathBuf> = folders.iter().map(|folder| root().join(folder)).collect();
     let mut texts = Vec::new();
@@ -27,7 +27,7 @@ fn sources(folders: &[&str]) -> Vec<String> {
     texts
 }
 
-/// What stands between `open` and `close` in `text`.
+/// The parts of `text` between `open` and `close`.
 fn between<'a>(text: &'a str, open: &'a str, close: &'a str) -> impl Iterator<Item = &'a str> {
     text.split(open).skip(1).filter_map(move |rest| rest.split_once(close)).map(|(inner, _)| inner)
 }
@@ -54,7 +54,7 @@ fn every_metric_is_documented_and_every_documented_metric_exists() {
     assert_eq!(emitted, documented);
 }
 
-/// Crates whose tests the documents name, as their paths begin, and where their modules are.
+/// Crate prefixes of test paths in the documents, and the directories of their modules.
 const CRATES: [(&str, &str); 22] = [
     ("arena", "subnets/babelbit/arena/src"),
     ("audit", "subnets/babelbit/audit/src"),
@@ -129,7 +129,7 @@ fn every_test_that_the_comparison_names_exists() {
     }
 }
 
-/// Each fact is the same here, with the test that says so, or different, with the reason.
+/// Each fact is "same", with a test, or "different", with a reason.
 #[test]
 fn every_fact_of_the_references_tests_has_its_answer() {
     let document = read("docs/compat-tests.md");
@@ -143,7 +143,7 @@ fn every_fact_of_the_references_tests_has_its_answer() {
     }
 }
 
-/// The facts of the comparison with the reference's tests, by test.
+/// Facts of the comparison with the reference's tests, by test.
 fn compared_facts(document: &str) -> BTreeMap<String, Vec<String>> {
     let mut facts: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut test = String::new();
@@ -164,7 +164,7 @@ fn compared_facts(document: &str) -> BTreeMap<String, Vec<String>> {
     facts
 }
 
-/// The list itself is elsewhere: without this, a fact could leave the comparison unseen.
+/// Compares with a separate list, so that no fact can be dropped unnoticed.
 #[test]
 fn no_fact_of_the_references_tests_is_missing() {
     let compared = compared_facts(&read("docs/compat-tests.md"));
@@ -190,7 +190,7 @@ fn no_fact_of_the_references_tests_is_missing() {
     }
 }
 
-/// The Markdown files of a folder.
+/// Markdown files of a directory.
 fn documents(folder: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(root().join(folder)).unwrap();
     let names = entries.map(|entry| Path::new(folder).join(entry.unwrap().file_name()));

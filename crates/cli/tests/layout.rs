@@ -1,13 +1,16 @@
-//! The layout that ARCHITECTURE.md draws is the one that the manifests have.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test helper panics as a test does")]
+//! Checks the layout in ARCHITECTURE.md against the manifests.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test helper panics as a test does")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-/// Most lines of product code of a crate.
-const MOST_LINES: usize = 8_000;
-/// Crates without that limit: their folders show the map.
+use serde_json::Value;
+
+/// Maximum number of lines of product code in a crate.
+const MAX_LINES: usize = 8_000;
+/// Crates without that limit.
 const UNLIMITED: [&str; 2] = ["cli", "localnet-runtime"];
 
 fn root() -> PathBuf {
@@ -16,68 +19,70 @@ fn root() -> PathBuf {
 
 struct Package {
     directory: PathBuf,
-    /// The workspace's crates among its dependencies, without those that only a feature or the tests need.
+    /// Workspace dependencies, without optional and dev-dependencies.
     uses: BTreeSet<String>,
+    /// Workspace dependencies of its tests and optional features.
+    tests_use: BTreeSet<String>,
     /// All other dependencies.
     foreign: BTreeSet<String>,
 }
 
-/// The workspace's packages by their names without `taonet-`.
+/// The workspace's packages by name without `taonet-`, from `cargo metadata`.
 fn packages() -> BTreeMap<String, Package> {
-    let mut found = BTreeMap::new();
-    let mut folders = vec![root().join("crates"), root().join("subnets")];
-    while let Some(folder) = folders.pop() {
-        if let Ok(manifest) = fs::read_to_string(folder.join("Cargo.toml")) {
-            let (name, package) = package(&folder, &manifest);
-            found.insert(name, package);
-            continue;
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["metadata", "--no-deps", "--offline", "--format-version=1"]).current_dir(root());
+    let metadata: Value = serde_json::from_slice(&cargo.output().unwrap().stdout).unwrap();
+    metadata["packages"].as_array().unwrap().iter().map(package).collect()
+}
+
+fn package(package: &Value) -> (String, Package) {
+    let own_name = |value: &Value| value["name"].as_str().unwrap().strip_prefix("taonet-").map(str::to_owned);
+    let directory = Path::new(package["manifest_path"].as_str().unwrap()).parent().unwrap().to_owned();
+    let mut found = Package { directory, uses: BTreeSet::new(), tests_use: BTreeSet::new(), foreign: BTreeSet::new() };
+    for dependency in package["dependencies"].as_array().unwrap() {
+        let always = dependency["kind"].is_null() && dependency["optional"] == false;
+        match own_name(dependency) {
+            Some(name) if always => drop(found.uses.insert(name)),
+            Some(name) => drop(found.tests_use.insert(name)),
+            None if always => drop(found.foreign.insert(dependency["name"].as_str().unwrap().to_owned())),
+            None => {}
         }
-        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-        folders.extend(entries.filter(|path| path.is_dir()));
     }
-    found
+    found.tests_use.retain(|name| !found.uses.contains(name));
+    (own_name(package).unwrap(), found)
 }
 
-fn package(directory: &Path, manifest: &str) -> (String, Package) {
-    let name = manifest.lines().find_map(|line| line.strip_prefix("name = \"taonet-")).unwrap();
-    let (_, section) = manifest.split_once("\n[dependencies]\n").unwrap_or_default();
-    let lines = section.lines().take_while(|line| !line.starts_with('['));
-    let all = lines.filter(|line| !line.contains("optional = true")).filter_map(|line| line.split(['.', ' ']).next());
-    let (ours, foreign): (BTreeSet<&str>, BTreeSet<&str>) =
-        all.filter(|name| !name.is_empty() && !name.starts_with('#')).partition(|name| name.starts_with("taonet-"));
-    let uses = ours.into_iter().filter_map(|name| name.strip_prefix("taonet-")).map(str::to_owned).collect();
-    let foreign = foreign.into_iter().map(str::to_owned).collect();
-    (name.trim_end_matches('"').to_owned(), Package { directory: directory.to_owned(), uses, foreign })
-}
-
-/// The rows of the table in ARCHITECTURE.md: a crate, and what it uses.
-fn table() -> Vec<(String, String)> {
+/// Rows of the table in ARCHITECTURE.md: a crate, its dependencies, and those of its tests and optional features.
+fn table() -> Vec<[String; 3]> {
     let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
-    let (_, table) = text.split_once("| Crate (`taonet-…`) | uses |\n|---|---|\n").unwrap();
+    let (_, table) = text.split_once("| Crate (`taonet-…`) | uses | tests also use |\n|---|---|---|\n").unwrap();
     let rows = table.lines().take_while(|line| line.starts_with('|'));
     rows.map(|row| {
-        let mut cells = row.trim_matches('|').splitn(2, '|').map(|cell| cell.trim().to_owned());
-        (cells.next().unwrap().replace('`', ""), cells.next().unwrap())
+        let mut cells = row.trim_matches('|').splitn(3, '|').map(|cell| cell.trim().to_owned());
+        let mut cell = || cells.next().unwrap();
+        [cell().replace('`', ""), cell(), cell()]
     })
     .collect()
+}
+
+/// Crate names in a cell of that table.
+fn names(cell: &str) -> BTreeSet<String> {
+    cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
 #[test]
 fn every_crate_uses_what_the_table_says_and_only_what_stands_above_it() {
     let (packages, rows) = (packages(), table());
-    let drawn: BTreeSet<&str> = rows.iter().map(|(name, _)| name.as_str()).collect();
+    let drawn: BTreeSet<&str> = rows.iter().map(|[name, ..]| name.as_str()).collect();
     assert_eq!(drawn, packages.keys().map(String::as_str).collect(), "the table has a row for each crate");
     let mut above = BTreeSet::new();
-    for (name, cell) in &rows {
-        let uses = &packages[name].uses;
-        let listed: BTreeSet<String> = cell.split('`').skip(1).step_by(2).map(str::to_owned).collect();
-        if cell.starts_with("all but") {
-            let all = above.difference(&listed).cloned().collect::<BTreeSet<_>>();
-            assert_eq!(*uses, all, "{name}");
-        } else {
-            assert_eq!(*uses, listed, "{name}");
-        }
-        let below: Vec<_> = uses.difference(&above).collect();
+    for [name, uses, tests_use] in &rows {
+        let package = &packages[name];
+        let listed = names(uses);
+        let expected = if uses.starts_with("all but") { above.difference(&listed).cloned().collect() } else { listed };
+        assert_eq!(package.uses, expected, "{name}");
+        assert_eq!(package.tests_use, names(tests_use), "tests and features of {name}");
+        let below: Vec<_> = package.uses.difference(&above).collect();
         assert!(below.is_empty(), "{name} uses {below:?}, which stand below it");
         above.insert(name.clone());
     }
@@ -94,37 +99,61 @@ fn subnets_use_no_other_subnet_and_cores_are_pure() {
     for (name, package) in &packages {
         let own = subnet_of(name);
         for other in package.uses.iter().filter_map(|used| subnet_of(used)) {
-            assert!(own == Some(other) || name == "cli", "{name} uses a crate of {other}");
+            assert!(
+                own == Some(other) || ["cli", "benches"].contains(&name.as_str()),
+                "{name} uses a crate of {other}"
+            );
         }
         if name.ends_with("-core") || name == "consensus" {
             let impure = ["tokio", "rand", "getrandom", "reqwest", "axum", "sqlx", "jiff"];
             let found: Vec<_> = package.foreign.iter().filter(|used| impure.contains(&used.as_str())).collect();
             assert!(found.is_empty(), "{name} is not pure: {found:?}");
+            for (path, text) in sources(&package.directory) {
+                let impure =
+                    ["SystemTime", "Instant", "std::env", "std::fs", "std::net", "std::process", "std::thread"];
+                let found: Vec<_> = impure.iter().filter(|item| text.contains(*item)).collect();
+                assert!(found.is_empty(), "{} is not pure: {found:?}", path.display());
+            }
         }
     }
 }
 
-/// Lines of a file before its tests.
-fn product_lines(text: &str) -> usize {
-    text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().lines().count()
+/// Product code of a package: its Rust files, each with its text before the tests.
+fn sources(package: &Path) -> Vec<(PathBuf, String)> {
+    let (mut found, mut folders) = (Vec::new(), vec![package.join("src")]);
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path()) {
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let is_test = stem == "tests" || stem.ends_with("_tests");
+            if path.is_dir() && !is_test {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") && !is_test {
+                let text = fs::read_to_string(&path).unwrap();
+                let product = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_owned();
+                found.push((path, product));
+            }
+        }
+    }
+    found
 }
 
 #[test]
 fn no_crate_is_too_large_to_know() {
     for (name, package) in packages() {
-        let (mut lines, mut folders) = (0, vec![package.directory.join("src")]);
-        while let Some(folder) = folders.pop() {
-            for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
-                let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-                let is_test = stem == "tests" || stem == "testing" || stem.ends_with("_tests");
-                if path.is_dir() && !is_test {
-                    folders.push(path);
-                } else if path.extension().is_some_and(|extension| extension == "rs") && !is_test {
-                    lines += product_lines(&fs::read_to_string(path).unwrap());
-                }
-            }
-        }
+        let lines: usize = sources(&package.directory).iter().map(|(_, text)| text.lines().count()).sum();
         println!("{name}: {lines} lines");
-        assert!(lines <= MOST_LINES || UNLIMITED.contains(&name.as_str()), "{name} has {lines} lines: split it");
+        assert!(lines <= MAX_LINES || UNLIMITED.contains(&name.as_str()), "{name} has {lines} lines: split it");
+    }
+}
+
+#[test]
+fn the_first_page_of_every_crate_says_what_it_uses_and_who_uses_it() {
+    for (name, package) in packages() {
+        let Ok(text) = fs::read_to_string(package.directory.join("src/lib.rs")) else { continue };
+        let page: Vec<_> = text.lines().filter(|line| line.starts_with("//!")).collect();
+        let page = page.join("\n");
+        for part in ["\n//! Uses ", "Used by "] {
+            assert!(page.contains(part), "the page of {name} has no sentence that begins with {:?}", part.trim());
+        }
     }
 }

@@ -5,6 +5,8 @@
 //! learning.
 //!
 //! All functions are pure: no clock, no randomness, no I/O.
+//!
+//! Uses `taonet-primitives` (units). Used by the embedded chain's runtime at every epoch, and by `tao yuma`.
 
 pub mod classic;
 mod epoch;

@@ -6,9 +6,9 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 /// Minimum length of a token in characters; shorter ones can be guessed.
-const SHORTEST: usize = 16;
+const MIN_LENGTH: usize = 16;
 /// Maximum length of a token in characters.
-const LONGEST: usize = 512;
+const MAX_LENGTH: usize = 512;
 
 /// Shared secret that clients of signer and gateway send as a bearer token. Never printed.
 #[derive(Clone)]
@@ -17,7 +17,8 @@ pub struct AccessToken(Zeroizing<String>);
 /// The text is not a valid access token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "an access token is one line of {SHORTEST} to {LONGEST} visible ASCII characters; make one with: openssl rand -hex 32"
+    "malformed access token, expected one line of {MIN_LENGTH} to {MAX_LENGTH} visible ASCII characters; hint: generate \
+     one with openssl rand -hex 32"
 )]
 pub struct TokenError;
 
@@ -28,7 +29,7 @@ impl AccessToken {
     /// [`TokenError`].
     pub fn parse(text: &str) -> Result<Self, TokenError> {
         let text = text.trim();
-        let fits = (SHORTEST..=LONGEST).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        let fits = (MIN_LENGTH..=MAX_LENGTH).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
         if fits { Ok(Self(Zeroizing::new(text.to_owned()))) } else { Err(TokenError) }
     }
 

@@ -21,10 +21,10 @@ pub enum Fault {
     #[error("invalid payload: {0}")]
     Payload(#[source] serde_json::Error),
     /// The response exceeds the caller's size limit in bytes.
-    #[error("the answer is larger than {0} bytes")]
+    #[error("response is larger than {0} bytes")]
     TooLarge(usize),
     /// The request timed out before a complete response arrived.
-    #[error("no answer in time")]
+    #[error("timeout: no response in time")]
     Timeout,
     /// The service is unreachable, or closed the connection.
     #[error("{}", innermost(.0))]

@@ -88,7 +88,7 @@ impl JsonClient {
         Ok(Self { http, base: base.clone(), authorization, max_body })
     }
 
-    /// The same client with another `Authorization` header.
+    /// Returns the client with another `Authorization` header.
     #[must_use]
     pub fn authorized(&self, authorization: Option<HeaderValue>) -> Self {
         Self { authorization, ..self.clone() }

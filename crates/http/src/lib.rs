@@ -2,8 +2,8 @@
 //!
 //! Servers:
 //! - [`serve`]: HTTP/1.1 with bounded connections, heads and idle time, and a graceful shutdown;
-//! - [`Places`]: which connection makes room when all places are taken;
-//! - [`whole_body`]: bodies that are read before their requests take a turn;
+//! - [`ConnectionSlots`]: bounded connections, with eviction of incomplete requests;
+//! - [`whole_body`]: bodies that are buffered before their requests take a concurrency slot;
 //! - [`readiness_routes`]: `/readyz` and `/metrics`;
 //! - [`read_json`], [`error_as_json`], [`count`], [`collapse_slashes`]: bodies, the form of errors, request counters;
 //! - [`BearerTokens`] issued by a service, and the static [`AccessToken`] that operators store in a file;
@@ -14,18 +14,18 @@
 //! - [`JsonClient`]: JSON objects over HTTP, with deadlines and errors that say whether to retry;
 //! - [`Fault`]: why a request failed.
 //!
-//! Signed HTTP between neurons is `taonet-wire`; this crate does not handle signatures. It uses `taonet-service`
-//! (shutdown) and `taonet-telemetry` (metrics). The validator crates and every subnet's services use it.
+//! Uses `taonet-service` (shutdown) and `taonet-telemetry` (metrics). Used by the validator crates and every subnet's
+//! services. Signed HTTP between neurons is `taonet-wire`; this crate does not handle signatures.
 
 mod access_token;
 mod api;
 mod bearer_tokens;
 pub mod client;
+mod connection_slots;
 mod fault;
 mod health;
 mod json_client;
 mod limits;
-mod places;
 mod serve;
 mod unread;
 mod whole;
@@ -33,10 +33,10 @@ mod whole;
 pub use access_token::{AccessToken, TokenError};
 pub use api::{BodyError, collapse_slashes, count, error_as_json, read_json};
 pub use bearer_tokens::{BearerTokens, drop_oldest, random_hex, shown_in};
+pub use connection_slots::{ConnectionSlot, ConnectionSlots, Progress};
 pub use fault::Fault;
 pub use health::{Readiness, readiness_routes};
 pub use json_client::{JsonCallError, JsonClient, fields};
 pub use limits::{RateLimit, SlidingWindow, subscriber};
-pub use places::{Place, Places, Progress};
 pub use serve::{ServeLimits, serve};
 pub use whole::{WholeBodies, whole_body};

@@ -12,26 +12,27 @@ use tokio::task::JoinSet;
 
 use taonet_service::Shutdown;
 
-use crate::Places;
+use crate::ConnectionSlots;
 use crate::unread::{Lingering, Unread, follow};
 
 /// Pause after `accept` failed, for example because file descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// The same when a connection with an incomplete request made room.
+/// Pause after a connection with an incomplete request was evicted.
 const EVICT_PAUSE: Duration = Duration::from_millis(1);
 
-/// Bytes that a connection reads ahead at most; unread bodies stay in the system's buffers.
+/// Maximum size of a connection's read buffer, in bytes; unread bodies stay in the system's buffers.
 const BUFFER_BYTES: usize = 64 * 1024;
 
 /// Resource limits of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ServeLimits {
-    /// Connections at a time. One more closes the connection that has waited longest for a complete request; while all
-    /// requests are complete, it waits.
+    /// Maximum number of connections. At the limit, a new connection evicts the one that has waited longest for a
+    /// complete request; if all requests are complete, it waits.
     pub connections: usize,
-    /// Connections at a time from one address (of IPv6, from one /64). One more closes one of the same address in the same
-    /// way; while all requests are complete, it is closed at once. Behind a proxy all come from its address.
+    /// Maximum number of connections from one address (for IPv6, one /64). At the limit, a new connection evicts one of
+    /// the same address; if all requests are complete, it is closed immediately. Behind a proxy, all connections have
+    /// its address.
     pub connections_per_address: usize,
     /// Timeout for the head of a request, and idle timeout between requests.
     pub header_timeout: Duration,
@@ -39,7 +40,7 @@ pub struct ServeLimits {
     pub header_bytes: usize,
     /// Grace period for in-flight requests at shutdown.
     pub drain: Duration,
-    /// How long the server keeps reading a request's unread body after its response, before it closes the connection.
+    /// Maximum time for reading a request's unread body after its response, before the connection is closed.
     pub linger: Duration,
 }
 
@@ -67,22 +68,22 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: &Shutdown, l
         .max_header_size(limits.header_bytes)
         .max_buf_size(limits.header_bytes.max(BUFFER_BYTES));
     let router = router.layer(middleware::from_fn(follow));
-    let places = Places::new(limits.connections, limits.connections_per_address);
+    let slots = ConnectionSlots::new(limits.connections, limits.connections_per_address);
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
         let next = async {
             let (stream, peer) = listener.accept().await?;
-            Ok((stream, peer, places.enter(peer.ip()).await))
+            Ok((stream, peer, slots.acquire(peer.ip()).await))
         };
         tokio::select! {
             () = shutdown.requested() => break,
             accepted = next => match accepted {
-                Ok((stream, peer, Some(place))) => {
-                    // Requests are small and answered at once: waiting for more to send only costs time.
+                Ok((stream, peer, Some(slot))) => {
+                    // Responses are small and immediate: Nagle's algorithm would only add latency.
                     let _ = stream.set_nodelay(true);
-                    let (unread, progress) = (Unread::default(), place.progress());
+                    let (unread, progress) = (Unread::default(), slot.progress());
                     let of_connection = (
                         Extension(ConnectInfo(peer)),
                         Extension(unread.clone()),
@@ -96,17 +97,17 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: &Shutdown, l
                             () = connection => {}
                             () = progress.evicted() => {}
                         }
-                        drop(place);
+                        drop(slot);
                     });
                 }
-                Ok((_, peer, None)) => tracing::debug!(%peer, "connection closed: too many from its address"),
-                Err(error) => pause(&error, &places).await,
+                Ok((_, peer, None)) => tracing::debug!(%peer, "connection closed: too many from this address"),
+                Err(error) => pause(&error, &slots).await,
             },
         }
     }
     drop(listener);
     if tokio::time::timeout(limits.drain, graceful.shutdown()).await.is_err() {
-        tracing::warn!(connections = connections.len(), "requests were cut off");
+        tracing::warn!(connections = connections.len(), "shutdown timeout: in-flight requests aborted");
     }
     connections.shutdown().await;
 }
@@ -125,15 +126,16 @@ fn connection(
     }
 }
 
-/// A connection that is gone before it was accepted costs nothing; when files have run out, some need time to close.
-async fn pause(error: &io::Error, places: &Places) {
+/// Pauses after a failed `accept`, except for connections lost before; without free file descriptors, others need time
+/// to close.
+async fn pause(error: &io::Error, slots: &ConnectionSlots) {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
 
     if matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
         return;
     }
-    if places.evict() {
-        // Its file is closed as soon as its task runs.
+    if slots.evict() {
+        // Its file descriptor is closed once its task runs.
         tokio::time::sleep(EVICT_PAUSE).await;
         return;
     }

@@ -25,15 +25,15 @@ use tokio::time::Sleep;
 
 use crate::Progress;
 
-/// Bytes of a rest that are read at a time.
+/// Size of a read of the unread rest, in bytes.
 const CHUNK: usize = 16 * 1024;
 
 /// Whether a response was sent before the request body was read to its end. Clones share one connection's flag.
 #[derive(Clone, Default)]
 pub(crate) struct Unread(Arc<AtomicBool>);
 
-/// Notes how far each request of a connection is, and says `connection: close` in the answer to one whose body has not
-/// been read to its end.
+/// Tracks the progress of a connection's requests, and adds `connection: close` to responses sent before the body was
+/// read to its end.
 pub(crate) async fn follow(
     Extension(unread): Extension<Unread>,
     Extension(progress): Extension<Progress>,
@@ -59,7 +59,7 @@ pub(crate) async fn follow(
     response.map(|inner| Body::new(Answer { inner, _answered: answered }))
 }
 
-/// Tells the connection that its request is answered, when it is dropped.
+/// Marks the request as answered on drop.
 struct Answered(Progress);
 
 impl Drop for Answered {
@@ -68,7 +68,7 @@ impl Drop for Answered {
     }
 }
 
-/// An answer that is over when its body is.
+/// Response body that marks the request as answered at its end.
 struct Answer {
     inner: Body,
     _answered: Answered,
@@ -94,12 +94,12 @@ impl HttpBody for Answer {
     }
 }
 
-/// The connection lost its place before the request was complete.
+/// The connection was evicted before the request was complete.
 #[derive(Debug, thiserror::Error)]
-#[error("the connection is closed: its place was needed")]
+#[error("connection evicted: all connection slots are in use")]
 struct Evicted;
 
-/// A body that notes when it has been read to its end.
+/// Request body that records when it has been read to its end.
 struct Watched {
     inner: Body,
     is_read: Arc<AtomicBool>,

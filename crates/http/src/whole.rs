@@ -1,4 +1,4 @@
-//! Bodies that are read before a request takes one of the turns that all requests share.
+//! Buffered bodies, read before a request takes a concurrency slot.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,24 +11,24 @@ use axum::response::{IntoResponse as _, Response};
 use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Bytes that every body may have without a share of [`WholeBodies::large_bytes`].
+/// Size up to which a body uses no budget of [`WholeBodies::large_bytes`], in bytes.
 const SMALL_BODY: usize = 64 * 1024;
 
-/// Limits on bodies that are read whole, before the layers inside see their requests. Clones share the memory.
+/// Limits on bodies that are buffered before the inner layers see their requests. Clones share the memory budget.
 ///
-/// Put [`whole_body`] around a limit on concurrency: a body that arrives slowly then takes none of its turns.
+/// Put [`whole_body`] around a concurrency limit: slow bodies then use none of its slots.
 #[derive(Debug, Clone)]
 pub struct WholeBodies {
-    /// Largest body, in bytes.
+    /// Maximum size of a body, in bytes.
     max_bytes: usize,
-    /// How long a body may take to arrive.
+    /// Timeout of a request body.
     within: Duration,
-    /// What all bodies together have beyond [`SMALL_BODY`] each, in bytes.
+    /// Budget of all bodies beyond [`SMALL_BODY`] each, in bytes.
     large_bytes: Arc<Semaphore>,
 }
 
 impl WholeBodies {
-    /// Bodies of at most `max_bytes` that arrive within `within`; beyond 64 KiB each they share `large_bytes`.
+    /// Limits bodies to `max_bytes` and the timeout `within`; beyond 64 KiB each they share `large_bytes`.
     pub fn new(max_bytes: usize, within: Duration, large_bytes: usize) -> Self {
         Self { max_bytes, within, large_bytes: Arc::new(Semaphore::new(large_bytes.min(Semaphore::MAX_PERMITS))) }
     }
@@ -43,7 +43,7 @@ impl WholeBodies {
             }
             let more = after.saturating_sub(SMALL_BODY) - whole.len().saturating_sub(SMALL_BODY);
             if more > 0 {
-                // Whoever waited for room would hold what it has, and nobody would get on.
+                // Waiting for more memory while holding some could deadlock.
                 let more = u32::try_from(more).map_err(|_| StatusCode::PAYLOAD_TOO_LARGE)?;
                 let more = Arc::clone(&self.large_bytes).try_acquire_many_owned(more);
                 let more = more.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
@@ -58,8 +58,8 @@ impl WholeBodies {
     }
 }
 
-/// Reads the body of a request, then lets the layers inside see the request. Answers 413 to a body that is too large,
-/// 408 to one that takes too long, 503 while the shared memory is in use, 400 to one that breaks off; each without a body.
+/// Buffers the body of a request, then passes the request to the inner layers. Responds 413 to a body that is too
+/// large, 408 on timeout, 503 without memory budget, 400 to a truncated body; each without a body.
 pub async fn whole_body(State(bodies): State<WholeBodies>, request: Request, next: Next) -> Response {
     let (head, body) = request.into_parts();
     if body.size_hint().lower() > bodies.max_bytes as u64 {
@@ -86,7 +86,7 @@ mod tests {
         Router::new().route("/", length).layer(middleware::from_fn_with_state(bodies.clone(), whole_body))
     }
 
-    /// The answer to a body of these chunks, which ends, or never does.
+    /// The response to a body of these chunks, which ends, or never does.
     async fn ask(bodies: &WholeBodies, chunks: &[usize], ends: bool) -> (StatusCode, Bytes) {
         let chunks: Vec<_> = chunks.iter().map(|length| Ok::<_, std::io::Error>(vec![0; *length])).collect();
         let body = if ends {

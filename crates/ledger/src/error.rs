@@ -23,12 +23,10 @@ pub enum SubmitError {
     #[error(transparent)]
     Encrypt(#[from] EncryptError),
     /// The subnet has no epochs and accepts no weights.
-    #[error("subnet {0} has no epochs (its tempo is 0): weights there count for nothing; wait until its tempo is set")]
+    #[error("subnet {0} has no epochs (tempo 0), weights there have no effect; hint: wait until its tempo is set")]
     NoEpochs(NetUid),
     /// The subnet's commit-reveal version is unsupported.
-    #[error(
-        "subnet {netuid} wants weights by commit-reveal version {version}, which this program does not know: update it"
-    )]
+    #[error("subnet {netuid} uses commit-reveal version {version}, which is unsupported; hint: update this program")]
     UnknownCommitReveal {
         /// The netuid of the subnet.
         netuid: NetUid,
@@ -36,7 +34,7 @@ pub enum SubmitError {
         version: u16,
     },
     /// The version key is below the subnet's minimum.
-    #[error("subnet {netuid} takes weights of version {wanted} or later, not of version {given}: update the validator")]
+    #[error("subnet {netuid} requires version key {wanted} or higher, not {given}; hint: update the validator")]
     VersionKey {
         /// The netuid of the subnet.
         netuid: NetUid,
@@ -46,7 +44,7 @@ pub enum SubmitError {
         given: u64,
     },
     /// The chain would refuse the weights.
-    #[error("subnet {netuid} does not take these weights; bring the scores within its limits first")]
+    #[error("the weights violate the limits of subnet {netuid}; hint: adjust the scores")]
     Limits {
         /// The netuid of the subnet.
         netuid: NetUid,
@@ -55,8 +53,8 @@ pub enum SubmitError {
     },
     /// The first weights after a start are based on a stale state.
     #[error(
-        "these weights follow from the state at block {state_block}, {age} blocks ago and more than the tempo of {tempo}: \
-         after a start, evaluate the miners again before weights are set"
+        "the weights are stale: they are based on block {state_block}, {age} blocks ago, more than the tempo of \
+         {tempo}; hint: after a restart, evaluate the miners again before submitting weights"
     )]
     StaleState {
         /// The block whose state the weights are based on.
@@ -68,12 +66,15 @@ pub enum SubmitError {
     },
     /// The node does not serve the ledger's chain.
     #[error(
-        "the node does not have block {0}, which was final when the ledger saw it: it is behind, or its chain was begun \
-         anew. Wait for it, or use another ledger directory"
+        "the node does not have block {0}, which the ledger recorded as final: it lags behind or serves another \
+         chain; hint: wait until it has caught up, or use another ledger directory"
     )]
     AnotherChain(Block),
     /// The node is behind a block seen before: its epoch data is stale.
-    #[error("the node's newest block is {head}, and block {seen} was seen before: wait until it has caught up")]
+    #[error(
+        "the node lags behind: its newest block is {head}, but block {seen} was seen before; hint: wait until it has \
+         caught up"
+    )]
     Behind {
         /// The node's newest block.
         head: BlockNumber,
@@ -81,15 +82,16 @@ pub enum SubmitError {
         seen: BlockNumber,
     },
     /// The epoch has no intent.
-    #[error("no weights were submitted for epoch {0} from here; submit them first")]
+    #[error("the ledger has no weights for epoch {0}; hint: submit them first")]
     NothingToRetry(u64),
     /// The time to submit or to reveal has passed.
-    #[error("the time for this step is over: submit new weights in the current epoch")]
+    #[error("the window for this step has passed; hint: submit new weights in the current epoch")]
     TooLate,
     /// An extrinsic signed before may still take effect.
     #[error(
-        "nothing is signed again: the extrinsic before it is {state} and may still be in a block up to {}; ask again after it",
-        last_block.map_or_else(|| "the end of time".to_owned(), |block| block.to_string())
+        "not signed again: the previous extrinsic is {state} and may still be included {}; hint: try again after \
+         that",
+        last_block.map_or_else(|| "in any later block".to_owned(), |block| format!("up to block {block}"))
     )]
     Unsettled {
         /// The state of that extrinsic.

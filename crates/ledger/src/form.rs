@@ -60,7 +60,7 @@ impl Form {
         }
     }
 
-    /// The number of epochs until our own call must reveal the weights; `None` where no such call is needed.
+    /// The number of epochs until our own call must reveal the weights; `None` if no such call is needed.
     pub(crate) const fn reveal_after(&self) -> Option<u64> {
         match self {
             Self::Hash { period_epochs, .. } => Some(*period_epochs),
@@ -90,7 +90,7 @@ pub struct Sealing<'a> {
 /// Builds a timelocked commit that the chain reveals `period_epochs` later, and returns it with its round.
 ///
 /// # Errors
-/// [`SubmitError::Schedule`] or [`SubmitError::Encrypt`] where no such round exists.
+/// [`SubmitError::Schedule`] or [`SubmitError::Encrypt`] if no such round exists.
 pub fn timelocked_commit(
     payload: &WeightsPayload,
     (netuid, mech): (NetUid, MechId),
@@ -127,7 +127,7 @@ pub(crate) fn submit_call(
     })
 }
 
-/// Builds the call that reveals an intent's weights; `None` where the form needs none.
+/// Builds the call that reveals an intent's weights; `None` if the form needs none.
 pub(crate) fn reveal_call(intent: &Plan) -> Option<Call> {
     let Plan { key, weights, version_key, .. } = intent;
     match &intent.form {

@@ -5,6 +5,8 @@
 //! extrinsic is stored before it is sent; from then on every retry sends the same bytes, and nothing is signed again
 //! until it is certain that they have no effect: the chain accepts the same bytes at most once.
 //!
+//! Uses `taonet-chain`, `taonet-timelock` and `taonet-wallet`. Used by `taonet-validator` and `tao weights`.
+//!
 //! # Tour
 //!
 //! [`Ledger::open`] opens and locks the file: one process at a time. A [`Submitter`] carries out intents on a
@@ -83,9 +85,8 @@
 //!
 //! # Why a crate of its own
 //!
-//! The daemons that share `taonet-service` mostly never submit weights, and should not be built with a chain client, a
-//! database and a pairing library. And the part that can hurt a validator, what it signs, is easier to read and to test
-//! alone.
+//! What can hurt a validator, what it signs and sends, is easier to read and to test alone; and miners and engines,
+//! which share `taonet-service` with it, are built without a chain client, a database and a pairing library.
 
 #![warn(clippy::arithmetic_side_effects)]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]

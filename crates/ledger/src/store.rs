@@ -7,12 +7,14 @@
 use std::fs::{DirBuilder, OpenOptions, Permissions};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
+use sqlx::{ConnectOptions as _, Connection as _, SqlSafeStr as _, SqliteConnection};
 use tokio::sync::Mutex;
 
 mod extrinsics;
@@ -24,15 +26,21 @@ pub use intents::{Intent, IntentKey, IntentState, Plan};
 /// The name of the database file in its directory.
 const FILE: &str = "weights.sqlite";
 
+/// The schema's migrations. `sqlx::migrate!` would compile the database drivers a second time, for the host.
+static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    let sql = include_str!("../migrations/0001_weights.sql").into_sql_str();
+    Migrator::with_migrations(vec![Migration::new(1, "weights".into(), MigrationType::Simple, sql, false)])
+});
+
 /// Why the ledger is unusable.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LedgerError {
     /// Another process has the ledger open.
-    #[error("another process is using the weight ledger in {}: stop it, or wait until it has ended", .0.display())]
+    #[error("another process is using the weight ledger in {}; hint: stop it, or wait until it exits", .0.display())]
     Locked(PathBuf),
     /// Creating the directory or its file failed.
-    #[error("cannot make the weight ledger in {}: check who owns it, and its parent", path.display())]
+    #[error("cannot create the weight ledger in {}; hint: check the owner of the directory and of its parent", path.display())]
     Directory {
         /// The directory.
         path: PathBuf,
@@ -40,7 +48,7 @@ pub enum LedgerError {
         source: std::io::Error,
     },
     /// The file has a newer schema version, or is not a ledger.
-    #[error("cannot bring the weight ledger {} up to date: was it made by a newer version of this program?", path.display())]
+    #[error("cannot migrate the weight ledger {}; hint: a newer version of this program may have written it", path.display())]
     Migrate {
         /// The file.
         path: PathBuf,
@@ -48,10 +56,13 @@ pub enum LedgerError {
         source: sqlx::migrate::MigrateError,
     },
     /// A database operation failed.
-    #[error("the weight ledger failed; nothing more is signed before it works: check that its disk is not full")]
+    #[error("the weight ledger failed, signing is disabled until it works; hint: check the free disk space")]
     Database(#[from] sqlx::Error),
     /// A row's JSON does not parse in this version.
-    #[error("the weight ledger's column {column} cannot be read: was it written by a newer version of this program?")]
+    #[error(
+        "malformed value in column {column} of the weight ledger; hint: a newer version of this program may have \
+         written it"
+    )]
     Column {
         /// The column.
         column: &'static str,
@@ -59,7 +70,7 @@ pub enum LedgerError {
         source: serde_json::Error,
     },
     /// A row has an invalid value.
-    #[error("the weight ledger's column {column} cannot have {value:?}: was it changed by hand?")]
+    #[error("invalid value {value:?} in column {column} of the weight ledger; hint: undo manual changes")]
     Value {
         /// The column.
         column: &'static str,
@@ -101,7 +112,7 @@ impl Ledger {
         // The first write takes the lock; until then two processes could both believe that they hold it.
         sqlx::query("BEGIN EXCLUSIVE").execute(&mut connection).await.map_err(locked)?;
         sqlx::query("COMMIT").execute(&mut connection).await.map_err(locked)?;
-        sqlx::migrate!().run(&mut connection).await.map_err(|source| match source {
+        MIGRATIONS.run(&mut connection).await.map_err(|source| match source {
             sqlx::migrate::MigrateError::Execute(error) if is_busy(&error) => LedgerError::Locked(directory.to_owned()),
             source => LedgerError::Migrate { path, source },
         })?;

@@ -143,12 +143,6 @@ impl Submitter {
         })
     }
 
-    /// Uses another beacon than quicknet, for a local chain.
-    #[must_use]
-    pub fn with_beacon(self, beacon: Beacon) -> Self {
-        Self { beacon, ..self }
-    }
-
     /// Uses this clock instead of the system's.
     #[must_use]
     pub fn with_clock(self, clock: Clock) -> Self {
@@ -255,7 +249,7 @@ impl Submitter {
         let form = Form::of(netuid, &now.rules, &mut rand::rng())?;
         let anchor = now.finalized;
         let intent = self.ledger.intend(&Plan { key, anchor, state_block, form, weights, version_key }).await?;
-        self.tell(&intent, Step::Submit, Moment::Intended);
+        self.notify(&intent, Step::Submit, Moment::Intended);
         Ok(intent)
     }
 
@@ -313,7 +307,7 @@ impl Submitter {
         turn.lock_owned().await
     }
 
-    fn tell(&self, intent: &Intent, step: Step, moment: Moment) {
+    fn notify(&self, intent: &Intent, step: Step, moment: Moment) {
         (self.observer)(&intent.plan.key, step, moment);
     }
 

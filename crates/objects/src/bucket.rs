@@ -23,10 +23,10 @@ const REQUEST: Duration = Duration::from_mins(2);
 #[non_exhaustive]
 pub enum StorageError {
     /// No bucket is configured.
-    #[error("S3_BUCKET_NAME is empty: name the bucket, or set BB_ENABLE_S3_UPLOADS=0")]
+    #[error("S3_BUCKET_NAME is empty; hint: name the bucket, or set BB_ENABLE_S3_UPLOADS=0")]
     NoBucket,
     /// Only one of access key and secret key is configured.
-    #[error("S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY belong together: set both or none")]
+    #[error("only one of S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY is set; hint: set both or neither")]
     HalfAKey,
     /// The endpoint is not a valid URL.
     #[error("S3_ENDPOINT_URL: {0}")]
@@ -40,7 +40,7 @@ pub enum StorageError {
         source: std::io::Error,
     },
     /// The service failed or refused the request.
-    #[error("the bucket {bucket} failed: {source}")]
+    #[error("bucket {bucket} failed: {source}")]
     Service {
         /// The bucket's name.
         bucket: String,

@@ -4,8 +4,9 @@
 //! a deadline and few retries: the uploader keeps the file and retries later. [`S3Settings`] has the settings under
 //! their usual environment names.
 //!
-//! Uses `taonet-settings` (secrets). A validator uploads result files before it submits them; a scoring API may keep
-//! artifacts there. With the feature `testing`, `testing::S3Server` is an in-process server that checks signatures.
+//! Uses `taonet-settings` (secrets). Used by validators, which upload result files before they submit them, and by the
+//! scoring API, which may keep artifacts there. With the feature `testing`, `testing::S3Server` is an in-process server
+//! that checks signatures.
 
 mod bucket;
 pub mod settings;

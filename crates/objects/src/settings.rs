@@ -89,7 +89,7 @@ pub fn endpoint(text: &str) -> Result<Option<String>, Expected> {
     if matches!(scheme, "http" | "https") && !host.is_empty() && !host.contains('@') {
         Ok(Some(text.trim_end_matches('/').to_owned()))
     } else {
-        Err("an http or https URL without user and password, or HOST:PORT")
+        Err("an http or https URL without credentials, or HOST:PORT")
     }
 }
 
@@ -98,7 +98,7 @@ pub fn endpoint(text: &str) -> Result<Option<String>, Expected> {
 /// # Errors
 /// For any other version.
 pub fn signature_version(text: &str) -> Result<(), Expected> {
-    if text == "s3v4" { Ok(()) } else { Err("s3v4, the only version of signatures that is supported") }
+    if text == "s3v4" { Ok(()) } else { Err("s3v4, the only supported signature version") }
 }
 
 /// Parses a folder of a bucket; leading and trailing slashes are dropped.

@@ -12,13 +12,13 @@ const WHOLE: u64 = 1_000_000_000;
 #[non_exhaustive]
 pub enum AmountError {
     /// The text does not have the form `12` or `12.345`.
-    #[error("not an amount: write digits, and at most one point with digits on both sides, such as 12.5")]
+    #[error("malformed amount; hint: use digits with at most one decimal point between them, such as 12.5")]
     Syntax,
     /// The text has more than nine decimals.
-    #[error("more than nine decimals: the smallest amount is 0.000000001")]
+    #[error("more than nine decimals; hint: the smallest amount is 0.000000001")]
     TooFine,
     /// The amount exceeds the chain's largest.
-    #[error("too large: the largest amount is 18446744073.709551615")]
+    #[error("amount too large; hint: the largest amount is 18446744073.709551615")]
     TooLarge,
 }
 

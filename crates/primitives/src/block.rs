@@ -53,7 +53,7 @@ impl FromStr for BlockNumber {
 
 /// Why a text does not parse as a hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a hash: write 0x and 64 hex digits")]
+#[error("malformed hash, expected 0x and 64 hex digits")]
 pub struct HashError;
 
 /// Defines a 32-byte hash; written as `0x` and 64 hex digits.

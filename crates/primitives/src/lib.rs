@@ -2,6 +2,8 @@
 //!
 //! A value from outside is parsed once into one of these types; from then on the type carries the guarantee: a
 //! [`Hotkey`] is always 32 bytes with a checked address, a [`Seconds`] is never NaN.
+//!
+//! Uses no other crate of the workspace. Used by nearly all of them.
 
 mod account;
 mod amount;

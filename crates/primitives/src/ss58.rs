@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[non_exhaustive]
 pub enum Ss58Error {
     /// The text has a character outside the base-58 alphabet.
-    #[error("address is not base-58 text")]
+    #[error("address is not base58")]
     Base58,
     /// The decoded bytes are not prefix, 32-byte key and 2-byte checksum.
     #[error("address has {}, expected 35 (36 with a two-byte prefix)", crate::counted(.0, "byte"))]
@@ -23,7 +23,7 @@ pub enum Ss58Error {
         expected: Ss58Prefix,
     },
     /// The prefix is reserved (46, 47), too large, or not in its shortest form.
-    #[error("address prefix is not a network's: 0 to 16383 without 46 and 47")]
+    #[error("address prefix is reserved, expected 0 to 16383 without 46 and 47")]
     UnknownPrefix,
     /// The checksum does not match: a character was mistyped.
     #[error("address checksum does not match")]
@@ -109,7 +109,7 @@ impl Ss58 {
         self.prefix
     }
 
-    /// The same key on another network.
+    /// Returns the address on another network.
     #[must_use]
     pub const fn with_prefix(self, prefix: Ss58Prefix) -> Self {
         Self { prefix, ..self }

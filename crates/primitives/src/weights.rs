@@ -15,7 +15,7 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// The weight of a uid; 0 where it has none.
+    /// The weight of a uid; 0 if it has none.
     pub fn of(&self, uid: Uid) -> f64 {
         self.uids.iter().zip(&self.weights).find(|(other, _)| **other == uid).map_or(0.0, |(_, weight)| *weight)
     }
@@ -30,7 +30,7 @@ impl Weights {
         }
     }
 
-    /// The weights scaled to a sum of 1; empty where the sum is 0 or not finite.
+    /// The weights scaled to a sum of 1; empty if the sum is 0 or not finite.
     #[must_use]
     pub fn normalised(mut self) -> Self {
         let sum: f64 = self.weights.iter().sum();

@@ -20,10 +20,10 @@ const ANSWER_BYTES: usize = 64;
 #[non_exhaustive]
 pub enum SourceError {
     /// The request failed or timed out.
-    #[error("no answer: {0}")]
+    #[error("no response: {0}")]
     Request(#[from] reqwest::Error),
     /// The response is not an IP address.
-    #[error("the answer is not an address")]
+    #[error("the response is not an IP address")]
     NotAnAddress,
     /// The response is an address that is not reachable from the internet.
     #[error("{0} is not a public address")]
@@ -35,10 +35,10 @@ pub enum SourceError {
 #[non_exhaustive]
 pub enum ExternalIpError {
     /// Setting up the HTTP client failed.
-    #[error("HTTP client cannot be set up")]
+    #[error("cannot set up the HTTP client")]
     Setup(#[source] reqwest::Error),
     /// Every service failed, each with its own error.
-    #[error("no service tells this machine's external address ({}); give it yourself", list(.0))]
+    #[error("cannot determine the external address of this machine ({}); hint: pass it yourself", list(.0))]
     NoSource(Vec<(String, SourceError)>),
 }
 
@@ -62,7 +62,7 @@ pub async fn external_ip<S: AsRef<str>>(sources: &[S], timeout: Duration) -> Res
         match ask(&client, source).await {
             Ok(address) => return Ok(address),
             Err(error) => {
-                tracing::debug!(source, %error, "source of the external address failed");
+                tracing::debug!(source, %error, "cannot determine the external address");
                 failures.push((source.to_owned(), error));
             }
         }

@@ -3,6 +3,8 @@
 //! - [`external_ip`] queries services on the internet for this machine's external address;
 //! - [`ChainIp`] is an IP address in the chain's form;
 //! - [`HomeRouter`] is the router, discovered by UPnP; a [`PortMapping`] is one of its open ports.
+//!
+//! Uses no other crate of the workspace. Used by the command line, where a miner or an axon announces its address.
 
 mod chain_ip;
 mod external;

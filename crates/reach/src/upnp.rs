@@ -18,24 +18,28 @@ const DESCRIPTION: &str = "taonet";
 #[non_exhaustive]
 pub enum UpnpError {
     /// No router responded.
-    #[error("no router answers to UPnP; forward the port by hand, or switch UPnP on in the router")]
+    #[error("no router answers UPnP requests; hint: enable UPnP in the router, or forward the port by hand")]
     Search(#[from] SearchError),
     /// This machine's local address is unknown.
-    #[error("this machine's address towards the router cannot be found")]
+    #[error("cannot determine this machine's address in the local network")]
     LocalAddress(#[source] std::io::Error),
     /// The service listens on loopback, where the router cannot reach it.
-    #[error("the router cannot reach a service that listens on {0}; listen on 0.0.0.0 or on an address of its network")]
+    #[error(
+        "the router cannot reach a service that listens on {0}; hint: listen on 0.0.0.0 or on an address of the \
+         local network"
+    )]
     Loopback(IpAddr),
     /// The router did not return its external address.
-    #[error("the router does not tell its external address")]
+    #[error("the router does not report its external address")]
     ExternalAddress(#[from] GetExternalIpError),
     /// The router's address is not public: it is behind another router.
     #[error(
-        "the router's own address {0} is not public: another router stands before it, and must forward the port too"
+        "the router's external address {0} is not public: it is behind another router; hint: forward the port there \
+         too"
     )]
     NotPublic(IpAddr),
     /// The router refused the mapping.
-    #[error("the router does not map port {port}")]
+    #[error("the router refused to map port {port}")]
     Add {
         /// The external port.
         port: u16,
@@ -43,11 +47,11 @@ pub enum UpnpError {
         source: AddPortError,
     },
     /// The router refused to remove the mapping.
-    #[error("the router does not close port {port}: {}", stays(*lease))]
+    #[error("the router refused to remove the mapping of port {port}: {}", stays(*lease))]
     Remove {
         /// The external port.
         port: u16,
-        /// The lease of the mapping; `None` where it never expires.
+        /// The lease of the mapping; `None` if it never expires.
         lease: Option<Duration>,
         /// The router's error.
         source: RemovePortError,
@@ -56,8 +60,8 @@ pub enum UpnpError {
 
 fn stays(lease: Option<Duration>) -> String {
     lease.map_or_else(
-        || "it stays open until you close it in the router".to_owned(),
-        |lease| format!("it stays open for {} min at most", lease.as_secs() / 60),
+        || "it stays open until you remove it in the router".to_owned(),
+        |lease| format!("it stays open for at most {} min", lease.as_secs() / 60),
     )
 }
 
@@ -123,7 +127,7 @@ impl PortMapping {
     /// The interval at which to renew a mapping.
     pub const RENEW_AFTER: Duration = Duration::from_mins(30);
 
-    /// The lease of the mapping; `None` where the router supports only permanent mappings: a killed process then leaves
+    /// The lease of the mapping; `None` if the router supports only permanent mappings: a killed process then leaves
     /// the port open.
     pub const fn lease(&self) -> Option<Duration> {
         self.lease

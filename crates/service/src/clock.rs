@@ -16,7 +16,7 @@ pub fn system_clock() -> Clock {
 }
 
 /// Time since the Unix epoch; zero for a clock set before it.
-pub fn since_1970(time: SystemTime) -> Duration {
+pub fn unix_time(time: SystemTime) -> Duration {
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 

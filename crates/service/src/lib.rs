@@ -5,7 +5,7 @@
 //! - [`atomic_write`]: files that are either old or new, never half-written;
 //! - [`lock_file`]: one process at a time in a directory.
 //!
-//! Uses no other crate of the workspace. Every daemon uses it, and so does everything that keeps state on disk.
+//! Uses no other crate of the workspace. Used by every daemon, and by everything that keeps state on disk.
 
 mod atomic;
 mod clock;
@@ -13,6 +13,6 @@ mod lock;
 mod shutdown;
 
 pub use atomic::{Access, WriteError, atomic_write, atomic_write_with};
-pub use clock::{BLOCK_TIME, Clock, MonotonicClock, Sleeper, monotonic_clock, since_1970, sleeper, system_clock};
+pub use clock::{BLOCK_TIME, Clock, MonotonicClock, Sleeper, monotonic_clock, sleeper, system_clock, unix_time};
 pub use lock::lock_file;
 pub use shutdown::{STOP_WITHIN, Shutdown, StopError};

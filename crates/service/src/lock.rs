@@ -3,7 +3,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-/// How long to wait for an exiting process to release the lock.
+/// Maximum wait for an exiting process to release the lock.
 const LETS_GO_WITHIN: Duration = Duration::from_secs(1);
 /// Poll interval while waiting for the lock.
 const LOOK_EVERY: Duration = Duration::from_millis(20);

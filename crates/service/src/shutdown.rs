@@ -13,7 +13,7 @@ pub const STOP_WITHIN: Duration = Duration::from_secs(15);
 #[non_exhaustive]
 pub enum StopError {
     /// Tasks were still running at the deadline.
-    #[error("tasks that did not stop within {within:?}: {tasks}")]
+    #[error("shutdown timeout: tasks still running after {within:?}: {tasks}")]
     StillRunning {
         /// Number of running tasks.
         tasks: usize,
@@ -115,7 +115,7 @@ struct PanicGuard {
 impl Drop for PanicGuard {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            tracing::error!(task = self.name, "task panicked; stopping");
+            tracing::error!(task = self.name, "task panicked, shutting down");
             self.token.cancel();
         }
     }

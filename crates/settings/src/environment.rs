@@ -100,11 +100,11 @@ impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unknown { name, nearest: Some(known) } => {
-                write!(f, "{name} is set, but no such setting exists; did you mean {known}?")
+                write!(f, "unknown setting {name}; hint: did you mean {known}?")
             }
-            Self::Unknown { name, nearest: None } => write!(f, "{name} is set, but no such setting exists"),
-            Self::NoEffect { name, instead: "" } => write!(f, "{name} is set, but has no effect in this version"),
-            Self::NoEffect { name, instead } => write!(f, "{name} is set, but has no effect: {instead}"),
+            Self::Unknown { name, nearest: None } => write!(f, "unknown setting {name}"),
+            Self::NoEffect { name, instead: "" } => write!(f, "{name} has no effect in this version"),
+            Self::NoEffect { name, instead } => write!(f, "{name} has no effect; hint: {instead}"),
         }
     }
 }
@@ -129,7 +129,7 @@ pub struct ConfigError {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the environment holds settings that do not fit")?;
+        f.write_str("invalid settings in the environment")?;
         for Problem { name, value, expected } in &self.problems {
             write!(f, "\n  {name}={value}: expected {expected}")?;
         }

@@ -43,7 +43,7 @@ pub fn example<C>(
         let _ = write!(text, "\n## {}\n\n{lines}", section.title);
     }
     if !unused.is_empty() {
-        let _ = write!(text, "\n## Known from the reference system, without effect here\n\n{unused}");
+        let _ = write!(text, "\n## Settings of the reference system without effect here\n\n{unused}");
     }
     Ok(text)
 }
@@ -51,7 +51,7 @@ pub fn example<C>(
 fn line<C>(variable: &Variable<C>, defaults: &C) -> String {
     let value = (variable.show)(defaults);
     match value.strip_prefix("HOME/") {
-        Some(rest) => format!("# {}; left out: ~/{rest}\n#{}=\n", variable.help, variable.name),
+        Some(rest) => format!("# {}; default: ~/{rest}\n#{}=\n", variable.help, variable.name),
         None => format!("# {}\n#{}={value}\n", variable.help, variable.name),
     }
 }

@@ -9,8 +9,8 @@
 //! - [`Secret`]: a value that is never printed and is zeroized on drop;
 //! - [`Network`]: the configured chain network, which decides whether development keys are allowed.
 //!
-//! Uses `taonet-primitives` only. Each subnet's configuration crate uses it, and so do crates whose settings hold
-//! secrets, such as `taonet-objects`.
+//! Uses `taonet-primitives` only. Used by each subnet's configuration crate, and by crates whose settings hold secrets,
+//! such as `taonet-objects`.
 
 mod environment;
 mod example;

@@ -55,7 +55,7 @@ pub fn any<T: FromStr<Err = Infallible>>(text: &str) -> Result<T, Expected> {
 /// # Errors
 /// For anything else.
 pub fn whole<T: FromStr>(text: &str) -> Result<T, Expected> {
-    text.parse().map_err(|_| "a whole number in range")
+    text.parse().map_err(|_| "an integer in range")
 }
 
 /// Parses an IP address or `localhost`.

@@ -26,10 +26,10 @@ pub enum EmbedError {
     #[error(transparent)]
     Model(#[from] ModelError),
     /// Tokenizing a text failed.
-    #[error("the tokenizer failed: {0}")]
+    #[error("tokenization failed: {0}")]
     Tokenizer(String),
     /// The inference engine failed.
-    #[error("the embedding model failed: {0}")]
+    #[error("embedding failed: {0}")]
     Engine(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 

@@ -11,7 +11,7 @@ const WIDTH: usize = size_of::<f32>();
 #[non_exhaustive]
 pub enum FrameError {
     /// The last sample is incomplete.
-    #[error("a length of {} is not whole 32-bit samples", counted(.bytes, "byte"))]
+    #[error("a length of {} is not a multiple of 4 (32-bit samples)", counted(.bytes, "byte"))]
     PartialSample {
         /// The number of bytes received.
         bytes: usize,

@@ -2,6 +2,9 @@
 //!
 //! The three engines have traits, [`Recognizer`], [`SentenceEmbedder`] and [`Synthesizer`]; each implementation is a
 //! module beside its trait. All of them are deterministic: the same input gives the same output.
+//!
+//! Uses `taonet-primitives` (sample rates, seconds). Used by Babelbit's engine and miners (speech out), and by its
+//! scorer (speech in).
 
 mod embed;
 mod frames;

@@ -160,7 +160,7 @@ mod tests {
         assert_eq!(ModelSpec::find("sentence-transformers/all-MiniLM-L6-v2").unwrap(), &ALL_MINILM_L6_V2);
         assert_eq!(ModelSpec::find("tiny-ctc").unwrap(), &TINY_CTC);
         let error = ModelSpec::find("all-minilm").unwrap_err().to_string();
-        let expected = "no model is called `all-minilm`; known are all-MiniLM-L6-v2, tiny-ctc, faster-whisper-tiny, ";
+        let expected = "unknown model `all-minilm`, expected one of all-MiniLM-L6-v2, tiny-ctc, faster-whisper-tiny, ";
         assert!(error.starts_with(expected), "{error}");
     }
 
@@ -182,7 +182,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("tokenizer.json"), "{}").unwrap();
         let error = ALL_MINILM_L6_V2.read(dir.path(), "tokenizer.json").unwrap_err().to_string();
-        assert!(error.contains("tokenizer.json is not the published file"), "{error}");
+        assert!(error.contains("tokenizer.json is corrupt"), "{error}");
         assert!(error.contains("SHA-256 be50c3628f2b"), "{error}");
         assert!(error.contains("found 44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"), "{error}");
         assert!(error.contains("tao models pull all-MiniLM-L6-v2"), "{error}");

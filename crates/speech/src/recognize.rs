@@ -24,10 +24,10 @@ pub struct Recognition {
 #[non_exhaustive]
 pub enum RecognizeError {
     /// The recording has no samples.
-    #[error("the recording has no samples")]
+    #[error("the recording is empty")]
     Empty,
     /// The recording exceeds the maximum duration.
-    #[error("the recording lasts {seconds:.1} s, at most {limit:.0} s are recognised")]
+    #[error("the recording lasts {seconds:.1} s, the limit is {limit:.0} s")]
     TooLong {
         /// The duration of the recording, in seconds.
         seconds: f64,
@@ -35,12 +35,12 @@ pub enum RecognizeError {
         limit: f64,
     },
     /// The inference engine failed.
-    #[error("the recogniser failed: {0}")]
+    #[error("speech recognition failed: {0}")]
     Engine(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// The maximum duration of a recording, in seconds.
-const LONGEST: f64 = 600.0;
+const MAX_SECONDS: f64 = 600.0;
 
 /// Checks the duration of a recording before it is decoded and resampled: at a low sample rate a small file holds a
 /// very long recording.
@@ -52,7 +52,7 @@ pub fn check_recording(header: &WavHeader) -> Result<(), RecognizeError> {
 }
 
 fn check_duration(seconds: f64) -> Result<(), RecognizeError> {
-    if seconds > LONGEST { Err(RecognizeError::TooLong { seconds, limit: LONGEST }) } else { Ok(()) }
+    if seconds > MAX_SECONDS { Err(RecognizeError::TooLong { seconds, limit: MAX_SECONDS }) } else { Ok(()) }
 }
 
 /// Recognises 16 kHz mono speech as text with word timestamps.
@@ -90,6 +90,6 @@ mod tests {
             |frames| WavHeader { format: SampleFormat::U8, channels: 1, rate: SampleRate::new(1000).unwrap(), frames };
         check_recording(&header(600_000)).unwrap();
         let error = check_recording(&header(256 << 20)).unwrap_err();
-        assert_eq!(error.to_string(), "the recording lasts 268435.5 s, at most 600 s are recognised");
+        assert_eq!(error.to_string(), "the recording lasts 268435.5 s, the limit is 600 s");
     }
 }

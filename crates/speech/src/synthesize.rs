@@ -48,13 +48,13 @@ impl Voice {
 #[non_exhaustive]
 pub enum SynthesisError {
     /// The synthesiser is not installed.
-    #[error("espeak-ng is not installed. Install it with: {install}")]
+    #[error("espeak-ng is not installed; hint: install it with {install}")]
     Missing {
         /// The command that installs it on this machine.
         install: String,
     },
     /// The name is not a valid voice name: it could be taken for an option or a path.
-    #[error("`{name}` is not a voice name: 1 to 64 letters, digits, `+`, `-` and `_`, not starting with `-`")]
+    #[error("malformed voice name `{name}`, expected 1 to 64 letters, digits, `+`, `-` and `_`, without a leading `-`")]
     VoiceName {
         /// The rejected name.
         name: String,
@@ -72,19 +72,19 @@ pub enum SynthesisError {
         max: u16,
     },
     /// The synthesiser exceeded its timeout and was killed.
-    #[error("espeak-ng was stopped after {seconds:.0} s")]
+    #[error("espeak-ng timed out after {seconds:.0} s")]
     TimedOut {
         /// The timeout in seconds.
         seconds: f64,
     },
     /// The synthesiser's output is not a WAV file.
-    #[error("espeak-ng wrote a broken WAV file")]
+    #[error("espeak-ng wrote a malformed WAV file")]
     Output(#[from] WavError),
     /// The synthesiser exited with an error.
     #[error("espeak-ng failed: {0}")]
     Failed(String),
     /// Starting the synthesiser or communicating with it failed.
-    #[error("espeak-ng could not be run")]
+    #[error("cannot run espeak-ng")]
     Io(#[from] std::io::Error),
 }
 

@@ -2,6 +2,9 @@
 //!
 //! Libraries only emit; a binary calls [`init_tracing`] once, and a daemon that serves `/metrics` installs
 //! [`Metrics`] once.
+//!
+//! Uses no other crate of the workspace. Used by the command line, which installs both, and by `taonet-http`, which
+//! serves `/metrics`.
 
 mod filter;
 

@@ -42,7 +42,7 @@ impl fmt::Display for Round {
 #[non_exhaustive]
 pub enum BeaconError {
     /// The bytes are not a compressed point of G2, or the point is outside the prime-order group or zero.
-    #[error("the beacon's public key is no key: expected a point of G2 of BLS12-381, 96 bytes, compressed")]
+    #[error("malformed public key of the beacon, expected a compressed BLS12-381 G2 point of 96 bytes")]
     PublicKey,
 }
 

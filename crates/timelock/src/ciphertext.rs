@@ -24,7 +24,7 @@ const NONCE: usize = 12;
 #[non_exhaustive]
 pub enum EncryptError {
     /// The plaintext exceeds AES-GCM's limit of 64 GiB.
-    #[error("{0} bytes are too many to encrypt at once; split them")]
+    #[error("a plaintext of {0} bytes is too large; hint: split it")]
     TooLong(usize),
 }
 
@@ -34,11 +34,12 @@ pub enum EncryptError {
 pub enum DecryptError {
     /// The pulse's signature does not match the ciphertext's round and beacon.
     #[error(
-        "the pulse of round {0} does not open this: it was encrypted to another round or for another beacon, or it was changed"
+        "the pulse of round {0} does not decrypt the ciphertext: it belongs to another round or beacon, or was \
+         modified"
     )]
     WrongPulse(Round),
     /// The key matches, but the encrypted data was altered.
-    #[error("the encrypted data was changed since it was encrypted to round {0}; get it again from where it came")]
+    #[error("the ciphertext for round {0} was modified; hint: fetch it again from its source")]
     Changed(Round),
 }
 

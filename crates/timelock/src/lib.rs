@@ -39,6 +39,8 @@
 //!
 //! All functions are pure: time and randomness are arguments. Keys are wiped from memory after use, as far as the
 //! libraries used allow.
+//!
+//! Uses `taonet-primitives`. Used by `taonet-ledger` for weights that are committed before they are revealed.
 
 #![warn(clippy::arithmetic_side_effects)]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]

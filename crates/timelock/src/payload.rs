@@ -8,7 +8,7 @@ use taonet_primitives::{Hotkey, Uid};
 #[non_exhaustive]
 pub enum PayloadError {
     /// The bytes do not have the payload's form.
-    #[error("the decrypted commit holds no weights: expected hotkey, uids, values and version key (SCALE)")]
+    #[error("the decrypted commit is malformed, expected hotkey, uids, values and version key (SCALE)")]
     Form,
 }
 

@@ -14,11 +14,12 @@ use crate::{Beacon, Round};
 #[non_exhaustive]
 pub enum PulseError {
     /// The bytes are not a compressed point of G1, or the point is outside the prime-order group or zero.
-    #[error("the signature of round {0} is none: expected a point of G1 of BLS12-381, 48 bytes, compressed")]
+    #[error("malformed signature of round {0}, expected a compressed BLS12-381 G1 point of 48 bytes")]
     Signature(Round),
     /// The signature does not verify for this round and beacon.
     #[error(
-        "the signature of round {0} does not verify: the pulse is of another round or another beacon; ask another source for it"
+        "the signature of round {0} does not verify: the pulse belongs to another round or beacon; hint: fetch it \
+         from another source"
     )]
     Unverified(Round),
 }

@@ -8,24 +8,20 @@ use crate::{Beacon, Round};
 const MARGIN: u64 = 3;
 
 /// The longest interval between two epochs, in blocks.
-const LONGEST_INTERVAL: u64 = 50_401;
+const MAX_INTERVAL: u64 = 50_401;
 
 /// Why there is no round to encrypt to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScheduleError {
     /// The subnet's tempo is 0, so it has no epochs.
-    #[error(
-        "the subnet has no epochs (its tempo is 0), so weights would never be revealed; wait until its tempo is set"
-    )]
+    #[error("the subnet has no epochs (tempo 0), weights would never be revealed; hint: wait until its tempo is set")]
     NoEpochs,
     /// A block number or time overflows.
-    #[error(
-        "the reveal would lie beyond the end of time: check the block numbers, the reveal period and the block time"
-    )]
+    #[error("the reveal round overflows; hint: check the block numbers, the reveal period and the block time")]
     Overflow,
     /// The clock is set to before the beacon's first round.
-    #[error("the weights would be revealed before the beacon's first round: check this machine's clock")]
+    #[error("the reveal would precede the first round of the beacon; hint: check the clock of this machine")]
     BeforeGenesis,
 }
 
@@ -36,7 +32,7 @@ pub struct EpochSchedule {
     pub current_block: u64,
     /// `LastEpochBlock`.
     pub last_epoch_block: u64,
-    /// `PendingEpochAt`; `None` where it is 0.
+    /// `PendingEpochAt`; `None` if it is 0.
     pub pending_epoch_at: Option<u64>,
     /// `BlocksSinceLastStep`.
     pub blocks_since_last_step: u64,
@@ -74,7 +70,7 @@ impl EpochSchedule {
 
     fn reveal_epoch_block(&self) -> Option<u64> {
         let commit = self.current_block.checked_add(1)?;
-        let pause = LONGEST_INTERVAL.saturating_sub(self.blocks_since_last_step);
+        let pause = MAX_INTERVAL.saturating_sub(self.blocks_since_last_step);
         let by_tempo = self.last_epoch_block.checked_add(u64::from(self.tempo))?;
         let by_tempo = by_tempo.min(self.pending_epoch_at.unwrap_or(u64::MAX)).max(commit);
         let next = by_tempo.min(self.current_block.checked_add(pause)?.max(commit));
@@ -86,7 +82,7 @@ impl EpochSchedule {
             1 if !is_before_commit => Some(seen),
             period => {
                 let further = period.saturating_sub(u64::from(!is_before_commit));
-                next.checked_add(further.checked_mul(u64::from(self.tempo).min(LONGEST_INTERVAL))?)
+                next.checked_add(further.checked_mul(u64::from(self.tempo).min(MAX_INTERVAL))?)
             }
         }
     }

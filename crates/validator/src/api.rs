@@ -9,7 +9,7 @@ pub const DEFAULT_RETRIES: u32 = 20;
 /// Default delay between two attempts in seconds, as in the reference.
 pub const DEFAULT_DELAY_S: f64 = 2.0;
 /// Maximum number of weights in a request; more than any subnet has neurons.
-const MOST_UIDS: usize = 4_096;
+const MAX_UIDS: usize = 4_096;
 
 /// The body of the signer's `POST /set_weights`, and of the gateway's `POST /v1/weights/set_and_confirm`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -73,23 +73,23 @@ impl WeightsRequest {
     /// [`WeightsProblem`].
     pub fn read(body: &Value, netuid: NetUid) -> Result<Self, WeightsProblem> {
         let field = |name: &str| body.get(name).filter(|value| !value.is_null());
-        let uids = list(field("uids"), "uids", "whole numbers from 0 to 65535", |value| {
+        let uids = list(field("uids"), "uids", "integers from 0 to 65535", |value| {
             value.as_u64().and_then(|uid| u16::try_from(uid).ok()).map(Uid)
         })?;
-        let weights = list(field("weights"), "weights", "finite numbers from 0 on", |value| {
+        let weights = list(field("weights"), "weights", "finite non-negative numbers", |value| {
             value.as_f64().filter(|weight| weight.is_finite() && *weight >= 0.0)
         })?;
         if uids.is_empty() || uids.len() != weights.len() {
             return Err(WeightsProblem::Mismatch);
         }
-        let netuid = optional(field("netuid"), "netuid", "a whole number from 0 to 65535", |value| {
+        let netuid = optional(field("netuid"), "netuid", "an integer from 0 to 65535", |value| {
             value.as_u64().and_then(|netuid| u16::try_from(netuid).ok()).map(NetUid)
         })?
         .unwrap_or(netuid);
-        let retries = optional(field("retries"), "retries", "a whole number from 0 to 1000", |value| {
+        let retries = optional(field("retries"), "retries", "an integer from 0 to 1000", |value| {
             value.as_u64().filter(|retries| *retries <= 1_000).and_then(|retries| u32::try_from(retries).ok())
         })?;
-        let delay_s = optional(field("delay_s"), "delay_s", "seconds from 0 to 600", |value| {
+        let delay_s = optional(field("delay_s"), "delay_s", "a number of seconds from 0 to 600", |value| {
             value.as_f64().filter(|delay| (0.0..=600.0).contains(delay))
         })?;
         Ok(Self {
@@ -105,7 +105,7 @@ impl WeightsRequest {
             wallet_hotkey: optional(field("wallet_hotkey"), "wallet_hotkey", "text", |value| {
                 value.as_str().map(str::to_owned)
             })?,
-            state_block: optional(field("state_block"), "state_block", "a block's height", |value| {
+            state_block: optional(field("state_block"), "state_block", "a block number", |value| {
                 value.as_u64().and_then(|block| u32::try_from(block).ok()).map(BlockNumber::new)
             })?,
             ..Self::new(netuid, uids, weights)
@@ -124,8 +124,8 @@ fn list<T>(
         Some(Value::Array(items)) => items.as_slice(),
         Some(single) => std::slice::from_ref(single),
     };
-    if items.len() > MOST_UIDS {
-        return Err(WeightsProblem::Field { field, expected: "at most 4096 of them" });
+    if items.len() > MAX_UIDS {
+        return Err(WeightsProblem::Field { field, expected: "at most 4096 entries" });
     }
     items.iter().map(|item| read(item).ok_or(WeightsProblem::Field { field, expected })).collect()
 }
@@ -250,23 +250,20 @@ mod tests {
             (json!([1]), "uids/weights mismatch or empty"),
             (json!({ "uids": [], "weights": [] }), "uids/weights mismatch or empty"),
             (json!({ "uids": [1, 2], "weights": [1] }), "uids/weights mismatch or empty"),
-            (json!({ "uids": [-1], "weights": [1] }), "uids: expected whole numbers from 0 to 65535"),
-            (json!({ "uids": [1.5], "weights": [1] }), "uids: expected whole numbers from 0 to 65535"),
-            (json!({ "uids": ["1"], "weights": [1] }), "uids: expected whole numbers from 0 to 65535"),
-            (json!({ "uids": [1], "weights": [-1] }), "weights: expected finite numbers from 0 on"),
-            (json!({ "uids": [1], "weights": [[1]] }), "weights: expected finite numbers from 0 on"),
-            (
-                json!({ "uids": [1], "weights": [1], "netuid": 70000 }),
-                "netuid: expected a whole number from 0 to 65535",
-            ),
-            (json!({ "uids": [1], "weights": [1], "retries": -1 }), "retries: expected a whole number from 0 to 1000"),
+            (json!({ "uids": [-1], "weights": [1] }), "uids: expected integers from 0 to 65535"),
+            (json!({ "uids": [1.5], "weights": [1] }), "uids: expected integers from 0 to 65535"),
+            (json!({ "uids": ["1"], "weights": [1] }), "uids: expected integers from 0 to 65535"),
+            (json!({ "uids": [1], "weights": [-1] }), "weights: expected finite non-negative numbers"),
+            (json!({ "uids": [1], "weights": [[1]] }), "weights: expected finite non-negative numbers"),
+            (json!({ "uids": [1], "weights": [1], "netuid": 70000 }), "netuid: expected an integer from 0 to 65535"),
+            (json!({ "uids": [1], "weights": [1], "retries": -1 }), "retries: expected an integer from 0 to 1000"),
             (json!({ "uids": [1], "weights": [1], "delay_s": 1e9 }), "delay_s: expected seconds from 0 to 600"),
             (
                 json!({ "uids": [1], "weights": [1], "wait_for_inclusion": 1 }),
                 "wait_for_inclusion: expected true or false",
             ),
-            (json!({ "uids": [1], "weights": [1], "state_block": -1 }), "state_block: expected a block's height"),
-            (many, "uids: expected at most 4096 of them"),
+            (json!({ "uids": [1], "weights": [1], "state_block": -1 }), "state_block: expected a block number"),
+            (many, "uids: expected at most 4096 entries"),
         ] {
             let problem = WeightsRequest::read(&body, NetUid(59)).unwrap_err();
             assert_eq!(problem.to_string(), text, "{body:.80}");

@@ -27,7 +27,7 @@ pub(crate) use envelope::{ApiError, Body};
 use envelope::as_json;
 use taonet_http::{AccessToken, collapse_slashes, count};
 
-/// How long a body may take to arrive.
+/// Timeout of a request body.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
 /// Memory of all bodies together beyond 64 KiB each, in bytes.
 const LARGE_BODIES: usize = 64 << 20;
@@ -59,7 +59,7 @@ pub(crate) fn protect(routes: Router, limits: OperatorLimits, counter: &'static 
     let routes = routes
         .fallback(|| async { StatusCode::NOT_FOUND })
         .layer(DefaultBodyLimit::disable())
-        // A request takes a turn once its body is there: slow bodies keep nobody from one.
+        // A request takes a concurrency slot once its body has arrived: slow bodies block no slots.
         .layer(GlobalConcurrencyLimitLayer::new(limits.concurrency))
         .layer(middleware::from_fn_with_state(bodies, whole_body))
         .layer(middleware::from_fn_with_state(limits.token, admit))

@@ -7,32 +7,32 @@ use taonet_primitives::{BlockNumber, Uid, Weights};
 /// to its last, so that none is missed between two polls.
 ///
 /// A chain more than one epoch behind the last processed one was restarted from genesis; its epochs are due again.
-pub fn due_epoch(block: BlockNumber, tempo: u32, last: Option<u64>) -> Option<u64> {
+pub(crate) fn due_epoch(block: BlockNumber, tempo: u32, last: Option<u64>) -> Option<u64> {
     let epoch = u64::from(block.get() / tempo.max(1));
     let is_due = last.is_none_or(|last| epoch > last || epoch.saturating_add(1) < last);
     is_due.then_some(epoch)
 }
 
 /// Blocks left in a block's weight epoch, including that block.
-pub fn blocks_left(block: BlockNumber, tempo: u32) -> u32 {
+pub(crate) fn blocks_left(block: BlockNumber, tempo: u32) -> u32 {
     let tempo = tempo.max(1);
     tempo - block.get() % tempo
 }
 
 /// Previously submitted weights, by hotkey: a uid may have changed owner before they are submitted again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Previous {
+pub(crate) struct Previous {
     /// Hotkeys that received weight.
-    pub hotkeys: Vec<String>,
+    pub(crate) hotkeys: Vec<String>,
     /// Weights in the order of `hotkeys`.
-    pub weights: Vec<f64>,
+    pub(crate) weights: Vec<f64>,
     /// The block at which the scores behind the weights were fetched.
-    pub block: BlockNumber,
+    pub(crate) block: BlockNumber,
 }
 
 impl Previous {
     /// Maps weights by uid to `hotkeys`, which are in the order of the uids.
-    pub fn new(weights: &Weights, hotkeys: &[String], block: BlockNumber) -> Self {
+    pub(crate) fn new(weights: &Weights, hotkeys: &[String], block: BlockNumber) -> Self {
         let pairs = weights.uids.iter().zip(&weights.weights);
         let known = pairs.filter_map(|(uid, weight)| Some((hotkeys.get(usize::from(uid.0))?.clone(), *weight)));
         let (hotkeys, weights) = known.unzip();
@@ -57,25 +57,25 @@ impl Previous {
 
 /// State that a validator keeps from epoch to epoch.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct PolicyState {
+pub(crate) struct PolicyState {
     /// The round of the last epoch in which one was known.
     #[serde(default, alias = "challenge_uid")]
-    pub round: Option<String>,
+    pub(crate) round: Option<String>,
     /// Number of consecutive epochs without scores.
     #[serde(default)]
-    pub epochs_without_scores: u32,
+    pub(crate) epochs_without_scores: u32,
     /// The last submitted weights.
     // Older versions wrote uids without their hotkeys, as `previous`; these cannot be mapped to neurons.
     #[serde(default, rename = "previous_weights")]
-    pub previous: Option<Previous>,
+    pub(crate) previous: Option<Previous>,
 }
 
 impl PolicyState {
-    /// Resets the state when the previous weights' scores are more than `most` blocks old: after so long an absence,
+    /// Resets the state when the previous weights' scores are more than `max` blocks old: after so long an absence,
     /// the validator does not know whether these miners are still active.
-    pub fn forget_old(&mut self, block: BlockNumber, most: u32) {
+    pub(crate) fn drop_stale(&mut self, block: BlockNumber, max: u32) {
         // After a restart from genesis, block numbers are lower.
-        let is_old = |previous: &Previous| previous.block.get().abs_diff(block.get()) > most;
+        let is_old = |previous: &Previous| previous.block.get().abs_diff(block.get()) > max;
         if self.previous.as_ref().is_some_and(is_old) {
             (self.previous, self.epochs_without_scores) = (None, 0);
         }
@@ -84,23 +84,23 @@ impl PolicyState {
 
 /// Policy for epochs without scores.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct WeightPolicy {
+pub(crate) struct WeightPolicy {
     /// Receives unearned weight; `None` if it is not registered on the subnet.
-    pub burn_uid: Option<Uid>,
+    pub(crate) burn_uid: Option<Uid>,
     /// After this many consecutive epochs without scores, and without previous weights, all weight goes to `burn_uid`.
-    pub max_skipped_epochs: u32,
+    pub(crate) max_skipped_epochs: u32,
 }
 
 /// Decision of an epoch.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Decision {
+pub(crate) enum Decision {
     /// Weights based on the scores of the current round.
     Scored(Weights),
     /// No scores: the last submitted weights again.
     Previous(Weights),
     /// No scores for too long: all weight to the burn uid.
     Fallback(Weights),
-    /// Nothing: there are no scores yet.
+    /// No weights: there are no scores yet.
     Wait,
     /// Nothing: there are scores, and none of them earns weight.
     Unearned,
@@ -108,7 +108,7 @@ pub enum Decision {
 
 impl Decision {
     /// The weights to submit, if any.
-    pub const fn weights(&self) -> Option<&Weights> {
+    pub(crate) const fn weights(&self) -> Option<&Weights> {
         match self {
             Self::Scored(weights) | Self::Previous(weights) | Self::Fallback(weights) => Some(weights),
             Self::Wait | Self::Unearned => None,
@@ -116,12 +116,13 @@ impl Decision {
     }
 
     /// Name of the decision, for logs and reports.
-    pub const fn as_str(&self) -> &'static str {
+    pub(crate) const fn as_str(&self) -> &'static str {
         match self {
             Self::Scored(_) => "scored",
             Self::Previous(_) => "previous",
             Self::Fallback(_) => "fallback",
-            Self::Wait | Self::Unearned => "wait",
+            Self::Wait => "wait",
+            Self::Unearned => "unearned",
         }
     }
 }
@@ -130,8 +131,8 @@ impl WeightPolicy {
     /// Decides which weights to submit, and updates the state. `round` names the current round, if known; a change
     /// resets the count of epochs without scores. `scored` holds the weights of the round's scores, `None` if it has
     /// none. `uid_of` maps a hotkey to its uid.
-    pub fn decide(
-        &self,
+    pub(crate) fn decide(
+        self,
         state: &mut PolicyState,
         round: Option<&str>,
         scored: Option<Weights>,

@@ -66,7 +66,7 @@ impl Signer {
     /// Registers help texts of the signer's metrics. Call after the recorder is installed.
     pub fn describe_metrics() {
         metrics::describe_counter!("taonet_signer_requests_total", "Requests by route and status");
-        metrics::describe_counter!("taonet_signer_signatures_total", "Texts signed, by kind");
+        metrics::describe_counter!("taonet_signer_signatures_total", "Payloads signed, by kind");
     }
 }
 

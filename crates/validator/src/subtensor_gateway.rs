@@ -85,7 +85,7 @@ impl Gateway {
     /// Sets the chain and the submitter. Only the first call has an effect.
     pub fn connect(&self, chain: Arc<dyn Chain>, submitter: Submitter) {
         if self.inner.connected.set(Connected { chain, submitter }).is_err() {
-            tracing::error!("the gateway is connected already");
+            tracing::error!("the gateway is already connected");
         }
     }
 
@@ -113,7 +113,10 @@ impl Gateway {
                 Ok(intents) => {
                     for (key, result) in intents {
                         if let Err(error) = result {
-                            tracing::warn!(epoch = key.epoch, netuid = key.netuid.0, %error, "unfinished weights");
+                            tracing::warn!(
+                                epoch = key.epoch, netuid = key.netuid.0, %error,
+                                "cannot complete a weight submission"
+                            );
                         }
                     }
                 }
@@ -129,7 +132,7 @@ impl Gateway {
     /// Registers help texts of the gateway's metrics. Call after the recorder is installed.
     pub fn describe_metrics() {
         metrics::describe_counter!("taonet_subtensor_gateway_requests_total", "Requests by route and status");
-        metrics::describe_counter!("taonet_subtensor_gateway_submissions_total", "Requests for weights by result");
+        metrics::describe_counter!("taonet_subtensor_gateway_submissions_total", "Weight submissions by result");
         metrics::describe_gauge!("taonet_subtensor_gateway_block", "Height of the newest block");
     }
 }

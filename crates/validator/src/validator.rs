@@ -78,7 +78,7 @@ pub struct Validator<S> {
     clock: Clock,
     sleeper: Sleeper,
     /// Whether the last call of the gateway succeeded.
-    is_well: bool,
+    is_connected: bool,
     /// Whether an epoch was decided since the start.
     has_decided: bool,
     readiness: Readiness,
@@ -98,7 +98,7 @@ impl<S: Subnet> Validator<S> {
             metrics::gauge!("lastset").set(set as f64);
         }
         let readiness = Readiness::starting();
-        Self { subnet, services, settings, state, clock, sleeper, is_well: true, has_decided: false, readiness }
+        Self { subnet, services, settings, state, clock, sleeper, is_connected: true, has_decided: false, readiness }
     }
 
     /// Sets `readiness` once a first block is seen: before that, no weights can be submitted.
@@ -135,7 +135,7 @@ impl<S: Subnet> Validator<S> {
             Some(block) => block,
             None => match self.services.gateway.current_block(READING).await {
                 Ok(block) => block,
-                Err(error) => return self.unwell(&error, AFTER_ERROR).await,
+                Err(error) => return self.log_outage(&error, AFTER_ERROR).await,
             },
         };
         self.readiness.set_ready();
@@ -143,9 +143,9 @@ impl<S: Subnet> Validator<S> {
             && let Err(error) = self.epoch(epoch, block).await
         {
             return match error {
-                EpochError::Gateway(error) => self.unwell(&error, AFTER_FAILURE).await,
+                EpochError::Gateway(error) => self.log_outage(&error, AFTER_FAILURE).await,
                 EpochError::Scores(missing) => {
-                    tracing::warn!(epoch, %block, %missing, "nothing is decided yet, asking again");
+                    tracing::warn!(epoch, %block, %missing, "weights not decided, retrying");
                     (self.sleeper)(AFTER_MISSING_SCORES).await;
                     None
                 }
@@ -153,8 +153,8 @@ impl<S: Subnet> Validator<S> {
         }
         match self.services.gateway.wait_for_block(WAITING).await {
             Ok(Some(block)) => {
-                if !std::mem::replace(&mut self.is_well, true) {
-                    tracing::info!(%block, "the gateway answers again");
+                if !std::mem::replace(&mut self.is_connected, true) {
+                    tracing::info!(%block, "connection to the gateway restored");
                 }
                 Some(block)
             }
@@ -163,16 +163,16 @@ impl<S: Subnet> Validator<S> {
                 (self.sleeper)(AFTER_FAILURE).await;
                 None
             }
-            Err(error) => self.unwell(&error, AFTER_ERROR).await,
+            Err(error) => self.log_outage(&error, AFTER_ERROR).await,
         }
     }
 
     /// Logs once per outage that the gateway is unreachable.
-    async fn unwell(&mut self, error: &GatewayError, pause: Duration) -> Option<BlockNumber> {
-        if std::mem::replace(&mut self.is_well, false) {
-            tracing::warn!(%error, "the chain cannot be asked, trying again");
+    async fn log_outage(&mut self, error: &GatewayError, pause: Duration) -> Option<BlockNumber> {
+        if std::mem::replace(&mut self.is_connected, false) {
+            tracing::warn!(%error, "cannot reach the chain, retrying");
         } else {
-            tracing::debug!(%error, "the chain still cannot be asked");
+            tracing::debug!(%error, "still cannot reach the chain");
         }
         (self.sleeper)(pause).await;
         None
@@ -181,11 +181,11 @@ impl<S: Subnet> Validator<S> {
 
 /// Registers help texts of the validator's metrics. Call after the recorder is installed.
 pub fn describe_metrics() {
-    metrics::describe_counter!("taonet_validator_epochs_total", "Epochs worked on, by what was set");
-    metrics::describe_counter!("taonet_validator_submissions_total", "Weights handed over, by result");
-    metrics::describe_histogram!("taonet_validator_decision_seconds", "Time from the epoch to the decision");
-    metrics::describe_gauge!("taonet_validator_epochs_without_scores", "Epochs in a row without scores");
-    metrics::describe_gauge!("lastset", "When weights were last set, in seconds since 1970");
+    metrics::describe_counter!("taonet_validator_epochs_total", "Epochs processed, by decision");
+    metrics::describe_counter!("taonet_validator_submissions_total", "Weight submissions by result");
+    metrics::describe_histogram!("taonet_validator_decision_seconds", "Time from the epoch's start to the decision");
+    metrics::describe_gauge!("taonet_validator_epochs_without_scores", "Consecutive epochs without scores");
+    metrics::describe_gauge!("lastset", "Unix time of the last submission of weights");
 }
 
 impl<S> std::fmt::Debug for Validator<S> {

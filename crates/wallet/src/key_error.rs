@@ -18,9 +18,9 @@ pub enum KeyError {
     #[error("seed is not 64 hex digits")]
     Seed,
     /// The private key is neither 128 hex digits with a canonical scalar (sr25519) nor 64 hex digits (ed25519).
-    #[error("private key is not the hex digits of a key: 128 of a canonical sr25519 key, or 64 of an ed25519 seed")]
+    #[error("malformed private key, expected 128 hex digits of a canonical sr25519 key, or 64 of an ed25519 seed")]
     PrivateKey,
-    /// The public key is not 64 hex digits, with the prefix `0x` where an address is also allowed.
+    /// The public key is not 64 hex digits, with the prefix `0x` if an address is also allowed.
     #[error("public key is not 64 hex digits")]
     PublicKey,
     /// The number of the signature scheme is unknown.
@@ -33,9 +33,9 @@ pub enum KeyError {
     #[error("derivation path has an empty junction")]
     Path,
     /// Soft derivation is unsupported for ed25519.
-    #[error("derivation path has a soft junction (/name), which ed25519 keys do not have; use //name")]
+    #[error("derivation path has a soft junction (/name), which ed25519 does not support; hint: use //name")]
     SoftJunction,
     /// The system's random number generator failed.
-    #[error("the system's random number generator failed; no key was made")]
+    #[error("the system's random number generator failed")]
     Randomness,
 }

@@ -18,13 +18,13 @@ pub use sealed::{Encryption, Sealed};
 #[non_exhaustive]
 pub enum KeyfileError {
     /// The content is encrypted, and no password was given.
-    #[error("the key is encrypted ({0}); a password is needed")]
+    #[error("the key is encrypted ({0}); hint: provide the password")]
     Encrypted(Encryption),
     /// The password is wrong or the content is damaged; the two are indistinguishable.
     #[error("wrong password, or the keyfile is damaged")]
     WrongPassword,
     /// The content is not a JSON object with the fields of a keyfile.
-    #[error("not keyfile JSON (line {line}, column {column})")]
+    #[error("keyfile is not JSON (line {line}, column {column})")]
     Json {
         /// The line of the error, counted from 1.
         line: usize,
@@ -32,19 +32,19 @@ pub enum KeyfileError {
         column: usize,
     },
     /// `ss58Address` is not a Bittensor address.
-    #[error("ss58Address of the keyfile is malformed")]
+    #[error("malformed ss58Address in the keyfile")]
     Address(#[from] Ss58Error),
     /// A key in the file is malformed, or its scheme is unknown.
-    #[error("the keyfile's key is malformed")]
+    #[error("malformed key in the keyfile")]
     Key(#[from] KeyError),
     /// The file has only a public key.
-    #[error("no secret key in it; is it a public keyfile?")]
+    #[error("the keyfile has no secret key; hint: it may be a public keyfile")]
     PublicOnly,
     /// The file has neither a secret nor a public key.
-    #[error("no key in it")]
+    #[error("the keyfile has no key")]
     Empty,
     /// The keys in the file do not match.
-    #[error("the file says {stated}, but its key belongs to {found}")]
+    #[error("the keyfile states address {stated}, but its key belongs to {found}")]
     Mismatch {
         /// The address or public key stated in the file.
         stated: Hotkey,
@@ -52,7 +52,7 @@ pub enum KeyfileError {
         found: Hotkey,
     },
     /// Allocating the 512 MiB of memory that encrypted keyfiles need failed.
-    #[error("not enough memory: encrypted keyfiles need 512 MiB for a moment")]
+    #[error("out of memory; hint: encrypted keyfiles briefly need 512 MiB")]
     Memory,
 }
 

@@ -1,5 +1,8 @@
 //! Keys, keyfiles, wallets on disk and signatures, compatible with Bittensor's own wallets.
 //!
+//! Uses `taonet-primitives` (addresses). Used by everything that signs: `taonet-chain`, `taonet-wire`, the validator
+//! and the command line.
+//!
 //! # Tour
 //!
 //! **Keys.** A [`Keypair`] is created from a derivation URI (`//Alice`), a [`Mnemonic`], a seed or a private key, of

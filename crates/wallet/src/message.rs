@@ -1,6 +1,6 @@
 /// The text begins with `0x`, but the rest is not pairs of hex digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("text begins with 0x but is not hex; to sign the text itself, give it as a file or without 0x")]
+#[error("text starts with 0x but is not hex; hint: to sign the text itself, pass it as a file or without 0x")]
 pub struct MessageError;
 
 /// The bytes of a text that people sign and verify: hex digits after `0x`, otherwise the UTF-8 of the text.

@@ -35,7 +35,10 @@ pub(crate) const fn exposed(_: &Metadata) -> Option<u32> {
 /// Logs a warning if others can read a file with a secret. Pipes and terminals are skipped: their modes mean nothing.
 pub fn warn_if_exposed(file: &File, path: &Path) {
     if let Some(mode) = file.metadata().ok().as_ref().and_then(exposed) {
-        tracing::warn!(path = %path.display(), mode = format!("{mode:o}"), "secret is open to others; chmod 600 it");
+        tracing::warn!(
+            path = %path.display(), mode = format!("{mode:o}"),
+            "secret is accessible to other users, run chmod 600"
+        );
     }
 }
 

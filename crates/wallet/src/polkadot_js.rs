@@ -38,7 +38,7 @@ const MAX_P: u32 = 16;
 #[non_exhaustive]
 pub enum PolkadotJsError {
     /// The text is not the JSON of an account export.
-    #[error("not the JSON of a Polkadot-JS account (line {line}, column {column})")]
+    #[error("not a Polkadot-JS account in JSON (line {line}, column {column})")]
     Json {
         /// The line of the error, counted from 1.
         line: usize,
@@ -46,17 +46,18 @@ pub enum PolkadotJsError {
         column: usize,
     },
     /// The version is not 3, the only supported one.
-    #[error("the export is not of version 3; export the account again with a current Polkadot-JS wallet")]
+    #[error("unsupported export version, expected 3; hint: export the account again with a current Polkadot-JS wallet")]
     Version,
     /// The account is not sr25519, the only supported scheme.
-    #[error("the export does not hold an sr25519 account")]
+    #[error("the export does not contain an sr25519 account")]
     Content,
     /// The encryption is none of `scrypt` with `xsalsa20-poly1305`, `xsalsa20-poly1305`, `none`.
-    #[error("the export's kind of encryption is unknown")]
+    #[error("unsupported encryption type of the export")]
     Encryption,
     /// The scrypt parameters are invalid or beyond those of any wallet.
     #[error(
-        "the export asks for scrypt with N={n}, r={r}, p={p}; N must be a power of two, N*r at most 2^21, r at most 64, p at most 16"
+        "unsupported scrypt parameters of the export: N={n}, r={r}, p={p}; expected a power of two as N, N*r at most \
+         2^21, r at most 64 and p at most 16"
     )]
     Cost {
         /// The scrypt parameter N: memory and time.
@@ -70,7 +71,7 @@ pub enum PolkadotJsError {
     #[error("wrong password, or the export is damaged")]
     WrongPassword,
     /// The address in the file does not match the key.
-    #[error("the export says {stated}, but its key belongs to {found}")]
+    #[error("the export states address {stated}, but its key belongs to {found}")]
     Mismatch {
         /// The address stated in the file.
         stated: Ss58,
@@ -78,7 +79,7 @@ pub enum PolkadotJsError {
         found: Ss58,
     },
     /// The pair is not sr25519, the only scheme of exports.
-    #[error("only sr25519 keys can be exported, and this is an {0} key")]
+    #[error("only sr25519 keys can be exported, this key is {0}")]
     Scheme(CryptoType),
     /// The system's random number generator failed.
     #[error(transparent)]

@@ -14,7 +14,7 @@ pub enum SignatureError {
     #[error("signature has {0} hex digits, expected 128")]
     Length(usize),
     /// The text has a character that is not a hex digit.
-    #[error("signature is not hex text")]
+    #[error("signature is not hexadecimal")]
     Hex,
 }
 

@@ -40,7 +40,7 @@ impl StoredKey {
         let stored = Self { wallet: wallet.into(), ..Self::read_quietly(path)? };
         if let Some(mode) = stored.exposed {
             let path = stored.path.display();
-            tracing::warn!(%path, mode = format!("{mode:o}"), "keyfile is open to others; chmod 600 it");
+            tracing::warn!(%path, mode = format!("{mode:o}"), "keyfile is accessible to other users, run chmod 600");
         }
         Ok(stored)
     }
@@ -100,7 +100,10 @@ impl StoredKey {
             && beside != key.public()
         {
             let (public_file, shown, key) = (Path::new(&public_file).display(), beside, key.public());
-            tracing::warn!(%public_file, %shown, %key, "the public file does not belong to the key: write it anew");
+            tracing::warn!(
+                %public_file, %shown, %key,
+                "the public keyfile does not match the key; hint: write it again"
+            );
         }
         Ok(key)
     }

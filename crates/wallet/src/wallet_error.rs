@@ -16,7 +16,7 @@ pub enum WalletError {
         source: io::Error,
     },
     /// Writing the file or directory failed. The previous content is unchanged.
-    #[error("cannot write {path}; what stood there is unchanged")]
+    #[error("cannot write {path}, its previous content is unchanged")]
     Write {
         /// The file.
         path: PathBuf,
@@ -24,7 +24,7 @@ pub enum WalletError {
         source: io::Error,
     },
     /// Some of several files were written before an error. The new key is in place: keep what can restore it.
-    #[error("the key is written, but not all that belongs to it; {} is there", list(.files))]
+    #[error("the key is written, but some of its files are missing; written: {}", list(.files))]
     PartlyWritten {
         /// The new files.
         files: Vec<PathBuf>,
@@ -34,7 +34,7 @@ pub enum WalletError {
         source: Box<WalletError>,
     },
     /// The directory could not be synced to disk.
-    #[error("the disk does not confirm that the files of {path} will outlast a loss of power")]
+    #[error("cannot flush {path} to disk: its files may not survive a power failure")]
     Sync {
         /// The directory.
         path: PathBuf,
@@ -42,16 +42,16 @@ pub enum WalletError {
         source: io::Error,
     },
     /// The file changed since it was read.
-    #[error("{0} changed since it was read; nothing was written, do it again")]
+    #[error("{0} changed since it was read, nothing was written; hint: try again")]
     Changed(PathBuf),
     /// The path, after following links, is a directory or a device.
     #[error("{0} is not a regular file")]
     NotAFile(PathBuf),
     /// The path is a symbolic link, and keys are not written through links.
-    #[error("{0} is a symbolic link; keys are not written through links, remove it first")]
+    #[error("{0} is a symbolic link; hint: remove it first, keys are not written through links")]
     Link(PathBuf),
     /// The file is too large for a keyfile.
-    #[error("{path} has {bytes} bytes, more than any keyfile")]
+    #[error("{path} has {bytes} bytes, which is too large for a keyfile")]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -59,10 +59,10 @@ pub enum WalletError {
         bytes: u64,
     },
     /// A key exists, and overwriting was not requested.
-    #[error("{0} exists; keys are overwritten only on request, with a backup")]
+    #[error("{0} already exists; hint: request to overwrite it, with a backup")]
     Exists(PathBuf),
     /// The content of the file is malformed or cannot be decrypted.
-    #[error("{path} gives no key")]
+    #[error("{path} contains no usable key")]
     Keyfile {
         /// The file.
         path: PathBuf,
@@ -73,7 +73,10 @@ pub enum WalletError {
     #[error("cannot encrypt the key")]
     Seal(#[source] KeyfileError),
     /// The path begins with `~`, and there is no home directory.
-    #[error("{0} is below a home directory, and none is known; set HOME, or name the wallets' directory in full")]
+    #[error(
+        "{0} is relative to the home directory, which is unknown; hint: set HOME, or use an absolute path of the \
+         wallets"
+    )]
     NoHome(PathBuf),
     /// The name is invalid for a wallet or hotkey.
     #[error(transparent)]

@@ -14,7 +14,7 @@ mod lock;
 
 pub(crate) use lock::{Lock, make_directory, refuse_links};
 
-/// What to do with an existing key.
+/// Policy for existing keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Overwrite {
     /// Keep it and refuse to write.

@@ -91,8 +91,8 @@ fn no_secret_is_ever_said() {
     assert!(said.contains("the log is heard"));
     assert!(said.contains("chmod 600"), "{said}");
     assert_eq!(said.matches(".backups/hotkeys/h.1 secret=\"plain\"").count(), 2, "{said}");
-    assert_eq!(said.matches("secret is open to others").count(), 2, "{said}");
-    assert_eq!(said.matches("the public file does not belong to the key").count(), 2, "{said}");
+    assert_eq!(said.matches("secret is accessible to other users").count(), 2, "{said}");
+    assert_eq!(said.matches("the public keyfile does not match the key").count(), 2, "{said}");
     assert!(said.lines().count() > 60, "{said}");
     assert!(secrets.len() > 20, "{}", secrets.len());
     let lower = said.to_lowercase();

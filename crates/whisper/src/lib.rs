@@ -2,8 +2,10 @@
 //!
 //! The subnet's validators hear miners with [faster-whisper](https://github.com/SYSTRAN/faster-whisper), which spends nearly
 //! all the time of a challenge. This crate reads the same files (CTranslate2's `model.bin`, or Hugging Face safetensors),
-//! applies the same rules and computes the same numbers, in less time and without a C++ build. The commands use it behind
-//! [`taonet_speech::Recognizer`]; matrix products come from `rten-gemm`, tokens from `tokenizers`.
+//! applies the same rules and computes the same numbers, in less time and without a C++ build.
+//!
+//! Uses `taonet-primitives` and `taonet-speech` (the trait); matrix products of `rten-gemm`. Used by `taonet-cli`, behind
+//! [`taonet_speech::Recognizer`].
 //!
 //! # From sound to text
 //!

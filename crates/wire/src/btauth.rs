@@ -41,8 +41,8 @@ impl BtauthScheme {
         Self { receiver_required: true }
     }
 
-    /// Accepts requests without a receiver too. Whoever gets such a request can forward it, within the window, to any
-    /// other server that accepts them.
+    /// Accepts requests without a receiver, too. The receiver of such a request can forward it, within the window, to
+    /// any other server that accepts them.
     #[must_use]
     pub const fn accept_unbound(self) -> Self {
         Self { receiver_required: false }

@@ -36,7 +36,7 @@ const SNIPPET: usize = 300;
 /// Bytes to read of an error response: it is only quoted, so the rest is not awaited.
 const ERROR_BYTES: usize = 16 * 1024;
 /// The longest deadline; longer ones are capped so that sums stay within the clock's range.
-const LONGEST: Duration = Duration::from_hours(24 * 365);
+const MAX_TIMEOUT: Duration = Duration::from_hours(24 * 365);
 
 /// Limits of a [`SignedClient`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -245,10 +245,10 @@ impl SignedClient {
         let mut body = BytesMut::new();
         let mut share = self.room.share();
         // Computed now: the announced length shrinks with every byte that arrives.
-        let most = answer.limit().min(answer.announced().unwrap_or(usize::MAX));
+        let max = answer.limit().min(answer.announced().unwrap_or(usize::MAX));
         while let Some(chunk) = answer.next().await {
             let chunk = chunk?;
-            share.cover(body.len() + chunk.len(), most).await;
+            share.cover(body.len() + chunk.len(), max).await;
             body.extend_from_slice(&chunk);
             if !answer.status.is_success() && body.len() >= ERROR_BYTES {
                 body.truncate(ERROR_BYTES);
@@ -260,7 +260,7 @@ impl SignedClient {
 }
 
 fn end_of(deadline: Duration) -> Instant {
-    Instant::now() + deadline.min(LONGEST)
+    Instant::now() + deadline.min(MAX_TIMEOUT)
 }
 
 fn whole(body: Bytes) -> Body {

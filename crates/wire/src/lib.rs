@@ -10,6 +10,9 @@
 //!   a deadline and a size limit, and classifies the result ([`ReturnCode`]).
 //!
 //! Time comes from a [`Clock`], so that tests need not sleep.
+//!
+//! Uses `taonet-primitives` and `taonet-wallet` (signatures). Used by miners and runners of every subnet; plain HTTP
+//! services are `taonet-http`.
 
 mod babelbit;
 mod bt_header;

@@ -72,16 +72,16 @@ pub enum Refusal {
     #[error("request is not signed")]
     Unsigned,
     /// The path names an unknown message.
-    #[error("no message named {0:?} is known here")]
+    #[error("unknown message {0:?}")]
     UnknownName(String),
     /// The signature does not verify with the sender's key.
     #[error("signature does not match")]
     WrongSignature,
     /// The sender is known, but not allowed.
-    #[error("hotkey {0} is not allowed here")]
+    #[error("hotkey {0} is not allowed")]
     NotAllowed(Hotkey),
     /// The sender's stake is below the required minimum.
-    #[error("hotkey {hotkey} has less stake than the {needed} rao that are asked for here")]
+    #[error("hotkey {hotkey} has less than the required stake of {needed} rao")]
     StakeTooLow {
         /// The sender's hotkey.
         hotkey: Hotkey,
@@ -92,22 +92,22 @@ pub enum Refusal {
     #[error("hotkey {0} has no validator permit")]
     NoPermit(Hotkey),
     /// The nonce was accepted before, or a later one where nonces must increase.
-    #[error("request was seen before")]
+    #[error("request was received before")]
     Replayed,
     /// The replay memory is full until the window has passed.
     #[error("too many requests within the replay window")]
     TooMany,
     /// The replay log cannot be written, so the request could be replayed later.
-    #[error("the replay log cannot be written")]
+    #[error("cannot write the replay log")]
     NotRemembered,
     /// The sender exceeds its rate limit.
-    #[error("hotkey {0} calls too often")]
+    #[error("hotkey {0} exceeds its rate limit")]
     TooOften(Hotkey),
     /// The queue is full, and no waiting request has less stake.
     #[error("server is busy")]
     Busy,
     /// The handler exceeded the response timeout.
-    #[error("answer was not there within {limit:?}")]
+    #[error("response timeout after {limit:?}")]
     AnswerTimeout {
         /// The response timeout.
         limit: Duration,

@@ -51,7 +51,7 @@ pub struct ReplayGuard {
     rule: ReplayRule,
     bounds: ReplayBounds,
     kept: Duration,
-    /// How far nonces may be ahead of the clock, in nanoseconds.
+    /// Maximum lead of nonces over the clock, in nanoseconds.
     ahead: u64,
     seen: Mutex<Seen>,
 }
@@ -67,7 +67,7 @@ struct Seen {
     /// Whether the last write to the log failed.
     log_fails: bool,
     /// Whether the warning that the floor is ahead of the clock was logged.
-    ahead_is_told: bool,
+    has_warned_ahead: bool,
 }
 
 #[derive(Debug)]
@@ -116,7 +116,10 @@ impl ReplayGuard {
         // A floor would refuse nonces that are not timestamps forever, not for seconds.
         let first_start = found.missing && rule == ReplayRule::IncreasingForEver;
         if !found.complete && !first_start {
-            tracing::warn!(log = %path.display(), "replay log is new or incomplete: what was signed until now is refused");
+            tracing::warn!(
+                log = %path.display(),
+                "replay log is new or incomplete, requests signed before now are refused"
+            );
             seen.floor = seen.floor.max(ahead.saturating_add(1));
         }
         let lifetime = guard.kept.saturating_add(window.future);
@@ -124,7 +127,7 @@ impl ReplayGuard {
         let newest = found.entries.iter().map(|entry| entry.nonce).max().unwrap_or_default();
         seen.raise_floor(rule, newest, lifetime);
         seen.raise_floor(rule, now_ns, guard.kept);
-        seen.tell_if_ahead(ahead);
+        seen.warn_if_ahead(ahead);
         for entry in &found.entries {
             if entry.nonce >= seen.floor {
                 seen.insert(rule, entry);
@@ -147,7 +150,7 @@ impl ReplayGuard {
         let mut seen = self.lock();
         seen.raise_floor(self.rule, now_ns, self.kept);
         if entry.nonce < seen.floor {
-            seen.tell_if_ahead(now_ns.saturating_add(self.ahead));
+            seen.warn_if_ahead(now_ns.saturating_add(self.ahead));
             let age = Duration::from_nanos(now_ns.saturating_sub(entry.nonce));
             return Err(Refusal::Stale { age, limit: self.kept });
         }
@@ -161,8 +164,8 @@ impl ReplayGuard {
             let written = log.append(&entry, now_ns, &mut entries(senders), *floor);
             // Logged once: the full disk may be the one with the logs.
             match (&written, *log_fails) {
-                (Err(error), false) => tracing::error!(%error, "replay log cannot be written; requests are refused"),
-                (Ok(()), true) => tracing::info!("replay log can be written again"),
+                (Err(error), false) => tracing::error!(%error, "cannot write the replay log, requests are refused"),
+                (Ok(()), true) => tracing::info!("replay log is writable again"),
                 _ => {}
             }
             *log_fails = written.is_err();
@@ -217,18 +220,18 @@ impl Seen {
     }
 
     /// Warns once when the floor is above every nonce that our clock, now before `ahead`, can accept.
-    fn tell_if_ahead(&mut self, ahead: u64) {
+    fn warn_if_ahead(&mut self, ahead: u64) {
         // The floor of an incomplete log starts just above.
         let is_ahead = self.floor > ahead.saturating_add(1);
-        if is_ahead && !self.ahead_is_told {
+        if is_ahead && !self.has_warned_ahead {
             let seconds = Duration::from_nanos(self.floor - ahead).as_secs();
             tracing::warn!(
                 seconds,
-                "the clock was that much further ahead before, and requests are refused until then: set it right; if it \
-                 is right now, stop, delete the replay log and start again"
+                "the clock was further ahead before, requests are refused until it catches up; hint: correct the \
+                 clock, or if it is correct now, stop, delete the replay log and start again"
             );
         }
-        self.ahead_is_told = is_ahead;
+        self.has_warned_ahead = is_ahead;
     }
 
     fn was_seen(&self, entry: &Entry) -> bool {

@@ -40,7 +40,7 @@ pub trait Scheme: Send + Sync + 'static {
     /// verified, so that no data from strangers is parsed.
     ///
     /// # Errors
-    /// [`Refusal::BodyMismatch`], or [`Refusal::NotJson`] where the hash covers parsed values.
+    /// [`Refusal::BodyMismatch`], or [`Refusal::NotJson`] if the hash covers parsed values.
     fn check_body(&self, head: &Parts, claim: &Claim, body: &[u8]) -> Result<(), Refusal> {
         let _ = (head, claim, body);
         Ok(())
@@ -139,7 +139,7 @@ pub struct Claim {
 pub struct Window {
     /// The largest age of a nonce, the timeout not counted.
     pub past: Duration,
-    /// How far a nonce may be ahead of our clock.
+    /// Maximum lead of a nonce over our clock.
     pub future: Duration,
     /// The longest timeout that is added to `past`.
     pub max_timeout: Duration,

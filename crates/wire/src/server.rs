@@ -61,7 +61,7 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 }
 
 /// The longest timeout; longer ones are capped so that sums stay within the clock's range.
-const LONGEST: Duration = Duration::from_hours(24 * 365);
+const MAX_TIMEOUT: Duration = Duration::from_hours(24 * 365);
 
 /// The body size from which on hashing moves to another thread, so that other requests need not wait.
 const HEAVY: usize = 256 * 1024;
@@ -244,7 +244,7 @@ where
             let echo = verifier.scheme.echo(&head, &claim);
             head.extensions.insert(Caller { hotkey: claim.sender, nonce: claim.nonce, uuid: claim.uuid });
             let limit = verifier.limits.answer_timeout;
-            let until = Instant::now() + limit.min(LONGEST);
+            let until = Instant::now() + limit.min(MAX_TIMEOUT);
             let mut response = match tokio::time::timeout_at(until, inner.call(rebuild(head, body))).await {
                 Ok(response) => response?.into_response(),
                 // The head was moved into the request. Its echoed headers are added below.

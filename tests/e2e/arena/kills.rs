@@ -1,4 +1,4 @@
-//! The gateway is killed at random moments while miners submit: what it has acknowledged is there afterwards.
+//! The gateway is killed at random times while miners submit: no acknowledged submission is lost.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,10 +18,10 @@ use crate::support::{Daemon, free_address};
 const KILLS: u32 = 50;
 const MINERS: u16 = 12;
 
-/// The number of the last submission of each miner that was acknowledged.
+/// The last acknowledged submission of each miner.
 type Acknowledged = Arc<Mutex<BTreeMap<String, u64>>>;
 
-/// One miner after the other submits, each time with another address, until it is told to stop.
+/// Submits for the miners in turn, each time with a new address, until stopped.
 fn submit_for_ever(url: &str, acknowledged: &Acknowledged, stop: &AtomicBool) -> u64 {
     let gateway = url.parse().unwrap();
     let receiver = Some(Keypair::from_uri("//gateway").unwrap().hotkey());
@@ -38,14 +38,15 @@ fn submit_for_ever(url: &str, acknowledged: &Acknowledged, stop: &AtomicBool) ->
                 acknowledged.lock().unwrap().insert(answer.hotkey, number);
                 count += 1;
             }
-            // The first start refuses everything for a moment; an address has so many attempts a minute.
+            // At its first start the gateway rejects all requests for a few seconds; there is also a rate limit per
+            // address.
             Err(_) => std::thread::sleep(Duration::from_millis(if count == 0 { 100 } else { 5 })),
         }
     }
     count
 }
 
-/// The number of the submission that is on disk for each miner.
+/// The stored submission of each miner.
 fn on_disk(path: &std::path::Path) -> BTreeMap<String, u64> {
     let Ok(bytes) = std::fs::read(path) else { return BTreeMap::new() };
     let saved: Value = serde_json::from_slice(&bytes).unwrap();
@@ -67,7 +68,7 @@ fn fifty_kills_lose_no_submission() {
         let (url, acknowledged, stop) = (url.clone(), Arc::clone(&acknowledged), Arc::clone(&stop));
         std::thread::spawn(move || submit_for_ever(&url, &acknowledged, &stop))
     };
-    // At its very first start the gateway accepts nothing for a moment.
+    // At its first start the gateway rejects all requests for a few seconds.
     let first = start();
     let began = Instant::now();
     while acknowledged.lock().unwrap().is_empty() {

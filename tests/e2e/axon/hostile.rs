@@ -1,4 +1,4 @@
-//! Peers, and arguments, that mean no good.
+//! Malicious peers and arguments.
 
 use serde_json::{Value, json};
 
@@ -61,6 +61,6 @@ fn a_neuron_that_fails_cannot_say_that_it_did_not() {
 fn deadlines_have_an_end() {
     for (option, value) in [("--timeout", "1e19"), ("--timeout", "1e300"), ("--timeout", "0"), ("--timeout", "86401")] {
         let error = refusal(&ask("call", "127.0.0.1:1", "btauth", &[option, value]), 2);
-        assert!(error.contains("not a positive number of seconds up to 86400"), "{error}");
+        assert!(error.contains("expected a number of seconds above 0 and at most 86400"), "{error}");
     }
 }

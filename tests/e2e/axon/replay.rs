@@ -1,4 +1,4 @@
-//! Requests that somebody has seen and sends again, to a daemon that was restarted in between.
+//! Replayed requests to a daemon that was restarted in between.
 
 use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use super::{address, ask, message, neuron};
 use crate::support::{Daemon, local_bb, stderr};
 
-/// Starts a daemon that keeps its accepted requests in this file.
+/// Starts a daemon with this replay log.
 type Start = fn(&str) -> Daemon;
 
-/// The head's status and the body of an answer to these bytes.
+/// Status and body of the response to raw bytes.
 fn send(daemon: &Daemon, bytes: &[u8]) -> (u16, String) {
     let mut stream = TcpStream::connect(address(daemon)).unwrap();
     stream.write_all(bytes).unwrap();
@@ -19,7 +19,7 @@ fn send(daemon: &Daemon, bytes: &[u8]) -> (u16, String) {
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
-/// The bytes of a call by //Alice to //Bob.
+/// Raw bytes of a call by //Alice to //Bob.
 fn captured(scheme: &str, further: &[&str]) -> Vec<u8> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -48,7 +48,7 @@ fn a_captured_request_is_refused_after_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("replay.log").display().to_string();
         let daemon = start(&log);
-        // A new log refuses what was signed before its start, and 3 s beyond.
+        // A new log rejects requests signed before its start, and up to 3 s after.
         let began = Instant::now();
         let request = loop {
             let request = captured(scheme, call);

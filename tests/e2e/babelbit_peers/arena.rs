@@ -1,4 +1,4 @@
-//! Python's runner before our arena gateway.
+//! The Python runner with our arena gateway.
 
 use serde_json::{Value, json};
 

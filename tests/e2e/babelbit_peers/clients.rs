@@ -1,4 +1,4 @@
-//! Python's runner against our engine and our miner.
+//! The Python runner with our engine and miner.
 
 use serde_json::{Value, json};
 

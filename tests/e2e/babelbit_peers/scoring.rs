@@ -1,4 +1,4 @@
-//! Results on their way to Python's scoring API, and Python's validators before ours.
+//! Submission to the Python scoring API, and Python validators with our scoring API.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ fn our_runner_submits_to_a_python_scoring_api() {
     };
     let report = play();
     assert_eq!(report["outcome"], "finished");
-    // What was taken is not sent again.
+    // Accepted submissions are not sent again.
     assert_eq!(play()["outcome"], "already_done");
 
     let seen = scoring.report();
@@ -74,7 +74,7 @@ fn a_python_client_submits_to_our_scoring_api() {
     let found = ask(&peer, &question);
     assert_eq!(found["submitted"], json!([[200; 4]].repeat(6)));
     assert_eq!(found["again"], json!([200, 200]));
-    // Of as many validators, all without stake, the one in the middle counts.
+    // Without stake, the plain median over the validators counts.
     let row = |kind, uid, hotkey, score| {
         json!({
             "miner_hotkey": hotkey, "miner_uid": uid, "challenge_uid": "ch", "challenge_type": kind,

@@ -1,4 +1,4 @@
-//! Our runner against an engine and miners in Python.
+//! Our runner with a Python engine and Python miners.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,13 +11,13 @@ use crate::chain::{ALICE, BOB};
 use crate::kill::address;
 use crate::support::{RunFiles, document, local_bb, repository, require_models};
 
-/// A place for files, and a list of miners.
+/// A directory for files, and a list of miners.
 pub(super) struct Round {
     folder: TempDir,
 }
 
 impl Round {
-    /// With miners by hotkey and URL; uids count from 1.
+    /// Creates the list from hotkeys and URLs; uids start at 1.
     pub(super) fn with(miners: &[(&str, &str)]) -> Self {
         require_models();
         let folder = tempfile::tempdir().unwrap();
@@ -56,21 +56,21 @@ fn our_runner_plays_a_python_engine() {
     let next = |count: usize| vec!["POST /source-audio/next"; count];
     let (auth, start) = (["POST /auth", "POST /auth/verify"], ["POST /source-audio/start", "GET /transcription"]);
 
-    // Busy at first, and the challenge ends with an empty utterance. A slash too many in the setting does no harm.
+    // Busy at first, and the challenge ends with an empty utterance. A trailing slash in the URL is harmless.
     let engine = main(json!({ "busy": 3 }));
     let report = document(&round.runner(&format!("{}/", engine.url()), &round.path("main")).output().unwrap());
     assert_eq!((&report["outcome"], &report["challenge_uid"]), (&json!("finished"), &json!("ferry")), "{report}");
     let scores: Vec<_> = utterances(&report).iter().map(|utterance| utterance["score"].as_f64().unwrap()).collect();
     assert!(scores.len() == 4 && scores.iter().all(|score| *score > 0.3), "{report}");
     let run = run_log(&round.path("main"), 1);
-    // The path only: engines listen on another port each time.
+    // The path only: the port differs in each run.
     let mut rows = run["utterances"].as_array().unwrap().iter();
     assert!(rows.all(|row| row["scoring_metadata_source"] == "transcription"), "{run}");
     let seen = engine.report();
     assert_eq!(seen["hotkeys"], json!([ALICE]));
     assert_eq!(seen["requests"], json!([&["POST /auth"], &auth[..], &start, &next(4)].concat()));
 
-    // The last utterance says that it is the last; in the middle the token is refused.
+    // The last utterance is marked as such; the token is rejected midway.
     let engine = main(json!({ "done": true, "revoke": 4 }));
     let report = document(&round.runner(engine.url(), &round.path("revoked")).output().unwrap());
     assert_eq!(report["outcome"], "finished", "{report}");
@@ -79,7 +79,7 @@ fn our_runner_plays_a_python_engine() {
     assert_eq!(seen["hotkeys"], json!([ALICE, ALICE]));
     assert_eq!(seen["requests"], json!([&auth[..], &start, &next(2), &auth, &next(2)].concat()));
 
-    // Solo utterances bring their references along, in every schema.
+    // Solo utterances include their references, in every schema.
     let engine = main(json!({}));
     let report = document(&round.runner(engine.url(), &round.path("solo")).arg("--solo").output().unwrap());
     assert_eq!(report["challenge_uid"], "ferry-solo", "{report}");
@@ -89,7 +89,7 @@ fn our_runner_plays_a_python_engine() {
     assert_eq!(seen["requests"], json!([&auth[..], &["GET /solo/start"], &["POST /solo/next"; 4]].concat()));
 }
 
-/// Of the first miner.
+/// Key of the first miner.
 fn utterances(report: &Value) -> &[Value] {
     report["miners"][0]["utterances"].as_array().unwrap()
 }
@@ -101,7 +101,7 @@ fn run_log(directory: &Path, uid: u32) -> Value {
     files.json(name.unwrap()).clone()
 }
 
-/// Manner · whether it gives a reply · what the result files say of it otherwise.
+/// Behaviour · whether it gives a reply · error in the result files otherwise.
 const MANNERS: [(&str, bool, &str); 6] = [
     ("echo", true, ""),
     ("patient", true, ""),

@@ -1,10 +1,10 @@
-//! docs/chain.md, step by step.
+//! Runs the first steps of docs/chain.md.
 
 use super::Chain;
 use crate::support::{repository, stderr};
 
 #[test]
-fn the_first_steps_of_the_guide_go() {
+fn the_first_steps_of_the_guide_work() {
     let chain = Chain::start();
     let guide = std::fs::read_to_string(repository("docs/chain.md")).unwrap();
     let steps = guide.split("```").nth(1).unwrap();
@@ -12,7 +12,7 @@ fn the_first_steps_of_the_guide_go() {
     for step in steps.lines().map(|line| line.split('#').next().unwrap().trim()) {
         let mut words: Vec<&str> = step.split_whitespace().skip(1).collect();
         match words.as_slice() {
-            // The test has a node of its own; nobody here can be asked for passwords, and watching has no end.
+            // The test has its own node, no terminal for passwords, and `watch` would not end.
             [] | ["localnet" | "BT_NETWORK=local"] => continue,
             ["wallet", "create"] => {
                 chain.wallet();

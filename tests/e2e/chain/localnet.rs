@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{ALICE, BOB};
 use crate::support::{Daemon, document, refusal, tao};
 
-/// A chain that is kept in a folder.
+/// A chain with a data directory.
 fn kept(folder: &Path, further: &[&str]) -> Daemon {
     Daemon::start(localnet(folder, &["start", "--block-time", "manual"]).args(further))
 }
@@ -41,13 +41,13 @@ fn a_chain_is_started_steered_and_stopped_by_its_folder() {
     assert!((13..=24).contains(&epoch), "{epoch}");
     // One process at a time.
     let error = refusal(&run(folder, &["start", "--port", "0"]), 1);
-    assert!(error.contains("in use by another process"), "{error}");
+    assert!(error.contains("another process is using the chain"), "{error}");
 
     assert_eq!(ask(folder, &["stop"])["stopped"], true);
     assert!(daemon.terminate().success());
     let error = refusal(&run(folder, &["mine", "1", "--network", "ws://127.0.0.1:9"]), 2);
     assert!(error.contains("cannot be used with"), "{error}");
-    // It goes on where it was.
+    // It resumes at the last block.
     let daemon = kept(folder, &[]);
     assert_eq!(height(folder), epoch);
     assert!(daemon.terminate().success());
@@ -80,14 +80,14 @@ fn a_reset_chain_begins_anew() {
     let daemon = kept(folder, &[]);
     ask(folder, &["mine", "5"]);
     let error = refusal(&run(folder, &["reset"]), 2);
-    assert!(error.contains("give --yes"), "{error}");
-    // It stops the chain by itself.
+    assert!(error.contains("pass --yes"), "{error}");
+    // `reset` stops the chain first.
     assert_eq!(ask(folder, &["reset", "--yes"])["removed"], true);
     assert!(daemon.terminate().success());
     let daemon = kept(folder, &["--endow", "5DAAnrj7VHTznn2AWBemMuyBwZWs6FNFjdyVXUeYum3PTXFy"]);
     assert_eq!(height(folder), 0);
     drop(daemon);
-    // Killed, it left its description behind; that hinders nobody.
+    // After a kill, a stale process record remains; it is ignored.
     ask(folder, &["reset", "--yes"]);
 }
 
@@ -110,12 +110,12 @@ fn a_chain_says_what_scripts_need() {
     let stopped = tao().args(["localnet", "stop", "--network", url, "--json"]).output().unwrap();
     assert_eq!(document(&stopped)["stopped"], true);
     assert!(child.wait().unwrap().success());
-    // Nobody is left to take orders.
+    // No process is left.
     let error = refusal(&tao().args(["localnet", "status", "--network", url]).output().unwrap(), 3);
-    assert!(error.contains("start one with tao localnet"), "{error}");
+    assert!(error.contains("start one with `tao localnet`"), "{error}");
 }
 
-/// Whoever took the port, or a node that hangs: no command waits for it for ever, and none removes its state.
+/// If another program has the port, or the node hangs, no command blocks forever or deletes the state.
 #[test]
 fn a_node_that_does_not_answer_is_told_so() {
     let folder = tempfile::tempdir().unwrap();
@@ -125,7 +125,7 @@ fn a_node_that_does_not_answer_is_told_so() {
     std::fs::write(folder.join("running.json"), json!({"pid": 1, "url": url}).to_string()).unwrap();
     std::fs::write(folder.join("chain.redb"), "").unwrap();
     std::thread::scope(|scope| {
-        let silent = "takes requests and does not answer";
+        let silent = "does not respond";
         for (arguments, code, text) in [
             (&["status"][..], 3, silent),
             (&["stop"][..], 3, silent),

@@ -19,14 +19,14 @@ fn tao_goes_from_one_account_to_another_exactly() {
     let sent = chain.alice(&["transfer", BOB, "1.000000001", "--yes"]);
     assert_eq!((&sent["from"], &sent["to"]), (&json!(ALICE), &json!(BOB)));
     assert_eq!(chain.free(BOB), bob + 1_000_000_001);
-    // //Alice makes the blocks too, so that the fee comes back to her.
+    // //Alice is also the block author and receives the fee.
     assert!(sent["fee_rao"].as_u64().unwrap() > 0, "{sent}");
     assert_eq!(chain.free(ALICE), alice - 1_000_000_001);
-    // The state before that block is still there.
+    // The state before that block is still available.
     let before = (sent["block"]["number"].as_u64().unwrap() - 1).to_string();
     let earlier = chain.ask(&["balance", BOB, "--block", &before]);
     assert_eq!(earlier["accounts"][0]["free_rao"], bob);
-    // A later one is final.
+    // A later block is finalized.
     let sent = chain.alice(&["transfer", "//Bob", "0.5", "--yes", "--finalized"]);
     assert_eq!(sent["outcome"], "finalized");
 }
@@ -49,16 +49,16 @@ fn people_read_what_happened() {
 #[test]
 fn what_cannot_be_paid_is_refused() {
     let chain = Chain::start();
-    // The chain takes the call and refuses it.
+    // The call is included and fails.
     let (code, told) = failure(&chain.tao(&["transfer", BOB, "10000000", "--yes"], &AS_ALICE));
     assert_eq!((code, &told["success"]), (1, &json!(false)), "{told}");
-    // Somebody who has nothing cannot even pay the fee.
+    // An account without funds cannot pay the fee.
     let poor = ["transfer", BOB, "1", "--yes", "--key-uri", "//Nobody", "--json"];
     let (code, told) = failure(&chain.tao(&poor, &[]));
     assert_eq!((code, &told["error"]["name"]), (1, &json!("Payment")), "{told}");
-    // Nobody is there to say yes.
+    // There is no terminal to confirm at.
     let error = refusal(&chain.tao(&["transfer", BOB, "1"], &AS_ALICE), 2);
-    assert!(error.contains("give --yes"), "{error}");
+    assert!(error.contains("pass --yes"), "{error}");
     for amount in ["-1", "1e3", "1.0000000001", "18446744074", "1,5"] {
         refusal(&chain.tao(&["transfer", BOB, amount, "--yes"], &AS_ALICE), 2);
     }
@@ -78,7 +78,7 @@ fn a_wallet_gets_tao_and_spends_it() {
 fn stake_is_bought_and_sold() {
     let chain = Chain::start();
     let (coldkey, hotkey) = chain.wallet();
-    // No epoch pays anything in between.
+    // No epoch pays emission in between.
     chain.alice(&["sudo", "set", "tempo", "30000", "--netuid", "59"]);
     chain.ask(&["register", "--netuid", "59", "--yes"]);
     let added = chain.ask(&["stake", "add", "100", "--netuid", "59", "--yes"]);
@@ -96,7 +96,7 @@ fn stake_is_bought_and_sold() {
     let removed = chain.ask(&["stake", "remove", "--all", "--netuid", "59", "--yes"]);
     assert_eq!(removed["success"], true);
     assert_eq!(staked(), 0);
-    // A price that nobody asks.
+    // A limit below the current price.
     let (code, told) =
         failure(&chain.tao(&["stake", "add", "1", "--netuid", "59", "--limit", "0.000000001", "--yes", "--json"], &[]));
     assert_eq!(code, 1, "{told}");

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use super::{AS_ALICE, BABELBIT, Chain, failure};
 use crate::support::{document, refusal, stderr};
 
-/// The neuron of a hotkey in the subnet's metagraph.
+/// Finds the neuron of a hotkey in the subnet's metagraph.
 fn neuron(chain: &Chain, hotkey: &str) -> Value {
     let metagraph = chain.ask(&["metagraph", BABELBIT]);
     let neurons = metagraph["neurons"].as_array().unwrap();
@@ -30,11 +30,11 @@ fn a_neuron_registers_serves_and_publishes() {
     assert_eq!((&served["success"], &served["address"]), (&json!(true), &json!("8.8.4.4:8091")));
     assert_eq!(neuron(&chain, &hotkey)["axon"]["address"], "8.8.4.4:8091");
     assert_eq!(chain.ask(&serve)["outcome"], "unchanged");
-    // The same, as Babelbit's operators call it.
+    // The same with `bb register-axon`.
     let register = ["register-axon", "--external-ip", "8.8.4.4", "--port", "8091", "--json"];
     assert_eq!(document(&chain.bb(&register, &[]))["outcome"], "unchanged");
     let error = refusal(&chain.tao(&["serve-axon", "--netuid", BABELBIT, "--ip", "127.0.0.1", "--port", "1"], &[]), 1);
-    assert!(error.contains("reaches nobody"), "{error}");
+    assert!(error.contains("is not a public address"), "{error}");
 
     // A commitment costs a fee, which the hotkey pays.
     chain.alice(&["transfer", &hotkey, "1", "--yes"]);
@@ -90,9 +90,9 @@ fn weights_go_in_clear_where_the_subnet_wants_that_and_hidden_elsewhere() {
     chain.epoch(BABELBIT);
     let own = format!("{uid}:1");
     for (arguments, words) in [
-        (&["0:1", "--mech", "3"][..], "--mech 3 is none of them"),
+        (&["0:1", "--mech", "3"][..], "--mech 3 is out of range"),
         (&["250:1"], "uid 250 is not on the subnet"),
-        (&["0:1", "0:2"], "uid 0 is named twice"),
+        (&["0:1", "0:2"], "duplicate uid 0"),
     ] {
         let output = chain.tao(&["weights", "set", "--netuid", BABELBIT], arguments);
         let error = stderr(&output);
@@ -126,7 +126,7 @@ fn a_commit_by_hash_is_revealed_from_its_file() {
     let committed = chain.ask(&commit);
     assert_eq!(committed["success"], true, "{committed}");
     let error = refusal(&chain.tao(&commit, &[]), 2);
-    assert!(error.contains("name a new file"), "{error}");
+    assert!(error.contains("choose a new file"), "{error}");
     chain.epoch(BABELBIT);
     let revealed = chain.ask(&["weights", "reveal", file]);
     assert_eq!((&revealed["success"], &revealed["values"]), (&json!(true), &json!([65_535])), "{revealed}");

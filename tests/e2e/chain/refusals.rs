@@ -5,8 +5,8 @@ use super::{BOB, Chain};
 use crate::support::{refusal, tao};
 
 #[test]
-fn a_chain_out_of_reach_is_a_failure_of_the_network() {
-    // A port that nobody listens on any more.
+fn an_unreachable_chain_is_a_network_failure() {
+    // A port without a listener.
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let network = format!("ws://{address}");
     let started = Instant::now();
@@ -28,10 +28,10 @@ fn a_network_that_is_none_is_wrong_usage() {
 fn what_is_not_there_is_told() {
     let chain = Chain::start();
     for (arguments, words) in [
-        (&["metagraph", "77"][..], "there is no subnet 77"),
-        (&["subnets", "show", "77"], "there is no subnet 77"),
-        (&["subnets", "hyperparameters", "77"], "there is no subnet 77"),
-        (&["register", "--netuid", "77", "--hotkey-ss58", BOB, "--key-uri", "//Alice"], "there is no subnet 77"),
+        (&["metagraph", "77"][..], "subnet 77 does not exist"),
+        (&["subnets", "show", "77"], "subnet 77 does not exist"),
+        (&["subnets", "hyperparameters", "77"], "subnet 77 does not exist"),
+        (&["register", "--netuid", "77", "--hotkey-ss58", BOB, "--key-uri", "//Alice"], "subnet 77 does not exist"),
         (&["block", "4000000000"], "the node does not have block 4000000000"),
     ] {
         let error = refusal(&chain.tao(arguments, &[]), 1);

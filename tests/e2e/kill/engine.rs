@@ -1,4 +1,4 @@
-//! Engines are killed while runners fetch: the next run asks for what is missing.
+//! Engines are killed while runners fetch: the next run requests the missing parts.
 
 use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
@@ -12,7 +12,7 @@ use super::{Network, random_seed, results};
 use crate::support::{Daemon, RunFiles, document, local_bb, repository, stderr};
 
 const KILLS: usize = 50;
-/// Challenges that are played at the same time, each with an engine of its own: runners wait before they try again.
+/// Number of concurrent challenges, each with its own engine, since runners pause before retries.
 const LANES: u64 = 3;
 
 /// An engine that logs every request.
@@ -20,7 +20,7 @@ fn engine(listen: &str) -> Daemon {
     Daemon::start_at(local_bb().args(["engine", "-vv"]).arg(repository("tests/e2e/data/ferry.json")), listen)
 }
 
-/// Starts a runner, waits until it has come to its engine, and does something then.
+/// Starts a runner, waits for its first engine request, and runs a callback.
 fn run(mut runner: Command, engine: Daemon, meanwhile: impl FnOnce(Daemon) -> Daemon) -> (Output, Daemon) {
     let before = engine.log_bytes();
     let mut child = runner.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -31,7 +31,7 @@ fn run(mut runner: Command, engine: Daemon, meanwhile: impl FnOnce(Daemon) -> Da
     (child.wait_with_output().unwrap(), engine)
 }
 
-/// What happened, by the kills' moments.
+/// Outcomes by kill time.
 #[derive(Debug, Default)]
 struct Tally {
     kills: Vec<Duration>,
@@ -43,14 +43,14 @@ struct Tally {
 #[test]
 fn fifty_kills_of_engines_lose_and_repeat_nothing() {
     let seed = random_seed();
-    // The others would only be played longer.
+    // The others would only take longer.
     let network = Network::of(&["parrot"], false);
     let reference = network.directory("reference");
     let mut fetching = Duration::ZERO;
     let first = engine("127.0.0.1:0");
     let (output, _first) = run(network.runner(&first, &reference), first, |engine| {
         let began = Instant::now();
-        // Its first files are what it has fetched.
+        // Its first files are the fetched utterances.
         while !reference.join("logs").exists() {
             assert!(began.elapsed() < Duration::from_mins(1), "nothing was fetched");
             std::thread::sleep(Duration::from_millis(1));
@@ -71,7 +71,7 @@ fn fifty_kills_of_engines_lose_and_repeat_nothing() {
                         return;
                     }
                     let directory = network.directory(&format!("lane-{lane}-{round}"));
-                    // A miner lets go of a session when the same validator opens another one for the same utterance.
+                    // A miner closes a session when the same validator opens another one for the same utterance.
                     let key = format!("//lane//{lane}");
                     let runner = |engine: &Daemon| network.runner_of(&key, engine, &directory);
                     let report = play(runner, &mut random, fetching, tally);
@@ -86,12 +86,12 @@ fn fifty_kills_of_engines_lose_and_repeat_nothing() {
     assert!(partial + unreachable > 0, "no kill came in time: {fetching:?}, {kills:?}");
 }
 
-/// Plays one challenge to its end; the engine is killed once in every run.
+/// Plays one challenge to completion; the engine is killed once in every run.
 fn play(runner: impl Fn(&Daemon) -> Command, random: &mut StdRng, fetching: Duration, tally: &Mutex<Tally>) -> Value {
     let mut server = engine("127.0.0.1:0");
     let address = server.url().trim_start_matches("http://").to_owned();
     loop {
-        // Lanes are slower than a single runner.
+        // Concurrent runners are slower than a single one.
         let moment = fetching.mul_f64(random.random_range(0.0..2.0));
         let (output, next) = run(runner(&server), server, |server| {
             std::thread::sleep(moment);
@@ -109,7 +109,7 @@ fn play(runner: impl Fn(&Daemon) -> Command, random: &mut StdRng, fetching: Dura
                 tally.finished += 1;
                 return document(&output);
             }
-            // What there is of the challenge is played and written all the same.
+            // The available part of the challenge is still played and written.
             Some(1) => {
                 tally.partial += 1;
                 let report: Value =

@@ -1,4 +1,4 @@
-//! Miners are killed while a runner plays: what they were asked meanwhile fails, and nothing else does.
+//! Miners are killed while a runner plays: only their in-flight requests fail.
 
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use super::{Network, PROFILES, engine, random_seed};
 use crate::support::{Daemon, RunFiles, document, stderr};
 
 const KILLS: u32 = 50;
-/// Of [`PROFILES`], the one that is left alone.
+/// Index in [`PROFILES`] of the miner that is not killed.
 const UNTOUCHED: usize = 1;
 
 /// A request that was accepted once.
@@ -24,7 +24,7 @@ struct Accepted {
 }
 
 impl Accepted {
-    /// Waits until one is: a miner without a memory takes nothing that may have been sent before its start.
+    /// Waits until a request is accepted: a miner with a new replay log rejects requests from before its start.
     fn new(miner: &Daemon, key: &str) -> Self {
         let began = Instant::now();
         loop {
@@ -45,7 +45,7 @@ impl Accepted {
             "frame_rate_hz": 12.5, "frame_samples": 1_920, "dtype": "float32le", "channels": 1,
         })
         .to_string();
-        // The window in which it would be fresh is as long as it can be.
+        // With the longest possible freshness window.
         let (name, timeout) = ("BBAudioMinerInitPayload", Duration::from_mins(1));
         let headers =
             signer.headers(&peer, &http::Method::POST, "/v1/predict", name, timeout, body.as_bytes()).unwrap();
@@ -66,7 +66,7 @@ fn start(network: &Network, engine: &Daemon, name: &str) -> Child {
     runner.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// The report of a runner that came to its end.
+/// Report of a completed runner.
 fn finish(child: Child) -> Value {
     let output = child.wait_with_output().unwrap();
     assert!(!stderr(&output).contains("panicked"), "{}", stderr(&output));
@@ -75,7 +75,7 @@ fn finish(child: Child) -> Value {
     report
 }
 
-/// What a miner itself did in an utterance: a score depends on the other miners, too, since copies cost.
+/// A miner's own results for an utterance; scores also depend on the other miners through the duplication penalty.
 fn reply(utterance: &Value) -> [&Value; 3] {
     [&utterance["index"], &utterance["transcript"], &utterance["accuracy"]]
 }
@@ -107,7 +107,7 @@ fn fifty_kills_of_miners_cost_only_what_they_were_asked() {
         for (which, (ours, theirs)) in miners(&report).zip(miners(&undisturbed)).enumerate() {
             assert_eq!(utterances(ours).len(), utterances(theirs).len());
             for (one, other) in utterances(ours).iter().zip(utterances(theirs)) {
-                // Of a reply that came to its end, scoring may say something, too.
+                // A complete reply can also have a scoring error.
                 if which == UNTOUCHED || one["error"] == other["error"] {
                     assert_eq!(reply(one), reply(other), "{name}: miner {which}: {one}");
                 } else {

@@ -1,4 +1,4 @@
-"""What tools did, operation by operation, for the scripts beside this one."""
+"""Records the results of operations, for the other scripts."""
 import importlib.metadata
 import json
 import sys
@@ -8,7 +8,7 @@ tools = []
 
 
 class Tool:
-    """One package, as it is installed. Decorates an operation: carries it out and keeps its value, or why it failed."""
+    """An installed package. As a decorator, it runs an operation and records its result or error."""
 
     def __init__(self, package):
         self.did = {}
@@ -27,5 +27,5 @@ class Tool:
 
 
 def say():
-    """Prints what all tools did."""
+    """Prints the results of all tools."""
     print(json.dumps(tools, default=str), flush=True)

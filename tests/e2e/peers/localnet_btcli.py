@@ -1,4 +1,4 @@
-"""btcli 9, unmodified, uses a development chain as its users would.
+"""Runs unmodified btcli 9 on a development chain.
 
 localnet_btcli.py      reads {"url", "netuid"} from standard input; says what came of each command. Commands that stake
                        go through the MEV shield, which is their default.
@@ -30,7 +30,7 @@ def wallet(name, coldkey, hotkey):
 
 
 def btcli(*arguments, name="alice", as_json=True):
-    """What a command says, of which the last JSON document is parsed."""
+    """Runs a command and parses the last JSON document of its output."""
     keys = ["--wallet-path", wallets, "--wallet-name", name] if name else []
     if name and arguments[0] not in ("sudo get", "subnets list", "subnets show"):
         keys += ["--hotkey", "default"]
@@ -49,7 +49,7 @@ def btcli(*arguments, name="alice", as_json=True):
 
 
 def succeeded(answer):
-    """An answer that says success, of every part that it has."""
+    """Checks that a response and all its parts are successful."""
 
     def flags(part, key=None):
         if isinstance(part, dict):
@@ -93,19 +93,21 @@ def _():
     return btcli("sudo get", "--netuid", str(NETUID), name=None)
 
 
-# Epochs of this subnet are far apart: an owner may change nothing shortly before one.
+# A long tempo: the owner cannot change hyperparameters shortly before an epoch.
 CALM = "18"
 
 
 @operation("sudo set")
 def _():
     change = ["--param", "max_burn", "--value", "90000000000"]
-    return succeeded(btcli("sudo set", "--netuid", CALM, *change, NOW))
+    set_ = succeeded(btcli("sudo set", "--netuid", CALM, *change, NOW))
+    held = {row["hyperparameter"]: row["value"] for row in btcli("sudo get", "--netuid", CALM, name=None)}
+    return [set_, held["max_burn"]]
 
 
 @operation("sudo set refused")
 def _():
-    # The chain's error reaches the user by name.
+    # The chain's error is shown by name.
     change = ["--param", "min_burn", "--value", "5000000000"]
     return btcli("sudo set", "--netuid", CALM, *change, NOW)["err_msg"]
 

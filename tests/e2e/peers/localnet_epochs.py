@@ -42,7 +42,7 @@ def height():
 
 
 def submit(signer, module, function, parameters, sudo=False):
-    """Sends a call, mines a block, and insists that it succeeded."""
+    """Sends a call, mines a block, and checks for success."""
     call = chain.compose_call(module, function, parameters)
     if sudo:
         call = chain.compose_call("Sudo", "sudo", {"call": call})
@@ -64,13 +64,13 @@ def admin(function, **parameters):
 
 
 def say(answer):
-    """Gives the answer and ends at once: the client's connection would keep the process alive."""
+    """Prints the result and exits immediately: the client's connection would keep the process alive."""
     print(json.dumps(answer), flush=True)
     os._exit(0)
 
 
 def inputs(at, block):
-    """What the epoch of `block` is computed from, read from the state before it."""
+    """Reads the inputs of the epoch of `block` from the preceding state."""
     n = read("SubnetworkN", NETUID, at=at)
     tempo = read("Tempo", NETUID, at=at)
     tao_weight = read("TaoWeight", at=at)
@@ -122,7 +122,7 @@ for number, key in enumerate(VALIDATORS):
         "add_stake",
         {"hotkey": key.ss58_address, "netuid": NETUID, "amount_staked": (number + 2) * 10**11},
     )
-    # Weights are paid for by nobody, but an account must exist.
+    # Setting weights is free, but requires an existing account.
     submit(ALICE, "Balances", "transfer_keep_alive", {"dest": key.ss58_address, "value": 10**9})
 
 compared, with_incentive, weights_set = 0, 0, 0
@@ -160,7 +160,7 @@ while compared < question["epochs"]:
         "validator_permit": read("ValidatorPermit", NETUID, at=at),
         "bonds": [[list(b) for b in read("Bonds", NETUID, uid, at=at)] for uid in range(given["n"])],
     }
-    # Rows are stored for those who hold a permit; others keep nothing.
+    # Only hotkeys with a permit have stored rows.
     wanted = {
         "incentive": list(expected["incentive"]),
         "dividends": list(expected["dividends"]),

@@ -1,4 +1,4 @@
-"""bittensor 10, unmodified, uses a development chain as a subnet's people would.
+"""Runs unmodified bittensor 10 on a development chain.
 
 localnet_sdk10.py      reads {"url", "netuid", "tempo", "block_seconds"} from standard input; says, for the SDK and for
                        the layer below it, what came of each operation
@@ -33,14 +33,14 @@ def wallet(coldkey, hotkey):
 
 
 def done(response):
-    """What the chain said to an extrinsic, which must have succeeded."""
+    """Checks that an extrinsic succeeded, and returns the response."""
     if not response.success:
         raise RuntimeError(f"{response.message} {response.error}")
     return response.extrinsic_receipt
 
 
 def events(substrate, block_hash, name):
-    """What the pallet of subnets told in a block under this name."""
+    """SubtensorModule events with this name in a block."""
     found = [event["event"] for event in substrate.get_events(block_hash=block_hash)]
     return [list(e["attributes"]) for e in found if (e["module_id"], e["event_id"]) == ("SubtensorModule", name)]
 
@@ -180,14 +180,17 @@ def _():
 
 @operation("commitment set and get")
 def _():
+    signers = (bob.coldkeypub.ss58_address, bob.hotkey.ss58_address)
+    before = [subtensor.get_balance(signer).rao for signer in signers]
     done(subtensor.set_commitment(bob, NETUID, "speech at 16 kHz", **NOW))
+    paid = sum(before) - sum(subtensor.get_balance(signer).rao for signer in signers)
     all_of_them = subtensor.get_all_commitments(NETUID)
-    return [subtensor.get_commitment(NETUID, uid(bob)), all_of_them[bob.hotkey.ss58_address]]
+    return [subtensor.get_commitment(NETUID, uid(bob)), all_of_them[bob.hotkey.ss58_address], paid]
 
 
 @operation("set weights")
 def _():
-    # The owner of a validator permit is found by an epoch.
+    # Validator permits are granted at an epoch.
     subtensor.wait_for_block(subtensor.block + question["tempo"] + 2)
     uids = [uid(who) for who in (alice, bob)]
     done(subtensor.set_weights(alice, NETUID, [uids[1]], [1.0], version_key=0, **NOW))

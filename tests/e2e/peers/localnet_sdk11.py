@@ -1,4 +1,4 @@
-"""bittensor 11, unmodified, connects to a development chain and reads it.
+"""Runs unmodified bittensor 11 on a development chain.
 
 localnet_sdk11.py      reads {"url", "netuid", "coldkey", "hotkey"} from standard input; says, for each operation, what
                        came of it
@@ -8,7 +8,7 @@ import os
 import sys
 import tempfile
 
-# It keeps what it learns of a chain beside its user's other files.
+# The SDK caches metadata in the user's home directory.
 os.environ["BITTENSOR_RUNTIME_CACHE_DIR"] = tempfile.mkdtemp()
 
 import bittensor as bt  # noqa: E402

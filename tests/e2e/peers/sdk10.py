@@ -12,7 +12,7 @@ import time
 from types import SimpleNamespace
 from typing import ClassVar, Optional
 
-# The SDK reads command lines by itself.
+# The SDK parses sys.argv itself.
 MODE, sys.argv = sys.argv[1], sys.argv[:1]
 os.environ.setdefault("BT_NO_PARSE_CLI_ARGS", "1")
 
@@ -23,7 +23,7 @@ from bittensor.utils import networking  # noqa: E402
 from bittensor_wallet import Keypair  # noqa: E402
 from starlette.responses import StreamingResponse  # noqa: E402
 
-# Otherwise a service on the internet is asked.
+# Otherwise the SDK queries a public service.
 networking.get_external_ip = lambda: "127.0.0.1"
 
 
@@ -78,7 +78,7 @@ def serve():
 
 
 class Forger(Dendrite):
-    """Changes something that it has signed already."""
+    """Modifies a signed field."""
 
     change = None
 

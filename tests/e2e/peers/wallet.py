@@ -1,4 +1,4 @@
-"""Does what a test asks of a real wallet tool: steps as JSON on standard input, a list of answers on standard output.
+"""Runs steps with a Python wallet tool: steps as JSON on standard input, a list of results on standard output.
 
 Runs in the environments `wallet` (bittensor-wallet 4) and `sdk11` (bittensor 11), which have the same names here.
 """
@@ -26,7 +26,7 @@ def described(pair):
 
 
 def read(step):
-    """A keyfile; without a password it may come from the environment."""
+    """A keyfile; the password can come from the environment."""
     return described(Keyfile(step["path"]).get_keypair(step.get("password")))
 
 
@@ -38,7 +38,7 @@ def write(step):
 
 
 def open_wallet(step):
-    """Each key of a wallet, as its users reach them."""
+    """Each key of a wallet through the public API."""
     wallet = Wallet(name=step["name"], hotkey=step["hotkey"], path=step["path"])
     keys = {"coldkey": wallet.get_coldkey(step.get("password")), "coldkeypub": wallet.coldkeypub}
     keys |= {"hotkey": wallet.hotkey, "hotkeypub": wallet.hotkeypub}
@@ -86,10 +86,10 @@ def main():
     for step in json.load(sys.stdin):
         try:
             answers.append({"answer": steps[step["do"]](step)})
-        # Refusals come as several kinds of exceptions, among them one of the Rust core's that is no Exception.
+        # Errors have several types, including one of the Rust core that is not an Exception.
         except BaseException as error:
             answers.append({"error": f"{type(error).__name__}: {error}"})
-    # The wallet tools print to standard output on their own.
+    # The wallet tools print to standard output themselves.
     print("\n" + json.dumps(answers))
 
 

@@ -1,5 +1,5 @@
-//! The loop is killed at random moments of its rounds, many times; what it leaves in the end must be what an undisturbed
-//! one leaves, with one row for each miner and utterance.
+//! The loop is killed many times at random; its final files must equal those of an undisturbed run, with one row per
+//! miner and utterance.
 
 use std::time::{Duration, Instant};
 
@@ -14,19 +14,19 @@ use crate::support::RunFiles;
 
 const KILLS: u32 = 50;
 
-/// Lets a loop play its main and its solo round and ends it, or kills it after a while; whether it came to its end.
+/// Runs a loop until its main and solo rounds are complete, or kills it after a delay; returns whether it completed.
 fn play(network: &Network, engine: &str, directory: &std::path::Path, kill_after: Option<Duration>) -> bool {
     let mut runner = network.in_a_loop(engine, directory);
     runner.env("BB_RUNNER_ON_STARTUP", "1");
     let mut running = Loop::start(runner);
     let id = running.child.id();
-    // Reading blocks, so the knife is in another hand.
+    // Reading blocks, so another thread kills the process.
     let (done, is_done) = std::sync::mpsc::channel::<()>();
     let killer = std::thread::spawn(move || {
         let Some(moment) = kill_after else { return false };
         let is_in_time = is_done.recv_timeout(moment).is_ok();
         if !is_in_time {
-            // The process is waited for below: its number is still its own.
+            // The process has not been reaped yet, so its pid is valid.
             let command = format!("kill -KILL {id}");
             assert!(std::process::Command::new("sh").args(["-c", &command]).status().unwrap().success());
         }
@@ -49,7 +49,7 @@ fn play(network: &Network, engine: &str, directory: &std::path::Path, kill_after
     true
 }
 
-/// Both challenges are finished in the ledger, with one row for each miner and utterance.
+/// Checks that the ledger has both challenges completed, with one row per miner and utterance.
 async fn check_ledger(directory: &std::path::Path) {
     let ledger = Ledger::read(&directory.join("state")).await.unwrap();
     for (uid, kind, main) in [("ferry", ChallengeType::Main, None), ("pier", ChallengeType::Solo, Some("ferry"))] {
@@ -79,12 +79,12 @@ fn fifty_kills_lose_and_repeat_nothing() {
     runtime.block_on(check_ledger(&reference));
     let reference = RunFiles::read(&reference);
 
-    // Each directory goes through as many kills as it takes until a loop comes to its end; all end equal.
+    // Each directory goes through kills until a loop completes; all results are equal.
     let (mut kills, mut directories) = (0, 0);
     while kills < KILLS {
         let directory = network.path(&format!("killed-{directories}"));
         directories += 1;
-        // An engine admits 30 authentications a minute, and more starts than that are to come.
+        // An engine allows 30 authentications per minute, fewer than the restarts in this test.
         let engine = network.engine();
         let mut moments = Vec::new();
         loop {
@@ -92,7 +92,7 @@ fn fifty_kills_lose_and_repeat_nothing() {
             let began = Instant::now();
             if play(&network, engine.url(), &directory, moment) {
                 if moments.is_empty() {
-                    // The first one may have shared the machine with other tests.
+                    // The first run can have shared the machine with other tests.
                     duration = duration.min(began.elapsed());
                 }
                 break;

@@ -1,4 +1,4 @@
-//! Arena rounds through a gateway in Python.
+//! Arena rounds through a Python gateway.
 
 use serde_json::{Value, json};
 use taonet_wallet::Keypair;
@@ -9,7 +9,7 @@ use crate::chain::BABELBIT;
 use crate::kill::address;
 use crate::support::RunFiles;
 
-/// Plays one arena round; what it came to, and what the gateway saw.
+/// Plays one arena round; returns its report and the gateway's log.
 fn play(network: &Network, name: &str, gateway: Service) -> (Value, Value) {
     let engine = network.engine();
     let directory = network.path(name);
@@ -56,7 +56,7 @@ fn arena_rounds_go_through_a_python_gateway() {
         }
     };
 
-    // Hotkeys and uids, behind the gateway; the pod is cold at first, and tokens are revoked in the middle.
+    // Routes by hotkey and uid; the pod is cold at first, and tokens are revoked midway.
     let behind = miners(["gateway"; 3]);
     let settings = json!({ "miners": behind, "shape": "miners", "cold": 2, "revoke": 200 });
     let (report, seen) = play(&network, "behind", Service::start(&peer, "arena-gateway", &settings));

@@ -1,4 +1,4 @@
-//! The files that a run leaves, read and checked.
+//! Reads and checks the files of a run.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -16,15 +16,14 @@ enum Content {
     Tar(BTreeMap<String, Vec<u8>>),
 }
 
-/// Every file of a run by its path below the run's directory; the ledger, which only the runner reads, is left out.
-///
-/// What differs between two equal runs is taken out: time stamps, session ids, the engine's port, the directory itself.
+/// Every file of a run by its relative path, without the ledger.
+/// Values that differ between equal runs are removed: timestamps, session ids, the engine's port, the directory.
 pub(crate) struct RunFiles {
     files: BTreeMap<String, Content>,
 }
 
 impl RunFiles {
-    /// Reads a directory that `--keep` named. Every file must be one of the layout, and whole.
+    /// Reads a `--keep` directory. Every file must belong to the layout and be complete.
     pub(crate) fn read(directory: &Path) -> Self {
         let mut files = BTreeMap::new();
         for part in ["logs", "scores", "challenge_status"] {
@@ -49,7 +48,7 @@ impl RunFiles {
         Self { files }
     }
 
-    /// The paths, time stamps replaced by `TIME`.
+    /// The paths, with timestamps replaced by `TIME`.
     pub(crate) fn names(&self) -> Vec<&str> {
         self.files.keys().map(String::as_str).collect()
     }
@@ -62,7 +61,7 @@ impl RunFiles {
         }
     }
 
-    /// The members of a tar file; each must be the file of its name beside it.
+    /// Members of a tar file; each must equal the file of the same name in its directory.
     pub(crate) fn members(&self, name: &str) -> Vec<&str> {
         let Some(Content::Tar(members)) = self.files.get(name) else {
             panic!("{name} is not among {:?}", self.names())
@@ -75,7 +74,7 @@ impl RunFiles {
         members.keys().map(String::as_str).collect()
     }
 
-    /// Leaves out where references are from: the engine has a document, and its utterances bring them along, too.
+    /// Removes the source of references, which come from the engine's document or from its utterances.
     pub(crate) fn without_reference_sources(mut self) -> Self {
         for content in self.files.values_mut() {
             if let Content::Json(value) = content {
@@ -112,7 +111,7 @@ fn remove_field(value: &mut Value, name: &str) {
     }
 }
 
-/// The first place where two documents differ, e.g. `/utterances/2/score: 0.5, not 0.4`.
+/// First difference of two documents, such as `/utterances/2/score: 0.5, not 0.4`.
 fn difference(own: &Value, other: &Value) -> Option<String> {
     match (own, other) {
         (Value::Object(fields), Value::Object(others)) if fields.keys().eq(others.keys()) => {
@@ -156,7 +155,7 @@ fn without_time(name: &str) -> String {
     }
 }
 
-/// The path of a URL: an engine listens on another port each time.
+/// Path of a URL, since the engine's port differs in each run.
 fn without_host(url: &Value) -> Value {
     url.as_str().and_then(|url| url.splitn(4, '/').nth(3)).map_or_else(|| url.clone(), Value::from)
 }

@@ -1,4 +1,4 @@
-//! A program at a terminal: what a person sees and types.
+//! Runs a program on a pseudo-terminal.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -10,15 +10,15 @@ use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
 
-/// Longer than any program here takes between two lines, even on a busy machine.
+/// Timeout for output, long enough for a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A program whose standard streams are a terminal.
+/// A program with a pseudo-terminal as its standard streams.
 pub(crate) struct Terminal {
     child: Child,
     screen: File,
     seen: String,
-    /// Up to where `expect` has read.
+    /// Position up to which `expect` has read.
     passed: usize,
 }
 
@@ -33,12 +33,12 @@ impl Terminal {
         let [stdin, stdout] = streams;
         command.stdin(stdin).stdout(stdout).stderr(Stdio::from(slave)).env("TERM", "xterm");
         let child = command.spawn().unwrap();
-        // The terminal ends with its last program: nobody else may hold it open.
+        // The terminal closes with its last program, so no other handle may stay open.
         drop(command);
         Self { child, screen: File::from(master), seen: String::new(), passed: 0 }
     }
 
-    /// Waits until the program shows a text, after what was waited for before.
+    /// Waits for a text in the output, after the previous match.
     #[track_caller]
     pub(crate) fn expect(&mut self, text: &str) {
         loop {
@@ -50,13 +50,13 @@ impl Terminal {
         }
     }
 
-    /// Types a secret as soon as the program hides what is typed.
+    /// Types a secret once echo is off.
     #[track_caller]
     pub(crate) fn answer_hidden(&mut self, line: &str) {
         self.press_hidden(&format!("{line}\n"));
     }
 
-    /// As [`Self::answer_hidden`], for single keys.
+    /// Like [`Self::answer_hidden`], for single keys.
     #[track_caller]
     pub(crate) fn press_hidden(&mut self, keys: &str) {
         let began = Instant::now();
@@ -72,7 +72,7 @@ impl Terminal {
         self.screen.write_all(format!("{line}\n").as_bytes()).unwrap();
     }
 
-    /// Waits for the end; gives the exit status and all that was on the screen. The terminal shows again what is typed.
+    /// Waits for the exit; returns the status and the whole output. Echo must be on again.
     #[track_caller]
     pub(crate) fn finish(mut self) -> (ExitStatus, String) {
         while self.read() {}
@@ -81,7 +81,7 @@ impl Terminal {
         (self.child.wait().unwrap(), std::mem::take(&mut self.seen))
     }
 
-    /// Takes what comes next from the program; false when it has ended.
+    /// Reads more output; `false` at the end.
     #[track_caller]
     fn read(&mut self) -> bool {
         let timeout = Timespec::try_from(PATIENCE).unwrap();
@@ -97,7 +97,7 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The process can already have ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! A small miner of its own making that says back what it hears, and breaks one rule where it is told to.
+//! A minimal echo miner that can break one rule.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
@@ -16,7 +16,7 @@ use taonet_wallet::{Keypair, verify};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
-/// A miner that runs until it is dropped.
+/// A miner, stopped on drop.
 pub(super) struct Toy {
     url: String,
     me: Hotkey,
@@ -25,10 +25,10 @@ pub(super) struct Toy {
 
 struct Inner {
     me: Hotkey,
-    /// The rule that it breaks, or the manner in which it keeps them.
+    /// The rule that the miner breaks, or its behaviour.
     fault: String,
     seen: Mutex<HashSet<(String, u64)>>,
-    /// Predict requests of the session.
+    /// Number of predict requests in the session.
     requests: Mutex<u32>,
 }
 
@@ -79,7 +79,7 @@ impl Inner {
         self.fault == rule
     }
 
-    /// Whether a request is turned away, unless the rule to do so is the one that is broken.
+    /// Whether a request is rejected, unless that is the broken rule.
     fn refuses(&self, headers: &HeaderMap) -> bool {
         let get = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
         let header = |name: &str| get(&format!("bt_header_{name}"));

@@ -1,5 +1,5 @@
-//! Each of the three is killed at random moments, many times: every epoch has at most one submission of weights, and in
-//! the end the weights are there.
+//! Validator, signer and gateway are killed many times at random: every epoch has at most one submission, and the
+//! weights finally arrive.
 
 use std::collections::BTreeMap;
 use std::process::{Child, Stdio};
@@ -17,7 +17,7 @@ use super::Network;
 use crate::kill::random_seed;
 use crate::support::{Daemon, free_address, terminate};
 
-/// Of each of the three.
+/// Kills per process.
 const KILLS: u32 = 50;
 
 struct Running<'a> {
@@ -33,7 +33,7 @@ impl Running<'_> {
         format!("http://{}", self.addresses[which])
     }
 
-    /// Starts what is not running.
+    /// Starts the processes that are not running.
     fn mend(&mut self) {
         let [gateway_at, signer_at] = &self.addresses;
         let (gateway, signer) = (self.url(0), self.url(1));
@@ -67,7 +67,7 @@ impl Drop for Running<'_> {
     }
 }
 
-/// How many of the extrinsics that were signed for each epoch are on the chain; on the chain is nothing besides.
+/// Number of included extrinsics per epoch, of those that were signed; fails for any other extrinsic on the chain.
 async fn submissions(network: &Network) -> BTreeMap<u64, usize> {
     let chain = Client::connect(&network.chain.url().parse().unwrap()).await.unwrap();
     let (zero, head) = (BlockNumber::new(0), chain.head().await.unwrap().number);
@@ -105,7 +105,7 @@ fn fifty_kills_of_each_double_no_submission() {
         running.kill(which);
     }
     running.mend();
-    // Undisturbed, they go on.
+    // Undisturbed, they continue.
     let state =
         || -> Option<Value> { serde_json::from_slice(&std::fs::read(network.path("validator.json")).ok()?).ok() };
     let last_set = |state: Option<Value>| state.and_then(|state| state["last_set"].as_u64());

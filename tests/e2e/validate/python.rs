@@ -1,4 +1,4 @@
-//! Validator, signer and subtensor gateway with Babelbit's other side in Python.
+//! Validator, signer and subtensor gateway with Babelbit's Python services.
 
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ fn our_validator_asks_a_python_scoring_api() {
     let gateway = network.gateway("127.0.0.1:0");
     let signer = network.signer("127.0.0.1:0", gateway.url());
     let engine = Service::start(&peer, "engine", &json!({ "challenge": repository("tests/e2e/data/ferry.json") }));
-    // The first row of a hotkey wins; strangers and what is no number do not count.
+    // The first row of a hotkey wins; unknown hotkeys and values that are not numbers are ignored.
     let main = json!([
         { "hotkey": "5Nobody", "score": 1.0 }, { "miner_hotkey": BOB, "score": "none" },
         { "hotkey": BOB, "main_score": 0.5 }, { "miner_hotkey": BOB, "challenge_mean_score": 0.0 },
@@ -30,7 +30,7 @@ fn our_validator_asks_a_python_scoring_api() {
 
     let seen = scoring.report();
     let mut queries = seen["queries"].as_array().unwrap().clone();
-    // They are asked at the same time.
+    // The requests are concurrent.
     queries.sort_by_key(|query| query["challenge_type"].to_string());
     let query = |kind| json!({ "challenge_uid": "ferry", "challenge_type": kind, "hotkey": network.hotkey });
     assert_eq!(queries, [query("arena"), query("qualifying")]);

@@ -1,4 +1,4 @@
-//! `list`, `inspect`, `encrypt`, `decrypt`, `change-password`, `export`, and files that are no keys.
+//! `list`, `inspect`, `encrypt`, `decrypt`, `change-password`, `export`, and invalid key files.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -10,7 +10,7 @@ use super::{ADDRESS, PASSWORD, PHRASE, Wallets, keyfile_vector, mode};
 use crate::support::{local_bb, refusal, stderr};
 
 const OTHER: &str = "another-Passw0rd?";
-/// Who owns the keys of the vectors.
+/// Address of the keys in the vectors.
 const VECTOR_ADDRESS: &str = "5DfhGyQdFobKM8NsWvEeAKk5EQQgYe9AydgJ7rMB6E1EqRzV";
 
 #[test]
@@ -22,7 +22,7 @@ fn wallets_are_listed_as_a_tree() {
     let phrase = wallets.file("phrase", PHRASE);
     wallets.ask(&["regen-hotkey", "--hotkey", "second"], &[("--mnemonic-file", &phrase)]);
     wallets.ask(&["regen-coldkeypub", "--wallet-name", "watched", "--ss58", ADDRESS], &[]);
-    // What else may lie there.
+    // Unrelated files.
     fs::write(wallets.root().join("notes.txt"), "").unwrap();
     fs::create_dir(wallets.root().join("empty")).unwrap();
     fs::create_dir(wallets.key("hotkeys/folder")).unwrap();
@@ -53,13 +53,13 @@ fn wallets_are_listed_as_a_tree() {
     assert_eq!(tree, expected);
 }
 
-/// A key that cannot be read is told from one that is kept elsewhere.
+/// An unreadable key is distinguished from an absent one.
 #[test]
 fn unreadable_keys_are_listed_as_such() {
     let wallets = Wallets::new();
     wallets.ask(&["regen-coldkeypub", "--ss58", ADDRESS], &[]);
     wallets.ask(&["regen-hotkeypub", "--ss58", ADDRESS, "--hotkey", "h"], &[]);
-    // Links that lead to themselves, since whoever runs the tests may read everything.
+    // Circular links, since root can read every file.
     for path in ["coldkey", "hotkeys/h"].map(|name| wallets.key(name)) {
         symlink(&path, &path).unwrap();
     }
@@ -90,7 +90,7 @@ fn a_wallet_is_inspected_without_its_password() {
     assert_eq!((&hotkey["secret"], &hotkey["open_to_others"]), (&json!("plain"), &Value::Null));
     let output = wallets.command(&["inspect"], &[]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.contains("encrypted (NaCl), open to others (644)") && text.contains(ADDRESS), "{text}");
+    assert!(text.contains("encrypted (NaCl), readable by others (mode 644)") && text.contains(ADDRESS), "{text}");
 }
 
 /// Plain, encrypted, under another password, plain again: always the same key.
@@ -109,7 +109,7 @@ fn passwords_come_change_and_go() {
     assert_eq!(wallets.ask(&["encrypt"], &[("--password-file", &first)])["encrypted"], true);
     assert!(fs::read(wallets.key("coldkey")).unwrap().starts_with(b"$NACL"));
     let error = refusal(&wallets.run(&["encrypt"], &[("--password-file", &first)]), 1);
-    assert!(error.contains("is encrypted already (NaCl)") && error.contains("change-password"), "{error}");
+    assert!(error.contains("is already encrypted (NaCl)") && error.contains("change-password"), "{error}");
 
     let files: [(&str, &Path); 2] = [("--password-file", &second), ("--new-password-file", &second)];
     let before = fs::read(wallets.key("coldkey")).unwrap();
@@ -149,7 +149,7 @@ fn passwords_come_from_descriptors_and_the_environment() {
     let output = sign().args(["--password-fd", "0"]).stdin(fs::File::open(&file).unwrap()).output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     refusal(&sign().env("BT_WALLET_PASSWORD", "not-this-Passw0rd").output().unwrap(), 4);
-    // An option counts more than the environment.
+    // Options take precedence over the environment.
     let wrong = wallets.file("wrong", "not-this-Passw0rd");
     refusal(&sign().env("BT_WALLET_PASSWORD", PASSWORD).arg("--password-file").arg(wrong).output().unwrap(), 4);
     let error = refusal(&sign().args(["--password-fd", "999999"]).output().unwrap(), 1);
@@ -170,12 +170,12 @@ fn exports_are_encrypted_and_read_back() {
     let document: Value = serde_json::from_slice(&fs::read(&out).unwrap()).unwrap();
     assert_eq!((&document["address"], &document["meta"]["name"]), (&json!(ADDRESS), &json!("w")));
     let error = refusal(&export(&out), 1);
-    assert!(error.contains("is not overwritten"), "{error}");
+    assert!(error.contains("already exists"), "{error}");
     let files: [(&str, &Path); 2] = [("--json-file", &out), ("--json-password-file", &password)];
     assert_eq!(wallets.ask(&["regen-hotkey"], &files)["hotkey"]["address"], ADDRESS);
 }
 
-/// Files of each format with something wrong in them, and of formats that tell nothing more than that.
+/// Damaged files of each format.
 #[test]
 fn damaged_keyfiles_are_refused_without_showing_them() {
     let wallets = Wallets::new();
@@ -194,11 +194,11 @@ fn damaged_keyfiles_are_refused_without_showing_them() {
     };
     let damaged = "wrong password, or the keyfile is damaged";
     for (what, content, code, says) in [
-        ("empty", Vec::new(), 1, "not keyfile JSON"),
-        ("plain, cut", cut("plain_mnemonic"), 1, "not keyfile JSON"),
+        ("empty", Vec::new(), 1, "keyfile is not JSON"),
+        ("plain, cut", cut("plain_mnemonic"), 1, "keyfile is not JSON"),
         ("plain, other address", plain.replace(VECTOR_ADDRESS, ADDRESS).into_bytes(), 1, "its key belongs to"),
-        ("plain, other word", plain.replace("bottom", "legal").into_bytes(), 1, "gives no key"),
-        ("plain, other scheme", plain.replace("\"cryptoType\":1", "\"cryptoType\":7").into_bytes(), 1, "gives no key"),
+        ("plain, other word", plain.replace("bottom", "legal").into_bytes(), 1, "cannot open "),
+        ("plain, other scheme", plain.replace("\"cryptoType\":1", "\"cryptoType\":7").into_bytes(), 1, "cannot open "),
         ("public", keyfile_vector("plain_ss58_only"), 1, "public keyfile"),
         ("NaCl, nothing in it", b"$NACL".to_vec(), 4, damaged),
         ("NaCl, cut", cut("nacl_7"), 4, damaged),
@@ -213,7 +213,7 @@ fn damaged_keyfiles_are_refused_without_showing_them() {
         let error = refusal(&output, code);
         assert!(error.contains(says) && error.contains("hotkeys/default"), "{what}: {error}");
         assert!(!error.contains("smoke") && !error.contains("fac795"), "{what}: {error}");
-        // They do not keep others from being listed.
+        // They do not affect the listing of others.
         assert_eq!(wallets.ask(&["list"], &[])["wallets"][0]["hotkeys"][0]["name"], "default", "{what}");
     }
 }
@@ -228,7 +228,7 @@ fn links_and_open_files_are_told_apart() {
     let output = sign();
     assert!(output.status.success());
     assert!(stderr(&output).contains("open to others"), "{}", stderr(&output));
-    // Keys are read through links, and never written through them.
+    // Keys are read through symbolic links, but never written through them.
     let real = wallets.free("real");
     fs::rename(&key, &real).unwrap();
     symlink(&real, &key).unwrap();
@@ -255,13 +255,13 @@ fn links_and_open_files_are_told_apart() {
 fn a_daemon_opens_its_hotkey_with_the_password() {
     let wallets = Wallets::new();
     let keyfile = wallets.file("hotkey", keyfile_vector("ansible_vault"));
-    // It gets as far as its miners, of which there are none.
+    // The runner fails later, at its empty list of miners.
     let miners = wallets.file("miners.json", "[]");
     let run = |password: &str| {
         let mut runner = local_bb();
         runner.args(["runner", "--once", "--miners"]).arg(&miners).arg("--keyfile").arg(&keyfile);
         stderr(&runner.env("BT_WALLET_PASSWORD", password).output().unwrap())
     };
-    assert!(run(PASSWORD).contains("lists no miner"), "{}", run(PASSWORD));
+    assert!(run(PASSWORD).contains("contains no miner"), "{}", run(PASSWORD));
     assert!(run("not-this-Passw0rd").contains("wrong password"), "{}", run("not-this-Passw0rd"));
 }

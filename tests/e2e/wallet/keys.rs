@@ -32,7 +32,7 @@ fn a_wallet_is_made_with_its_mnemonics_in_files() {
     assert_eq!(mode(&wallets.key("")), 0o700);
     assert!(fs::read(wallets.key("coldkey")).unwrap().starts_with(b"$NACL"));
 
-    // What was kept recovers the keys; nothing of it was said.
+    // The mnemonic files recover the keys and were not printed.
     for (file, key) in [(&cold, "coldkey"), (&hot, "hotkey")] {
         assert_eq!((words(file), mode(file)), (24, 0o600));
         let phrase = fs::read_to_string(file).unwrap();
@@ -73,11 +73,11 @@ fn a_mnemonic_goes_to_a_terminal_or_into_a_new_file() {
     assert!(error.contains("--mnemonic-file") && error.contains("terminal"), "{error}");
     let taken = wallets.file("taken", "precious");
     let error = refusal(&wallets.run(&["new-hotkey"], &[("--mnemonic-file", &taken)]), 1);
-    assert!(error.contains("is not overwritten"), "{error}");
+    assert!(error.contains("already exists"), "{error}");
     let link = wallets.free("link");
     symlink(wallets.free("elsewhere"), &link).unwrap();
     let error = refusal(&wallets.run(&["new-hotkey"], &[("--mnemonic-file", &link)]), 1);
-    assert!(error.contains("is not overwritten"), "{error}");
+    assert!(error.contains("already exists"), "{error}");
     let error = refusal(&wallets.run(&["new-hotkey"], &[("--mnemonic-file", &wallets.free("no/such/folder"))]), 1);
     assert!(error.contains("cannot write"), "{error}");
     assert_eq!(fs::read_to_string(&taken).unwrap(), "precious");
@@ -106,7 +106,7 @@ fn keys_are_overwritten_on_request_and_kept() {
         assert_eq!(fs::read(backups[0]).unwrap(), before);
         assert_eq!(mode(Path::new(backups[0])), 0o600);
     }
-    // Backups are no keys of the wallet.
+    // Backups are not listed as keys.
     assert_eq!(wallets.ask(&["list"], &[])["wallets"][0]["hotkeys"].as_array().unwrap().len(), 1);
 }
 
@@ -122,7 +122,7 @@ fn a_public_file_in_the_way_is_noticed_before_half_a_wallet_is_made() {
     assert!(!wallets.key("coldkey").exists() && !cold.exists());
 }
 
-/// Each secret of the vectors, through each way in.
+/// Each secret of the vectors, through each input option.
 #[test]
 fn keys_are_recovered_from_every_kind_of_secret() {
     let keys = vectors("keys.json");
@@ -167,7 +167,7 @@ fn keys_are_recovered_from_browser_wallets() {
     assert!(error.contains("--json-password-file"), "{error}");
     let error =
         refusal(&run(&[("--json-file", &wallets.file("other.json", "{}")), ("--json-password-file", &wrong)]), 1);
-    assert!(error.contains("is no account of Polkadot-JS"), "{error}");
+    assert!(error.contains("is not a Polkadot-JS account export"), "{error}");
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn wrong_secrets_are_refused_without_repeating_them() {
     }
     let error = refusal(&wallets.run(&["regen-hotkey"], &[]), 2);
     assert!(error.contains("no terminal") && error.contains("--mnemonic-file"), "{error}");
-    // Secrets do not belong on the command line, where every user of the machine reads them.
+    // Secrets are not accepted as arguments, which other users of the machine can read.
     for option in ["--mnemonic", "--seed", "--private-key", "--password"] {
         let error = refusal(&wallets.run(&["regen-hotkey", option, "secret-text"], &[]), 2);
         assert!(!error.contains("secret-text"), "{error}");
@@ -287,13 +287,15 @@ fn keys_are_recovered_along_a_derivation_path() {
         let made = wallets.ask(&["regen-hotkey", "--overwrite"], &[("--mnemonic-file", &file)]);
         assert_eq!(made["hotkey"]["address"], expected);
     }
-    for (text, says) in [("//Alice", "no mnemonic before it"), (&format!("{dev}//"), "empty junction")] {
+    for (text, says) in
+        [("//Alice", "missing mnemonic before the derivation path"), (&format!("{dev}//"), "empty junction")]
+    {
         let error = refusal(&wallets.run(&["regen-coldkey"], &[("--mnemonic-file", &wallets.file("phrase", text))]), 1);
         assert!(error.contains(says) && !error.contains("bottom"), "{error}");
     }
 }
 
-/// Options of btcli that say what is so in any case, or have another name here.
+/// btcli options that are accepted without effect, or as aliases.
 #[test]
 fn scripts_written_for_btcli_find_their_options() {
     let wallets = Wallets::new();
@@ -306,7 +308,7 @@ fn scripts_written_for_btcli_find_their_options() {
     let files: [(&str, &Path); 2] = [("--mnemonic-file", &cold), ("--password-file", &password)];
     let output = wallets.command(&arguments, &files).output().unwrap();
     assert_eq!(document(&output)["coldkey"]["encrypted"], true);
-    // Quiet is quiet.
+    // --quiet prints nothing.
     fs::set_permissions(wallets.key("hotkeys/default"), fs::Permissions::from_mode(0o644)).unwrap();
     for (quiet, silent) in [(&[][..], false), (&["--quiet"], true)] {
         let output = wallets.run(&[&["sign", "--use-hotkey", "--message", "x"], quiet].concat(), &[]);
@@ -318,7 +320,7 @@ fn scripts_written_for_btcli_find_their_options() {
 fn new_passwords_are_held_to_rules() {
     let wallets = Wallets::new();
     let phrase = wallets.file("phrase", PHRASE);
-    for (password, says) in [("abc", "fewer than 6"), ("aaaaaaaaaaaa", "easy to guess"), ("", "no password")] {
+    for (password, says) in [("abc", "fewer than 6"), ("aaaaaaaaaaaa", "too weak"), ("", "no password")] {
         let password = wallets.file("password", password);
         let files: [(&str, &Path); 2] = [("--mnemonic-file", &phrase), ("--password-file", &password)];
         let error = refusal(&wallets.run(&["regen-coldkey"], &files), 1);
@@ -342,7 +344,7 @@ fn names_are_one_part_of_a_path() {
             assert!(error.contains(option), "{name}: {error}");
         }
     }
-    // The names that the Python tools give these options and settings.
+    // Option and variable names of the Python tools.
     let made = wallets.ask(
         &["regen-hotkey", "--wallet.name", "other", "--wallet.hotkey", "h"],
         &[("--mnemonic-file", &phrase), ("--wallet.path", &wallets.free("elsewhere"))],

@@ -1,4 +1,4 @@
-//! The most talkative run of each command says nothing of a secret.
+//! No command leaks a secret, even with maximum logging.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -14,17 +14,17 @@ const NEW_PASSWORD: &str = "another-Passw0rd?";
 const EXPORT_PASSWORD: &str = "exported-Passw0rd%";
 const SEED: &str = "6fa2796b0071cac425d8a7851038318c2c37dcebfe4bae73197ce93e75909bd2";
 
-/// Files that are open to others give the log something to say.
+/// Files readable by others, which cause log messages.
 fn open_to_others(path: &Path) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
 }
 
-/// All that must not be said: the known secrets, and those in keyfiles and files of mnemonics.
+/// All secrets that must not appear: the known ones, and those in key and mnemonic files.
 struct Secrets(Vec<String>);
 
 impl Secrets {
     fn known() -> Self {
-        // Three words: no sentence of ours has them.
+        // Three consecutive words of a mnemonic do not occur in messages.
         Self(["legal winner thank", SEED, PASSWORD, NEW_PASSWORD, EXPORT_PASSWORD].map(str::to_owned).into())
     }
 
@@ -43,7 +43,7 @@ impl Secrets {
         }
     }
 
-    /// Runs a command to its end, which must have logged something.
+    /// Runs a command, which must have logged something.
     #[track_caller]
     fn run(&self, command: &mut Command) -> Output {
         let output = command.arg("-vvv").output().unwrap();
@@ -93,7 +93,7 @@ fn no_command_tells_a_secret() {
     done(&["decrypt", "--yes"], &[("--password-file", &new)], &secrets);
     open_to_others(&coldkey);
     done(&["encrypt"], &[("--password-file", &password)], &secrets);
-    // What is refused.
+    // Rejected input.
     open_to_others(&coldkey);
     let output = secrets.run(&mut wallets.command(&["sign", "--message", "x"], &[("--password-file", &new)]));
     assert_eq!(output.status.code(), Some(4));
@@ -141,7 +141,7 @@ fn daemons_tell_no_secret() {
         assert!(log.contains("open to others"), "the log does not speak: {log}");
         secrets.check("miner", &log);
     }
-    // Refused.
+    // Rejected.
     let mut runner = local_bb();
     runner.args(["runner", "--once", "--miners", "none", "--key-uri", PHRASE]);
     assert_eq!(secrets.run(&mut runner).status.code(), Some(2));

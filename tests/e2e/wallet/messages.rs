@@ -36,7 +36,7 @@ fn what_is_signed_is_verified() {
             assert_eq!(text(&answer, "signer_address"), ADDRESS);
             let signature = text(&answer, "signed_message");
             assert_eq!(signature.len(), 128, "no 0x");
-            // Exactly the bytes are signed: no wrapping, no reading of hex.
+            // The exact bytes are signed, without wrapping or hex decoding.
             let bytes =
                 if message[0] == "--message" { message[1].as_bytes().to_vec() } else { fs::read(&file).unwrap() };
             assert!(verify(&ADDRESS.parse().unwrap(), &bytes, &signature.parse().unwrap()));
@@ -51,7 +51,7 @@ fn what_is_signed_is_verified() {
     }
 }
 
-/// Whoever is handed a transaction as "a message" signs away what the key owns.
+/// A transaction presented as a message could move the key's funds.
 #[test]
 fn what_is_not_text_is_signed_on_request_only() {
     let wallets = Wallets::new();
@@ -96,9 +96,9 @@ fn a_signature_that_does_not_hold_is_refused() {
         assert_eq!(output.status.code(), Some(1));
         let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(answer["verified"], false);
-        assert!(stderr(&output).contains("does not hold"), "{}", stderr(&output));
+        assert!(stderr(&output).contains("invalid signature"), "{}", stderr(&output));
     }
-    // As a browser wallet signs it.
+    // Wrapped as by browser wallets.
     let wrapped = Keypair::from_uri("//Alice").unwrap().sign(b"<Bytes>hello</Bytes>").to_bare_hex();
     assert_eq!(document(&check(&["hello", "--signature", &wrapped, "--ss58", ALICE[3]]))["verified"], true);
     for (arguments, code, says) in [
@@ -130,7 +130,7 @@ fn ed25519_keys_sign_and_verify_too() {
     assert!(check(&[]).status.success());
     assert!(check(&["--ss58", signer, "--crypto-type", "ed25519"]).status.success());
     assert_eq!(check(&["--ss58", signer]).status.code(), Some(1), "the scheme is not guessed");
-    // Lists of validators hold addresses without a scheme, which all take for sr25519.
+    // Lists of validators contain addresses without a scheme, which means sr25519.
     wallets.ask(&["regen-hotkey", "--crypto-type", "ed25519"], &[("--mnemonic-file", &phrase)]);
     let error = refusal(&wallets.run(&["sign", "--validator-name", "x"], &[]), 1);
     assert!(error.contains("is an ed25519 key"), "{error}");
@@ -151,7 +151,7 @@ fn an_encrypted_key_signs_with_its_password() {
     assert!(!error.contains("not-this"), "{error}");
 }
 
-/// The list holds entries of real validators, as they were published.
+/// The list contains published entries of real validators.
 #[test]
 fn validators_tell_who_they_are() {
     let wallets = Wallets::new();
@@ -161,7 +161,7 @@ fn validators_tell_who_they_are() {
     assert_eq!(checked.len(), 5);
     assert!(checked.iter().all(|entry| entry["verified"] == true), "{answer}");
 
-    // Each text counts.
+    // Each field is signed.
     let published: Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
     for field in ["name", "url", "description"] {
         let mut list = published.clone();
@@ -177,14 +177,14 @@ fn validators_tell_who_they_are() {
         assert!(stderr(&output).contains("1 of 5 signatures"), "{}", stderr(&output));
     }
 
-    // Our own entry.
+    // An entry created by `tao wallet sign`.
     wallets.hotkey();
     let texts = ["--validator-name", "τ \"example\"", "--validator-url", "https://example.com"];
     let entry = wallets.ask(&[&["sign"], &texts[..]].concat(), &[]);
     assert_eq!(entry[ADDRESS]["description"], "");
     let list = wallets.file("list.json", entry.to_string());
     assert_eq!(wallets.ask(&["verify"], &[("--validator-info", &list)])["validators"][0]["verified"], true);
-    // Information and signature apart, as the first scripts printed them.
+    // Information and signature separately, as early scripts printed them.
     let (mut apart, signature) = (entry.clone(), text(&entry[ADDRESS], "signature"));
     apart[ADDRESS].as_object_mut().unwrap().remove("signature");
     let list = wallets.file("list.json", apart.to_string());
@@ -192,7 +192,7 @@ fn validators_tell_who_they_are() {
     assert_eq!(answer["validators"][0]["verified"], true);
     let error = refusal(&wallets.run(&["verify"], &[("--validator-info", &list)]), 1);
     assert!(error.contains("has no signature"), "{error}");
-    // A name is shown, and does not steer the terminal.
+    // Control characters in a name are escaped.
     let texts = ["--validator-name", "\u{1b}[2Jevil\u{7}\nsecond line"];
     let entry = wallets.ask(&[&["sign"], &texts[..]].concat(), &[]);
     let list = wallets.file("list.json", entry.to_string());
@@ -201,7 +201,7 @@ fn validators_tell_who_they_are() {
     assert!(shown.ends_with("\\u{1b}[2Jevil\\u{7}\\nsecond line\n") && !shown.contains('\u{1b}'), "{shown:?}");
     let list = wallets.file("list.json", json!({ ADDRESS: { "\u{1b}[2J": 1 } }).to_string());
     let error = refusal(&wallets.run(&["verify"], &[("--validator-info", &list)]), 1);
-    assert!(error.contains("\\u{1b}[2J: a text is needed"), "{error:?}");
+    assert!(error.contains("\\u{1b}[2J: expected a string"), "{error:?}");
     let error = refusal(&wallets.run(&["sign", "--validator-url", "x", "--message", "x"], &[]), 2);
     assert!(error.contains("cannot be used with"), "{error}");
     let error = refusal(&wallets.run(&["sign", "--validator-url", "x"], &[]), 2);

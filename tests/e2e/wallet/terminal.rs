@@ -1,4 +1,4 @@
-//! What a person at a terminal sees and is asked.
+//! Prompts and output of `tao wallet` on a terminal.
 
 use std::process::ExitStatus;
 
@@ -9,14 +9,14 @@ fn start(wallets: &Wallets, arguments: &[&str]) -> Terminal {
     Terminal::start(wallets.command(arguments, &[]))
 }
 
-/// The twelve words that stand alone on a line.
+/// Mnemonics of twelve words on their own line.
 fn mnemonics(screen: &str) -> Vec<&str> {
     let word = |word: &str| word.bytes().all(|byte| byte.is_ascii_lowercase());
     let lines = screen.lines().map(str::trim);
     lines.filter(|line| line.split(' ').count() == 12 && line.split(' ').all(word)).collect()
 }
 
-/// A screen without colours.
+/// Output without colour codes.
 fn finish(terminal: Terminal) -> (ExitStatus, String) {
     let (status, screen) = terminal.finish();
     (status, console_less(&screen))
@@ -34,18 +34,18 @@ fn console_less(screen: &str) -> String {
 fn a_mnemonic_is_shown_once() {
     let wallets = Wallets::new();
     let mut terminal = start(&wallets, &["create"]);
-    // Too weak; two that differ; at last.
+    // Too weak, mismatch, accepted.
     terminal.expect("New password of the coldkey of w: ");
     terminal.answer_hidden("abc");
     terminal.expect("fewer than 6 characters");
     terminal.expect("New password of the coldkey of w: ");
     terminal.answer_hidden(PASSWORD);
-    terminal.expect("The same again: ");
+    terminal.expect("Repeat the password: ");
     terminal.answer_hidden("something-Else1");
-    terminal.expect("not the same");
+    terminal.expect("the passwords do not match");
     terminal.expect("New password of the coldkey of w: ");
     terminal.answer_hidden(PASSWORD);
-    terminal.expect("The same again: ");
+    terminal.expect("Repeat the password: ");
     terminal.answer_hidden(PASSWORD);
     let (status, screen) = finish(terminal);
     assert!(status.success(), "{screen}");
@@ -53,7 +53,7 @@ fn a_mnemonic_is_shown_once() {
     let shown = mnemonics(&screen);
     assert_eq!(shown.len(), 2, "one of the coldkey, one of the hotkey: {screen}");
 
-    // They are the keys'.
+    // The mnemonics belong to the keys.
     let addresses = wallets.ask(&["list"], &[]);
     let other = Wallets::new();
     for (phrase, address) in shown.iter().zip([&addresses["wallets"][0], &addresses["wallets"][0]["hotkeys"][0]]) {
@@ -96,7 +96,7 @@ fn what_is_typed_can_be_taken_back() {
     let wallets = Wallets::new();
     let mut terminal = start(&wallets, &["regen-hotkey"]);
     terminal.expect("in hex: ");
-    // The keys that delete all, and one character.
+    // Ctrl-U deletes the line, DEL one character.
     terminal.answer_hidden(&format!("garbage\u{15}{PHRASE}äx\u{7f}\u{7f}"));
     let (status, screen) = finish(terminal);
     assert!(status.success() && screen.contains(ADDRESS), "{screen}");
@@ -109,8 +109,8 @@ fn a_question_that_is_not_answered_ends_the_command() {
     for (keys, says) in [
         ("legal\u{3}", "interrupted"),
         ("legal\u{1c}", "interrupted"),
-        ("\u{4}", "no answer: give the new password with --password-file"),
-        (&"x".repeat(4097), "longer than any secret"),
+        ("\u{4}", "pass the new password with --password-file"),
+        (&"x".repeat(4097), "the input is too long"),
     ] {
         let mut terminal = start(&wallets, &["create"]);
         terminal.expect("New password of the coldkey of w: ");
@@ -128,7 +128,7 @@ fn a_password_is_asked_for_and_a_plain_key_confirmed() {
     std::fs::create_dir_all(wallets.key("hotkeys")).unwrap();
     std::fs::write(wallets.key("coldkey"), super::keyfile_vector("ansible_vault")).unwrap();
     let mut terminal = start(&wallets, &["decrypt"]);
-    terminal.expect("Take its password off? [y/N] ");
+    terminal.expect("Decrypt it? [y/N] ");
     terminal.answer("no");
     let (status, screen) = finish(terminal);
     assert_eq!(status.code(), Some(1), "{screen}");
@@ -139,6 +139,6 @@ fn a_password_is_asked_for_and_a_plain_key_confirmed() {
     terminal.expect("Password of ");
     terminal.answer_hidden(PASSWORD);
     let (status, screen) = finish(terminal);
-    assert!(status.success() && screen.contains("is not encrypted any more"), "{screen}");
+    assert!(status.success() && screen.contains("is now unencrypted"), "{screen}");
     assert!(std::fs::read(wallets.key("coldkey")).unwrap().starts_with(b"{"));
 }

@@ -15,7 +15,9 @@ pub struct CommitmentText(String);
 
 /// A commitment has at most 512 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a commitment of {0} bytes is too long: at most 512 bytes; publish the hash or the address of a longer text")]
+#[error(
+    "a commitment of {0} bytes is too long (at most 512 bytes); hint: publish the hash or the URL of the longer text"
+)]
 pub struct CommitmentError(usize);
 
 impl CommitmentText {

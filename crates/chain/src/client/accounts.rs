@@ -95,7 +95,7 @@ impl Client {
             .await
     }
 
-    /// The commitment text of a neuron on a subnet; `None` where it has published none.
+    /// The commitment text of a neuron on a subnet; `None` if it has published none.
     ///
     /// # Errors
     /// [`ChainError`] as for any read.

@@ -39,7 +39,7 @@ pub(super) trait Nodes: Sync {
     /// Submits bytes to a pool.
     async fn offer(&self, bytes: &[u8]) -> Result<Offer<Self::Reports>, ChainError>;
 
-    /// Why the newest runtime refuses an extrinsic; `None` where it accepts it.
+    /// Why the newest runtime refuses an extrinsic; `None` if it accepts it.
     async fn objection(&self, extrinsic: &SignedExtrinsic) -> Result<Option<RefusedBecause>, ChainError>;
 
     /// Looks for an extrinsic in a block and its ancestors down to the one above `after`.

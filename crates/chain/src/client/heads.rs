@@ -11,22 +11,22 @@ use crate::rpc::{Offered, Subscription};
 /// Silence for some block times means either a stalled chain or a half-open connection. The node is queried then; if it
 /// knows a newer block or does not respond, the subscription is renewed.
 pub(super) async fn follow(inner: Weak<Inner>) {
-    let mut is_well = true;
+    let mut is_connected = true;
     while let Some(chain) = inner.upgrade() {
         let pause = chain.rpc.pace.pause();
         let subscribed = chain.rpc.subscribe("chain_subscribeNewHeads", json!([]), "chain_unsubscribeNewHeads").await;
         drop(chain);
         match subscribed {
             Ok(Offered { answer: Ok(subscription), .. }) => {
-                if !std::mem::replace(&mut is_well, true) {
-                    tracing::info!("following the chain again");
+                if !std::mem::replace(&mut is_connected, true) {
+                    tracing::info!("subscribed to new blocks again");
                 }
                 listen(&inner, subscription).await;
             }
             // Logged once, however long the failure lasts.
             failure => {
-                if std::mem::replace(&mut is_well, false) {
-                    tracing::warn!(?failure, "no node to follow the chain with");
+                if std::mem::replace(&mut is_connected, false) {
+                    tracing::warn!(?failure, "cannot subscribe to new blocks, retrying");
                 }
             }
         }

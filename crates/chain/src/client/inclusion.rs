@@ -65,5 +65,5 @@ impl Inner {
 
 /// The block has neither a success nor a failure event for the extrinsic.
 #[derive(Debug, thiserror::Error)]
-#[error("neither success nor failure is recorded")]
+#[error("the block records neither success nor failure")]
 struct NoVerdict;

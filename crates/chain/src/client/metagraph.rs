@@ -57,7 +57,7 @@ struct AxonAnswer {
 }
 
 impl AxonAnswer {
-    /// The neuron's axon; `None` where it publishes none.
+    /// The neuron's axon; `None` if it publishes none.
     fn axon(&self) -> Option<Axon> {
         let ip = match self.ip_type {
             4 => IpAddr::V4(Ipv4Addr::from(u32::try_from(self.ip).ok()?)),

@@ -12,16 +12,16 @@ use crate::{At, ChainError};
 /// Keys of a map per request.
 const PAGE: usize = 512;
 /// The most entries of a map to read: about the number of accounts on the main network.
-const MOST_ENTRIES: usize = 1 << 20;
+const MAX_ENTRIES: usize = 1 << 20;
 /// The most bytes of a map to read.
-const MOST_BYTES: usize = 256 << 20;
+const MAX_BYTES: usize = 256 << 20;
 
 /// Untyped reads by name, as JSON.
 impl Client {
     /// Reads a storage value; where it is unset, the item's default, or `null`.
     ///
     /// # Errors
-    /// [`ChainError::NotInRuntime`] for an unknown item, [`ChainError::Encode`] where the keys do not fit;
+    /// [`ChainError::NotInRuntime`] for an unknown item, [`ChainError::Encode`] if the keys do not fit;
     /// [`ChainError`] as for any read.
     pub async fn storage(&self, pallet: &str, item: &str, keys: &[Json], at: At) -> Result<Json, ChainError> {
         self.inner
@@ -40,7 +40,7 @@ impl Client {
     /// applies to each page of 512 entries.
     ///
     /// # Errors
-    /// As [`Client::storage`]; [`ChainError::Decode`] where the map's hashers do not keep the keys.
+    /// As [`Client::storage`]; [`ChainError::Decode`] if the map's hashers do not keep the keys.
     pub async fn storage_map(
         &self,
         pallet: &str,
@@ -63,7 +63,7 @@ impl Client {
     /// Calls a method of a runtime API.
     ///
     /// # Errors
-    /// [`ChainError::NotInRuntime`] for an unknown method, [`ChainError::Encode`] where the arguments do not fit;
+    /// [`ChainError::NotInRuntime`] for an unknown method, [`ChainError::Encode`] if the arguments do not fit;
     /// [`ChainError`] as for any read.
     pub async fn runtime_api(&self, api: &str, method: &str, args: &[Json], at: At) -> Result<Json, ChainError> {
         self.inner
@@ -120,7 +120,7 @@ impl Inner {
         Ok(answer.0)
     }
 
-    /// Reads a storage value, or its default; `None` where it has neither.
+    /// Reads a storage value, or its default; `None` if it has neither.
     pub(super) async fn value<T: DecodeAsType>(
         &self,
         pallet: &str,
@@ -188,7 +188,7 @@ impl Inner {
                 .0
                 .iter()
                 .fold(bytes, |sum, (key, value)| sum.saturating_add(key.len()).saturating_add(value.len()));
-            if count > MOST_ENTRIES || bytes > MOST_BYTES {
+            if count > MAX_ENTRIES || bytes > MAX_BYTES {
                 return Err(ChainError::decode("a map", MapError::TooLarge));
             }
             entries.extend(keys.into_iter().filter_map(|key| values.0.remove(&key).map(|value| (key, value))));
@@ -258,8 +258,8 @@ struct ChangeSet {
 #[derive(Debug, thiserror::Error)]
 enum MapError {
     /// The keys are not in ascending order.
-    #[error("the node gives keys twice")]
+    #[error("the node returned duplicate or unsorted keys")]
     Unordered,
-    #[error("it has more than {MOST_ENTRIES} entries, or {} MiB", MOST_BYTES >> 20)]
+    #[error("the map exceeds {MAX_ENTRIES} entries or {} MiB", MAX_BYTES >> 20)]
     TooLarge,
 }

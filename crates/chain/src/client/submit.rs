@@ -99,5 +99,5 @@ fn refusal(error: &Json) -> RefusedBecause {
 
 /// The response has no fee.
 #[derive(Debug, thiserror::Error)]
-#[error("there is no partial_fee")]
+#[error("the field partial_fee is missing")]
 struct NoFee;

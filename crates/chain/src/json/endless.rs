@@ -2,14 +2,14 @@ use std::collections::HashMap;
 
 use scale_info::TypeDef;
 
-use super::{MOST_NESTED, PortableRegistry};
+use super::{MAX_NESTED, PortableRegistry};
 
-/// Why a type is refused: no finite value has it, or reading and writing it would not end.
+/// Why a type is refused: it has no finite value, or decoding it would not terminate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum EndlessType {
-    #[error("type {0} holds itself")]
+    #[error("type {0} is recursive without an enum or a list")]
     OfItself(u32),
-    #[error("type {0} is wrapped too often")]
+    #[error("type {0} is nested too deeply")]
     TooDeep(u32),
 }
 
@@ -24,7 +24,7 @@ pub(crate) fn refuse_endless(types: &PortableRegistry) -> Result<(), EndlessType
             let parts = parts(type_id, types);
             if is_done {
                 let below = parts.filter_map(|part| depths.get(&part).copied().flatten()).max().unwrap_or(0);
-                if below >= MOST_NESTED {
+                if below >= MAX_NESTED {
                     return Err(EndlessType::TooDeep(type_id));
                 }
                 depths.insert(type_id, Some(below.saturating_add(1)));

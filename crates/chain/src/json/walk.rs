@@ -3,10 +3,10 @@ use scale_info::TypeDef;
 use subxt::ext::scale_decode::visitor::{IgnoreVisitor, decode_with_visitor};
 use subxt::ext::scale_value::scale::DecodeError;
 
-use super::{MOST_NESTED, PortableRegistry};
+use super::{MAX_NESTED, PortableRegistry};
 
 /// The most values in one response: metagraphs have some hundred thousand.
-const MOST_VALUES: usize = 1 << 22;
+const MAX_VALUES: usize = 1 << 22;
 /// The most values for each encoded byte, plus a fixed number: empty fields and newtypes within newtypes take no bytes.
 const VALUES_OF_A_BYTE: usize = 64;
 const VALUES_OF_NOTHING: usize = 1 << 12;
@@ -16,9 +16,9 @@ const VALUES_OF_NOTHING: usize = 1 << 12;
 /// Call this before decoding bytes from a node: a list states its length first, and decoders allocate for it; values
 /// nest without limit, and decoders take stack for each level.
 pub(crate) fn check(bytes: &[u8], type_id: u32, types: &PortableRegistry) -> Result<usize, DecodeError> {
-    let left = bytes.len().saturating_mul(VALUES_OF_A_BYTE).saturating_add(VALUES_OF_NOTHING).min(MOST_VALUES);
+    let left = bytes.len().saturating_mul(VALUES_OF_A_BYTE).saturating_add(VALUES_OF_NOTHING).min(MAX_VALUES);
     let mut walk = Walk { rest: bytes, types, left };
-    walk.value(type_id, MOST_NESTED)?;
+    walk.value(type_id, MAX_NESTED)?;
     Ok(bytes.len().saturating_sub(walk.rest.len()))
 }
 
@@ -64,7 +64,7 @@ impl Walk<'_> {
             self.value(type_id, levels)?;
             if self.rest.len() == before {
                 // The length of such a list is not bounded by its bytes.
-                return Err(codec::Error::from("a list of nothing").into());
+                return Err(codec::Error::from("a list of zero-sized values").into());
             }
         }
         Ok(())
@@ -100,5 +100,5 @@ fn type_of(type_id: u32, types: &PortableRegistry) -> Result<&TypeDef<scale_info
 }
 
 fn too_deep() -> codec::Error {
-    codec::Error::from("more than 128 values within each other")
+    codec::Error::from("values are nested more than 128 levels deep")
 }

@@ -14,7 +14,7 @@ const MAX_DEPTH: u32 = 128;
 #[non_exhaustive]
 pub enum JsonError {
     /// The value has the wrong JSON type.
-    #[error("{at}: {found} where {wanted} is wanted")]
+    #[error("{at}: found {found}, expected {wanted}")]
     Kind {
         /// The path in the value.
         at: String,
@@ -24,7 +24,7 @@ pub enum JsonError {
         wanted: String,
     },
     /// A field is missing.
-    #[error("{at}: the field {field} is missing")]
+    #[error("{at}: missing field {field}")]
     Missing {
         /// The path in the value.
         at: String,
@@ -32,7 +32,7 @@ pub enum JsonError {
         field: String,
     },
     /// The field or variant is unknown.
-    #[error("{at}: there is no {name}; there is {known}")]
+    #[error("{at}: unknown name {name}, expected {known}")]
     Unknown {
         /// The path in the value.
         at: String,
@@ -50,7 +50,7 @@ pub enum JsonError {
         source: Ss58Error,
     },
     /// The value is nested too deeply, or its type cannot be written from JSON.
-    #[error("{at}: values of this type cannot be written as JSON")]
+    #[error("{at}: values of this type have no JSON form")]
     Unsupported {
         /// The path in the value.
         at: String,
@@ -177,7 +177,7 @@ impl Writer<'_> {
             other => return Err(self.kind(other, if is_bytes { "text, 0x…, or an array" } else { "an array" })),
         };
         if len.is_some_and(|len| u32::try_from(items.len()) != Ok(len)) {
-            return Err(self.kind(json, &format!("{} of them", len.unwrap_or_default())));
+            return Err(self.kind(json, &format!("exactly {} values", len.unwrap_or_default())));
         }
         Ok(Value::unnamed_composite(items))
     }

@@ -48,12 +48,12 @@ impl Metagraph {
         self.column(|neuron| Share::new(neuron.dividends).fraction())
     }
 
-    /// Bonds: from row to column, parts of 65535; `None` where not read.
+    /// Bonds: from row to column, parts of 65535; `None` if not read.
     pub fn B(&self) -> Option<Vec<Vec<f64>>> {
         Some(self.matrix(self.bonds.as_ref()?))
     }
 
-    /// Weights: from row to column, each row with sum 1; `None` where not read.
+    /// Weights: from row to column, each row with sum 1; `None` if not read.
     pub fn W(&self) -> Option<Vec<Vec<f64>>> {
         let mut rows = self.matrix(self.weights.as_ref()?);
         for row in &mut rows {

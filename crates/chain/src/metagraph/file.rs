@@ -16,7 +16,7 @@ impl Metagraph {
     /// Saves the metagraph as JSON, replacing the file atomically.
     ///
     /// # Errors
-    /// [`std::io::Error`] where the folder is not writable.
+    /// [`std::io::Error`] if the folder is not writable.
     pub fn save(&self, path: &Path) -> std::io::Result<()> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
@@ -30,13 +30,13 @@ impl Metagraph {
     /// Loads a file written by [`Metagraph::save`].
     ///
     /// # Errors
-    /// [`std::io::Error`], of kind `InvalidData` where the file has another format.
+    /// [`std::io::Error`], of kind `InvalidData` if the file has another format.
     pub fn load(path: &Path) -> std::io::Result<Self> {
         let file: File<Self> = serde_json::from_slice(&std::fs::read(path)?)?;
         if file.form == FORM {
             Ok(file.metagraph)
         } else {
-            Err(Error::new(ErrorKind::InvalidData, format!("form {} is not known; this is form {FORM}", file.form)))
+            Err(Error::new(ErrorKind::InvalidData, format!("unsupported format {}, expected {FORM}", file.form)))
         }
     }
 

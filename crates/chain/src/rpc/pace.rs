@@ -47,7 +47,7 @@ impl Pace {
         part(self.unit(), 16)
     }
 
-    /// How long a failed node is skipped.
+    /// Duration for which a failed node is skipped.
     pub(crate) fn shun(&self) -> Duration {
         self.unit().saturating_mul(4)
     }

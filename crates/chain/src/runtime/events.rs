@@ -79,7 +79,7 @@ impl Runtime {
     }
 }
 
-/// The fee of an extrinsic, from the events of its own phase; `None` where the chain recorded none.
+/// The fee of an extrinsic, from the events of its own phase; `None` if the chain recorded none.
 pub(crate) fn fee_of(events: &[Event]) -> Option<Rao> {
     let paid = events.iter().rev().find(|event| event.is("TransactionPayment", "TransactionFeePaid"))?;
     paid.fields.get("actual_fee")?.as_u64().map(Rao::new)
@@ -104,9 +104,9 @@ enum EventError {
     Bytes(#[from] codec::Error),
     #[error(transparent)]
     Value(#[from] DecodeError),
-    #[error("it was recorded in phase {0}, which is none")]
+    #[error("unknown event phase {0}")]
     NoPhase(u8),
     /// The metadata's event type is not an enum of enums.
-    #[error("it is no variant of its pallet's enum")]
+    #[error("not a variant of the pallet's event type")]
     NotAnEnum,
 }

@@ -33,7 +33,7 @@ impl Runtime {
         self.storage_key(pallet, item, &values.map_err(|error| ChainError::encode(storage(pallet, item), error))?)
     }
 
-    /// Decodes a value; without bytes, the item's default. `None` where it has none.
+    /// Decodes a value; without bytes, the item's default. `None` if it has none.
     pub(crate) fn storage_value<T: DecodeAsType>(
         &self,
         pallet: &str,
@@ -125,11 +125,11 @@ impl<T: DecodeAsType> StorageKeys for LastKey<T> {
 /// Why a storage key is malformed.
 #[derive(Debug, thiserror::Error)]
 enum KeyError {
-    #[error("it is another item's")]
+    #[error("the key belongs to another storage item")]
     Prefix,
-    #[error("it is too short")]
+    #[error("the key is too short")]
     Short,
-    #[error("the chain keeps only its hash")]
+    #[error("the key contains only a hash")]
     Hashed,
 }
 

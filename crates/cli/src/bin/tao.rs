@@ -1,4 +1,4 @@
-//! `tao`: everything.
+//! `tao`: all commands.
 
 use std::process::ExitCode;
 

@@ -4,7 +4,7 @@ use std::str::FromStr;
 use taonet_primitives::{AccountId, Coldkey, Hotkey};
 use taonet_wallet::Keypair;
 
-/// An account as people name it: by its address, or by a development key such as `//Alice`.
+/// Account argument: an SS58 address, or a development key such as `//Alice`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Account([u8; 32]);
 
@@ -32,7 +32,7 @@ impl FromStr for Account {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        // The public half of a key that everybody knows: no secret is at stake.
+        // The public key of a well-known development key: not a secret.
         if text.starts_with("//") {
             let pair = Keypair::from_uri(text).map_err(|error| error.to_string())?;
             return Ok(pair.coldkey().into());

@@ -1,4 +1,4 @@
-//! What became of a call, for programs and for people.
+//! Reports the outcome of a call, as JSON and as text.
 
 use serde_json::{Value, json};
 use taonet_chain::{DispatchError, Inclusion, Outcome, RefusedBecause, SignedExtrinsic, UnknownBecause, Until};
@@ -7,29 +7,29 @@ use super::block_json;
 use crate::exit::{Classified, Failure};
 use crate::printable::printable;
 
-/// What to do after errors that people meet.
-const REMEDIES: [(&str, &str); 18] = [
-    ("HotKeyNotRegisteredInSubNet", "register the hotkey: tao register --netuid N"),
-    ("HotKeyNotRegisteredInNetwork", "register the hotkey: tao register --netuid N"),
-    ("HotKeyAlreadyRegisteredInSubNet", "it has its uid already: tao metagraph N shows it"),
-    ("NotEnoughBalanceToStake", "tao balance shows what the coldkey has"),
-    ("CannotAffordLockCost", "tao balance shows what the coldkey has"),
-    ("NotEnoughStakeToWithdraw", "tao stake list shows what there is"),
-    ("SubtokenDisabled", "the subnet's owner starts it: tao subnets start N"),
-    ("CommitRevealEnabled", "this subnet hides weights until later: tao weights set chooses that by itself"),
-    ("CommitRevealDisabled", "this subnet takes weights in clear: tao weights set"),
-    ("SettingWeightsTooFast", "wait for the rate limit: tao subnets hyperparameters N shows weights_rate_limit"),
-    ("CommittingWeightsTooFast", "wait for the rate limit: tao subnets hyperparameters N shows weights_rate_limit"),
-    ("NeuronNoValidatorPermit", "validators have a permit after an epoch with enough stake: tao stake add"),
-    ("ServingRateLimitExceeded", "wait: tao subnets hyperparameters N shows serving_rate_limit"),
-    ("IncorrectWeightVersionKey", "give the subnet's version key: tao subnets hyperparameters N shows weights_version"),
-    ("SlippageTooHigh", "the price moved: give another --limit, or allow a part with --partial"),
-    ("PriceLimitExceeded", "the price is beyond the limit already: give another --limit"),
-    ("AmountTooLow", "the least amount to stake is 0.002 TAO"),
-    ("RequireSudo", "sign with the chain's sudo key: on a localnet --key-uri //Alice"),
+/// Hints for common dispatch errors, by error name.
+const HINTS: [(&str, &str); 18] = [
+    ("HotKeyNotRegisteredInSubNet", "register the hotkey with `tao register --netuid N`"),
+    ("HotKeyNotRegisteredInNetwork", "register the hotkey with `tao register --netuid N`"),
+    ("HotKeyAlreadyRegisteredInSubNet", "the hotkey already has a uid; see `tao metagraph N`"),
+    ("NotEnoughBalanceToStake", "check the coldkey's balance with `tao balance`"),
+    ("CannotAffordLockCost", "check the coldkey's balance with `tao balance`"),
+    ("NotEnoughStakeToWithdraw", "check the stake with `tao stake list`"),
+    ("SubtokenDisabled", "the subnet's owner must start it with `tao subnets start N`"),
+    ("CommitRevealEnabled", "this subnet uses commit-reveal; `tao weights set` detects that"),
+    ("CommitRevealDisabled", "this subnet does not use commit-reveal; use `tao weights set`"),
+    ("SettingWeightsTooFast", "wait for the rate limit, weights_rate_limit in `tao subnets hyperparameters N`"),
+    ("CommittingWeightsTooFast", "wait for the rate limit, weights_rate_limit in `tao subnets hyperparameters N`"),
+    ("NeuronNoValidatorPermit", "add stake with `tao stake add`; permits are granted at the next epoch"),
+    ("ServingRateLimitExceeded", "wait for the rate limit, serving_rate_limit in `tao subnets hyperparameters N`"),
+    ("IncorrectWeightVersionKey", "pass the subnet's version key, weights_version in `tao subnets hyperparameters N`"),
+    ("SlippageTooHigh", "the price moved; change --limit, or allow a partial trade with --partial"),
+    ("PriceLimitExceeded", "the price is already beyond the limit; change --limit"),
+    ("AmountTooLow", "the minimum stake is 0.002 TAO"),
+    ("RequireSudo", "sign with the chain's sudo key; on a localnet, `--key-uri //Alice`"),
 ];
 
-/// The document of a submission: the same keys whatever happened.
+/// JSON document of a submission. It has the same keys for every outcome.
 pub(super) fn document(extrinsic: &SignedExtrinsic, outcome: &Outcome, until: Until) -> Value {
     let inclusion = outcome.inclusion();
     let error = match not_final(outcome, until) {
@@ -50,12 +50,12 @@ pub(super) fn document(extrinsic: &SignedExtrinsic, outcome: &Outcome, until: Un
     })
 }
 
-/// Whether it came to what was asked for.
+/// Whether the call succeeded, and was finalized where the caller waits for that.
 pub(super) fn is_done(outcome: &Outcome, until: Until) -> bool {
     outcome.is_success() && not_final(outcome, until).is_none()
 }
 
-/// The block of a call that was to be final and is not.
+/// The inclusion of a successful call that is not final yet, where finality was required.
 fn not_final(outcome: &Outcome, until: Until) -> Option<&Inclusion> {
     match outcome {
         Outcome::Included(inclusion) if until == Until::Finalized && inclusion.result.is_ok() => Some(inclusion),
@@ -64,7 +64,7 @@ fn not_final(outcome: &Outcome, until: Until) -> Option<&Inclusion> {
 }
 
 fn not_final_text(inclusion: &Inclusion) -> String {
-    format!("in block {}, not final yet", inclusion.block)
+    format!("in block {} but not finalized", inclusion.block)
 }
 
 fn name(outcome: &Outcome) -> &'static str {
@@ -79,7 +79,7 @@ fn name(outcome: &Outcome) -> &'static str {
     }
 }
 
-/// What is wrong, with a name that programs can compare.
+/// JSON error of an outcome: a machine-readable name and a message.
 fn error(outcome: &Outcome) -> Value {
     let (name, message) = match outcome {
         Outcome::Included(inclusion) | Outcome::Finalized(inclusion) => match &inclusion.result {
@@ -94,12 +94,12 @@ fn error(outcome: &Outcome) -> Value {
     json!({ "name": name, "message": message })
 }
 
-/// What is wrong with an extrinsic that no pool takes.
+/// JSON error of an extrinsic that the transaction pool rejected.
 pub(super) fn refusal(because: &RefusedBecause) -> Value {
     json!({ "name": refusal_name(because), "message": because.to_string() })
 }
 
-/// `BadSignature`, or `Custom(6)`.
+/// Name of a rejection, such as `BadSignature` or `Custom(6)`.
 fn refusal_name(because: &RefusedBecause) -> String {
     match because {
         RefusedBecause::Custom { code, .. } => format!("Custom({code})"),
@@ -109,68 +109,68 @@ fn refusal_name(because: &RefusedBecause) -> String {
     }
 }
 
-/// One line about a success.
+/// One-line summary of an outcome.
 pub(super) fn line(outcome: &Outcome) -> String {
     let Some(inclusion) = outcome.inclusion() else { return name(outcome).to_owned() };
     let fee = inclusion.fee.map_or_else(|| "free".to_owned(), |fee| format!("fee {fee} TAO"));
     format!("{} in block {}, {fee}", name(outcome), inclusion.block)
 }
 
-/// Nothing for a success; otherwise an error that says what to do, with the exit code.
+/// `Ok` for success, else an error with a hint and an exit code.
 pub(super) fn check(extrinsic: &SignedExtrinsic, outcome: &Outcome, until: Until) -> anyhow::Result<()> {
     let hash = extrinsic.hash;
     if let Some(inclusion) = not_final(outcome, until) {
         let text = not_final_text(inclusion);
-        anyhow::bail!("{hash} is {text}: it may still be undone; look for it again before you repeat the call");
+        anyhow::bail!("{hash} is {text}\nhint: a reorg can still revert it; check the chain before you retry");
     }
     let last = extrinsic.last_block;
-    // It may still be in a block: signing anew before its era has ended might do the thing twice.
+    // The call may still be included: signing again before its era ends could execute it twice.
     let wait = || match last {
-        Some(block) => format!("look for it before you try again; after block {block} it can no longer happen"),
-        None => "look for it before you try again".to_owned(),
+        Some(block) => format!("check the chain before you retry; the call expires after block {block}"),
+        None => "check the chain before you retry".to_owned(),
     };
     let unknown = |because: &UnknownBecause| {
-        format!("what became of {hash} is not known, {}: {}", printable(&because.to_string()), wait())
+        format!("the outcome of {hash} is unknown: {}\nhint: {}", printable(&because.to_string()), wait())
     };
     match outcome {
         Outcome::Included(inclusion) | Outcome::Finalized(inclusion) => match &inclusion.result {
             Ok(()) => Ok(()),
             Err(error) => {
-                let remedy = match error {
-                    DispatchError::Module { name, .. } => remedy(name),
+                let hint = match error {
+                    DispatchError::Module { name, .. } => hint(name),
                     _ => None,
                 };
                 let said = format!("{} in block {}: {}", name(outcome), inclusion.block, printable(&error.to_string()));
-                let remedy = remedy.map(|remedy| format!("\n  {remedy}")).unwrap_or_default();
-                Err(anyhow::anyhow!("the chain refused the call, {said}{remedy}"))
+                let hint = hint.map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+                Err(anyhow::anyhow!("the call failed, {said}{hint}"))
             }
         },
         Outcome::Invalid(because) => Err(refused(because)),
-        Outcome::Dropped => Err(anyhow::anyhow!("the node's pool let go of {hash}: {}", wait())),
+        Outcome::Dropped => Err(anyhow::anyhow!("the node dropped {hash} from its transaction pool\nhint: {}", wait())),
         Outcome::Superseded => Err(anyhow::anyhow!(
-            "another call with the same nonce took the place of {hash}: nothing happened; try again"
+            "{hash} was replaced by another call with the same nonce and had no effect\nhint: retry"
         )),
         Outcome::Expired { last_block } => {
-            Err(anyhow::anyhow!("{hash} was in no block up to {last_block}, its last: nothing happened; try again"))
+            Err(anyhow::anyhow!("{hash} expired at block {last_block} without being included\nhint: retry"))
         }
         Outcome::Unknown(because @ UnknownBecause::Unreachable { .. }) => {
             Err(Classified::error(Failure::Network, unknown(because)))
         }
         Outcome::Unknown(because) => Err(anyhow::anyhow!(unknown(because))),
-        _ => Err(anyhow::anyhow!("what became of {hash} is not known: {}", wait())),
+        _ => Err(anyhow::anyhow!("the outcome of {hash} is unknown\nhint: {}", wait())),
     }
 }
 
-/// An error for an extrinsic that no pool takes.
+/// An error for an extrinsic that the transaction pool rejected.
 pub(super) fn refused(because: &RefusedBecause) -> anyhow::Error {
-    let text = format!("the node refused the call, and nothing happened: {}", printable(&because.to_string()));
+    let text = format!("the node rejected the call: {}", printable(&because.to_string()));
     match because {
         RefusedBecause::BadSignature => Classified::error(Failure::Authentication, text),
-        RefusedBecause::Payment => anyhow::anyhow!("{text}; tao balance shows what the account has"),
+        RefusedBecause::Payment => anyhow::anyhow!("{text}\nhint: check the account with `tao balance`"),
         _ => anyhow::anyhow!(text),
     }
 }
 
-fn remedy(name: &str) -> Option<&'static str> {
-    REMEDIES.iter().find(|(error, _)| *error == name).map(|(_, remedy)| *remedy)
+fn hint(name: &str) -> Option<&'static str> {
+    HINTS.iter().find(|(error, _)| *error == name).map(|(_, hint)| *hint)
 }

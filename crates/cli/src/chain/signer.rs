@@ -1,4 +1,4 @@
-//! Who signs a call.
+//! Signer selection: wallet keys and development keys.
 
 use anyhow::Context as _;
 use clap::Args;
@@ -13,16 +13,16 @@ use crate::keys::DevelopmentUri;
 use crate::memory;
 use crate::password::PasswordArgs;
 
-/// A key that everybody knows
+/// Development key
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Wallet options")]
 struct DevelopmentArgs {
-    /// Sign with a development key such as //Alice instead of the wallet's; for development chains on this machine
+    /// Sign with a development key such as //Alice instead of the wallet's key; localnets on this machine only
     #[arg(long, value_name = "URI", value_parser = DevelopmentUri)]
     key_uri: Option<String>,
 }
 
-/// A coldkey that signs
+/// Coldkey that signs
 #[derive(Debug, Args)]
 pub(crate) struct ColdkeyArgs {
     #[command(flatten)]
@@ -33,7 +33,7 @@ pub(crate) struct ColdkeyArgs {
     password: PasswordArgs,
 }
 
-/// A hotkey that signs
+/// Hotkey that signs
 #[derive(Debug, Args)]
 pub(crate) struct SigningHotkeyArgs {
     #[command(flatten)]
@@ -44,12 +44,12 @@ pub(crate) struct SigningHotkeyArgs {
     password: PasswordArgs,
 }
 
-/// A coldkey that signs a call about a hotkey
+/// Coldkey that signs a call about a hotkey
 #[derive(Debug, Args)]
 pub(crate) struct PairArgs {
     #[command(flatten)]
     hotkey: place::HotkeyArgs,
-    /// The hotkey by its address, instead of one of the wallet's
+    /// Address of the hotkey, instead of a hotkey of the wallet
     #[arg(long, alias = "hotkey-ss58-address", value_name = "ADDRESS", help_heading = "Wallet options")]
     hotkey_ss58: Option<Account>,
     #[command(flatten)]
@@ -59,7 +59,7 @@ pub(crate) struct PairArgs {
 }
 
 impl DevelopmentArgs {
-    /// The development key, where one is asked for.
+    /// The development key, if the arguments select one.
     fn key(&self, network: &NetworkArgs, chain: &Client) -> anyhow::Result<Option<Keypair>> {
         memory::protect();
         let Some(uri) = &self.key_uri else { return Ok(None) };
@@ -105,22 +105,19 @@ impl PairArgs {
     }
 }
 
-/// A development key, on the chains that it is for.
+/// Derives a development key; an error unless the chain is a localnet.
 pub(crate) fn development_key(uri: &str, network: &NetworkArgs, chain: &Client) -> anyhow::Result<Keypair> {
     check_development(&network.network()?, chain.genesis())?;
-    Keypair::from_uri(uri).context("the URI names no key")
+    Keypair::from_uri(uri).context("the URI is not a valid key URI")
 }
 
-/// Everybody has the development keys: what they sign elsewhere, anybody can undo.
+/// Refuses development keys on public chains, where their secrets are public too.
 fn check_development(network: &Network, genesis: BlockHash) -> anyhow::Result<()> {
     let is_main = super::parse_network("finney")?.genesis() == Some(genesis);
     if network.nodes().iter().all(|node| is_on_this_machine(&node.to_string())) && !is_main {
         return Ok(());
     }
-    let text = format!(
-        "development keys, which everybody knows, sign on development chains on this machine only; on {network} sign \
-         with a wallet's key"
-    );
+    let text = format!("development keys are public and cannot sign on {network}\nhint: sign with a wallet's key");
     Err(Classified::error(Failure::Usage, text))
 }
 
@@ -144,7 +141,7 @@ mod tests {
         for (network, genesis, signs) in [
             ("local", other, true),
             ("ws://localhost:1,ws://[::1]:2", other, true),
-            // Many run a node of the main network on their machine.
+            // Loopback is not enough: many operators run a main-network node on their machine.
             ("local", main, false),
             ("ws://127.0.0.1:9944,wss://node.example", other, false),
             ("ws://localhost.example:1", other, false),

@@ -1,4 +1,4 @@
-//! Signing, asking, sending, telling.
+//! Submits calls: dry run, confirmation, submission, report.
 
 use std::io::IsTerminal as _;
 
@@ -11,49 +11,49 @@ use super::{failed, report};
 use crate::context::Context;
 use crate::prompt;
 
-/// How a call is sent
+/// Submission options
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Submission options")]
 pub(crate) struct SubmitArgs {
-    /// Do not ask before something is paid
+    /// Do not ask for confirmation
     #[arg(long, short, alias = "no-prompt")]
     yes: bool,
-    /// Send nothing: say whether the chain would take the call, and its fee
+    /// Validate the call and estimate its fee without sending it
     #[arg(long)]
     dry_run: bool,
-    /// Wait until the block with the call is final
+    /// Wait until the call's block is finalized
     #[arg(long, aliases = ["wait-for-finalization", "finalize"])]
     finalized: bool,
 }
 
-/// A call and what is said about it.
+/// A call and its description.
 pub(crate) struct Plan {
     /// The call.
     pub(crate) call: Call,
-    /// What it does, as a sentence without its end: `Transfer 1 TAO to 5F…`.
+    /// Description without a full stop, such as `Transfer 1 TAO to 5F…`.
     pub(crate) what: String,
-    /// What the JSON document says first.
+    /// Leading fields of the JSON document.
     pub(crate) about: Value,
-    /// What the JSON document says of a success besides: what the events of the block tell, such as a new uid.
+    /// Extracts further JSON fields from the events of a successful call, such as a new uid.
     pub(crate) found: fn(&Inclusion) -> Value,
 }
 
 impl Plan {
-    /// A call whose events tell nothing that was not known before.
+    /// A call without fields from events.
     pub(crate) fn new(call: Call, what: String, about: Value) -> Self {
         Self { call, what, about, found: |_| json!({}) }
     }
 }
 
 impl SubmitArgs {
-    /// Whether nothing is sent.
+    /// Whether `--dry-run` is set.
     pub(crate) const fn is_dry_run(&self) -> bool {
         self.dry_run
     }
 
-    /// Sends a call, follows it, and tells what became of it; an error where it did not do what it was meant to. With
-    /// `--dry-run` nothing is sent, and it is an error where the call would be refused.
-    pub(crate) async fn carry_out(
+    /// Submits a call, follows it to its outcome and reports that; a call that fails is an error. With `--dry-run`
+    /// the call is only validated.
+    pub(crate) async fn submit(
         &self,
         chain: &dyn Chain,
         signer: &Keypair,
@@ -63,8 +63,8 @@ impl SubmitArgs {
         self.run(chain, signer, plan, false, context).await
     }
 
-    /// As [`Self::carry_out`] for a call that costs something: after a question, unless it was answered with `--yes`.
-    pub(crate) async fn spend(
+    /// Like [`Self::submit`], with a confirmation prompt first unless `--yes` is set. For calls that cost TAO.
+    pub(crate) async fn confirm_and_submit(
         &self,
         chain: &dyn Chain,
         signer: &Keypair,
@@ -83,10 +83,10 @@ impl SubmitArgs {
         context: &Context,
     ) -> anyhow::Result<()> {
         if self.dry_run || ask {
-            // Signed once more afterwards: while a person thinks, others may use the nonce, and the era may end.
+            // Signed again after the prompt: meanwhile the nonce can be used and the era can end.
             let dry = dry_run(chain, signer, &plan.call).await?;
             if self.dry_run {
-                return tell_dry_run(&dry, plan, context);
+                return report_dry_run(&dry, plan, context);
             }
             dry.validity.map_err(|because| report::refused(&because))?;
             prompt::confirm(&format!("{}? The fee is {} TAO.", plan.what, dry.fee), false)?;
@@ -94,7 +94,7 @@ impl SubmitArgs {
         let follow =
             Follow { until: if self.finalized { Until::Finalized } else { Until::Included }, ..Follow::default() };
         let (extrinsic, outcome) = send(chain, signer, &plan.call, follow, context).await?;
-        tell(&extrinsic, &outcome, follow.until, plan, context)
+        report_outcome(&extrinsic, &outcome, follow.until, plan, context)
     }
 }
 
@@ -105,7 +105,7 @@ async fn dry_run(chain: &dyn Chain, signer: &Keypair, call: &Call) -> anyhow::Re
     chain.dry_run(&extrinsic).await.map_err(failed)
 }
 
-/// As [`Chain::send`], but the extrinsic comes back with what became of it.
+/// Like [`Chain::send`], but also returns the extrinsic.
 async fn send(
     chain: &dyn Chain,
     signer: &Keypair,
@@ -117,29 +117,29 @@ async fn send(
     let options = SignOptions { nonce: lease.nonce(), ..SignOptions::default() };
     let extrinsic = chain.sign(call, signer, options).await.map_err(failed)?;
     if std::io::stderr().is_terminal() {
-        // Who gives up waiting can still look for it.
+        // With the hash, a user who interrupts can still look the call up.
         context.say(&format!("sending {}", extrinsic.hash));
     }
     let outcome = chain.submit_leased(&extrinsic, follow, Some(lease)).await;
     Ok((extrinsic, outcome))
 }
 
-fn tell_dry_run(dry: &DryRun, plan: Plan, context: &Context) -> anyhow::Result<()> {
+fn report_dry_run(dry: &DryRun, plan: Plan, context: &Context) -> anyhow::Result<()> {
     if context.json {
-        let told = json!({
+        let result = json!({
             "dry_run": true,
             "valid": dry.validity.is_ok(),
             "error": dry.validity.as_ref().err().map(report::refusal),
             "fee_rao": dry.fee,
         });
-        context.print_json(&merged([plan.about, told]))?;
+        context.print_json(&merged([plan.about, result]))?;
     } else if dry.validity.is_ok() {
-        context.print(&format!("{}: the node would take it, fee {} TAO. Nothing was sent", plan.what, dry.fee))?;
+        context.print(&format!("{}: valid, fee {} TAO (dry run, not sent)", plan.what, dry.fee))?;
     }
     dry.validity.as_ref().map(|&()| ()).map_err(report::refused)
 }
 
-fn tell(
+fn report_outcome(
     extrinsic: &SignedExtrinsic,
     outcome: &Outcome,
     until: Until,
@@ -159,7 +159,7 @@ fn tell(
     report::check(extrinsic, outcome, until)
 }
 
-/// One object with the fields of all.
+/// Merges JSON objects; later fields win.
 fn merged(parts: impl IntoIterator<Item = Value>) -> Value {
     let mut all = Map::new();
     for part in parts {

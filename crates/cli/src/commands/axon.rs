@@ -1,4 +1,4 @@
-//! `tao axon`: an echo neuron, and a client of any neuron, for finding faults from a shell.
+//! `tao axon`: an echo server and a client for signed requests, to debug connections from a shell.
 
 mod call;
 mod data;
@@ -31,20 +31,20 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     }
 }
 
-/// How requests are signed.
+/// Signature scheme of requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum SchemeName {
-    /// `btauth/1`, as the SDK 11
+    /// `btauth/1` of the Bittensor SDK 11
     Btauth,
-    /// Synapses, as the SDK 10
+    /// Synapses of the Bittensor SDK 10
     Dendrite,
-    /// As Babelbit's validators call miners: the body is not signed
+    /// Scheme with which Babelbit's validators call miners; the body is not signed
     Babelbit,
 }
 
 impl SchemeName {
     fn signer(self, keypair: Keypair, synapse: Option<SynapseClass>) -> Signer {
-        // What an address behind a router would be is not asked: no scheme signs it.
+        // The external address is not resolved: no scheme signs it.
         let ip = "0.0.0.0";
         match self {
             Self::Btauth => Signer::new(keypair, ip, BtauthScheme::new()),
@@ -54,7 +54,7 @@ impl SchemeName {
     }
 }
 
-/// The classes of the echo neuron.
+/// Synapse classes of the echo neuron.
 fn synapses() -> DendriteScheme {
     let prompt = |name| SynapseClass::new(name).hash(["prompt"]).required("prompt", json!(""));
     DendriteScheme::new().class(prompt(echo::ECHO)).class(prompt(echo::STREAM))

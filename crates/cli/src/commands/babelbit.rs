@@ -1,4 +1,4 @@
-//! `bb …`: engine, miner, runner, validator, and the tools that score and check.
+//! `bb …`: engine, miner, runner, validator, and the scoring and audit tools.
 
 mod access;
 mod align;
@@ -25,31 +25,31 @@ use crate::context::Context;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Play the engine's current challenge to all miners, score them and write the result files
+    /// Run challenges against all miners, score the replies and submit the results
     Runner(runner::RunnerArgs),
-    /// Set weights by the scores of the current challenge, once an epoch
+    /// Submit weights from the scores of the current challenge, once per epoch
     Validate(validate::ValidateArgs),
-    /// Hold the validator's hotkey for others: sign texts, have weights set
+    /// Sign for the validator's daemons, so that only one process holds the hotkey
     Signer(signer::SignerArgs),
-    /// Talk to the chain for others: blocks, neurons, weights
+    /// Serve chain access to the validator's daemons: blocks, neurons, weights
     SubtensorGateway(subtensor_gateway::GatewayArgs),
-    /// Let miners into the arena and pass validators' messages on to them
+    /// Admit miners to the arena and forward validators' messages to them
     ArenaGateway(arena_gateway::ArenaGatewayArgs),
-    /// Ask the arena gateway to let a miner in, at this address
+    /// Submit a miner's address to the arena gateway
     ArenaSubmit(arena_submit::ArenaSubmitArgs),
-    /// Take validators' results, and give each the scores of all: the subnet owner's side
+    /// Collect validators' results and serve the scores over all validators (subnet owner)
     ScoringApi(scoring_api::ScoringApiArgs),
     /// Serve challenges to validators
     Engine(engine::EngineArgs),
-    /// Serve a miner: interpreter, patient, parrot, mumbler or silent
+    /// Serve a miner with one of the built-in profiles
     Miner(miner::MinerArgs),
-    /// Publish where a miner serves, so that validators find it
+    /// Publish a miner's endpoint on the chain
     RegisterAxon(register_axon::RegisterAxonArgs),
-    /// Test a miner as a validator would call it: rules, timing, score
+    /// Test a miner the way a validator calls it: rules, timing, score
     TestMiner(test_miner::TestMinerArgs),
-    /// Recompute every score of a challenge from the kept replies and compare
+    /// Recompute every score of a challenge from the recorded replies and compare
     Audit(audit::AuditArgs),
-    /// Pack what another validator needs to check a challenge, or check it
+    /// Export a challenge's evidence for other validators, or verify it
     #[command(subcommand)]
     Evidence(evidence::Command),
     /// Score one reply
@@ -58,9 +58,9 @@ pub(crate) enum Command {
     ScoreBatch(score::BatchArgs),
     /// Compute weights from scores
     ComputeWeights(compute_weights::WeightsArgs),
-    /// Speak each reference text of challenge files, time its words and write them into the files
+    /// Add word timings to the reference texts of challenge files
     Align(align::AlignArgs),
-    /// Show or check the settings that the environment gives
+    /// Show or check the settings from the environment
     #[command(subcommand)]
     Config(config::Command),
 }

@@ -13,7 +13,7 @@ use crate::tables::BALANCE;
 
 const ROOT: NetUid = NetUid(0);
 
-/// Show what accounts have: TAO that is free, and TAO worth of stake
+/// Show account balances: free TAO, and the value of the stake in TAO
 #[derive(Debug, Args)]
 pub(crate) struct BalanceArgs {
     /// Addresses, or development accounts such as //Alice [default: the wallet's coldkey]
@@ -57,7 +57,7 @@ pub(crate) fn run(args: &BalanceArgs, context: &Context) -> anyhow::Result<()> {
     })
 }
 
-/// What a coldkey's stake is worth in TAO at the prices of the moment.
+/// Value of a coldkey's stake in TAO, at current prices.
 pub(crate) async fn staked(chain: &Client, account: Account, at: taonet_chain::At) -> anyhow::Result<Rao> {
     let stakes = chain.stakes(account.coldkey(), at).await.map_err(failed)?;
     if stakes.is_empty() {
@@ -68,7 +68,7 @@ pub(crate) async fn staked(chain: &Client, account: Account, at: taonet_chain::A
     Ok(worth.fold(Rao::ZERO, |sum, worth| sum.checked_add(worth).unwrap_or(sum)))
 }
 
-/// What a stake is worth in TAO: an alpha of the root network is one TAO, that of a subnet without a price nothing.
+/// Value of a stake in TAO: 1 TAO per alpha on the root network, 0 on a subnet without a price.
 pub(crate) fn value(prices: &[taonet_chain::Price], stake: &taonet_chain::Stake) -> Rao {
     let price = match prices.iter().find(|price| price.netuid == stake.netuid) {
         Some(price) => price.price.get(),

@@ -8,10 +8,10 @@ use crate::chain::{NetworkArgs, block_json, failed, find_block, parse_at};
 use crate::context::Context;
 use crate::table::facts;
 
-/// Show the newest block, or another one
+/// Show a block
 #[derive(Debug, Args)]
 pub(crate) struct BlockArgs {
-    /// The block: its number, its hash, or `finalized` [default: the newest]
+    /// Block number, block hash, or `finalized` [default: the newest]
     #[arg(value_name = "BLOCK", value_parser = parse_at)]
     block: Option<At>,
     #[command(flatten)]

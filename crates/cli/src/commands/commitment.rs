@@ -12,19 +12,19 @@ use crate::tables::COMMITMENTS;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Publish a text under a hotkey
+    /// Publish a commitment for a hotkey
     Set(SetArgs),
-    /// Show what neurons have published
+    /// Show the commitments of neurons
     Get(GetArgs),
 }
 
-/// Publish a text under a hotkey
+/// Publish a commitment for a hotkey
 #[derive(Debug, Args)]
 pub(crate) struct SetArgs {
-    /// The text: at most 512 bytes
+    /// Text of the commitment, at most 512 bytes
     #[arg(value_parser = |text: &str| CommitmentText::new(text))]
     text: CommitmentText,
-    /// The subnet's number
+    /// Netuid of the subnet
     #[arg(long, value_name = "NETUID")]
     netuid: NetUid,
     #[command(flatten)]
@@ -35,13 +35,13 @@ pub(crate) struct SetArgs {
     key: SigningHotkeyArgs,
 }
 
-/// Show what neurons have published
+/// Show the commitments of neurons
 #[derive(Debug, Args)]
 pub(crate) struct GetArgs {
-    /// A hotkey's address [default: all neurons of the subnet]
+    /// Hotkey address [default: all neurons of the subnet]
     #[arg(value_name = "HOTKEY")]
     hotkey: Option<Account>,
-    /// The subnet's number
+    /// Netuid of the subnet
     #[arg(long, value_name = "NETUID")]
     netuid: NetUid,
     #[command(flatten)]
@@ -63,8 +63,13 @@ fn set(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
         let key = args.key.unlock(&args.network, &chain)?;
         let call = calls::set_commitment(args.netuid, &args.text);
         let about = json!({ "netuid": args.netuid, "hotkey": key.hotkey(), "text": args.text.as_str() });
-        let what = format!("Publish a text of {} on subnet {}", counted(args.text.as_str().len(), "byte"), args.netuid);
-        args.submit.spend(&chain, &key, Plan::new(call, what, about), context).await
+        let what = format!(
+            "Publish a commitment of {} on subnet \
+            {}",
+            counted(args.text.as_str().len(), "byte"),
+            args.netuid
+        );
+        args.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
     })
 }
 
@@ -86,7 +91,7 @@ fn get(args: &GetArgs, context: &Context) -> anyhow::Result<()> {
                 .print_json(&json!({ "block": block_json(block), "netuid": args.netuid, "commitments": list }));
         }
         if commitments.is_empty() {
-            context.say("nothing is published there");
+            context.say("no commitments");
             return Ok(());
         }
         let mut rows = table(&COMMITMENTS);

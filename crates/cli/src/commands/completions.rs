@@ -4,13 +4,13 @@ use clap::{Args, Command, ValueEnum};
 
 use crate::context::Context;
 
-/// Print the completions of `tao` or `bb` for a shell
+/// Print shell completions for `tao` or `bb`
 #[derive(Debug, Args)]
 pub(crate) struct CompletionsArgs {
-    /// The shell
+    /// Shell
     #[arg(value_enum)]
     shell: Shell,
-    /// The program that they complete
+    /// Program to complete
     #[arg(long, value_enum, default_value = "tao")]
     program: Program,
 }

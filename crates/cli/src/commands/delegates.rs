@@ -9,10 +9,10 @@ use crate::context::Context;
 use crate::table::{table, whole};
 use crate::tables::DELEGATES;
 
-/// List the hotkeys that others stake on, and what they keep
+/// List delegates with their take, nominators and stake
 #[derive(Debug, Args)]
 pub(crate) struct DelegatesArgs {
-    /// Only those registered on this subnet
+    /// Only delegates registered on this subnet
     #[arg(long, value_name = "NETUID")]
     netuid: Option<NetUid>,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! `tao demo`: a whole contest on this machine, its chain included.
+//! `tao demo`: a complete contest on this machine, chain included.
 
 mod chain;
 mod contest;
@@ -17,22 +17,22 @@ use crate::context::Context;
 use crate::exit::{Classified, Failure};
 use contest::Contest;
 
-/// Play a whole contest on this machine: a chain, an utterance engine, five miners, a validator that scores them
+/// Run a complete contest on this machine: chain, utterance engine, five miners, validator
 #[derive(Debug, Default, Args)]
 pub(crate) struct DemoArgs {
     /// Play one challenge instead of all
     #[arg(long)]
     once: bool,
-    /// Which challenge: its number (1 is the first), or a challenge file
+    /// Challenge to play: a number (1 is the first), or a challenge file
     #[arg(long, value_name = "N|FILE")]
     challenge: Option<String>,
     /// Keep recordings, logs and scores in this directory
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
-    /// Directory that holds the models; BB_MODELS_DIR sets it, too
+    /// Model directory [env: BB_MODELS_DIR]
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
-    /// Whose rules count: reference, or strict; BB_RULES sets it, too
+    /// Scoring rules: reference or strict [env: BB_RULES] [default: reference]
     #[arg(long)]
     rules: Option<Rules>,
 }
@@ -48,11 +48,11 @@ pub(crate) fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
     context.print(&report.to_string())?;
     match &args.keep {
         Some(dir) => context.print(&format!("Recordings, logs and scores are in {}.", dir.display())),
-        None => context.print("To listen to the recordings, keep them: --keep DIR."),
+        None => context.print("To keep the recordings, use --keep DIR."),
     }
 }
 
-/// The challenges that were asked for.
+/// The selected challenges.
 fn select(args: &DemoArgs) -> anyhow::Result<Vec<Challenge>> {
     let shipped = Challenges::shipped()?;
     match args.challenge.as_deref() {
@@ -62,21 +62,22 @@ fn select(args: &DemoArgs) -> anyhow::Result<Vec<Challenge>> {
     }
 }
 
-/// A shipped challenge by its number, or one from a file.
+/// Finds a shipped challenge by number, or reads one from a file.
 pub(crate) fn find(text: &str, shipped: Vec<Challenge>) -> anyhow::Result<Challenge> {
     let Ok(number) = text.parse::<usize>() else {
         let challenge = Challenge::load(text.as_ref());
-        return challenge.with_context(|| format!("--challenge {text} is neither a number nor a usable file"));
+        return challenge
+            .with_context(|| format!("--challenge {text}: neither a number nor a readable challenge file"));
     };
     let count = shipped.len();
     let position = number.checked_sub(1);
     let challenge = position.and_then(|position| shipped.into_iter().nth(position));
     challenge.ok_or_else(|| {
-        Classified::error(Failure::Usage, format!("--challenge {number}: there are challenges 1 to {count}"))
+        Classified::error(Failure::Usage, format!("--challenge {number}: expected a number in 1..={count}"))
     })
 }
 
-/// Where the files go: a directory to keep, or one that goes with the process.
+/// Output directory: kept (`--keep`), or temporary.
 enum Workplace {
     Kept(PathBuf),
     Temporary(TempDir),

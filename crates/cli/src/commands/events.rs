@@ -9,18 +9,18 @@ use crate::context::Context;
 use crate::table::table;
 use crate::tables::EVENTS;
 
-/// Which events
+/// Event filter
 #[derive(Debug, Args)]
 pub(crate) struct FilterArgs {
-    /// Only those of this pallet, e.g. SubtensorModule
+    /// Only events of this pallet, such as SubtensorModule
     #[arg(long, value_name = "PALLET")]
     pallet: Option<String>,
-    /// Only those of this name, e.g. WeightsSet
+    /// Only events with this name, such as WeightsSet
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
 }
 
-/// Show what a block recorded
+/// Show the events of a block
 #[derive(Debug, Args)]
 pub(crate) struct EventsArgs {
     #[command(flatten)]

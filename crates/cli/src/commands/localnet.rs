@@ -3,7 +3,7 @@
 mod announce;
 mod clock;
 mod control;
-mod place;
+mod data_dir;
 mod reset;
 mod rpc;
 mod start;
@@ -14,11 +14,10 @@ use clap::{Args, Subcommand};
 
 use crate::context::Context;
 
-/// Run a development chain on this machine, and steer it.
-///
-/// Without a command below: starts it and runs until Ctrl-C or SIGTERM. It has the pallets, calls and storage of the real
-/// chain, as far as neurons, validators and owners need them, and Bittensor's tools talk to it as to any node. State is kept
-/// in a folder; the next start goes on from there.
+/// Run and control a development chain on this machine.
+/// Without a subcommand, starts the chain and runs until Ctrl-C or SIGTERM. It has the pallets, calls and storage of
+/// the main network that neurons, validators and owners need; Bittensor's tools connect to it as to any node. State
+/// is kept in a directory, and the next start resumes from it.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct LocalnetArgs {
@@ -30,38 +29,38 @@ pub(crate) struct LocalnetArgs {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Start the chain: the same as no command
+    /// Start the chain (the default)
     Start(start::StartArgs),
-    /// Show the running chain: height, clock, pool, size
+    /// Show height, clock, pool and size of the running chain
     Status(control::TargetArgs),
     /// Stop the running chain
     Stop(control::TargetArgs),
-    /// Stop the chain and remove its state: the next start begins with the first block
+    /// Stop the chain and delete its state
     Reset(reset::ResetArgs),
-    /// Make blocks now
+    /// Produce blocks immediately
     Mine(control::MineArgs),
-    /// Make blocks up to and with the next one in which a subnet's epoch runs
+    /// Produce blocks up to and including the next epoch of a subnet
     ToEpoch(control::EpochArgs),
-    /// Save the chain in a file, or begin with such a file
+    /// Save a snapshot of the chain, or load one
     #[command(subcommand)]
     Snapshot(SnapshotCommand),
 }
 
 #[derive(Debug, Subcommand)]
 enum SnapshotCommand {
-    /// Save the running chain
+    /// Save a snapshot of the running chain
     Save(control::SaveArgs),
-    /// Put a saved chain where the next start finds it
+    /// Load a snapshot for the next start
     Load(LoadArgs),
 }
 
-/// Put a saved chain where the next start finds it
+/// Load a snapshot for the next start
 #[derive(Debug, Args)]
 struct LoadArgs {
-    /// The file of `tao localnet snapshot save`
+    /// Snapshot file, written by `tao localnet snapshot save`
     file: PathBuf,
     #[command(flatten)]
-    data: place::DataArgs,
+    data: data_dir::DataArgs,
 }
 
 pub(crate) fn run(args: &LocalnetArgs, context: &Context) -> anyhow::Result<()> {

@@ -15,26 +15,25 @@ use crate::table::{table, whole};
 use crate::tables::{BOND_ROWS, METAGRAPH, METAGRAPH_CHANGES, WEIGHT_ROWS};
 
 /// Show a subnet's neurons: stake, incentive, consensus, endpoints.
-///
-/// The JSON document has shares in parts of 65535 and amounts in the smallest unit, and with --full the weights and bonds
-/// of each neuron as pairs of uid and share.
+/// In JSON, shares are in parts of 65535 and amounts in rao; with --full, each neuron has its weights and bonds as
+/// pairs of uid and share.
 #[derive(Debug, Args)]
 pub(crate) struct MetagraphArgs {
-    /// The subnet's number
+    /// Netuid of the subnet
     netuid: NetUid,
-    /// The incentive mechanism, where the subnet has several
+    /// Incentive mechanism, on subnets with several
     #[arg(long, value_name = "MECHANISM", default_value = "0")]
     mech: MechId,
-    /// Read weights and bonds, too
+    /// Include weights and bonds
     #[arg(long)]
     full: bool,
     /// Print the neurons as CSV
     #[arg(long, conflicts_with_all = ["json", "diff"])]
     csv: bool,
-    /// Keep the metagraph in this file, too, as JSON
+    /// Also write the metagraph to this file as JSON
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
-    /// Show what has changed since this block: its number, its hash, or `finalized`
+    /// Show the changes since this block: a number, a hash, or `finalized`
     #[arg(long, value_name = "BLOCK", value_parser = parse_at)]
     diff: Option<At>,
     #[command(flatten)]
@@ -104,7 +103,8 @@ fn text(metagraph: &Metagraph) -> String {
     let Metagraph { netuid, name, neurons, max_uids, tempo, burn, block, .. } = metagraph;
     let name = printable(name);
     let mut text = format!(
-        "{rows}\n\nsubnet {netuid} {name}: {} of {max_uids} neurons, tempo {tempo}, registration {burn} TAO, block {block}",
+        "{rows}\n\nsubnet {netuid} {name}: {} of {max_uids} neurons, tempo {tempo}, registration {burn} TAO, block \
+         {block}",
         neurons.len()
     );
     for (columns, matrix) in [(&WEIGHT_ROWS, &metagraph.weights), (&BOND_ROWS, &metagraph.bonds)] {

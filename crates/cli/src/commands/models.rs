@@ -15,11 +15,11 @@ use crate::{engines, settings};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Every known model and whether it is on this machine
+    /// List the known models and their state
     List(Place),
-    /// Fetch a model from the hub; an interrupted download resumes
+    /// Download a model from the hub; interrupted downloads resume
     Pull {
-        /// Its name, e.g. faster-whisper-small
+        /// Name of the model, such as faster-whisper-small
         #[arg(default_value = "all-MiniLM-L6-v2")]
         model: String,
         /// Mirror of the hub, or a directory with the model's files
@@ -28,9 +28,9 @@ pub(crate) enum Command {
         #[command(flatten)]
         place: Place,
     },
-    /// Check that the models' files are the published ones; exit code 1 when one is not
+    /// Verify the SHA-256 of model files; exit code 1 for a mismatch
     Verify {
-        /// Models to check; left out: those on this machine, and those that the settings name
+        /// Models to verify [default: the installed ones, and those that the settings name]
         #[arg(value_name = "MODEL")]
         models: Vec<String>,
         #[command(flatten)]
@@ -38,10 +38,10 @@ pub(crate) enum Command {
     },
 }
 
-/// Where models are looked for
+/// Model directory
 #[derive(Debug, Args)]
 pub(crate) struct Place {
-    /// Directory that holds the models; BB_MODELS_DIR sets it, too
+    /// Model directory [env: BB_MODELS_DIR]
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
 }

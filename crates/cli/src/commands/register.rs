@@ -10,13 +10,13 @@ use taonet_primitives::{NetUid, Rao};
 use crate::chain::{NetworkArgs, PairArgs, Plan, SubmitArgs, failed};
 use crate::context::Context;
 
-/// Register a hotkey on a subnet, which gives it a uid. The coldkey pays
+/// Register a hotkey on a subnet; the coldkey pays the burn
 #[derive(Debug, Args)]
 pub(crate) struct RegisterArgs {
-    /// The subnet's number; 0 is the root network
+    /// Netuid of the subnet; 0 is the root network
     #[arg(long, value_name = "NETUID")]
     netuid: NetUid,
-    /// Pay at most so much TAO [default: the price at the time of asking, and half as much again]
+    /// Maximum price, in TAO [default: 1.5 times the current price]
     #[arg(long, value_name = "TAO")]
     limit: Option<Rao>,
     #[command(flatten)]
@@ -34,7 +34,7 @@ pub(crate) fn run(args: &RegisterArgs, context: &Context) -> anyhow::Result<()> 
         let (call, price, cost) = if netuid == NetUid(0) {
             (calls::root_register(hotkey), None, String::new())
         } else {
-            // Without such a subnet there is a price all the same.
+            // The chain returns a price for subnets that do not exist, too.
             chain.subnet(netuid, At::Head).await.map_err(failed)?;
             let price = chain.registration_cost(netuid, At::Head).await.map_err(failed)?;
             let limit = args.limit.unwrap_or(Rao::new(price.get().saturating_add(price.get() / 2)));
@@ -44,11 +44,11 @@ pub(crate) fn run(args: &RegisterArgs, context: &Context) -> anyhow::Result<()> 
         let about = json!({ "netuid": netuid, "hotkey": hotkey, "coldkey": key.coldkey(), "cost_rao": price });
         let mut plan = Plan::new(call, format!("Register {hotkey} on subnet {netuid}{cost}"), about);
         plan.found = registered;
-        args.submit.spend(&chain, &key, plan, context).await
+        args.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
 
-/// The uid that a hotkey got.
+/// The uid from the registration event.
 fn registered(inclusion: &Inclusion) -> Value {
     let event = inclusion.events.iter().find(|event| event.is("SubtensorModule", "NeuronRegistered"));
     json!({ "uid": event.map(|event| &event.fields[1]) })

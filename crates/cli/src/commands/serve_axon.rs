@@ -1,4 +1,4 @@
-//! `tao serve-axon`, and `bb register-axon`: publishing where a neuron serves.
+//! `tao serve-axon` and `bb register-axon`: publish a neuron's endpoint.
 
 #![allow(clippy::indexing_slicing, reason = "a JSON value is null where it has no such key")]
 
@@ -15,25 +15,25 @@ use super::axon::external::ExternalIpArgs;
 use crate::chain::{NetworkArgs, Plan, SigningHotkeyArgs, SubmitArgs, failed};
 use crate::context::Context;
 
-/// Publish where a neuron serves
+/// Publish a neuron's endpoint
 #[derive(Debug, Args)]
 pub(crate) struct ServeAxonArgs {
-    /// The subnet's number
+    /// Netuid of the subnet
     #[arg(long, value_name = "NETUID")]
     netuid: NetUid,
     #[command(flatten)]
     endpoint: EndpointArgs,
 }
 
-/// Where a neuron serves, and who says so
+/// Endpoint and signer
 #[derive(Debug, Args)]
 pub(crate) struct EndpointArgs {
-    /// The port under which others reach the neuron
+    /// External port of the neuron
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
     #[command(flatten)]
     external: ExternalIpArgs,
-    /// Publish it even where the chain says the same already
+    /// Publish the endpoint even if the chain already has it
     #[arg(long)]
     force: bool,
     #[command(flatten)]
@@ -48,7 +48,7 @@ pub(crate) fn run(args: &ServeAxonArgs, context: &Context) -> anyhow::Result<()>
     publish(args.netuid, &args.endpoint, context)
 }
 
-/// Publishes the endpoint, unless the chain knows it.
+/// Publishes the endpoint, unless the chain already has it.
 pub(crate) fn publish(netuid: NetUid, args: &EndpointArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let ip = args.external.resolve().await?;
@@ -57,10 +57,13 @@ pub(crate) fn publish(netuid: NetUid, args: &EndpointArgs, context: &Context) ->
         let key = args.key.unlock(&args.network, &chain)?;
         let hotkey = key.hotkey();
         if chain.uid(netuid, &hotkey, At::Head).await.map_err(failed)?.is_none() {
-            bail!("{hotkey} is not registered on subnet {netuid}: tao register --netuid {netuid} does that");
+            bail!(
+                "{hotkey} is not registered on subnet {netuid}\nhint: register it with `tao register --netuid \
+                {netuid}`"
+            );
         }
         if ip.is_loopback() {
-            bail!("{ip} reaches nobody, and the chain refuses it: give the address that others see, or `auto`");
+            bail!("{ip} is not a public address, which the chain requires\nhint: pass the external address, or `auto`");
         }
         let about = json!({ "netuid": netuid, "hotkey": hotkey, "address": address });
         if !args.force && is_published(&chain, netuid, hotkey, address).await? {
@@ -68,7 +71,7 @@ pub(crate) fn publish(netuid: NetUid, args: &EndpointArgs, context: &Context) ->
         }
         let call = calls::serve_axon(netuid, version(), address);
         let what = format!("Publish {address} for {hotkey} on subnet {netuid}");
-        args.submit.carry_out(&chain, &key, Plan::new(call, what, about), context).await
+        args.submit.submit(&chain, &key, Plan::new(call, what, about), context).await
     })
 }
 
@@ -78,14 +81,14 @@ fn unchanged(mut about: Value, address: SocketAddr, context: &Context) -> anyhow
         about["outcome"] = json!("unchanged");
         return context.print_json(&about);
     }
-    context.print(&format!("the chain says {address} already: nothing to do"))
+    context.print(&format!("{address} is already published, nothing to do"))
 }
 
 /// Whether the chain has this endpoint.
 async fn is_published(chain: &Client, netuid: NetUid, hotkey: Hotkey, address: SocketAddr) -> anyhow::Result<bool> {
     let keys = [json!(netuid), json!(hotkey)];
     let axon = chain.storage("SubtensorModule", "Axons", &keys, At::Head).await.map_err(failed)?;
-    // Large numbers are text.
+    // Large numbers are serialized as text.
     let number = |field: &str| match &axon[field] {
         Value::String(text) => text.parse().ok(),
         value => value.as_u64().map(u128::from),
@@ -96,7 +99,7 @@ async fn is_published(chain: &Client, netuid: NetUid, hotkey: Hotkey, address: S
         && number("port") == Some(address.port().into()))
 }
 
-/// This program's version as neurons state theirs: major × 1 000 000 + minor × 1 000 + patch.
+/// Version number of this program: major × 1 000 000 + minor × 1 000 + patch.
 pub(crate) fn version() -> u32 {
     let parts = env!("CARGO_PKG_VERSION").split('.').map(|part| part.parse::<u32>().unwrap_or_default());
     parts.fold(0, |version, part| version * 1_000 + part)

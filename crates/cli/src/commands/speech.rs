@@ -17,31 +17,31 @@ use crate::{engines, settings};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Recognise WAV files
+    /// Transcribe WAV files
     Transcribe {
         /// WAV files
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
-    /// Compare sentences: their vectors, and the cosine of each pair
+    /// Embed sentences and print the cosine similarity of each pair
     Embed {
         /// Sentences
         #[arg(required = true)]
         texts: Vec<String>,
-        /// Directory that holds the models
+        /// Model directory
         #[arg(long, value_name = "DIR")]
         models: Option<PathBuf>,
     },
     /// Resample a WAV file
     Resample {
-        /// The recording
+        /// Input WAV file
         input: PathBuf,
-        /// Where the result goes, as 16-bit samples
+        /// Output WAV file, with 16-bit samples
         output: PathBuf,
-        /// Samples per second of the result
+        /// Output sample rate, in Hz
         #[arg(long, default_value_t = 24_000, value_parser = clap::value_parser!(u32).range(1_000..=768_000))]
         rate: u32,
-        /// Resample as for recognisers: mixed to one channel at 16 kHz
+        /// Resample for recognisers: mono, 16 kHz
         #[arg(long, conflicts_with = "rate")]
         for_recognition: bool,
     },
@@ -64,7 +64,7 @@ fn transcribe(files: &[PathBuf], context: &Context) -> anyhow::Result<()> {
         let pcm = read_wav(file, |header| Ok(check_recording(header)?))?.pcm;
         let transcript = recognizer
             .recognize(&resample_for_recognition(&pcm))
-            .with_context(|| format!("cannot recognise {}", file.display()))?
+            .with_context(|| format!("cannot transcribe {}", file.display()))?
             .transcript;
         if context.json {
             documents.push(json!({
@@ -122,19 +122,20 @@ fn resample(input: &Path, output: &Path, rate: u32, for_recognition: bool, conte
     context.print(&format!("{}: {} at {}", output.display(), counted(pcm.frames(), "frame"), pcm.rate))
 }
 
-/// Refuses a result that would not fit into memory: 1 GiB of samples.
+/// Rejects an output of more than 1 GiB of samples.
 fn check_result(header: &WavHeader, rate: SampleRate) -> anyhow::Result<()> {
     const LIMIT: f64 = (1_u32 << 28) as f64;
     let samples = header.duration().get() * f64::from(rate.hz()) * f64::from(header.channels);
     if samples > LIMIT {
         bail!(
-            "{samples:.0} samples at {rate} are too many, at most {LIMIT}: choose a lower rate or a shorter recording"
+            "the output would have {samples:.0} samples at {rate}, more than {LIMIT}\nhint: choose a lower rate or a \
+             shorter recording"
         );
     }
     Ok(())
 }
 
-/// Reads a WAV file whose head passes `check`.
+/// Reads a WAV file whose header passes `check`.
 fn read_wav(file: &Path, check: impl FnOnce(&WavHeader) -> anyhow::Result<()>) -> anyhow::Result<Wav> {
     const LIMIT: u64 = 1 << 30;
     let mut bytes = Vec::new();
@@ -143,7 +144,7 @@ fn read_wav(file: &Path, check: impl FnOnce(&WavHeader) -> anyhow::Result<()>) -
     if bytes.len() as u64 > LIMIT {
         bail!("{} is larger than 1 GiB", file.display());
     }
-    let unusable = || format!("{} is not a WAV file that can be used", file.display());
+    let unusable = || format!("{} is not a supported WAV file", file.display());
     check(&WavHeader::read(&bytes).with_context(unusable)?)
         .with_context(|| format!("cannot use {}", file.display()))?;
     Wav::decode(&bytes).with_context(unusable)

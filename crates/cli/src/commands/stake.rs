@@ -9,11 +9,11 @@ use crate::context::Context;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Stake TAO on a hotkey: it buys the subnet's alpha
+    /// Stake TAO on a hotkey, which buys the subnet's alpha
     Add(trade::AddArgs),
-    /// Take stake back: it sells the subnet's alpha
+    /// Unstake from a hotkey, which sells the subnet's alpha
     Remove(trade::RemoveArgs),
-    /// Show what a coldkey has staked, and what it is worth
+    /// List a coldkey's stake and its value
     List(list::ListArgs),
 }
 

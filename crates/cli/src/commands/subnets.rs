@@ -13,11 +13,11 @@ pub(crate) enum Command {
     List(read::ListArgs),
     /// Show one subnet
     Show(read::SubnetArgs),
-    /// Show what can be set on a subnet
+    /// Show a subnet's hyperparameters
     Hyperparameters(read::SubnetArgs),
-    /// Create a subnet: the coldkey owns it and pays the lock, the hotkey is its first neuron
+    /// Create a subnet; the coldkey pays the lock cost, the hotkey becomes uid 0
     Create(own::CreateArgs),
-    /// Start a subnet's emission, as its owner
+    /// Start a subnet's emission (owner only)
     Start(own::StartArgs),
 }
 

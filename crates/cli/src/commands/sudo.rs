@@ -1,4 +1,4 @@
-//! `tao sudo …`: what a chain's root, or a subnet's owner, may set.
+//! `tao sudo …`: hyperparameters, set by root or by a subnet's owner.
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
@@ -17,18 +17,18 @@ pub(crate) enum Command {
     Set(SetArgs),
 }
 
-/// Set a hyper-parameter, as root or as a subnet's owner.
+/// Set a hyperparameter, as root or as the subnet's owner.
 ///
 /// The name is that of the chain's call without `sudo_set_`: `tempo` is AdminUtils.sudo_set_tempo.
 /// `tao subnets hyperparameters` shows the values.
 #[derive(Debug, Args)]
 pub(crate) struct SetArgs {
-    /// What, e.g. tempo or commit_reveal_weights_enabled
+    /// Name of the hyperparameter, such as tempo or commit_reveal_weights_enabled
     name: String,
-    /// Its value, or values: a whole number, true, false, or an amount such as 0.5tao
+    /// Value, or values: an integer, true, false, or an amount such as 0.5tao
     #[arg(required = true, allow_negative_numbers = true)]
     values: Vec<String>,
-    /// The subnet's number, for what is set on subnets
+    /// Netuid of the subnet, for hyperparameters of a subnet
     #[arg(long, value_name = "NETUID")]
     netuid: Option<NetUid>,
     /// Sign as the subnet's owner instead of as root
@@ -48,7 +48,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let chain = args.network.connect().await?;
         let Some(fields) = chain.call_fields(ADMIN, &name).await.map_err(failed)? else {
-            bail!("the chain has no {ADMIN}.{name}: tao subnets hyperparameters shows names");
+            bail!("unknown call {ADMIN}.{name}\nhint: list the names with `tao subnets hyperparameters`");
         };
         let arguments = arguments(&fields, args.netuid, &args.values)?;
         let call = chain.call(ADMIN, &name, &Value::Object(arguments.clone())).await.map_err(failed)?;
@@ -57,27 +57,36 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
         let about = json!({ "call": format!("{ADMIN}.{name}"), "arguments": arguments, "as_owner": args.owner });
         let place = args.netuid.map(|netuid| format!(" on subnet {netuid}")).unwrap_or_default();
         let what = format!("Set {} to {}{place}", args.name, args.values.join(" "));
-        args.submit.carry_out(&chain, &key, Plan::new(call, what, about), context).await
+        args.submit.submit(&chain, &key, Plan::new(call, what, about), context).await
     })
 }
 
-/// The call that sets it.
+/// Name of the AdminUtils call.
 fn call_name(name: &str) -> String {
     let name = name.replace('-', "_");
     if name.starts_with("sudo_") { name } else { format!("sudo_set_{name}") }
 }
 
-/// The call's arguments by name: the subnet comes first where the call is about one.
+/// Arguments of the call by name, with the netuid first if the call takes one.
 fn arguments(fields: &[String], netuid: Option<NetUid>, values: &[String]) -> anyhow::Result<Map<String, Value>> {
     let mut arguments = Map::new();
     let mut names = fields;
     if let Some((first, rest)) = fields.split_first().filter(|(first, _)| *first == "netuid") {
-        let netuid =
-            netuid.ok_or_else(|| Classified::error(Failure::Usage, "this is set on a subnet: give --netuid"))?;
+        let netuid = netuid.ok_or_else(|| {
+            Classified::error(
+                Failure::Usage,
+                "this hyperparameter belongs to a subnet: --netuid \
+                is required",
+            )
+        })?;
         arguments.insert(first.clone(), json!(netuid));
         names = rest;
     } else if netuid.is_some() {
-        return Err(Classified::error(Failure::Usage, "this is set for the whole chain: leave --netuid out"));
+        return Err(Classified::error(
+            Failure::Usage,
+            "this hyperparameter belongs to the chain: --netuid is not \
+            allowed",
+        ));
     }
     if names.len() != values.len() {
         let text = format!("expected {} ({}), not {}", counted(names.len(), "value"), names.join(", "), values.len());
@@ -89,7 +98,7 @@ fn arguments(fields: &[String], netuid: Option<NetUid>, values: &[String]) -> an
     Ok(arguments)
 }
 
-/// A value as the chain's types take it from JSON.
+/// Converts a value to the JSON form that the call's types expect.
 fn value(text: &str) -> anyhow::Result<Value> {
     if let Some(amount) = text.to_lowercase().strip_suffix("tao") {
         let amount: Rao =
@@ -141,7 +150,7 @@ mod tests {
     fn each_mistake_is_named() {
         for (names, netuid, values, words) in [
             (&["netuid", "tempo"][..], None, &["20"][..], "give --netuid"),
-            (&["rate_limit"], Some(NetUid(2)), &["0"], "leave --netuid out"),
+            (&["rate_limit"], Some(NetUid(2)), &["0"], "--netuid is not allowed"),
             (&["netuid", "low", "high"], Some(NetUid(2)), &["1"], "expected 2 values (low, high), not 1"),
             (&["rate_limit"], None, &["1.0000000001tao"], "the value of rate_limit"),
         ] {

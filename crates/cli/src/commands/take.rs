@@ -8,10 +8,10 @@ use crate::chain::{NetworkArgs, PairArgs, Plan, SubmitArgs, failed};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 
-/// Show what a hotkey keeps of its nominators' earnings, or change it
+/// Show or change the take of a hotkey
 #[derive(Debug, Args)]
 pub(crate) struct TakeArgs {
-    /// The new take in percent, from 0 to 18; it rises at most once a month
+    /// New take in percent, 0..=18; increases are limited to one per month
     #[arg(value_name = "PERCENT")]
     take: Option<Share>,
     #[command(flatten)]
@@ -30,18 +30,18 @@ pub(crate) fn run(args: &TakeArgs, context: &Context) -> anyhow::Result<()> {
         let document = json!({ "hotkey": hotkey, "take": now.fraction(), "take_parts": now });
         let Some(new) = args.take else {
             if args.submit.is_dry_run() {
-                return Err(Classified::error(Failure::Usage, "--dry-run needs the new take in percent"));
+                return Err(Classified::error(Failure::Usage, "--dry-run requires the new take"));
             }
             return if context.json {
                 context.print_json(&document)
             } else {
-                context.print(&format!("{hotkey} keeps {now}"))
+                context.print(&format!("take of {hotkey}: {now}"))
             };
         };
         let key = args.pair.unlock(&args.network, &chain)?;
         let call = if new < now { calls::decrease_take(hotkey, new) } else { calls::increase_take(hotkey, new) };
         let about = json!({ "hotkey": hotkey, "coldkey": key.coldkey(), "take_before_parts": now, "take_parts": new });
         let plan = Plan::new(call, format!("Change the take of {hotkey} from {now} to {new}"), about);
-        args.submit.carry_out(&chain, &key, plan, context).await
+        args.submit.submit(&chain, &key, plan, context).await
     })
 }

@@ -12,16 +12,16 @@ use crate::context::Context;
 /// Send TAO to another account
 #[derive(Debug, Args)]
 pub(crate) struct TransferArgs {
-    /// The account that gets it: an address, or a development account such as //Bob
+    /// Recipient: an address, or a development account such as //Bob
     #[arg(value_name = "TO")]
     to: Account,
-    /// How much TAO, e.g. 1.5: at most nine decimals
+    /// Amount in TAO, with at most 9 decimals
     #[arg(value_name = "TAO", required_unless_present = "all", conflicts_with = "all")]
     amount: Option<Rao>,
-    /// Send all that is free, and close the account
+    /// Transfer the whole free balance and close the account
     #[arg(long)]
     all: bool,
-    /// Send it even where what stays is too little to keep the account open
+    /// Allow the transfer to close the account, if the remainder is below the existential deposit
     #[arg(long)]
     allow_death: bool,
     #[command(flatten)]
@@ -38,13 +38,13 @@ pub(crate) fn run(args: &TransferArgs, context: &Context) -> anyhow::Result<()> 
         _ if args.all => (calls::transfer_all(to.id(), false), "all TAO".to_owned()),
         Some(amount) if args.allow_death => (calls::transfer_allow_death(to.id(), amount), format!("{amount} TAO")),
         Some(amount) => (calls::transfer_keep_alive(to.id(), amount), format!("{amount} TAO")),
-        None => bail!("say how much TAO, or --all"),
+        None => bail!("no amount given\nhint: pass an amount of TAO, or --all"),
     };
     context.block_on(async {
         let chain = args.network.connect().await?;
         let key = args.key.unlock(&args.network, &chain)?;
         let about = json!({ "from": key.coldkey(), "to": to.id(), "amount_rao": args.amount });
         let what = format!("Transfer {amount} from {} to {to}", key.coldkey());
-        args.submit.spend(&chain, &key, Plan::new(call, what, about), context).await
+        args.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
     })
 }

@@ -1,4 +1,4 @@
-//! `tao wallet …`: keys on disk, as Bittensor's tools keep them.
+//! `tao wallet …`: wallets and keyfiles in the format of Bittensor's tools.
 
 mod change;
 mod create;
@@ -6,7 +6,6 @@ mod export;
 mod faucet;
 mod inspect;
 mod list;
-mod made;
 mod message;
 mod mnemonic;
 mod overview;
@@ -16,6 +15,7 @@ mod sign;
 mod ss58;
 mod validator_info;
 mod verify;
+mod written_key;
 
 use clap::Subcommand;
 
@@ -24,40 +24,40 @@ use crate::memory;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Make a wallet: a new coldkey and a new hotkey
+    /// Create a wallet with a new coldkey and a new hotkey
     Create(create::CreateArgs),
-    /// Make a new coldkey
+    /// Create a coldkey
     NewColdkey(create::NewColdkeyArgs),
-    /// Make a new hotkey
+    /// Create a hotkey
     NewHotkey(create::NewHotkeyArgs),
     /// Recover a coldkey from its mnemonic, seed, private key or Polkadot-JS export
     RegenColdkey(regen::RegenColdkeyArgs),
-    /// Write the public file of a coldkey whose secret is kept elsewhere
+    /// Write the public file of a coldkey from its address
     RegenColdkeypub(regen::RegenColdkeypubArgs),
     /// Recover a hotkey from its mnemonic, seed, private key or Polkadot-JS export
     RegenHotkey(regen::RegenHotkeyArgs),
-    /// Write the public file of a hotkey whose secret is kept elsewhere
+    /// Write the public file of a hotkey from its address
     RegenHotkeypub(regen::RegenHotkeypubArgs),
-    /// Show all wallets and their hotkeys
+    /// List wallets and their hotkeys
     List(list::ListArgs),
-    /// Show one wallet's keys: addresses, files, how they are protected
+    /// Show a wallet's keys: addresses, files, encryption, permissions
     Inspect(inspect::InspectArgs),
-    /// Show a wallet's funds, and its hotkeys' neurons on all subnets
+    /// Show a wallet's balance, stake and neurons
     Overview(overview::OverviewArgs),
     Faucet(faucet::FaucetArgs),
-    /// Sign a message, or a validator's information about itself
+    /// Sign a message, or a validator's public information
     Sign(sign::SignArgs),
-    /// Check who signed a message; exit code 1 when the signature does not hold
+    /// Verify a signature; exit code 1 when it is invalid
     Verify(verify::VerifyArgs),
-    /// Protect a plain keyfile with a password
+    /// Encrypt a keyfile with a password
     Encrypt(change::EncryptArgs),
-    /// Take the password off a keyfile
+    /// Decrypt a keyfile on disk
     Decrypt(change::DecryptArgs),
-    /// Give an encrypted keyfile another password
+    /// Change the password of a keyfile
     ChangePassword(change::ChangePasswordArgs),
-    /// Write a key as an encrypted Polkadot-JS export
+    /// Export a key as encrypted Polkadot-JS JSON
     Export(export::ExportArgs),
-    /// Convert addresses between networks
+    /// Convert SS58 addresses between networks
     #[command(subcommand)]
     Ss58(ss58::Command),
 }

@@ -13,21 +13,20 @@ use crate::chain::{NetworkArgs, block_json, failed, find_block};
 use crate::context::Context;
 use crate::printable::{printable, printable_json};
 
-/// Events of every block, which say little.
-const USUAL: [&str; 2] = ["System.ExtrinsicSuccess", "TransactionPayment.TransactionFeePaid"];
+/// Events of every block, hidden unless selected.
+const HIDDEN_EVENTS: [&str; 2] = ["System.ExtrinsicSuccess", "TransactionPayment.TransactionFeePaid"];
 
-/// After an interruption so many blocks are looked up; nodes keep not many more.
-const MOST_MISSED: u32 = 128;
+/// Maximum number of blocks fetched after an interruption; nodes keep few more.
+const MAX_CATCH_UP_BLOCKS: u32 = 128;
 
 /// Follow the chain: a line for each block, until Ctrl-C.
-///
-/// With --json a line is one JSON document: the block, its events, and with --netuid when the next epoch is.
+/// With --json, each line is one JSON document: the block, its events, and with --netuid the next epoch.
 #[derive(Debug, Args)]
 pub(crate) struct WatchArgs {
-    /// End after so many blocks
+    /// Exit after this number of blocks
     #[arg(long, value_name = "N")]
     blocks: Option<u32>,
-    /// Say when the next epoch of this subnet is
+    /// Also show the next epoch of this subnet
     #[arg(long, value_name = "NETUID")]
     netuid: Option<NetUid>,
     #[command(flatten)]
@@ -62,7 +61,7 @@ async fn watch(args: &WatchArgs, context: &Context) -> anyhow::Result<()> {
                         return Ok(());
                     }
                 }
-                // The next head is another try; blocks that no node has any more are left out.
+                // Retried with the next head; pruned blocks are skipped.
                 Err(error) => {
                     context.say(&format!("block {number}: {}", printable(&format!("{error:#}"))));
                     break;
@@ -75,11 +74,11 @@ async fn watch(args: &WatchArgs, context: &Context) -> anyhow::Result<()> {
     }
 }
 
-/// The blocks that are to be shown after `last`: heads may be left out, blocks are not, unless there are too many; one in
-/// the place of another is shown, too.
+/// The blocks to show after `last`: skipped heads are filled in up to a limit, and a block that replaces another is
+/// shown again.
 fn unseen(last: Option<Block>, head: Block) -> impl Iterator<Item = BlockNumber> {
     let first = match last {
-        Some(last) if last.number < head.number => last.number.plus(1).max(head.number.minus(MOST_MISSED)),
+        Some(last) if last.number < head.number => last.number.plus(1).max(head.number.minus(MAX_CATCH_UP_BLOCKS)),
         Some(last) if last == head => head.number.plus(1),
         _ => head.number,
     };
@@ -88,11 +87,11 @@ fn unseen(last: Option<Block>, head: Block) -> impl Iterator<Item = BlockNumber>
 
 async fn show(chain: &Client, number: BlockNumber, args: &WatchArgs, context: &Context) -> anyhow::Result<Block> {
     let block = find_block(chain, number.into()).await?;
-    tell(chain, block, args, context).await?;
+    print_block(chain, block, args, context).await?;
     Ok(block)
 }
 
-async fn tell(chain: &Client, block: Block, args: &WatchArgs, context: &Context) -> anyhow::Result<()> {
+async fn print_block(chain: &Client, block: Block, args: &WatchArgs, context: &Context) -> anyhow::Result<()> {
     let mut events = chain.events(block.into()).await.map_err(failed)?;
     events.retain(|event| args.filter.keeps(event));
     let next_epoch = match args.netuid {
@@ -110,19 +109,20 @@ async fn tell(chain: &Client, block: Block, args: &WatchArgs, context: &Context)
     context.print(&format!("{block}{epoch}{}", counted(&events)))
 }
 
-/// The events by name and number: `  SubtensorModule.WeightsSet ×2`.
+/// Event summary by name and count: `  SubtensorModule.WeightsSet ×2`.
 #[allow(clippy::format_collect, reason = "a line for a person")]
 fn counted(events: &[Event]) -> String {
     let mut counts = BTreeMap::new();
     for event in events {
         *counts.entry(format!("{}.{}", event.pallet, event.name)).or_insert(0_u32) += 1;
     }
-    let told = counts.iter().filter(|(name, _)| !USUAL.contains(&name.as_str()));
-    told.map(|(name, count)| {
-        let times = if *count > 1 { format!(" ×{count}") } else { String::new() };
-        format!("  {}{times}", printable(name))
-    })
-    .collect()
+    let shown = counts.iter().filter(|(name, _)| !HIDDEN_EVENTS.contains(&name.as_str()));
+    shown
+        .map(|(name, count)| {
+            let times = if *count > 1 { format!(" ×{count}") } else { String::new() };
+            format!("  {}{times}", printable(name))
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_block_is_left_out_and_one_in_the_place_of_another_is_shown() {
+    fn skipped_heads_and_reorgs_show_every_block() {
         let block = |number, fork| Block { number: BlockNumber::new(number), hash: BlockHash::from_bytes([fork; 32]) };
         for (last, head, expected) in [
             (None, block(7, 1), vec![7]),

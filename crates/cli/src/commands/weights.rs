@@ -12,23 +12,23 @@ use crate::context::Context;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Set a validator's weights: in clear, or hidden until later where the subnet wants that
+    /// Set a validator's weights, in clear or by commit-reveal as the subnet requires
     Set(set::SetArgs),
-    /// Commit to weights by their hash, to be revealed with `reveal`
+    /// Commit to weights by hash; reveal them later with `reveal`
     Commit(by_hash::CommitArgs),
-    /// Reveal weights that were committed to
+    /// Reveal committed weights
     Reveal(by_hash::RevealArgs),
-    /// Show the weights that validators have set
+    /// Show the weights of validators
     Show(show::ShowArgs),
 }
 
-/// Whose weights
+/// Subnet and mechanism
 #[derive(Debug, Args)]
 struct MechanismArgs {
-    /// The subnet's number
+    /// Netuid of the subnet
     #[arg(long, value_name = "NETUID")]
     netuid: NetUid,
-    /// The incentive mechanism, where the subnet has several
+    /// Incentive mechanism, on subnets with several
     #[arg(long, value_name = "MECHANISM", default_value = "0")]
     mech: MechId,
 }

@@ -20,13 +20,13 @@ pub(crate) struct YumaArgs {
     /// Show every step: stake, weights, consensus, clipped weights, incentive, bonds, dividends
     #[arg(long)]
     explain: bool,
-    /// Use the formulation with which Bittensor began: rank, trust and a consensus curve. It always shows every step
+    /// Use Bittensor's original formulation with rank, trust and a consensus curve; always shows every step
     #[arg(long)]
     classic: bool,
     /// Steepness of the classic consensus curve
     #[arg(long, requires = "classic", default_value_t = Curve::default().rho, value_parser = finite)]
     rho: f64,
-    /// Trust at which the classic consensus curve is one half
+    /// Trust at which the classic consensus curve is 0.5
     #[arg(long, requires = "classic", default_value_t = Curve::default().kappa, value_parser = finite)]
     kappa: f64,
 }
@@ -56,7 +56,7 @@ pub(crate) fn run(args: &YumaArgs, context: &Context) -> anyhow::Result<()> {
     context.print_json(&result)
 }
 
-/// The intermediate results as fractions; a matrix is one list of [uid, fraction] per validator.
+/// Intermediate results as fractions; a matrix is one array of [uid, fraction] per validator.
 fn steps(epoch: &Epoch<Sparse>) -> Value {
     let vector = |shares: &[I32F32]| shares.iter().map(|share| share.to_f64()).collect::<Vec<_>>();
     let matrix = |matrix: &Sparse| {

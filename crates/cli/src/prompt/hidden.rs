@@ -1,5 +1,5 @@
-//! A line typed at a terminal that does not show it. It is nowhere in memory but in the wiped buffers here: not in those of
-//! the standard library.
+//! Reads a line from the terminal without echo. The line is only in zeroized buffers of this module, never in those
+//! of the standard library.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, IsTerminal as _};
@@ -8,14 +8,14 @@ use std::os::fd::{AsFd, BorrowedFd};
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
-/// As much as a terminal takes in one line.
-const MOST_BYTES: usize = 4096;
+/// Maximum length of a terminal line, in bytes.
+const MAX_BYTES: usize = 4096;
 
-/// Reads a line from standard input where that is a terminal, else from the one that controls the process.
+/// Reads a line from standard input if it is a terminal, else from the controlling terminal.
 ///
 /// # Errors
-/// [`ErrorKind::Interrupted`] for Ctrl-C, [`ErrorKind::UnexpectedEof`] for Ctrl-D in place of an answer, and what the
-/// terminal says.
+/// [`ErrorKind::Interrupted`] for Ctrl-C, [`ErrorKind::UnexpectedEof`] for Ctrl-D on an empty line, and I/O errors of
+/// the terminal.
 pub(super) fn read() -> io::Result<Zeroizing<String>> {
     let stdin = io::stdin();
     if stdin.is_terminal() {
@@ -24,7 +24,7 @@ pub(super) fn read() -> io::Result<Zeroizing<String>> {
     line(File::open("/dev/tty")?.as_fd())
 }
 
-/// A terminal that hands over each byte as it is typed, Ctrl-C too, and shows none; on drop it is as it was before.
+/// A terminal in raw mode without echo; restored on drop.
 struct Hidden<'a> {
     terminal: BorrowedFd<'a>,
     before: Termios,
@@ -35,7 +35,7 @@ impl<'a> Hidden<'a> {
         let before = tcgetattr(terminal)?;
         let mut modes = before.clone();
         modes.local_modes.remove(LocalModes::ECHO | LocalModes::ECHONL | LocalModes::ICANON | LocalModes::ISIG);
-        // A read waits for one byte, for as long as it takes.
+        // A read blocks until one byte is available.
         modes.special_codes[SpecialCodeIndex::VMIN] = 1;
         modes.special_codes[SpecialCodeIndex::VTIME] = 0;
         tcsetattr(terminal, OptionalActions::Now, &modes)?;
@@ -44,7 +44,7 @@ impl<'a> Hidden<'a> {
 
     fn byte(&self) -> io::Result<u8> {
         let mut typed = Zeroizing::new([0]);
-        // One at a time: what follows the line belongs to the next question.
+        // One byte at a time: input after the line belongs to the next prompt.
         if rustix::io::retry_on_intr(|| rustix::io::read(self.terminal, typed.as_mut_slice()))? == 0 {
             return Err(ErrorKind::UnexpectedEof.into());
         }
@@ -55,7 +55,7 @@ impl<'a> Hidden<'a> {
 
 impl Drop for Hidden<'_> {
     fn drop(&mut self) {
-        // A terminal that has gone away needs nothing any more.
+        // A closed terminal needs no restore.
         let _ = tcsetattr(self.terminal, OptionalActions::Now, &self.before);
     }
 }
@@ -63,12 +63,12 @@ impl Drop for Hidden<'_> {
 fn line(terminal: BorrowedFd<'_>) -> io::Result<Zeroizing<String>> {
     let hidden = Hidden::new(terminal)?;
     let keys = &hidden.before.special_codes;
-    // At full capacity at once: a growing buffer leaves copies behind.
-    let mut typed = Zeroizing::new(Vec::with_capacity(MOST_BYTES));
+    // Full capacity at once: a growing buffer would leave copies behind.
+    let mut typed = Zeroizing::new(Vec::with_capacity(MAX_BYTES));
     loop {
         match hidden.byte()? {
             b'\n' | b'\r' => break,
-            // The value of keys that are switched off.
+            // Value of disabled control characters.
             0 => {}
             key if [SpecialCodeIndex::VINTR, SpecialCodeIndex::VQUIT].iter().any(|code| key == keys[*code]) => {
                 return Err(ErrorKind::Interrupted.into());
@@ -78,7 +78,7 @@ fn line(terminal: BorrowedFd<'_>) -> io::Result<Zeroizing<String>> {
             }
             key if key == keys[SpecialCodeIndex::VERASE] => erase(&mut typed),
             key if key == keys[SpecialCodeIndex::VKILL] => typed.clear(),
-            _ if typed.len() == MOST_BYTES => return Err(ErrorKind::FileTooLarge.into()),
+            _ if typed.len() == MAX_BYTES => return Err(ErrorKind::FileTooLarge.into()),
             byte => typed.push(byte),
         }
     }
@@ -86,7 +86,7 @@ fn line(terminal: BorrowedFd<'_>) -> io::Result<Zeroizing<String>> {
     Ok(Zeroizing::new(text.to_owned()))
 }
 
-/// Takes the last character back, all its bytes.
+/// Removes the last character, with all its bytes.
 fn erase(typed: &mut Vec<u8>) {
     while typed.pop().is_some_and(|byte| byte & 0xc0 == 0x80) {}
 }

@@ -1,4 +1,4 @@
-//! Which columns of a table fit, and how wide they are.
+//! Column layout: which columns fit, and their widths.
 
 use std::borrow::Cow;
 
@@ -6,14 +6,14 @@ use console::measure_text_width;
 
 use super::cut;
 
-/// Characters between the contents of two columns; one fewer around the whole line.
+/// Padding between columns, in characters.
 const PADDING: usize = 3;
-/// An abbreviated address has so many characters at least: `5GrwvaEF…`.
+/// Minimum width of an abbreviated address, such as `5GrwvaEF…`.
 const ADDRESS: usize = 9;
-/// A column of text is no narrower than its longest word, or this.
+/// Minimum width of a text column; longer words widen it.
 const TEXT: usize = 24;
 
-/// A column of a table: what its cells are, and how important it is.
+/// A table column with its kind and rank.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Column {
     name: Cow<'static, str>,
@@ -23,38 +23,38 @@ pub(crate) struct Column {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// Aligned to the right, always whole.
+    /// Right-aligned, never wrapped or cut.
     Number,
-    /// Always whole.
+    /// Never wrapped or cut.
     Fixed,
-    /// Its beginning is enough to recognise it.
+    /// Abbreviated if necessary.
     Address,
-    /// Wraps between words.
+    /// Wrapped between words if necessary.
     Text,
 }
 
 impl Column {
-    /// Numbers: aligned to the right, never wrapped, never cut.
+    /// A column of numbers: right-aligned, never wrapped or cut.
     pub(crate) const fn number(name: &'static str) -> Self {
         Self::new(Cow::Borrowed(name), Kind::Number)
     }
 
-    /// As [`Self::number`], with a name that is made at run time.
+    /// Like [`Self::number`], with a name built at run time.
     pub(crate) const fn number_of(name: String) -> Self {
         Self::new(Cow::Owned(name), Kind::Number)
     }
 
-    /// Names and words: never wrapped, never cut.
+    /// A column of names: never wrapped or cut.
     pub(crate) const fn fixed(name: &'static str) -> Self {
         Self::new(Cow::Borrowed(name), Kind::Fixed)
     }
 
-    /// Addresses and hashes: abbreviated where there is no room.
+    /// A column of addresses or hashes: abbreviated if necessary.
     pub(crate) const fn address(name: &'static str) -> Self {
         Self::new(Cow::Borrowed(name), Kind::Address)
     }
 
-    /// Texts: wrapped between words where there is no room.
+    /// A column of text: wrapped between words if necessary.
     pub(crate) const fn text(name: &'static str) -> Self {
         Self::new(Cow::Borrowed(name), Kind::Text)
     }
@@ -63,22 +63,22 @@ impl Column {
         Self { name, kind, rank: 0 }
     }
 
-    /// Leaves the column out where there is no room. Of several, the one with the highest rank goes first, and of equal
-    /// ones the last; columns without a rank stay.
+    /// Makes the column optional. The highest rank is omitted first, the last one among equals; columns without a
+    /// rank always stay.
     pub(crate) const fn rank(mut self, rank: u8) -> Self {
         self.rank = rank;
         self
     }
 
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    pub(super) fn is_number(&self) -> bool {
+    pub(crate) fn is_number(&self) -> bool {
         self.kind == Kind::Number
     }
 
-    /// Characters that the column takes at least, of the `natural` ones that it takes for its content.
+    /// Minimum width of the column, at most its `natural` width.
     fn least<'a>(&self, natural: usize, header: usize, cells: impl Iterator<Item = &'a str>) -> usize {
         match self.kind {
             Kind::Number | Kind::Fixed => natural,
@@ -91,10 +91,10 @@ impl Column {
     }
 }
 
-/// A column that is shown.
+/// A visible column.
 pub(super) struct Shown<'a> {
     pub(super) column: &'a Column,
-    /// Its place among all columns.
+    /// Index among all columns.
     pub(super) index: usize,
     width: usize,
     natural: usize,
@@ -103,7 +103,7 @@ pub(super) struct Shown<'a> {
 }
 
 impl Shown<'_> {
-    /// A cell's text as it stands in the column.
+    /// Formats a cell for the column's width.
     pub(super) fn arrange(&self, text: &str) -> String {
         match self.column.kind {
             Kind::Text => text.lines().flat_map(|line| wrap(line, self.width)).collect::<Vec<_>>().join("\n"),
@@ -113,7 +113,7 @@ impl Shown<'_> {
     }
 }
 
-/// Chooses the columns that are shown on lines of so many characters, and their widths.
+/// Selects the visible columns and their widths for a line width.
 pub(super) fn fit<'a, 'c, C: Iterator<Item = &'c str>>(
     columns: &'a [Column],
     has_header: bool,
@@ -141,7 +141,7 @@ pub(super) fn fit<'a, 'c, C: Iterator<Item = &'c str>>(
         shown.remove(index);
     }
     let mut excess = total(&shown, |column| column.natural).saturating_sub(width);
-    // Texts give way first: they wrap, and nothing is lost.
+    // Texts shrink first: wrapping loses nothing.
     for kind in [Kind::Text, Kind::Address] {
         while excess > 0 {
             let widest = shown.iter_mut().filter(|it| it.column.kind == kind && it.width > it.least);
@@ -162,7 +162,7 @@ pub(super) fn fit<'a, 'c, C: Iterator<Item = &'c str>>(
     shown
 }
 
-/// Which columns are not shown, or not in full.
+/// The note on omitted and abbreviated columns.
 pub(super) fn note(columns: &[Column], shown: &[Shown<'_>]) -> Option<String> {
     let names = |names: Vec<&str>, what: &str| (!names.is_empty()).then(|| format!("{what}: {}", names.join(", ")));
     let out = (0..).zip(columns).filter(|(index, _)| shown.iter().all(|it| it.index != *index));
@@ -172,7 +172,7 @@ pub(super) fn note(columns: &[Column], shown: &[Shown<'_>]) -> Option<String> {
     (!parts.is_empty()).then(|| format!("{}; --wide shows all", parts.join("; ")))
 }
 
-/// The lines of a text, of at most so many characters; longer words are cut.
+/// Wraps a text to a width; longer words are cut.
 pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     if measure_text_width(text) <= width {
         return vec![text.to_owned()];

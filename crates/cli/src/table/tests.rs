@@ -26,12 +26,12 @@ fn neurons() -> Rows {
 }
 
 #[test]
-fn no_line_is_longer_than_the_screen_and_no_word_is_broken() {
+fn lines_fit_the_width_and_words_are_whole() {
     let whole = neurons().within(None);
     let words: Vec<_> = whole.split_whitespace().map(str::to_owned).collect();
     for width in 20..160 {
         let text = neurons().within(Some(width));
-        // Three columns stay whatever the width; the note below the table is a sentence of its own.
+        // Three columns are never omitted; the note below the table is separate.
         let longest = text.lines().map(measure_text_width).max().unwrap();
         assert!(longest <= width.max(34), "{width}: {longest}\n{text}");
         let table = ["\n left out:", "\n shortened:"]
@@ -45,7 +45,7 @@ fn no_line_is_longer_than_the_screen_and_no_word_is_broken() {
 }
 
 #[test]
-fn the_last_line_says_what_is_missing() {
+fn the_note_lists_omitted_columns() {
     for (width, note) in [
         (Some(200), None),
         (None, None),
@@ -71,7 +71,7 @@ fn amounts_are_rounded_down() {
 }
 
 #[test]
-fn text_of_others_does_not_steer_the_terminal() {
+fn control_characters_in_cells_are_escaped() {
     let mut rows = facts();
     rows.add_row(["two\nlines", "\u{1b}[31mred"]);
     let shown = rows.to_string();

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use super::*;
 use crate::table::table;
 
-/// A table with rows such as it shows: the longest values that are usual, and short ones.
+/// A table with sample rows: long and short values.
 struct Sample {
     name: &'static str,
     columns: &'static [Column],
@@ -64,7 +64,7 @@ fn samples() -> Vec<Sample> {
         MISMATCHES: ["255", ALICE, "ferry:12", "challenge_score", "utterances.12.accuracy", "0.8123456789012345", "0.8123456789012346"],
             ["–", "–", "–", "audio.tar", "sha256", "3e305921506d…", "fb7b63191e9b…"];
         SETTINGS: ["BB_ARENA_GATEWAY_URL", "https://gw.babelbit.ai/", "environment", "Where the arena's gateway is, or its path besides"],
-            ["BB_MAX_SKIPPED_WEIGHT_EPOCHS", "12", "default", "Epochs without scores until everything goes to the fallback uid"];
+            ["BB_MAX_SKIPPED_WEIGHT_EPOCHS", "12", "default", "Epochs without scores until all weight goes to the fallback uid"];
         RULES: ["reply-length", "pass", "192000 bytes in 25 answers"],
             ["out-eos-after-source", "not tested", "no out_eos in 64 frames and 128 empty requests, so that the drain could not be measured"];
         TIMINGS: ["initialise, first utterance", "12", "1234.5", "12345.6", "123456.7", "600000", "0"],
@@ -90,7 +90,13 @@ fn every_table_fits_at_every_width() {
             for line in shown.lines() {
                 assert!(console::measure_text_width(line) <= width, "{name} at {width}: {line}");
             }
-            // Numbers are whole, as far as they are shown.
+            let numbers = columns.iter().enumerate().filter(|(_, column)| column.is_number());
+            for (index, column) in numbers {
+                for row in rows {
+                    let is_left_out = !shown.lines().next().unwrap_or_default().contains(column.name());
+                    assert!(shown.contains(row[index]) || is_left_out, "{name} at {width}: {}", row[index]);
+                }
+            }
             let _ = write!(text, "{width} columns\n{shown}\n\n");
         }
         insta::with_settings!({ snapshot_path => "../../tests/snapshots/tables", prepend_module_to_snapshot => false }, {

@@ -1,4 +1,4 @@
-//! compose.yml against the settings of the program that it starts.
+//! Checks compose.yml against the settings of the daemons.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -9,22 +9,22 @@ use taonet_http::AccessToken;
 
 use crate::{check, read, root, there_is};
 
-/// The daemons, as the reference calls them.
+/// Daemons by their names in the reference system.
 const DAEMONS: [&str; 4] = ["subtensor-gateway", "signer", "validator", "runner"];
 
-/// Where the runner serves metrics, beside the validator's.
+/// Metrics port of the runner.
 const RUNNER_METRICS: &str = "8011";
 
-/// One service of compose.yml, as that file writes them: a key in the first column, what belongs to it further in.
+/// A service in compose.yml, parsed by indentation.
 struct Service(Vec<String>);
 
 impl Service {
-    /// What stands behind a key, in its line.
+    /// Value of a key on the same line.
     fn value(&self, key: &str) -> Option<&str> {
         self.0.iter().find_map(|line| line.strip_prefix(&format!("{key}: ")))
     }
 
-    /// The lines below a key, without what marks the entries of a list.
+    /// Entries of a list below a key.
     fn block(&self, key: &str) -> impl Iterator<Item = &str> {
         let after = self.0.iter().skip_while(move |line| **line != format!("{key}:")).skip(1);
         let lines = after.take_while(|line| line.starts_with(' ')).map(|line| line.trim());
@@ -36,7 +36,7 @@ impl Service {
         pairs.map(|(name, value)| (name, value.trim_matches('"'))).collect()
     }
 
-    /// What it is set to where .env sets nothing.
+    /// Environment of the service without .env.
     fn config(&self) -> Config {
         let pairs = self.environment().into_iter().map(|(name, value)| (name.into(), value.into()));
         let (config, warnings) = Config::from_variables(pairs, Some(Path::new("/home/taonet"))).unwrap();
@@ -91,7 +91,7 @@ fn daemons_listen_where_others_look_for_them() {
     assert_eq!(signer.signer_listen().to_string(), format!("0.0.0.0:{}", container("signer")));
     assert_eq!(validator.metrics_listen().to_string(), format!("0.0.0.0:{}", container("validator")));
     assert_eq!(runner.metrics_listen().ip(), validator.metrics_listen().ip());
-    // The same places as without compose.yml, under the names that stand for them there.
+    // The same addresses as without compose.yml, with its host names.
     let defaults = Config::from_variables([], None).unwrap().0;
     assert_eq!(gateway.operator.gateway_port, defaults.operator.gateway_port);
     assert_eq!(signer.operator.signer_port, defaults.operator.signer_port);
@@ -105,7 +105,7 @@ fn daemons_listen_where_others_look_for_them() {
         assert_eq!(config.operator.token_file.as_deref(), Some(Path::new("/run/taonet/token")), "{name}");
         assert!(services[name].block("volumes").any(|volume| volume == "token:/run/taonet:ro"), "{name}");
         let health = services[name].block("healthcheck").find(|line| line.starts_with("test:")).unwrap();
-        // The gateway's own port says no more than that it is alive.
+        // The gateway's own port serves liveness only.
         let port = match services[name].value("command").unwrap().split_once("--metrics 0.0.0.0:") {
             Some((_, metrics)) if name == "subtensor-gateway" => metrics.to_owned(),
             _ => container(name),
@@ -129,7 +129,7 @@ fn every_setting_in_it_exists() {
     }
 }
 
-/// The file has secrets.
+/// The file contains secrets.
 #[test]
 fn only_daemons_see_the_settings() {
     for (name, service) in section("services") {
@@ -139,7 +139,7 @@ fn only_daemons_see_the_settings() {
     assert_eq!(read("compose.yml").matches("env_file").count(), 1);
 }
 
-/// Nothing that counts is in a container's own layer, and everything named is declared.
+/// Persistent data is in volumes, and every volume is declared.
 #[test]
 fn what_is_kept_is_in_volumes() {
     let services = section("services");
@@ -165,7 +165,7 @@ fn what_is_kept_is_in_volumes() {
     }
 }
 
-/// The image has a folder of its user for every volume, whose owner the volume takes over.
+/// The image has a directory owned by its user for every volume, since volumes inherit the owner.
 #[test]
 fn the_image_has_a_place_for_each_volume() {
     let image = read("docker/Dockerfile");
@@ -175,14 +175,14 @@ fn the_image_has_a_place_for_each_volume() {
         let places = service.block("volumes").map(|volume| volume.split(':').rev().find(|part| part.starts_with('/')));
         for place in places.map(Option::unwrap).filter(|place| place.contains("taonet/") || place.ends_with("taonet")) {
             let place = place.trim_start_matches("/home/taonet/");
-            // Docker makes what is mounted from the machine itself.
+            // Docker creates bind mounts itself.
             assert!(made.contains(place) || place == ".bittensor/wallets", "{name}: {place}");
         }
     }
     assert!(image.contains("\nUSER taonet\n"));
 }
 
-/// The one-shot service makes a token that the services take, readable for its user, and leaves it from then on.
+/// The one-shot service generates a token that is readable by its user, and keeps an existing one.
 #[cfg(unix)]
 #[test]
 fn a_token_is_made_once() {
@@ -211,7 +211,7 @@ fn compose_reads_it() {
             (true, _) => ("docker-compose", None),
             _ => return,
         };
-    // It wants the file with settings, which is the operator's.
+    // It requires the operator's .env file.
     let folder = tempfile::tempdir().unwrap();
     for name in ["compose.yml", "env.example"] {
         std::fs::copy(root().join(name), folder.path().join(name)).unwrap();

@@ -1,4 +1,4 @@
-//! env.example: every setting, with its default and its meaning. `TAONET_UPDATE_DOCS=1` writes it anew.
+//! Checks env.example: every setting with its default and description. `TAONET_UPDATE_DOCS=1` regenerates it.
 
 use std::path::Path;
 
@@ -8,9 +8,9 @@ use taonet_settings::{Section, example};
 use crate::{read, root};
 
 const HEAD: &str = "\
-# The settings of `bb` and their defaults, written from its own table by a test. Copy this file (docker compose reads
-# .env, the systemd units /etc/taonet/taonet.env), and take the # off where another value is wanted. A line ends with its
-# value: no comments behind it, no quotes, no ~ and no $HOME. `bb config check` says what does not fit.
+# The settings of `bb` with their defaults, generated from the table of settings. Copy this file (docker compose reads
+# .env, the systemd units /etc/taonet/taonet.env), and uncomment the settings that you change. Values extend to the end of
+# the line: no comments after them, no quotes, no ~ and no $HOME. `bb config check` reports invalid values.
 ";
 
 const SECTIONS: [Section; 13] = [
@@ -35,7 +35,7 @@ const SECTIONS: [Section; 13] = [
     Section { title: "The subnet owner's scoring API", prefixes: &["DATABASE_"] },
 ];
 
-/// The defaults of a machine whose home directory is nowhere else the start of a path.
+/// Defaults with a home directory that is not a prefix of any other path.
 fn defaults() -> Config {
     Config::from_variables([], Some(Path::new("HOME"))).unwrap().0
 }
@@ -46,7 +46,7 @@ fn written() -> String {
     })
 }
 
-/// The settings of the file, as if every # were taken off.
+/// Settings of the file with all lines uncommented.
 fn settings(text: &str) -> Vec<(&str, &str)> {
     let lines = text.lines().filter(|line| !line.starts_with("# ") && !line.starts_with("##"));
     lines.filter_map(|line| line.trim_start_matches('#').split_once('=')).collect()
@@ -69,7 +69,7 @@ fn names(text: &str) -> std::collections::BTreeSet<String> {
     settings(text).into_iter().map(|(name, _)| name.to_owned()).collect()
 }
 
-/// As it is, and with every # taken off, the file sets what would hold without it.
+/// The file changes nothing, neither as it is nor with all lines uncommented.
 #[test]
 fn the_example_changes_nothing() {
     let file = read("env.example");

@@ -1,4 +1,4 @@
-//! What operators copy agrees with the program: env.example, compose.yml, the systemd units, Prometheus and Grafana.
+//! Checks the deployment files against the program: env.example, compose.yml, systemd units, Prometheus, Grafana.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -24,16 +24,16 @@ fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Whether a program is on this machine; says what is left out where it is not.
+/// Whether a program is installed; prints a notice if its checks are skipped.
 fn there_is(program: &str) -> bool {
     let found = Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success());
     if !found {
-        eprintln!("{program} is not here: what it says of our files is not looked at");
+        eprintln!("{program} is not installed: its checks are skipped");
     }
     found
 }
 
-/// Runs a program that checks files of ours.
+/// Runs an external checker.
 #[track_caller]
 fn check(command: &mut Command) {
     let output = command.output().unwrap();

@@ -1,4 +1,5 @@
-//! prometheus.yml, its rules and the Grafana dashboard, against docs/metrics.md, which another test holds to the code.
+//! Checks prometheus.yml, its rules and the Grafana dashboard against docs/metrics.md, which another test checks
+//! against the code.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -7,7 +8,7 @@ use serde_json::Value;
 
 use crate::{check, read, root, there_is};
 
-/// Names that documented metrics have in Prometheus, and what Prometheus itself knows.
+/// Names of the documented metrics in Prometheus, and Prometheus's own.
 fn known() -> BTreeSet<String> {
     let document = read("docs/metrics.md");
     let mut names: BTreeSet<String> = ["up".to_owned()].into();
@@ -22,7 +23,7 @@ fn known() -> BTreeSet<String> {
     names
 }
 
-/// The text without what stands between two characters.
+/// Removes the parts between two characters.
 fn without(text: &str, open: char, close: char) -> String {
     let mut depth = 0_usize;
     let outside = text.chars().filter(|c| {
@@ -39,7 +40,7 @@ fn without(text: &str, open: char, close: char) -> String {
     outside.collect()
 }
 
-/// The metrics that an expression reads: words that are no function, no label and no keyword.
+/// Metrics in an expression: words that are not functions, labels or keywords.
 fn metrics(expression: &str) -> Vec<String> {
     const KEYWORDS: [&str; 11] =
         ["by", "without", "on", "ignoring", "and", "or", "unless", "bool", "offset", "group_left", "group_right"];
@@ -119,7 +120,7 @@ fn alerts_watch_metrics_that_exist() {
     assert!(watched > 5, "{watched}");
 }
 
-/// Each daemon of compose.yml is asked at the port where it serves metrics.
+/// Each daemon of compose.yml is scraped at its metrics port.
 #[test]
 fn prometheus_asks_every_daemon() {
     let settings = read("prometheus.yml");

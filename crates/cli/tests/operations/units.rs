@@ -1,4 +1,4 @@
-//! The systemd units.
+//! Checks the systemd units.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -42,7 +42,7 @@ fn units_set_what_exists_and_find_each_other() {
     assert_eq!(config.gateway_url().as_str(), format!("http://{}/", config.gateway_listen()));
 }
 
-/// As systemd sees them, with the program of this build in the place of the installed one.
+/// Verifies the units with systemd-analyze, with this build's program in place of the installed one.
 #[test]
 fn systemd_takes_the_units() {
     if !there_is("systemd-analyze") {

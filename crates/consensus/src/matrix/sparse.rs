@@ -85,8 +85,8 @@ impl Matrix for Sparse {
     }
 
     fn merge(&self, other: &Self, mut combine: impl FnMut(I32F32, I32F32) -> I32F32) -> Self {
-        let most = self.entries.len().max(other.entries.len());
-        let mut merged = Self::with_capacity(self.columns, self.rows(), most);
+        let max = self.entries.len().max(other.entries.len());
+        let mut merged = Self::with_capacity(self.columns, self.rows(), max);
         for row in 0..self.rows() {
             let (own, theirs) = (self.ascending(row), other.ascending(row));
             let (mut own, mut theirs) = (own.iter().peekable(), theirs.iter().peekable());

@@ -46,13 +46,13 @@ impl Submitter {
             Err(ChainError::TooLate(_)) => return Ok(None),
             signed => signed?,
         };
-        self.tell(intent, step, Moment::Signed);
+        self.notify(intent, step, Moment::Signed);
         for replaced in earlier.iter_mut().filter(|signed| signed.state.is_pending()) {
             self.ledger.mark(replaced, State::Invalid).await?;
         }
         let mut signed = self.ledger.store(intent, step, extrinsic).await?;
         turn.has_signed |= step == Step::Submit;
-        self.tell(intent, step, Moment::Stored);
+        self.notify(intent, step, Moment::Stored);
         self.send(intent, step, &mut signed, Some(lease)).await?;
         Ok(Some(signed))
     }
@@ -74,12 +74,12 @@ impl Submitter {
         if !sent_before {
             self.ledger.mark(signed, State::Sent).await?;
         }
-        self.tell(intent, step, Moment::Sending);
+        self.notify(intent, step, Moment::Sending);
         let follow = Follow { sent_before, ..Follow::default() };
         let outcome = self.chain.submit_leased(&signed.extrinsic, follow, Some(lease)).await;
-        self.tell(intent, step, Moment::Answered);
+        self.notify(intent, step, Moment::Answered);
         self.record(intent, step, signed, outcome).await?;
-        self.tell(intent, step, Moment::Recorded);
+        self.notify(intent, step, Moment::Recorded);
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use crate::SubmitError;
 /// The fewest blocks of validity left at signing: inclusion takes one or two.
 const ROOM: u32 = 2;
 /// The chain's shortest era, in blocks.
-const SHORTEST_ERA: u32 = 4;
+const MIN_ERA: u32 = 4;
 
 /// A subnet's state after the newest block.
 pub(super) struct Now {
@@ -47,12 +47,12 @@ impl Now {
         }
     }
 
-    /// An era that ends with the epoch, so that no extrinsic is included in a later one; `None` where too few blocks
+    /// An era that ends with the epoch, so that no extrinsic is included in a later one; `None` if too few blocks
     /// are left.
     pub(super) fn era(&self) -> Option<Era> {
         // An epoch shorter than every era cannot contain one.
-        let last = if u32::from(self.rules.schedule.tempo) < SHORTEST_ERA {
-            self.head.number.plus(SHORTEST_ERA)
+        let last = if u32::from(self.rules.schedule.tempo) < MIN_ERA {
+            self.head.number.plus(MIN_ERA)
         } else {
             self.last.min(self.head.number.plus(DEFAULT_ERA_BLOCKS))
         };

@@ -33,8 +33,8 @@ const GROUP: usize = 64;
 const GROUP_BYTES: usize = 4 << 20;
 /// The interval between flushes: about how much of the chain a power cut may lose.
 const FLUSH_EVERY: Duration = Duration::from_secs(5);
-/// The capacity of the queue of orders.
-pub(crate) const ORDERS: usize = 64;
+/// The capacity of the queue of commands.
+pub(crate) const MAX_COMMANDS: usize = 64;
 /// The pause after a failure to make a block.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -49,12 +49,12 @@ pub enum AuthorError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A call into the runtime failed.
-    #[error("the runtime cannot be asked: {0}")]
+    #[error("the runtime call failed: {0}")]
     Call(#[from] CallError),
     /// The clock's block time differs from the chain's, which clients read and rely on.
     #[error(
-        "the chain's blocks follow each other every {found:?}, which its clients rely on, not every {asked:?}; start it \
-         with its own block time (or manual, or fast), or reset the chain: tao localnet reset"
+        "the chain has a block time of {found:?}, which its clients rely on, not {asked:?}; hint: start it with its \
+         own block time, with manual or with fast, or reset the chain with tao localnet reset"
     )]
     BlockTime {
         /// The block time of the chain.
@@ -63,20 +63,20 @@ pub enum AuthorError {
         asked: Duration,
     },
     /// The subnet does not exist or has no epochs.
-    #[error("subnet {0} has no next epoch; create and start it first")]
+    #[error("subnet {0} has no next epoch; hint: create and start it first")]
     NoEpoch(u16),
-    /// The queue of orders is full.
-    #[error("{ORDERS} orders to make blocks wait already; give this one again when they are carried out")]
+    /// The queue of commands is full.
+    #[error("the queue is full ({MAX_COMMANDS} commands); hint: retry when they have finished")]
     Busy,
     /// The node is shutting down.
-    #[error("the node is stopping")]
+    #[error("the node is shutting down")]
     Stopping,
     /// The author's thread panicked: a bug in this crate.
-    #[error("the thread that makes blocks panicked: {0}; start the node again, it goes on after its newest block")]
+    #[error("the block author panicked: {0}; hint: start the node again, it continues after its newest block")]
     Panicked(String),
 }
 
-/// The target of an order.
+/// The target of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Goal {
     /// A number of blocks.
@@ -85,8 +85,8 @@ pub(crate) enum Goal {
     Epoch(u16),
 }
 
-/// An order to make blocks now, with the channel for the newest one.
-pub(crate) struct Order {
+/// A command to make blocks now, with the channel for the newest one.
+pub(crate) struct Command {
     pub(crate) goal: Goal,
     pub(crate) reply: oneshot::Sender<Result<Head, AuthorError>>,
 }
@@ -145,34 +145,34 @@ impl Author {
         Ok(Self { chain, clock, stopping, slot, tip, stated, shield_key, staged, waiting, weight: 0, flushed })
     }
 
-    /// Makes blocks until shutdown, or until every sender of orders is dropped.
-    pub(crate) fn run(mut self, orders: &Receiver<Order>) {
+    /// Makes blocks until shutdown, or until every sender of commands is dropped.
+    pub(crate) fn run(mut self, commands: &Receiver<Command>) {
         let mut due = Instant::now();
         while !self.is_stopping() {
-            let order = match self.clock {
-                Clock::Manual => orders.recv().map_err(|_| TryRecvError::Disconnected),
+            let command = match self.clock {
+                Clock::Manual => commands.recv().map_err(|_| TryRecvError::Disconnected),
                 Clock::Fastest | Clock::Every(_) => {
-                    orders.recv_timeout(due.saturating_duration_since(Instant::now())).map_err(|error| match error {
+                    commands.recv_timeout(due.saturating_duration_since(Instant::now())).map_err(|error| match error {
                         RecvTimeoutError::Timeout => TryRecvError::Empty,
                         RecvTimeoutError::Disconnected => TryRecvError::Disconnected,
                     })
                 }
             };
-            match order {
-                Ok(order) => self.obey(order),
+            match command {
+                Ok(command) => self.execute(command),
                 Err(TryRecvError::Disconnected) => break,
                 Err(TryRecvError::Empty) => {
                     let blocks = if self.clock == Clock::Fastest { GROUP as u32 } else { 1 };
                     if let Err(error) = self.make(blocks) {
-                        tracing::error!(%error, "no block was made");
+                        tracing::error!(%error, "block production failed");
                         due = Instant::now() + RETRY;
                     }
                     due = self.next_due(due);
                 }
             }
         }
-        while let Ok(order) = orders.try_recv() {
-            let _ = order.reply.send(Err(AuthorError::Stopping));
+        while let Ok(command) = commands.try_recv() {
+            let _ = command.reply.send(Err(AuthorError::Stopping));
         }
     }
 
@@ -188,9 +188,9 @@ impl Author {
         self.stopping.load(Ordering::SeqCst)
     }
 
-    /// Carries out an order while its caller waits for the result.
-    fn obey(&mut self, order: Order) {
-        let Order { goal, reply } = order;
+    /// Carries out a command while its caller waits for the result.
+    fn execute(&mut self, command: Command) {
+        let Command { goal, reply } = command;
         let wanted = || !reply.is_closed();
         let made = match goal {
             Goal::Blocks(blocks) => self.make_while(blocks, wanted),
@@ -295,9 +295,12 @@ impl Author {
         }
         let began = Instant::now();
         match self.chain.store.checkpoint() {
-            Ok(()) => tracing::debug!(took = ?began.elapsed(), "the chain's file was flushed"),
+            Ok(()) => tracing::debug!(took = ?began.elapsed(), "chain database flushed"),
             Err(error) => {
-                tracing::error!(%error, "the chain's file was not flushed: a power cut would lose its newest blocks");
+                tracing::error!(
+                    %error,
+                    "cannot flush the chain database: a power failure would lose its newest blocks"
+                );
             }
         }
         self.flushed = Instant::now();

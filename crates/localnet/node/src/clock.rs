@@ -30,10 +30,10 @@ impl Clock {
 
     /// The timestamp of a block in milliseconds, from its parent's timestamp and the wall clock.
     pub(crate) fn stamp(self, parent: u64, slot: u64, wall: u64) -> u64 {
-        let least = parent.saturating_add(slot);
+        let min = parent.saturating_add(slot);
         match self {
-            Self::Every(_) => wall.max(least),
-            Self::Fastest | Self::Manual => least,
+            Self::Every(_) => wall.max(min),
+            Self::Fastest | Self::Manual => min,
         }
     }
 }

@@ -21,10 +21,10 @@ pub enum CallError {
     #[error("the runtime panicked: {0}")]
     Panicked(String),
     /// A call into the runtime was made during another one.
-    #[error("the overlay is inside another call of the runtime")]
+    #[error("the storage overlay is in use by another runtime call")]
     Nested,
     /// The runtime's result does not decode as the type of its API.
-    #[error("the answer of {method} does not decode: {source}")]
+    #[error("malformed result of {method}: {source}")]
     Answer {
         /// The name of the method.
         method: &'static str,

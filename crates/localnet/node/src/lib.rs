@@ -25,6 +25,9 @@
 //! The path of a call: `rpc` parses it, [`pool`](PoolLimits) validates it against the newest block and queues it, the
 //! author includes it in a block, the store commits the block, and only then are subscribers and the submitter
 //! notified.
+//!
+//! Uses `taonet-localnet-runtime` (the pallets) and `taonet-http` (bounded connections). Used by `tao localnet`, the
+//! demonstrations, and the tests of everything that talks to a chain.
 
 mod author;
 mod chain;

@@ -14,11 +14,11 @@ const SUBSCRIPTIONS: &str = "taonet_localnet_rpc_subscriptions";
 
 /// Describes every metric to the process's recorder.
 pub(crate) fn describe() {
-    describe_counter!(BLOCKS, "Blocks made");
-    describe_counter!(EXTRINSICS, "Calls taken into blocks, or dropped as invalid when a block was made");
+    describe_counter!(BLOCKS, "Blocks produced");
+    describe_counter!(EXTRINSICS, "Extrinsics included in blocks, or dropped as invalid");
     describe_gauge!(HEIGHT, "Height of the newest block");
-    describe_histogram!(BLOCK_SECONDS, Unit::Seconds, "Time to make one block");
-    describe_gauge!(POOL, "Calls that wait for a block");
+    describe_histogram!(BLOCK_SECONDS, Unit::Seconds, "Time to build one block");
+    describe_gauge!(POOL, "Extrinsics in the pool");
     describe_counter!(REQUESTS, "JSON-RPC requests by method");
     describe_gauge!(SUBSCRIPTIONS, "Open subscriptions");
 }

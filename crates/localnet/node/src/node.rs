@@ -16,7 +16,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::author::{Author, AuthorError, Goal, ORDERS, Order, slot};
+use crate::author::{Author, AuthorError, Command, Goal, MAX_COMMANDS, slot};
 use crate::chain::{Chain, StateError};
 use crate::clock::Clock;
 use crate::execute::panic_text;
@@ -86,13 +86,13 @@ pub enum NodeError {
     #[error(transparent)]
     Author(#[from] AuthorError),
     /// The requested history is too short.
-    #[error("a chain keeps {least} blocks or more, not {asked}: clients ask for them", least = History::LEAST)]
+    #[error("a history of {asked} blocks is too short: clients need at least {min} blocks", min = History::MIN)]
     History {
         /// The requested history, in blocks.
         asked: u32,
     },
     /// Binding the port failed.
-    #[error("cannot listen on {address}: {source}; choose another port")]
+    #[error("cannot listen on {address}: {source}; hint: choose another port")]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -100,7 +100,7 @@ pub enum NodeError {
         source: std::io::Error,
     },
     /// Two methods have the same name: a bug in this crate.
-    #[error("the RPC methods clash: {0}")]
+    #[error("duplicate RPC method: {0}")]
     Methods(#[from] jsonrpsee::core::RegisterMethodError),
     /// Starting a thread failed.
     #[error("cannot start a thread: {0}")]
@@ -118,21 +118,21 @@ impl Node {
     /// [`NodeError`].
     pub async fn start(config: NodeConfig) -> Result<NodeHandle, NodeError> {
         if let History::Last(blocks) = config.history
-            && blocks < History::LEAST
+            && blocks < History::MIN
         {
             return Err(NodeError::History { asked: blocks });
         }
         crate::meter::describe();
         let store = open(&config)?;
         let head = store.head()?;
-        let genesis = store.hash(0)?.ok_or(StoreError::Damaged("it has no first block"))?;
+        let genesis = store.hash(0)?.ok_or(StoreError::Damaged("the genesis block is missing"))?;
         let pool = Pool::new(head.clone(), config.pool);
         let (chain, closed) = Chain::new(store, pool, genesis, head);
         let chain = Arc::new(chain);
         let stopping = Arc::new(AtomicBool::new(false));
         let author = Author::new(chain.clone(), config.clock, config.start, stopping.clone())?;
-        let (orders, inbox) = mpsc::sync_channel(ORDERS);
-        let control = Control { orders, stopping, stop: Arc::new(watch::channel(Stop::NotYet).0) };
+        let (commands, inbox) = mpsc::sync_channel(MAX_COMMANDS);
+        let control = Control { commands, stopping, stop: Arc::new(watch::channel(Stop::NotYet).0) };
         let server = rpc::serve(
             config.listen,
             rpc::Context::new(chain.clone(), control.clone(), config.clock, config.rpc)?,
@@ -153,17 +153,17 @@ impl Node {
 
 /// Waits for the author's thread; if it ends unexpectedly, stops the node.
 ///
-/// This task holds no sender of orders, so the thread also ends when all other senders are dropped.
+/// This task holds no sender of commands, so the thread also ends when all other senders are dropped.
 fn attend(author: thread::JoinHandle<()>, chain: Arc<Chain>, stop: Arc<watch::Sender<Stop>>) -> JoinHandle<()> {
     tokio::task::spawn_blocking(move || {
         if let Err(panic) = author.join() {
             let reason = panic_text(panic.as_ref());
-            tracing::error!(reason, "no more blocks are made: the node stops");
-            Stop::Died(reason).tell(&stop);
+            tracing::error!(reason, "block production failed, node is shutting down");
+            Stop::Died(reason).send_to(&stop);
         }
         chain.pool.close();
         if let Err(error) = chain.store.flush() {
-            tracing::error!(%error, "the chain's file was not flushed");
+            tracing::error!(%error, "cannot flush the chain database");
         }
     })
 }
@@ -178,7 +178,7 @@ enum Stop {
 
 impl Stop {
     /// Sets the reason, unless one is already set.
-    fn tell(self, stop: &watch::Sender<Self>) {
+    fn send_to(self, stop: &watch::Sender<Self>) {
         stop.send_if_modified(|told| {
             let first = matches!(told, Self::NotYet);
             if first {
@@ -201,7 +201,7 @@ fn open(config: &NodeConfig) -> Result<Store, NodeError> {
     match open(None) {
         Ok(store) => {
             let millis = slot(&store.tip(&store.head()?)?).map_err(AuthorError::from)?;
-            store.must_begin_with(with_block_time(millis))?;
+            store.check_genesis(with_block_time(millis))?;
             Ok(store)
         }
         Err(StoreError::Missing(_)) => Ok(open(Some(with_block_time(config.clock.slot())))?),
@@ -209,19 +209,19 @@ fn open(config: &NodeConfig) -> Result<Store, NodeError> {
     }
 }
 
-/// The control of the author: orders blocks, and stops the node.
+/// The control of the author: requests blocks, and stops the node.
 #[derive(Clone)]
 pub(crate) struct Control {
-    orders: SyncSender<Order>,
+    commands: SyncSender<Command>,
     stopping: Arc<AtomicBool>,
     stop: Arc<watch::Sender<Stop>>,
 }
 
 impl Control {
     /// Makes blocks now, while the caller waits.
-    pub(crate) async fn order(&self, goal: Goal) -> Result<Head, AuthorError> {
+    pub(crate) async fn command(&self, goal: Goal) -> Result<Head, AuthorError> {
         let (reply, answer) = oneshot::channel();
-        self.orders.try_send(Order { goal, reply }).map_err(|error| match error {
+        self.commands.try_send(Command { goal, reply }).map_err(|error| match error {
             TrySendError::Full(_) => AuthorError::Busy,
             TrySendError::Disconnected(_) => AuthorError::Stopping,
         })?;
@@ -231,10 +231,10 @@ impl Control {
     /// Requests the shutdown of the node.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
-        // Wakes the manual clock's author, which sleeps until an order arrives; with queued orders it does not sleep.
+        // Wakes the manual clock's author, which sleeps until a command arrives; with queued commands it does not sleep.
         let (reply, _) = oneshot::channel();
-        let _ = self.orders.try_send(Order { goal: Goal::Blocks(0), reply });
-        Stop::Asked.tell(&self.stop);
+        let _ = self.commands.try_send(Command { goal: Goal::Blocks(0), reply });
+        Stop::Asked.send_to(&self.stop);
     }
 
     async fn stopped(&self) -> Result<(), AuthorError> {
@@ -288,7 +288,7 @@ impl NodeHandle {
     /// # Errors
     /// [`AuthorError`].
     pub async fn mine(&self, blocks: u32) -> Result<Head, AuthorError> {
-        self.control.order(Goal::Blocks(blocks)).await
+        self.control.command(Goal::Blocks(blocks)).await
     }
 
     /// Makes blocks up to and including the next one that runs this subnet's epoch, and returns that one. Dropping the
@@ -297,7 +297,7 @@ impl NodeHandle {
     /// # Errors
     /// [`AuthorError`]; [`AuthorError::NoEpoch`] for an unknown subnet.
     pub async fn mine_to_epoch(&self, netuid: u16) -> Result<Head, AuthorError> {
-        self.control.order(Goal::Epoch(netuid)).await
+        self.control.command(Goal::Epoch(netuid)).await
     }
 
     /// Submits a signed call as by `author_submitExtrinsic`, and returns its hash.
@@ -358,7 +358,7 @@ impl NodeHandle {
             let _ = closed.await;
         };
         if timeout(DRAIN, drain).await.is_err() {
-            tracing::warn!("the node was stopped while clients still held it");
+            tracing::warn!("node stopped while clients were connected");
         }
     }
 }
@@ -381,7 +381,7 @@ mod tests {
         let pool = Pool::new(head.clone(), PoolLimits::default());
         let chain = Arc::new(Chain::new(store, pool, head.hash, head).0);
         let stop = Arc::new(watch::channel(Stop::NotYet).0);
-        let control = Control { orders: mpsc::sync_channel(1).0, stopping: Arc::default(), stop };
+        let control = Control { commands: mpsc::sync_channel(1).0, stopping: Arc::default(), stop };
         let author = attend(thread::spawn(author), chain, control.stop.clone());
         (control, author)
     }

@@ -30,7 +30,7 @@ pub(crate) use watch::Watcher;
 
 /// The deepest nesting of calls; the runtime has the same limit.
 const DEPTH: u32 = 256;
-/// How long bytes that proved invalid, or that are in a block, are banned, as by the real chain's node.
+/// Duration for which invalid or included extrinsics are banned, as by the real chain's node.
 const BAN: Duration = Duration::from_mins(30);
 /// The most remembered bans.
 const BANS: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();

@@ -97,21 +97,21 @@ impl Context {
 
     /// The space left in a response.
     fn room(&self) -> Room {
-        Room { left: self.response_bytes, most: self.response_bytes }
+        Room { left: self.response_bytes, max: self.response_bytes }
     }
 }
 
 /// Limits the size of a response while it is built.
 struct Room {
     left: usize,
-    most: usize,
+    max: usize,
 }
 
 impl Room {
     /// Encodes bytes as JSON-RPC hex, if they still fit.
     fn hex(&mut self, bytes: &[u8]) -> Answer {
         let length = bytes.len().saturating_mul(2);
-        self.left = self.left.checked_sub(length).ok_or_else(|| error::too_big(self.most))?;
+        self.left = self.left.checked_sub(length).ok_or_else(|| error::too_big(self.max))?;
         Ok(json!(to_hex(bytes)))
     }
 }
@@ -144,21 +144,21 @@ impl Methods {
                 let pace = pace_of(&extensions)?;
                 let job = context.clone();
                 let answer = pace.heavy(context.workers.run(move || handler(&job, &args))).await;
-                answer.unwrap_or_else(|| Err(internal("the request made the node's worker panic")))
+                answer.unwrap_or_else(|| Err(internal("the request's worker panicked")))
             });
             self.failed = self.failed.take().or(registered.err());
         }
     }
 
     /// Registers a method that makes blocks.
-    fn order(
+    fn command(
         &mut self,
         name: &'static str,
         goal: fn(&Args) -> Result<Goal, ErrorObjectOwned>,
     ) -> Result<(), RegisterError> {
         self.module.register_async_method(name, move |params, context, _| async move {
             let goal = goal(&Args::parse(&params)?)?;
-            dev::made(context.control.order(goal).await)
+            dev::made(context.control.command(goal).await)
         })?;
         Ok(())
     }

@@ -59,10 +59,10 @@ pub(crate) type State = TrieBackend<NodeView, BlakeTwo256>;
 #[non_exhaustive]
 pub enum StoreError {
     /// Another process has the chain open.
-    #[error("the chain in {0} is in use by another process; stop that one, or choose another directory")]
+    #[error("another process is using the chain in {0}; hint: stop it, or choose another directory")]
     InUse(PathBuf),
     /// Creating or opening the file or its directory failed.
-    #[error("cannot open the chain at {path}: {source}; check that the directory is yours and writable")]
+    #[error("cannot open the chain at {path}: {source}; hint: check the owner and the permissions of the directory")]
     Open {
         /// The file or directory.
         path: PathBuf,
@@ -70,12 +70,10 @@ pub enum StoreError {
         source: io::Error,
     },
     /// The directory contains no chain, and no genesis was given.
-    #[error("there is no chain in {0}; start one with a genesis")]
+    #[error("no chain in {0}; hint: start one with a genesis")]
     Missing(PathBuf),
     /// The file has another format version.
-    #[error(
-        "the chain in {path} is of format {found}, this build reads {FORMAT}; reset the chain to go on: tao localnet reset"
-    )]
+    #[error("the chain in {path} has format {found}, expected {FORMAT}; hint: reset the chain with tao localnet reset")]
     Format {
         /// The directory.
         path: PathBuf,
@@ -84,7 +82,7 @@ pub enum StoreError {
     },
     /// The chain was made by another runtime version.
     #[error(
-        "the chain was made by runtime version {found}, this build has {}; reset the chain to go on: tao localnet reset",
+        "the chain has runtime version {found}, expected {}; hint: reset the chain with tao localnet reset",
         VERSION.spec_version
     )]
     Spec {
@@ -93,8 +91,8 @@ pub enum StoreError {
     },
     /// The chain has another genesis.
     #[error(
-        "the chain starts from {found:?}, and not from {given:?} as this start would have it, with other accounts; start \
-         it as it was begun, or reset the chain: tao localnet reset"
+        "the chain has genesis {found:?}, but the configured accounts give {given:?}; hint: start it with its \
+         original accounts, or reset the chain with tao localnet reset"
     )]
     Genesis {
         /// The genesis block on disk.
@@ -103,10 +101,10 @@ pub enum StoreError {
         given: H256,
     },
     /// A record is malformed.
-    #[error("the chain's file is damaged: {0}; reset the chain, or load a snapshot")]
+    #[error("the chain database is damaged: {0}; hint: reset the chain, or load a snapshot")]
     Damaged(&'static str),
     /// A database operation failed, for instance on a full disk.
-    #[error("the chain's file cannot be read or written: {0}; check the disk's free space and the file's health")]
+    #[error("the chain database failed: {0}; hint: check the free disk space and the health of the disk")]
     Database(Box<redb::Error>),
 }
 
@@ -139,14 +137,14 @@ pub enum History {
 
 impl History {
     /// The shortest allowed history: a mortal call may refer to a block of this age.
-    pub const LEAST: u32 = 2_400;
+    pub const MIN: u32 = 2_400;
 }
 
 impl Default for History {
-    /// Somewhat more than [`History::LEAST`], so that a client that counts back from a slightly old head finds the
+    /// Somewhat more than [`History::MIN`], so that a client that counts back from a slightly old head finds the
     /// block.
     fn default() -> Self {
-        Self::Last(Self::LEAST + 100)
+        Self::Last(Self::MIN + 100)
     }
 }
 
@@ -250,12 +248,12 @@ impl Store {
             if found != FORMAT {
                 return Err(StoreError::Format { path: place(), found });
             }
-            let found = spec.ok_or(StoreError::Damaged("it states no runtime version"))?;
+            let found = spec.ok_or(StoreError::Damaged("the runtime version is missing"))?;
             if found != u64::from(VERSION.spec_version) {
                 return Err(StoreError::Spec { found });
             }
-            self.hash(0)?.ok_or(StoreError::Damaged("it has no first block"))?;
-            return genesis.map_or(Ok(()), |genesis| self.must_begin_with(genesis));
+            self.hash(0)?.ok_or(StoreError::Damaged("the genesis block is missing"))?;
+            return genesis.map_or(Ok(()), |genesis| self.check_genesis(genesis));
         }
         let (head, nodes) = first_block(genesis.ok_or_else(|| StoreError::Missing(place()))?);
         {
@@ -274,8 +272,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Genesis`].
-    pub(crate) fn must_begin_with(&self, genesis: Storage) -> Result<(), StoreError> {
-        let found = self.hash(0)?.ok_or(StoreError::Damaged("it has no first block"))?;
+    pub(crate) fn check_genesis(&self, genesis: Storage) -> Result<(), StoreError> {
+        let found = self.hash(0)?.ok_or(StoreError::Damaged("the genesis block is missing"))?;
         let given = first_block(genesis).0.hash;
         if given == found { Ok(()) } else { Err(StoreError::Genesis { found, given }) }
     }
@@ -283,7 +281,7 @@ impl Store {
     /// The newest block on disk.
     pub(crate) fn head(&self) -> Result<Head, StoreError> {
         let headers = self.database.begin_read()?.open_table(HEADERS)?;
-        let (_, bytes) = headers.last()?.ok_or(StoreError::Damaged("it has no block"))?;
+        let (_, bytes) = headers.last()?.ok_or(StoreError::Damaged("there are no blocks"))?;
         decode_head(bytes.value())
     }
 
@@ -311,7 +309,7 @@ impl Store {
         let Some(head) = find_head(&read, hash)? else { return Ok(None) };
         let bodies = read.open_table(BODIES)?;
         let Some(bytes) = bodies.get(head.number())? else { return Ok(None) };
-        let extrinsics = Vec::decode(&mut bytes.value()).map_err(|_| StoreError::Damaged("a body does not decode"))?;
+        let extrinsics = Vec::decode(&mut bytes.value()).map_err(|_| StoreError::Damaged("malformed block body"))?;
         Ok(Some((head, extrinsics)))
     }
 
@@ -427,9 +425,9 @@ impl Store {
         for number in oldest..bound.min(oldest.saturating_add(most)) {
             bodies.remove(number)?;
             let rows = deaths.remove(number + 1)?;
-            let rows = rows.ok_or(StoreError::Damaged("a block's list of obsolete nodes is missing"))?;
+            let rows = rows.ok_or(StoreError::Damaged("a block's list of obsolete trie nodes is missing"))?;
             let rows = Vec::<Vec<u8>>::decode(&mut rows.value())
-                .map_err(|_| StoreError::Damaged("a block's list of obsolete nodes does not decode"))?;
+                .map_err(|_| StoreError::Damaged("malformed list of obsolete trie nodes"))?;
             for row in rows {
                 nodes.remove(row.as_slice())?;
             }
@@ -437,7 +435,7 @@ impl Store {
             if number == 0 {
                 continue;
             }
-            let head = headers.remove(number)?.ok_or(StoreError::Damaged("a header is missing"))?;
+            let head = headers.remove(number)?.ok_or(StoreError::Damaged("a block header is missing"))?;
             let head = decode_head(head.value())?;
             numbers.remove(&head.hash.0)?;
         }
@@ -512,7 +510,7 @@ fn first_block(genesis: Storage) -> (Head, BackendTransaction<BlakeTwo256>) {
 }
 
 fn decode_head(bytes: &[u8]) -> Result<Head, StoreError> {
-    Head::decode(&mut &*bytes).map_err(|_| StoreError::Damaged("a header does not decode"))
+    Head::decode(&mut &*bytes).map_err(|_| StoreError::Damaged("malformed block header"))
 }
 
 fn find_head(read: &ReadTransaction, hash: H256) -> Result<Option<Head>, StoreError> {

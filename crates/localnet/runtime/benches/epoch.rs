@@ -1,5 +1,5 @@
-//! How long the epoch of a subnet takes inside the runtime, storage included:
-//! `cargo bench -p taonet-localnet-runtime --bench epoch`.
+//! Duration of a subnet's epoch inside the runtime, storage included: `cargo bench -p taonet-localnet-runtime --bench
+//! epoch`.
 //!
 //! Figures are the best of several rounds on one core: all of the block's beginning at which the epoch runs.
 #![allow(clippy::print_stdout, reason = "the figures are the output")]

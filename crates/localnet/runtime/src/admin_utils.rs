@@ -1,4 +1,4 @@
-//! What the sudo key and owners of subnets may change.
+//! Administrative calls of the sudo key and of subnet owners.
 //!
 //! `calls` is the table of all calls, `authority` says who may make them, `bounds` what values some of them take, and
 //! `pallet_of_calls` makes a pallet of the table.

@@ -1,4 +1,4 @@
-//! Short public statements of neurons: an address, a hash, a line of text.
+//! Commitments: short public data of neurons, such as a URL, a hash or a line of text.
 
 mod data;
 #[cfg(test)]
@@ -14,54 +14,54 @@ pub use pallet::*;
 use crate::subtensor;
 use crate::types::{NetUid, TaoBalance};
 
-/// How many fields a statement has at most.
+/// Maximum number of fields of a commitment.
 pub const MAX_FIELDS: u32 = 3;
-/// What a statement costs at least of its neuron's space, in bytes.
-const LEAST_SPACE: u64 = 100;
+/// Minimum space that a commitment uses of its neuron's quota, in bytes.
+const MIN_SPACE: u64 = 100;
 
-/// A statement. One with more fields does not decode.
+/// Content of a commitment. More than [`MAX_FIELDS`] fields do not decode.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
 pub struct CommitmentInfo {
-    /// What is stated.
+    /// The fields.
     pub fields: BoundedVec<Data, ConstU32<MAX_FIELDS>>,
 }
 
-/// A statement as it is stored.
+/// A stored commitment.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
 pub struct Registration {
-    /// What is held back for it: nothing.
+    /// The reserved deposit: always 0.
     pub deposit: TaoBalance,
-    /// The block in which it was made.
+    /// The block of the commitment.
     pub block: u32,
-    /// The statement.
+    /// The content.
     pub info: CommitmentInfo,
 }
 
-/// How much a neuron stated in an epoch.
+/// Space used by a neuron's commitments in an epoch.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub struct UsageTracker {
-    /// The epoch of its last statement.
+    /// The epoch of the last commitment.
     pub last_epoch: u64,
-    /// Bytes of that epoch.
+    /// Bytes used in that epoch.
     pub used_space: u64,
 }
 
-/// Why an encrypted statement could not be opened.
+/// Why revealing a timelocked commitment failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
 pub enum RevealFailure {
-    /// The pulse's signature is no point of the curve.
+    /// The pulse's signature is not a point of the curve.
     SignatureDeserialize,
     /// The ciphertext is malformed.
     CiphertextDeserialize,
-    /// The ciphertext is not of this round, or damaged.
+    /// The ciphertext belongs to another round, or is damaged.
     Decrypt,
-    /// Nothing was encrypted.
+    /// The plaintext is empty.
     EmptyPlaintext,
     /// The pulse is no longer stored.
     PulseExpired,
-    /// The pulse is of another round.
+    /// The pulse belongs to another round.
     RoundMismatch,
 }
 
@@ -80,105 +80,105 @@ pub mod pallet {
     #[pallet::without_storage_info] // The list of encrypted statements has no bound in its type.
     pub struct Pallet<T>(_);
 
-    /// What the pallet needs of the chain.
+    /// Configuration of the pallet.
     #[pallet::config]
     pub trait Config: frame_system::Config + subtensor::Config {
-        /// How many fields a statement has at most.
+        /// Maximum number of fields of a commitment.
         #[pallet::constant]
         type MaxFields: Get<u32>;
-        /// What is held back for a statement.
+        /// Deposit reserved for a commitment.
         #[pallet::constant]
         type InitialDeposit: Get<TaoBalance>;
-        /// What is held back for each field.
+        /// Deposit reserved for each field.
         #[pallet::constant]
         type FieldDeposit: Get<TaoBalance>;
     }
 
-    /// What happened.
+    /// Events of the pallet.
     #[pallet::event]
     #[pallet::generate_deposit(pub(super) fn deposit_event)]
     pub enum Event<T: Config> {
-        /// A neuron made a statement.
+        /// A neuron set a commitment.
         Commitment {
             /// The subnet.
             netuid: NetUid,
             /// The neuron's hotkey.
             who: T::AccountId,
         },
-        /// A neuron made a statement that is to be opened later.
+        /// A neuron set a timelocked commitment.
         TimelockCommitment {
             /// The subnet.
             netuid: NetUid,
             /// The neuron's hotkey.
             who: T::AccountId,
-            /// The round that opens it.
+            /// The reveal round.
             reveal_round: u64,
         },
-        /// An encrypted statement was opened.
+        /// A timelocked commitment was revealed.
         CommitmentRevealed {
             /// The subnet.
             netuid: NetUid,
             /// The neuron's hotkey.
             who: T::AccountId,
         },
-        /// An encrypted statement could not be opened.
+        /// Revealing a timelocked commitment failed.
         CommitmentRevealFailed {
             /// The subnet.
             netuid: NetUid,
             /// The neuron's hotkey.
             who: T::AccountId,
-            /// The round that should have opened it.
+            /// The reveal round.
             reveal_round: u64,
-            /// Why not.
+            /// The reason.
             error: RevealFailure,
         },
     }
 
-    /// Why a call was refused.
+    /// Errors of the calls.
     #[pallet::error]
     pub enum Error<T> {
-        /// The statement has too many fields.
+        /// The commitment has too many fields.
         TooManyFieldsInCommitmentInfo,
-        /// Only neurons of the subnet make statements: register the hotkey first.
+        /// The hotkey is not registered on the subnet.
         AccountNotAllowedCommit,
-        /// The neuron stated too much in this epoch: wait for the next one.
+        /// The neuron's space for this epoch is used up: wait for the next epoch.
         SpaceLimitExceeded,
-        /// More was held back than could be returned.
+        /// Not all of the reserved deposit could be returned.
         UnexpectedUnreserveLeftover,
-        /// Only the chain says that a statement could not be opened.
+        /// A caller must not submit `TimelockRevealFailed`.
         TimelockRevealFailedNotAllowed,
     }
 
-    /// Whose statements wait to be opened.
+    /// Neurons with timelocked commitments.
     #[pallet::storage]
     pub type TimelockedIndex<T: Config> = StorageValue<_, BTreeSet<(NetUid, T::AccountId)>, ValueQuery>;
-    /// What a neuron stated last.
+    /// The current commitment of a neuron.
     #[pallet::storage]
     pub type CommitmentOf<T: Config> =
         StorageDoubleMap<_, Identity, NetUid, Twox64Concat, T::AccountId, Registration, OptionQuery>;
-    /// When a neuron made its last statement.
+    /// The block of a neuron's last commitment.
     #[pallet::storage]
     pub type LastCommitment<T: Config> =
         StorageDoubleMap<_, Identity, NetUid, Twox64Concat, T::AccountId, u32, OptionQuery>;
-    /// When a neuron last asked for its bonds to be forgotten.
+    /// The block of a neuron's last bond reset.
     #[pallet::storage]
     pub type LastBondsReset<T: Config> =
         StorageDoubleMap<_, Identity, NetUid, Twox64Concat, T::AccountId, u32, OptionQuery>;
-    /// Opened statements of a neuron with the block in which they were opened, the last ten.
+    /// The last ten revealed commitments of a neuron, with the blocks in which they were revealed.
     #[pallet::storage]
     pub type RevealedCommitments<T: Config> =
         StorageDoubleMap<_, Identity, NetUid, Twox64Concat, T::AccountId, Vec<(Vec<u8>, u64)>, OptionQuery>;
-    /// How much a neuron stated in its last epoch.
+    /// Space used by a neuron in the epoch of its last commitment.
     #[pallet::storage]
     pub type UsedSpaceOf<T: Config> =
         StorageDoubleMap<_, Identity, NetUid, Twox64Concat, T::AccountId, UsageTracker, OptionQuery>;
-    /// How much a neuron may state in an epoch, in bytes.
+    /// Maximum space of a neuron per epoch, in bytes.
     #[pallet::storage]
     pub type MaxSpace<T> = StorageValue<_, u32, ValueQuery, ConstU32<3_100>>;
 
     #[pallet::call]
     impl<T: Config> Pallet<T> {
-        /// Makes a statement of the caller's hotkey, in place of its last one.
+        /// Sets the commitment of the caller's hotkey, replacing the previous one.
         #[pallet::call_index(0)]
         #[pallet::weight((subtensor::call_weight(), DispatchClass::Normal, Pays::No))]
         pub fn set_commitment(origin: OriginFor<T>, netuid: NetUid, info: Box<CommitmentInfo>) -> DispatchResult {
@@ -186,7 +186,7 @@ pub mod pallet {
             Self::do_set_commitment(who, netuid, *info)
         }
 
-        /// Sets how much a neuron may state in an epoch.
+        /// Sets the maximum space of a neuron per epoch.
         #[pallet::call_index(2)]
         #[pallet::weight((subtensor::call_weight(), DispatchClass::Normal, Pays::Yes))]
         pub fn set_max_space(origin: OriginFor<T>, new_limit: u32) -> DispatchResult {
@@ -226,9 +226,9 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Counts a statement against its neuron's space of this epoch.
+    /// Charges a commitment against its neuron's space for this epoch.
     fn take_space(netuid: NetUid, who: &T::AccountId, info: &CommitmentInfo) -> DispatchResult {
-        let space = info.fields.iter().map(|field| field.space() as u64).sum::<u64>().max(LEAST_SPACE);
+        let space = info.fields.iter().map(|field| field.space() as u64).sum::<u64>().max(MIN_SPACE);
         let epoch = subtensor::Pallet::<T>::epoch_index_now(netuid);
         let used = UsedSpaceOf::<T>::get(netuid, who)
             .filter(|usage| usage.last_epoch == epoch)

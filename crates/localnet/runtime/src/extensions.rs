@@ -1,4 +1,4 @@
-//! What a signed call carries, beside what every chain of this framework has.
+//! Transaction extensions of the chain, in addition to those of FRAME.
 //!
 //! The real chain has four more extensions. None of them adds a byte; those without effect are here so that clients see
 //! the same list.
@@ -20,7 +20,7 @@ pub use shield::CheckShieldedTxValidity;
 pub use subtensor::SubtensorTransactionExtension;
 pub use sudo::SudoTransactionExtension;
 
-/// Where the real chain orders beacon pulses first.
+/// Placeholder of the real chain's extension that prioritises beacon pulses; without effect here.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
 pub struct DrandPriority;
 

@@ -1,4 +1,4 @@
-//! What a call costs: one rao a byte, and 0.0005 rao for each unit of computing time; the author of the block earns it.
+//! Fees: 1 rao per byte and 0.0005 rao per unit of weight, paid to the author of the block.
 
 use frame_support::traits::fungible::{Balanced, Credit};
 use frame_support::traits::tokens::imbalance::OnUnbalanced;
@@ -39,7 +39,7 @@ impl Get<Option<AccountId>> for Author {
     }
 }
 
-/// Gives fees to the author.
+/// Pays fees to the author.
 pub struct ToAuthor;
 
 impl OnUnbalanced<Credit<AccountId, Balances>> for ToAuthor {
@@ -54,7 +54,7 @@ impl OnUnbalanced<Credit<AccountId, Balances>> for ToAuthor {
     }
 }
 
-/// Takes TAO that no account holds any more out of the count of what exists.
+/// Subtracts lost TAO from the total issuance.
 pub struct Lost;
 
 impl OnUnbalanced<Credit<AccountId, Balances>> for Lost {
@@ -63,5 +63,5 @@ impl OnUnbalanced<Credit<AccountId, Balances>> for Lost {
     }
 }
 
-/// How fees are taken.
+/// Fee charging of signed extrinsics.
 pub type Charge = pallet_transaction_payment::FungibleAdapter<Balances, ToAuthor>;

@@ -1,4 +1,4 @@
-//! The first block's state.
+//! The genesis state.
 
 use codec::Encode;
 use sp_core::storage::Storage;
@@ -16,10 +16,10 @@ const MODEST: u64 = 2_000_000_000_000;
 
 /// The real chain's block time, in milliseconds.
 const PRODUCTION_SLOT: u64 = 12_000;
-/// How many epochs the real chain runs in a block; the fast local network of the reference runs 32.
+/// Maximum number of epochs per block on the real chain; the reference's fast local network runs 32.
 const PRODUCTION_EPOCHS: u8 = 2;
 
-/// Who has how much at the start, by development name.
+/// Development accounts and their genesis balances in rao.
 pub const ACCOUNTS: [(&str, u64); 9] = [
     ("Alice", RICH),
     ("Bob", RICH),
@@ -59,15 +59,15 @@ pub fn development_account(name: &str) -> Result<AccountId, sp_core::crypto::Sec
     Ok(AccountId::new(pair.public().0))
 }
 
-/// A first block that could not be made.
+/// Why building the genesis state failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GenesisError {
     /// A development key could not be derived.
-    #[error("a development key could not be derived: {0:?}")]
+    #[error("cannot derive a development key: {0:?}")]
     Key(sp_core::crypto::SecretStringError),
     /// The pallets refused the configuration.
-    #[error("the first block's state could not be built: {0}")]
+    #[error("cannot build the genesis state: {0}")]
     Build(String),
 }
 
@@ -108,8 +108,8 @@ pub fn genesis(endowed: &[AccountId]) -> Result<Storage, GenesisError> {
     .map_err(GenesisError::Build)
 }
 
-/// Makes the chain that starts from this state one of blocks every so many milliseconds. Clients take the block time from
-/// the constant `Aura.SlotDuration`, which follows; at the real chain's pace, as many epochs run in a block as there.
+/// Sets the block time of a genesis state, in milliseconds. Clients read it from the constant `Aura.SlotDuration`. With
+/// the real chain's block time, the maximum number of epochs per block is that of the real chain, too.
 pub fn set_block_time(genesis: &mut Storage, millis: u64) {
     genesis.top.insert(SlotDuration::KEY.to_vec(), millis.encode());
     if millis >= PRODUCTION_SLOT {

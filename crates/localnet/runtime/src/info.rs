@@ -1,4 +1,4 @@
-//! What clients ask of subnets, neurons and stake in one call: the answers' layouts and how they are read from storage.
+//! Runtime API results for subnets, neurons and stake: their layouts, and how they are read from storage.
 //!
 //! Layouts are those of the real chain, field by field; [`apis`] lists the questions. Features that this chain lacks
 //! (baskets, locks, collateral) answer with nothing.
@@ -22,15 +22,15 @@ mod columns;
 
 use codec::Compact;
 
-/// What the chain still sends where it no longer computes a pruning score.
+/// The constant pruning score that the chain returns, since it computes none.
 const NO_PRUNING_SCORE: Compact<u16> = Compact(u16::MAX);
 
-/// Text as clients receive it: each byte in the compact form.
+/// Text in the layout of the API: each byte compact-encoded.
 fn text(bytes: &[u8]) -> Vec<Compact<u8>> {
     bytes.iter().copied().map(Compact).collect()
 }
 
-/// A list of numbers in the compact form.
+/// A list of compact-encoded numbers.
 fn compact<Number>(numbers: impl IntoIterator<Item = Number>) -> Vec<Compact<Number>> {
     numbers.into_iter().map(Compact).collect()
 }

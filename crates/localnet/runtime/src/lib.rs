@@ -9,8 +9,11 @@
 //!   statements, [`mev_shield`] the calls that are encrypted until they are in a block.
 //! - [`info`] answers clients' questions.
 //! - [`genesis`] is the first block's state.
+//!
+//! Uses `taonet-consensus` at every epoch, and `taonet-primitives`. Used by `taonet-localnet`, which makes blocks with
+//! it.
 
-// What the framework's macros make at the root has no place for documentation; the modules have it.
+// FRAME's macros generate undocumentable items at the root; the modules are documented.
 #![allow(missing_docs, unreachable_pub)]
 
 #[warn(missing_docs)]

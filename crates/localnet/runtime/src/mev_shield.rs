@@ -1,4 +1,4 @@
-//! Calls that nobody reads before they are in a block.
+//! MEV shield: calls that stay encrypted until they are in a block.
 //!
 //! A client encrypts a signed call to `NextKey` and submits the ciphertext. The node's author opens it while it makes
 //! the block and puts the call into the same block. This chain has one author and one key: the keys that the real
@@ -11,7 +11,7 @@ mod tests;
 pub use cipher::{KEY_LEN, Parts, ShieldKey};
 pub use pallet::*;
 
-/// Longest ciphertext, in bytes.
+/// Maximum size of a ciphertext, in bytes.
 pub const MAX_CIPHERTEXT: u32 = 8_192;
 
 #[allow(missing_docs, unreachable_pub)]
@@ -33,25 +33,25 @@ pub mod pallet {
 
     /// An encapsulation key.
     pub type EncapsulationKey = BoundedVec<u8, ConstU32<2_048>>;
-    /// Most weight of the calls that a block carries out by itself.
-    const MOST_WEIGHT: u64 = 2_000_000_000_000;
+    /// Maximum weight of stored calls in a block.
+    const MAX_STORED_WEIGHT: u64 = 2_000_000_000_000;
 
     /// The pallet.
     #[pallet::pallet]
     pub struct Pallet<T>(_);
 
-    /// What the pallet needs of the chain.
+    /// Configuration of the pallet.
     #[pallet::config]
     pub trait Config: frame_system::Config {
-        /// Who makes the block.
+        /// The author of the block.
         type BlockAuthor: Get<Option<AuthorityId>>;
     }
 
-    /// A ciphertext that waits in the chain's state.
+    /// A stored ciphertext.
     #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
     #[scale_info(skip_type_params(T))]
     pub struct PendingExtrinsic<T: Config> {
-        /// Who stored it.
+        /// The account that stored it.
         pub who: T::AccountId,
         /// The ciphertext.
         pub encrypted_call: BoundedVec<u8, ConstU32<MAX_CIPHERTEXT>>,
@@ -71,25 +71,25 @@ pub mod pallet {
     /// The key of each author.
     #[pallet::storage]
     pub type AuthorKeys<T> = StorageMap<_, Twox64Concat, AuthorityId, EncapsulationKey, OptionQuery>;
-    /// The block from which `PendingKey` no longer holds.
+    /// The block from which `PendingKey` is expired.
     #[pallet::storage]
     pub type PendingKeyExpiresAt<T: Config> = StorageValue<_, BlockNumberFor<T>, OptionQuery>;
-    /// The block from which `NextKey` no longer holds.
+    /// The block from which `NextKey` is expired.
     #[pallet::storage]
     pub type NextKeyExpiresAt<T: Config> = StorageValue<_, BlockNumberFor<T>, OptionQuery>;
     /// Migrations that ran; none here.
     #[pallet::storage]
     pub type HasMigrationRun<T> = StorageMap<_, Identity, BoundedVec<u8, ConstU32<128>>, bool, ValueQuery>;
-    /// How many stored ciphertexts may wait.
+    /// Maximum number of stored ciphertexts.
     #[pallet::storage]
     pub type MaxPendingExtrinsicsLimit<T> = StorageValue<_, u32, ValueQuery, ConstU32<100>>;
     /// Blocks after which a stored ciphertext expires.
     #[pallet::storage]
     pub type ExtrinsicLifetime<T> = StorageValue<_, u32, ValueQuery, ConstU32<10>>;
-    /// Most weight that a block spends on stored calls.
+    /// Maximum weight of stored calls per block.
     #[pallet::storage]
     pub type OnInitializeWeight<T> = StorageValue<_, u64, ValueQuery, ConstU64<500_000_000_000>>;
-    /// Most weight of one stored call.
+    /// Maximum weight of one stored call.
     #[pallet::storage]
     pub type MaxExtrinsicWeight<T> = StorageValue<_, u64, ValueQuery, ConstU64<50_000_000_000>>;
     /// Stored ciphertexts, by number.
@@ -99,7 +99,7 @@ pub mod pallet {
     #[pallet::storage]
     pub type NextPendingExtrinsicIndex<T> = StorageValue<_, u32, ValueQuery>;
 
-    /// What happened in a block.
+    /// Events of the pallet.
     #[pallet::event]
     #[pallet::generate_deposit(pub(super) fn deposit_event)]
     pub enum Event<T: Config> {
@@ -112,44 +112,44 @@ pub mod pallet {
         },
         /// A ciphertext was stored.
         ExtrinsicStored {
-            /// Its number.
+            /// The index.
             index: u32,
-            /// Who stored it.
+            /// The account that stored it.
             who: T::AccountId,
         },
-        /// A stored ciphertext could not be opened.
+        /// A stored ciphertext could not be decrypted.
         ExtrinsicDecodeFailed {
-            /// Its number.
+            /// The index.
             index: u32,
         },
-        /// A stored call was carried out and failed.
+        /// A stored call was dispatched and failed.
         ExtrinsicDispatchFailed {
-            /// Its number.
+            /// The index.
             index: u32,
             /// The error.
             error: DispatchError,
         },
-        /// A stored call was carried out.
+        /// A stored call was dispatched.
         ExtrinsicDispatched {
-            /// Its number.
+            /// The index.
             index: u32,
         },
         /// A stored ciphertext expired.
         ExtrinsicExpired {
-            /// Its number.
+            /// The index.
             index: u32,
         },
-        /// A stored call waits for a block with more room.
+        /// A stored call was postponed to a block with more weight left.
         ExtrinsicPostponed {
-            /// Its number.
+            /// The index.
             index: u32,
         },
-        /// The number of ciphertexts that may wait changed.
+        /// The maximum number of stored ciphertexts changed.
         MaxPendingExtrinsicsNumberSet {
             /// The new number.
             value: u32,
         },
-        /// The weight that a block spends on stored calls changed.
+        /// The maximum weight of stored calls per block changed.
         OnInitializeWeightSet {
             /// The new weight.
             value: u64,
@@ -159,32 +159,32 @@ pub mod pallet {
             /// The new lifetime, in blocks.
             value: u32,
         },
-        /// The weight of one stored call changed.
+        /// The maximum weight of a stored call changed.
         MaxExtrinsicWeightSet {
             /// The new weight.
             value: u64,
         },
-        /// A stored call was too heavy.
+        /// A stored call exceeded the maximum weight.
         ExtrinsicWeightExceeded {
-            /// Its number.
+            /// The index.
             index: u32,
         },
     }
 
-    /// Why a call was refused.
+    /// Errors of the calls.
     #[pallet::error]
     pub enum Error<T> {
-        /// An encapsulation key has 1 184 bytes.
+        /// The encapsulation key does not have 1 184 bytes.
         BadEncKeyLen,
         /// The block has no author.
         Unreachable,
-        /// Too many ciphertexts wait.
+        /// The queue of stored ciphertexts is full.
         TooManyPendingExtrinsics,
-        /// At most half of a block's weight.
+        /// The weight exceeds half of a block's weight.
         WeightExceedsAbsoluteMax,
     }
 
-    /// The key of the first block.
+    /// Genesis configuration of the shield.
     #[pallet::genesis_config]
     #[derive(frame_support::DefaultNoBound)]
     pub struct GenesisConfig<T: Config> {
@@ -217,7 +217,7 @@ pub mod pallet {
 
     #[pallet::call]
     impl<T: Config> Pallet<T> {
-        /// Hands the keys on, and announces the author's. An inherent of the real chain; this one makes none.
+        /// Rotates the keys and announces the author's. The real chain calls it as an inherent; this chain does not.
         #[pallet::call_index(0)]
         #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
         pub fn announce_next_key(origin: OriginFor<T>, enc_key: Option<EncapsulationKey>) -> DispatchResult {
@@ -234,7 +234,7 @@ pub mod pallet {
             Ok(())
         }
 
-        /// Submits a ciphertext, whose call comes right after this one.
+        /// Submits an encrypted call, which is executed directly after this one.
         #[pallet::call_index(1)]
         #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
         pub fn submit_encrypted(
@@ -247,7 +247,7 @@ pub mod pallet {
             Ok(())
         }
 
-        /// Stores a ciphertext. The real chain of this version opens none of them either.
+        /// Stores a ciphertext. Like the real chain of this version, this chain never decrypts it.
         #[pallet::call_index(2)]
         #[pallet::weight((Weight::from_parts(20_000_000_000, 0), DispatchClass::Normal, Pays::Yes))]
         pub fn store_encrypted(
@@ -265,7 +265,7 @@ pub mod pallet {
             Ok(())
         }
 
-        /// Sets how many stored ciphertexts may wait.
+        /// Sets the maximum number of stored ciphertexts.
         #[pallet::call_index(3)]
         #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
         pub fn set_max_pending_extrinsics_number(origin: OriginFor<T>, value: u32) -> DispatchResult {
@@ -275,18 +275,18 @@ pub mod pallet {
             Ok(())
         }
 
-        /// Sets the weight that a block spends on stored calls.
+        /// Sets the maximum weight of stored calls per block.
         #[pallet::call_index(4)]
         #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
         pub fn set_on_initialize_weight(origin: OriginFor<T>, value: u64) -> DispatchResult {
             ensure_root(origin)?;
-            ensure!(value <= MOST_WEIGHT, Error::<T>::WeightExceedsAbsoluteMax);
+            ensure!(value <= MAX_STORED_WEIGHT, Error::<T>::WeightExceedsAbsoluteMax);
             OnInitializeWeight::<T>::put(value);
             Self::deposit_event(Event::OnInitializeWeightSet { value });
             Ok(())
         }
 
-        /// Sets the blocks after which a stored ciphertext expires.
+        /// Sets the lifetime of stored ciphertexts, in blocks.
         #[pallet::call_index(5)]
         #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
         pub fn set_stored_extrinsic_lifetime(origin: OriginFor<T>, value: u32) -> DispatchResult {
@@ -296,12 +296,12 @@ pub mod pallet {
             Ok(())
         }
 
-        /// Sets the most weight of one stored call.
+        /// Sets the maximum weight of one stored call.
         #[pallet::call_index(6)]
         #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
         pub fn set_max_extrinsic_weight(origin: OriginFor<T>, value: u64) -> DispatchResult {
             ensure_root(origin)?;
-            ensure!(value <= MOST_WEIGHT, Error::<T>::WeightExceedsAbsoluteMax);
+            ensure!(value <= MAX_STORED_WEIGHT, Error::<T>::WeightExceedsAbsoluteMax);
             MaxExtrinsicWeight::<T>::put(value);
             Self::deposit_event(Event::MaxExtrinsicWeightSet { value });
             Ok(())
@@ -309,13 +309,13 @@ pub mod pallet {
     }
 
     impl<T: Config> Pallet<T> {
-        /// Whether a key hash is that of a key that the author of this block or the next one has.
+        /// Whether a hash is that of the current or the next author's key.
         pub fn is_known_key(hash: [u8; 16]) -> bool {
             let keys = [PendingKey::<T>::get(), CurrentKey::<T>::get()];
             keys.iter().flatten().any(|key| sp_io::hashing::twox_128(key) == hash)
         }
 
-        /// Removes the ciphertexts stored before this block: expired or not, nobody opens them.
+        /// Removes the ciphertexts stored before this block: none of them is ever decrypted.
         fn clear_pending(block: BlockNumberFor<T>) {
             let count = PendingExtrinsics::<T>::count();
             if count == 0 {

@@ -1,4 +1,4 @@
-//! What the pallets are told of each other, and the types that follow.
+//! Configuration of the pallets, and the runtime's types.
 
 use codec::Decode;
 use frame_support::traits::{ConstBool, ConstU8, ConstU16, ConstU32, ConstU64, Get};
@@ -22,7 +22,7 @@ use apis::RUNTIME_API_VERSIONS;
 pub use apis::api;
 pub use filter::CallFilter;
 
-// Composed at the root of the crate: clients know its types by a path of two parts.
+// Composed at the crate root: clients expect type paths of two segments.
 pub(crate) use crate::InherentDataExt;
 pub use crate::{
     AdminUtils, AllPalletsWithSystem, Aura, Balances, Commitments, MevShield, OriginCaller, PalletInfo, Runtime,
@@ -30,23 +30,23 @@ pub use crate::{
     RuntimeOrigin, RuntimeTask, SubtensorModule, Sudo, Swap, System, Timestamp, TransactionPayment, Utility,
 };
 
-/// A signature of any kind that the chain knows.
+/// A signature of any supported scheme.
 pub type Signature = MultiSignature;
 /// A public key of 32 bytes.
 pub type AccountId = <<Signature as Verify>::Signer as IdentifyAccount>::AccountId;
 /// TAO, in rao.
 pub type Balance = u64;
-/// How many calls an account has sent.
+/// The number of extrinsics of an account.
 pub type Nonce = u32;
 /// The height of a block.
 pub type BlockNumber = u32;
 /// A BLAKE2b-256 hash.
 pub type Hash = sp_core::H256;
-/// How a call names an account.
+/// An account in a call.
 pub type Address = MultiAddress<AccountId, ()>;
-/// The head of a block.
+/// A block header.
 pub type Header = generic::Header<BlockNumber, BlakeTwo256>;
-/// What a signed call carries beside the call; order and names are those of the real chain.
+/// Transaction extensions, with the names and order of the real chain.
 pub type TxExtension = (
     frame_system::CheckNonZeroSender<Runtime>,
     frame_system::CheckSpecVersion<Runtime>,
@@ -64,15 +64,15 @@ pub type TxExtension = (
         frame_metadata_hash_extension::CheckMetadataHash<Runtime>,
     ),
 );
-/// A call as it travels.
+/// An extrinsic.
 pub type UncheckedExtrinsic = generic::UncheckedExtrinsic<Address, RuntimeCall, Signature, TxExtension>;
 /// A block.
 pub type Block = generic::Block<Header, UncheckedExtrinsic>;
-/// What runs blocks.
+/// The block executor.
 pub type Executive =
     frame_executive::Executive<Runtime, Block, frame_system::ChainContext<Runtime>, Runtime, AllPalletsWithSystem>;
 
-/// What clients cache metadata by: raised with every change of metadata.
+/// Runtime version. Clients cache metadata by it: raise it with every change of metadata.
 #[runtime_version]
 pub const VERSION: RuntimeVersion = RuntimeVersion {
     spec_name: std::borrow::Cow::Borrowed("node-subtensor"),
@@ -85,21 +85,21 @@ pub const VERSION: RuntimeVersion = RuntimeVersion {
     system_version: 1,
 };
 
-/// Milliseconds of a slot: the block time that clients read. The first block's state says it, see
+/// Slot duration in milliseconds: the block time that clients read. Set in the genesis state, see
 /// [`crate::genesis::set_block_time`].
 #[derive(Debug)]
 pub struct SlotDuration;
 
 impl SlotDuration {
-    /// Where the state has it.
+    /// Its storage key.
     pub(crate) const KEY: &'static [u8] = b":slot_duration";
-    /// What it is where nothing is said: the block time of the reference's local network.
+    /// The default: the block time of the reference's local network.
     const FAST: u64 = 250;
 }
 
 impl Get<u64> for SlotDuration {
     fn get() -> u64 {
-        // Metadata has this value too, and can be asked for where there is no state.
+        // The metadata includes this value, and is available without state.
         let stated = sp_externalities::with_externalities(|state| state.storage(Self::KEY)).flatten();
         stated.and_then(|bytes| u64::decode(&mut bytes.as_slice()).ok()).unwrap_or(Self::FAST)
     }
@@ -108,16 +108,16 @@ impl Get<u64> for SlotDuration {
 parameter_types! {
     /// Blocks whose hashes an era may name.
     pub const BlockHashCount: BlockNumber = 2_400;
-    /// Least amount that either side of a pool must hold for a trade.
+    /// Minimum reserve of either side of a pool for a trade.
     pub const MinimumReserve: core::num::NonZeroU64 = match core::num::NonZeroU64::new(swap::MIN_RESERVE) {
-        Some(least) => least,
+        Some(min) => min,
         None => core::num::NonZeroU64::MIN,
     };
     /// The version.
     pub const Version: RuntimeVersion = VERSION;
-    /// The prefix of addresses.
+    /// SS58 prefix of addresses.
     pub const SS58Prefix: u16 = 42;
-    /// Four seconds of computing for a block, three quarters of it for calls.
+    /// Four seconds of execution time per block, three quarters of it for extrinsics.
     pub BlockWeights: frame_system::limits::BlockWeights =
         frame_system::limits::BlockWeights::with_sensible_defaults(
             Weight::from_parts(4 * WEIGHT_REF_TIME_PER_SECOND, u64::MAX),

@@ -1,7 +1,6 @@
-//! The pallet that makes a chain a Subtensor: subnets, neurons, weights, stake, emission.
+//! The Subtensor pallet: subnets, neurons, weights, stake, emission.
 //!
-//! What it stores, emits, refuses and can be asked stands in `storage`, `events`, `errors` and `calls`; what it
-//! does stands in one module for each subject.
+//! Interfaces are in `storage`, `events`, `errors` and `calls`; the logic is in one module per subject.
 
 mod bonds;
 mod calls;
@@ -46,7 +45,7 @@ pub use epoch::{Inconsistent, Neurons};
 pub use pallet::*;
 pub use pool::{Fee, Trade};
 
-/// The longest ciphertext of a time-locked commit, in bytes.
+/// Maximum ciphertext size of a timelocked commit, in bytes.
 pub const MAX_COMMIT_LEN: u32 = 5_000;
 
 #[allow(missing_docs, unreachable_pub)]
@@ -89,20 +88,20 @@ pub mod pallet {
     #[pallet::without_storage_info] // Rows of weights and lists of neurons have no bound in their type.
     pub struct Pallet<T>(_);
 
-    /// What the pallet needs of the chain.
+    /// Configuration of the pallet.
     #[pallet::config]
     pub trait Config: frame_system::Config<AccountId = AccountId32> + swap::Config {
         /// TAO, in rao.
         type Currency: Mutate<AccountId32, Balance = u64>;
-        /// Who makes the block.
+        /// The author of the block.
         type Author: Get<Option<AccountId32>>;
     }
 
-    /// The subnets that exist from the first block.
+    /// Genesis configuration: the subnets that exist from the first block.
     #[pallet::genesis_config]
     #[derive(frame_support::DefaultNoBound)]
     pub struct GenesisConfig<T: Config> {
-        /// All subnets but the first one belong to this coldkey, with this hotkey.
+        /// Coldkey and hotkey that own all subnets except the first one.
         pub owner: Option<(T::AccountId, T::AccountId)>,
         #[serde(skip)]
         pub _config: core::marker::PhantomData<T>,
@@ -125,7 +124,7 @@ pub mod pallet {
         }
     }
 
-    /// The weight of a call; the fee that follows from it is a fraction of a rao per nanosecond.
+    /// The weight of a call, from which its fee is derived.
     pub(crate) const fn call_weight() -> Weight {
         Weight::from_parts(50_000_000, 0)
     }

@@ -1,19 +1,19 @@
-//! The pool in which a subnet's alpha is traded for TAO: its fee, its weights, and the arithmetic of trades.
+//! The swap pallet: fee, weights and arithmetic of the pools that trade a subnet's alpha for TAO.
 //!
-//! What a pool holds is stored with the subnet, in [`crate::subtensor`].
+//! Reserves of pools are stored in [`crate::subtensor`].
 
 mod pool;
 mod power;
 
 pub use pallet::*;
-/// Least amount that either side of a pool must hold for a trade.
+/// Minimum reserve of either side of a pool for a trade.
 pub const MIN_RESERVE: u64 = 1_000_000;
 
 pub use pool::{MAX_WEIGHT, MIN_WEIGHT, Pool, UNIT};
 
 use crate::types::NetUid;
 
-/// What this pallet asks about subnets.
+/// Queries of this pallet about subnets.
 pub trait Subnets<AccountId> {
     /// Whether a subnet exists.
     fn exists(netuid: NetUid) -> bool;
@@ -39,15 +39,15 @@ pub mod pallet {
     #[pallet::pallet]
     pub struct Pallet<T>(_);
 
-    /// What the pallet needs of the chain.
+    /// Configuration of the pallet.
     #[pallet::config]
     pub trait Config: frame_system::Config {
         /// The subnets whose alpha is traded.
         type Subnets: Subnets<Self::AccountId>;
-        /// The largest fee, in parts of 65 535.
+        /// Maximum fee, in parts of 65 535.
         #[pallet::constant]
         type MaxFeeRate: Get<u16>;
-        /// Least amount that either side of a pool must hold for a trade.
+        /// Minimum reserve of either side of a pool for a trade.
         #[pallet::constant]
         type MinimumReserve: Get<core::num::NonZeroU64>;
     }
@@ -71,11 +71,11 @@ pub mod pallet {
     /// The weights of a pool.
     #[pallet::storage]
     pub type SwapBalancer<T> = StorageMap<_, Twox64Concat, NetUid, Balancer, ValueQuery>;
-    /// Whether a pool has its weights.
+    /// Whether the weights of a pool are initialised.
     #[pallet::storage]
     pub type PalSwapInitialized<T> = StorageMap<_, Twox64Concat, NetUid, bool, ValueQuery, ConstBool<false>>;
 
-    /// What happened in a block.
+    /// Events of the pallet.
     #[pallet::event]
     #[pallet::generate_deposit(pub(super) fn deposit_event)]
     pub enum Event<T: Config> {
@@ -89,46 +89,46 @@ pub mod pallet {
         },
     }
 
-    /// Why a call was refused.
+    /// Errors of the calls.
     #[pallet::error]
     pub enum Error<T> {
-        /// The fee is above the largest.
+        /// The fee exceeds the maximum.
         #[codec(index = 0)]
         FeeRateTooHigh,
-        /// Nothing is to be traded.
+        /// The input amount is 0.
         #[codec(index = 1)]
         InsufficientInputAmount,
-        /// The pool does not hold what the trade needs.
+        /// The pool's liquidity is insufficient.
         #[codec(index = 2)]
         InsufficientLiquidity,
-        /// The price is beyond the limit already.
+        /// The price is already beyond the limit.
         #[codec(index = 3)]
         PriceLimitExceeded,
         /// The balance is too low.
         #[codec(index = 4)]
         InsufficientBalance,
-        /// Liquidity has no such range of prices.
+        /// The tick range is invalid.
         #[codec(index = 5)]
         InvalidTickRange,
-        /// There is no such amount of liquidity.
+        /// The liquidity value is invalid.
         #[codec(index = 6)]
         InvalidLiquidityValue,
-        /// The pool holds too little for this trade.
+        /// The pool's reserves are too low for this trade.
         #[codec(index = 7)]
         ReservesTooLow,
-        /// There is no such subnet.
+        /// The subnet does not exist.
         #[codec(index = 8)]
         MechanismDoesNotExist,
-        /// The subnet's alpha is not traded yet.
+        /// Trading of the subnet's alpha is disabled.
         #[codec(index = 9)]
         SubtokenDisabled,
-        /// One side of the pool is too small beside the other.
+        /// The pool's reserves are out of balance.
         #[codec(index = 10)]
         ReservesOutOfBalance,
-        /// At most 1 000 times what the pool holds is traded at once.
+        /// The input exceeds 1 000 times the pool's reserve.
         #[codec(index = 11)]
         SwapInputTooLarge,
-        /// The call is no longer in use.
+        /// The call is deprecated.
         #[codec(index = 12)]
         Deprecated,
     }
@@ -154,11 +154,11 @@ pub mod pallet {
         /// The fee on `amount` of the input of a trade, rounded down.
         pub fn fee(netuid: NetUid, amount: u64) -> u64 {
             let fee = u128::from(amount) * u128::from(FeeRate::<T>::get(netuid)) / u128::from(u16::MAX);
-            // The rate is at most one.
+            // The rate is at most 1.
             fee as u64
         }
 
-        /// The largest input of which `traded` is left without the fee; everything where the fee is everything.
+        /// The largest input of which `traded` remains after the fee; the maximum amount for a fee of 100 %.
         pub fn with_fee(netuid: NetUid, traded: u64) -> u64 {
             let rest = u16::MAX.saturating_sub(FeeRate::<T>::get(netuid));
             let amount = (u128::from(traded) * u128::from(u16::MAX)).checked_div(rest.into()).unwrap_or(u128::MAX);

@@ -28,7 +28,7 @@ pub(crate) fn account(name: &str) -> AccountId {
     development_account(name).unwrap()
 }
 
-/// An account that nobody knows, and that holds nothing.
+/// An unknown account without a balance.
 pub(crate) fn key(number: u32) -> AccountId {
     let mut bytes = [0xaa; 32];
     bytes[..4].copy_from_slice(&number.to_le_bytes());
@@ -40,7 +40,7 @@ pub(crate) fn jump_to(block: BlockNumber) {
     System::set_block_number(block);
 }
 
-/// Runs the beginning of the next blocks up to this one.
+/// Runs the start of the next blocks up to this one.
 pub(crate) fn run_to(block: BlockNumber) {
     while System::block_number() < block {
         let next = System::block_number() + 1;
@@ -49,13 +49,13 @@ pub(crate) fn run_to(block: BlockNumber) {
     }
 }
 
-/// Sends a call as a block does: what it did is rolled back when it fails.
+/// Dispatches a call as a block does: changes are rolled back on failure.
 pub(crate) fn send(who: &AccountId, call: impl Into<RuntimeCall>) -> DispatchResult {
     let call: RuntimeCall = call.into();
     call.dispatch(RuntimeOrigin::signed(who.clone())).map(|_| ()).map_err(|failure| failure.error)
 }
 
-/// The name of the error that a call ended with, or "ok".
+/// The name of a call's error, or "ok".
 pub(crate) fn outcome(result: DispatchResult) -> String {
     match result {
         Ok(()) => "ok".to_owned(),
@@ -76,7 +76,7 @@ pub(crate) fn last_event() -> subtensor::Event<Runtime> {
         .unwrap()
 }
 
-/// What an account has, in rao.
+/// Balance of an account, in rao.
 pub(crate) fn balance(who: &AccountId) -> u64 {
     Balances::free_balance(who)
 }

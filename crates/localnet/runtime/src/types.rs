@@ -1,4 +1,4 @@
-//! The chain's own words for amounts and numbers. Each is encoded as the plain number it wraps.
+//! Newtypes for amounts and identifiers, encoded as the plain numbers.
 
 use codec::{CompactAs, Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
@@ -30,11 +30,11 @@ macro_rules! number {
 }
 
 number! {
-    /// The number of a subnet; 0 is root.
+    /// Netuid of a subnet; 0 is root.
     NetUid(u16)
 }
 number! {
-    /// Where per-mechanism values of a subnet are stored: mechanism × 4 096 + subnet.
+    /// Storage index of per-mechanism values of a subnet: mechanism × 4 096 + subnet.
     NetUidStorageIndex(u16)
 }
 number! {
@@ -46,7 +46,7 @@ number! {
     AlphaBalance(u64)
 }
 
-/// The number of an incentive mechanism within a subnet.
+/// Index of an incentive mechanism within a subnet.
 // Not compact: a single byte has no shorter form.
 #[derive(
     Clone,
@@ -72,7 +72,7 @@ impl NetUid {
     /// The network of validators of all subnets.
     pub const ROOT: Self = Self(0);
 
-    /// Where values of mechanism `mecid` are stored.
+    /// Storage index of mechanism `mecid`.
     pub const fn mechanism(self, mecid: MechId) -> NetUidStorageIndex {
         NetUidStorageIndex(self.0.saturating_add((mecid.0 as u16).saturating_mul(4_096)))
     }
@@ -86,16 +86,16 @@ impl NetUidStorageIndex {
 }
 
 impl TaoBalance {
-    /// Nothing.
+    /// Zero.
     pub const ZERO: Self = Self(0);
 
-    /// The sum, at most the largest amount.
+    /// The saturating sum.
     #[must_use]
     pub const fn saturating_add(self, other: Self) -> Self {
         Self(self.0.saturating_add(other.0))
     }
 
-    /// The difference, at least nothing.
+    /// The difference, at least zero.
     #[must_use]
     pub const fn saturating_sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
@@ -103,16 +103,16 @@ impl TaoBalance {
 }
 
 impl AlphaBalance {
-    /// Nothing.
+    /// Zero.
     pub const ZERO: Self = Self(0);
 
-    /// The sum, at most the largest amount.
+    /// The saturating sum.
     #[must_use]
     pub const fn saturating_add(self, other: Self) -> Self {
         Self(self.0.saturating_add(other.0))
     }
 
-    /// The difference, at least nothing.
+    /// The difference, at least zero.
     #[must_use]
     pub const fn saturating_sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))

@@ -46,15 +46,15 @@ async fn what_is_missing_is_named() {
     for (settings, text) in [
         (
             S3Settings { bucket: " ".into(), ..good.clone() },
-            "S3_BUCKET_NAME is empty: name the bucket, or set BB_ENABLE_S3_UPLOADS=0",
+            "S3_BUCKET_NAME is empty; hint: name the bucket, or set BB_ENABLE_S3_UPLOADS=0",
         ),
         (
             S3Settings { access_key_id: None, ..good.clone() },
-            "S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY belong together",
+            "only one of S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY is set",
         ),
         (
             S3Settings { secret_access_key: None, ..good.clone() },
-            "S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY belong together",
+            "only one of S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY is set",
         ),
     ] {
         let error = ObjectStorage::open(&settings).unwrap_err().to_string();

@@ -147,7 +147,10 @@ async fn routers_without_leases_get_a_mapping_without_end() {
     assert_eq!(mapping.lease(), None);
     mapping.renew().await.unwrap();
     let error = mapping.close().await.unwrap_err().to_string();
-    assert_eq!(error, "the router does not close port 8091: it stays open until you close it in the router");
+    assert_eq!(
+        error,
+        "the router refused to remove the mapping of port 8091: it stays open until you remove it in the router"
+    );
     let without_end = "8091 to 127.0.0.1:8091 for 0 s";
     let expected = ["8091 to 127.0.0.1:8091 for 3600 s", without_end, without_end, "delete 8091"];
     assert_eq!(*behaviour.asked.lock().unwrap(), expected);
@@ -157,7 +160,7 @@ async fn routers_without_leases_get_a_mapping_without_end() {
 async fn a_mapping_that_stays_says_for_how_long() {
     let mapping = router(Behaviour { closes: false, ..Behaviour::good() }).await.map(EVERYWHERE, 8091).await.unwrap();
     let error = mapping.close().await.unwrap_err().to_string();
-    assert_eq!(error, "the router does not close port 8091: it stays open for 60 min at most");
+    assert_eq!(error, "the router refused to remove the mapping of port 8091: it stays open for at most 60 min");
 }
 
 #[tokio::test]

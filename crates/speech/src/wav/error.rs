@@ -5,7 +5,7 @@ use taonet_primitives::counted;
 #[non_exhaustive]
 pub enum WavError {
     /// The file ends within a field.
-    #[error("{field}: the file ends here; {} expected, {found} left", counted(.expected, "byte"))]
+    #[error("{field}: unexpected end of file: expected {}, found {found}", counted(.expected, "byte"))]
     Truncated {
         /// The truncated field.
         field: &'static str,
@@ -35,13 +35,13 @@ pub enum WavError {
         expected: &'static str,
     },
     /// A required chunk is missing.
-    #[error("there is no {chunk} chunk")]
+    #[error("missing {chunk} chunk")]
     MissingChunk {
         /// The chunk's id.
         chunk: &'static str,
     },
     /// The data chunk declares more bytes than the file has.
-    #[error("data length is {}, but the file has only {available} left", counted(.declared, "byte"))]
+    #[error("data length is {}, but only {available} remain in the file", counted(.declared, "byte"))]
     DataLength {
         /// The declared number of bytes.
         declared: u64,
@@ -49,13 +49,13 @@ pub enum WavError {
         available: u64,
     },
     /// The encoding of the samples is unsupported.
-    #[error("audio format is 0x{found:04x}, expected 1 (PCM) or 3 (float); convert the file to 16-bit PCM")]
+    #[error("audio format is 0x{found:04x}, expected 1 (PCM) or 3 (float); hint: convert the file to 16-bit PCM")]
     Encoding {
         /// The format code found.
         found: u16,
     },
     /// The sample width is unsupported.
-    #[error("bits per sample is {found}, expected {expected}; convert the file to 16-bit PCM")]
+    #[error("bits per sample is {found}, expected {expected}; hint: convert the file to 16-bit PCM")]
     Bits {
         /// The width found.
         found: u16,

@@ -10,7 +10,7 @@ const FLOAT: u16 = 3;
 const EXTENSIBLE: u16 = 0xfffe;
 /// The lowest sample rate in Hz. No speech is stored below it, and resampling from a lower one would exhaust the
 /// memory.
-const LOWEST_RATE: u32 = 1000;
+const MIN_RATE: u32 = 1000;
 /// The bytes after the format code in the sub-format id of an extensible file.
 const SUBFORMAT_TAIL: [u8; 14] = [0, 0, 0, 0, 0x10, 0, 0x80, 0, 0, 0xaa, 0, 0x38, 0x9b, 0x71];
 
@@ -139,7 +139,7 @@ fn parse_format(chunk: &[u8]) -> Result<Layout, WavError> {
     if channels == 0 {
         return Err(WavError::Field { field: "channels", found: 0, expected: "at least 1" });
     }
-    let rate = SampleRate::new(hz).ok().filter(|_| hz >= LOWEST_RATE).ok_or(WavError::Field {
+    let rate = SampleRate::new(hz).ok().filter(|_| hz >= MIN_RATE).ok_or(WavError::Field {
         field: "sample rate",
         found: u64::from(hz),
         expected: "1000 to 768000",

@@ -117,7 +117,7 @@ fn extensible_files_are_read() {
 #[test]
 fn each_wrong_field_is_named() {
     let message = |file: &[u8]| Wav::decode(file).unwrap_err().to_string();
-    assert_eq!(message(b""), "RIFF id: the file ends here; 4 bytes expected, 0 left");
+    assert_eq!(message(b""), "RIFF id: unexpected end of file: expected 4 bytes, found 0");
     assert_eq!(message(b"ID3\x04"), "RIFF id is \"ID3\\x04\", expected \"RIFF\"");
     assert_eq!(message(b"RIFF\0\0\0\0AVI "), "WAVE id is \"AVI \", expected \"WAVE\"");
     assert_eq!(message(b"RIFF\0\0\0\0WAVE"), "there is no fmt chunk");
@@ -130,11 +130,11 @@ fn each_wrong_field_is_named() {
     assert_eq!(message(&file(1, 2, 8000, 2, 16, &[])), "block align is 2, expected channels times bytes per sample");
     assert_eq!(
         message(&file(1, 1, 8000, 3, 24, &[])),
-        "bits per sample is 24, expected 8, 16 or 32 for PCM; convert the file to 16-bit PCM"
+        "bits per sample is 24, expected 8, 16 or 32 for PCM; hint: convert the file to 16-bit PCM"
     );
     assert_eq!(
         message(&file(0x55, 1, 8000, 1, 16, &[])),
-        "audio format is 0x0055, expected 1 (PCM) or 3 (float); convert the file to 16-bit PCM"
+        "audio format is 0x0055, expected 1 (PCM) or 3 (float); hint: convert the file to 16-bit PCM"
     );
 }
 

@@ -17,14 +17,14 @@ const SUITE: &[u8; 8] = b"AES_GCM_";
 #[non_exhaustive]
 pub enum FormatError {
     /// The bytes end within a field.
-    #[error("the ciphertext ends within its {part}: get it again, whole")]
+    #[error("the ciphertext is truncated in its {part}; hint: fetch it again")]
     Truncated {
         /// The truncated field.
         part: &'static str,
     },
     /// A field states an invalid length.
     #[error(
-        "the {part} of the ciphertext has {} instead of {expected}: it is no drand timelock ciphertext of this kind",
+        "the {part} of the ciphertext has {}, expected {expected}: unsupported timelock ciphertext",
         counted(.found, "byte")
     )]
     Length {
@@ -36,15 +36,13 @@ pub enum FormatError {
         found: u64,
     },
     /// The first 96 bytes are not a compressed point of G2, or the point is outside its prime-order group.
-    #[error(
-        "the ciphertext does not begin with a point of G2 of BLS12-381: it is no drand timelock ciphertext of this kind"
-    )]
+    #[error("the ciphertext does not start with a BLS12-381 G2 point: it is not a drand timelock ciphertext")]
     Point,
     /// The cipher suite is unsupported.
-    #[error("the ciphertext's cipher is not AES_GCM_: it was made by a newer tool than this one knows")]
+    #[error("unsupported cipher, expected AES_GCM_; hint: a newer tool may have made the ciphertext")]
     Suite,
     /// Bytes follow the ciphertext.
-    #[error("{} after the ciphertext: if a round is among them, read it as wrapped data", counted(.0, "byte"))]
+    #[error("{} after the ciphertext; hint: if they contain a round, read them as wrapped data", counted(.0, "byte"))]
     Trailing(usize),
 }
 

@@ -10,7 +10,7 @@ use crate::Round;
 #[non_exhaustive]
 pub enum WrappedError {
     /// The frame around the ciphertext is malformed.
-    #[error("expected a ciphertext between its length and its round (SCALE): get the data again, whole")]
+    #[error("malformed wrapped ciphertext, expected length, ciphertext and round (SCALE); hint: fetch it again")]
     Frame,
     /// The ciphertext is malformed.
     #[error(transparent)]

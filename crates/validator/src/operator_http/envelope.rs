@@ -14,9 +14,9 @@ use taonet_http::{BodyError, error_as_json, read_json};
 /// An error response, `{"success": false, "error": …}`, with optional `details`.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApiError {
-    #[error("show this service's access token: Authorization: Bearer …")]
+    #[error("the access token is missing or wrong; hint: send the header Authorization: Bearer TOKEN")]
     Token,
-    #[error("requests of web pages are refused")]
+    #[error("requests from web pages are refused")]
     Origin,
     #[error("the content type must be application/json")]
     ContentType,
@@ -24,9 +24,9 @@ pub(crate) enum ApiError {
     Body(#[from] BodyError),
     #[error(transparent)]
     Weights(#[from] WeightsProblem),
-    #[error("this service is for subnet {ours}, not {asked}")]
+    #[error("this service serves subnet {ours}, not {asked}")]
     OtherSubnet { asked: NetUid, ours: NetUid },
-    #[error("this service submits for {ours}, not {asked}")]
+    #[error("this service submits for hotkey {ours}, not {asked}")]
     OtherHotkey { asked: String, ours: Hotkey },
     #[error("expected 1 to 256 texts: {{\"payloads\": [text, …]}} or {{\"data\": text}}")]
     Payloads,
@@ -40,7 +40,7 @@ pub(crate) enum ApiError {
     NoNewBlock { seconds: f64 },
     #[error("{error}")]
     Unconfirmed { error: String, details: Value },
-    #[error("nothing is signed that cannot be recorded: {0}")]
+    #[error("not signed: cannot write the audit log: {0}")]
     Audit(std::io::Error),
 }
 

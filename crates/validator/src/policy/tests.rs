@@ -123,7 +123,7 @@ fn weights_of_long_ago_are_forgotten() {
         let set = Weights { uids: vec![Uid(1)], weights: vec![1.0] };
         let previous = Some(Previous::new(&set, &hotkeys(), BlockNumber::new(10_000)));
         let mut state = PolicyState { round: Some("c".into()), epochs_without_scores: 3, previous };
-        state.forget_old(BlockNumber::new(block), 1_200);
+        state.drop_stale(BlockNumber::new(block), 1_200);
         let counted = if is_kept { 3 } else { 0 };
         assert_eq!((state.previous.is_some(), state.epochs_without_scores), (is_kept, counted), "{block}");
     }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::Value;
 
 /// Size in bytes at which the log is rotated.
-const MOST_BYTES: u64 = 64 << 20;
+const MAX_BYTES: u64 = 64 << 20;
 
 /// Audit log of key operations, written before each one: one JSON object per line, readable by its owner only (mode
 /// 0600). Rotation keeps one old log, under the same name with `.1`.
@@ -39,7 +39,7 @@ impl AuditLog {
             lines.push(b'\n');
         }
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.bytes >= MOST_BYTES {
+        if open.bytes >= MAX_BYTES {
             let mut old = self.path.clone().into_os_string();
             old.push(".1");
             match std::fs::rename(&self.path, old) {
@@ -81,7 +81,7 @@ mod tests {
         let log = AuditLog::open(&path).unwrap();
         log.record(&[json!(2)]).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"a\":1}\n{\"b\":\"x\\ny\"}\n2\n");
-        log.open.lock().unwrap().bytes = MOST_BYTES;
+        log.open.lock().unwrap().bytes = MAX_BYTES;
         log.record(&[json!(3)]).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "3\n");
         assert!(std::fs::read_to_string(folder.path().join("audit.jsonl.1")).unwrap().ends_with("2\n"));
@@ -94,7 +94,7 @@ mod tests {
         let log = AuditLog::open(&path).unwrap();
         log.record(&[json!(1)]).unwrap();
         // Same state as after a rotation on a full disk.
-        log.open.lock().unwrap().bytes = MOST_BYTES;
+        log.open.lock().unwrap().bytes = MAX_BYTES;
         std::fs::rename(&path, &old).unwrap();
         log.record(&[json!(2)]).unwrap();
         log.record(&[json!(3)]).unwrap();

@@ -15,7 +15,7 @@ use super::Signer;
 use crate::operator_http::{ApiError, Body};
 
 /// Maximum number of texts per request.
-const MOST_PAYLOADS: usize = 256;
+const MAX_PAYLOADS: usize = 256;
 
 pub(super) fn routes(signer: Signer) -> Router {
     Router::new()
@@ -76,7 +76,7 @@ fn payloads(body: &Value) -> Result<Vec<&str>, ApiError> {
         (None | Some(Value::Null), Some(text @ Value::String(_))) => std::slice::from_ref(text),
         _ => return Err(ApiError::Payloads),
     };
-    if texts.is_empty() || texts.len() > MOST_PAYLOADS {
+    if texts.is_empty() || texts.len() > MAX_PAYLOADS {
         return Err(ApiError::Payloads);
     }
     texts.iter().map(|text| text.as_str().ok_or(ApiError::Payloads)).collect()

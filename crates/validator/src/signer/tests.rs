@@ -131,7 +131,7 @@ async fn what_cannot_be_recorded_is_not_signed() {
     {
         let (status, answer) = post(&world.router, path, &body).await;
         assert_eq!(status, 500, "{path}");
-        assert!(answer["error"].as_str().unwrap().starts_with("nothing is signed that cannot be recorded"), "{answer}");
+        assert!(answer["error"].as_str().unwrap().starts_with("not signed: cannot write the audit log"), "{answer}");
     }
 }
 
@@ -204,8 +204,8 @@ async fn what_is_no_request_for_weights_never_reaches_the_gateway() {
     for (body, said) in [
         (json!({}), "uids/weights mismatch or empty"),
         (json!({ "uids": [1], "weights": [1, 2] }), "uids/weights mismatch or empty"),
-        (json!({ "uids": [1], "weights": [null] }), "weights: expected finite numbers"),
-        (json!({ "uids": [1], "weights": [1], "netuid": 1 }), "for subnet 59, not 1"),
+        (json!({ "uids": [1], "weights": [null] }), "weights: expected finite non-negative numbers"),
+        (json!({ "uids": [1], "weights": [1], "netuid": 1 }), "serves subnet 59, not 1"),
     ] {
         let (status, answer) = post(&world.router, "/set_weights", &body).await;
         assert_eq!((status, &answer["success"]), (400, &json!(false)), "{body}");

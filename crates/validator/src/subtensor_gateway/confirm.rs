@@ -66,7 +66,7 @@ enum AttemptError {
     Chain(#[from] ChainError),
     #[error(transparent)]
     Weights(#[from] WeightError),
-    #[error("no weight is above 0")]
+    #[error("all weights are 0")]
     Nothing,
 }
 
@@ -159,7 +159,7 @@ impl Report {
     }
 
     fn say(&mut self, error: &AttemptError) {
-        tracing::warn!(attempt = self.attempt, %error, "weights are not submitted");
+        tracing::warn!(attempt = self.attempt, %error, "weights not submitted");
         self.message = Some(error.to_string());
     }
 

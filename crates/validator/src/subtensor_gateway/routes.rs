@@ -14,7 +14,7 @@ use super::confirm::set_and_confirm;
 use crate::operator_http::{ApiError, Body};
 
 /// Maximum wait for a block in seconds.
-const LONGEST_WAIT_S: f64 = 540.0;
+const MAX_WAIT_S: f64 = 540.0;
 
 pub(super) fn routes(gateway: Gateway) -> Router {
     Router::new()
@@ -49,7 +49,7 @@ async fn wait_for_block(
 ) -> Result<Json<BlockAnswer>, ApiError> {
     let mut heads = gateway.inner.connected()?.chain.heads();
     let asked = request.timeout_s.as_ref().and_then(serde_json::Number::as_f64);
-    let seconds = asked.unwrap_or(gateway.inner.settings.wait_within.as_secs_f64()).clamp(0.0, LONGEST_WAIT_S);
+    let seconds = asked.unwrap_or(gateway.inner.settings.wait_within.as_secs_f64()).clamp(0.0, MAX_WAIT_S);
     let known = heads.borrow_and_update().map(|head| head.number);
     let newer = heads.wait_for(|head| head.map(|head| head.number) > known);
     match tokio::time::timeout(Duration::from_secs_f64(seconds), newer).await {

@@ -192,12 +192,12 @@ async fn what_is_no_request_for_weights_is_refused() {
         (json!({ "uids": [1], "weights": [] }), 400, "uids/weights mismatch or empty"),
         (json!({ "uids": [1, 2], "weights": [1] }), 400, "uids/weights mismatch or empty"),
         (json!("weights"), 400, "uids/weights mismatch or empty"),
-        (json!({ "uids": [1], "weights": ["a"] }), 400, "weights: expected finite numbers"),
-        (json!({ "uids": [1], "weights": [1], "netuid": 4 }), 400, "for subnet 59, not 4"),
+        (json!({ "uids": [1], "weights": ["a"] }), 400, "weights: expected finite non-negative numbers"),
+        (json!({ "uids": [1], "weights": [1], "netuid": 4 }), 400, "serves subnet 59, not 4"),
         (json!({ "uids": [1], "weights": [1], "wallet_hotkey": bob }), 400, "not 5FHneW46"),
         (json!({ "uids": [99], "weights": [1] }), 500, "uid 99 is not on the subnet"),
-        (json!({ "uids": [1, 1], "weights": [1, 2] }), 500, "uid 1 is named twice"),
-        (json!({ "uids": [1], "weights": [0] }), 500, "no weight is above 0"),
+        (json!({ "uids": [1, 1], "weights": [1, 2] }), 500, "duplicate uid 1"),
+        (json!({ "uids": [1], "weights": [0] }), 500, "all weights are 0"),
     ] {
         let (found, answer) = post(&world.router, SET, &body).await;
         assert_eq!((found, &answer["success"]), (status, &json!(false)), "{body}");

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use taonet_primitives::{BlockNumber, Weights, counted};
-use taonet_service::{BLOCK_TIME, since_1970};
+use taonet_service::{BLOCK_TIME, unix_time};
 
 use super::state::Saved;
 use super::{EpochError, Validator};
@@ -16,7 +16,7 @@ use crate::subnet::{Neurons, RoundScores, Subnet};
 /// minutes when services hang, and submitting weights takes a few blocks.
 const LATE: u32 = 3;
 /// Minimum time for a submission, even at the very end of an epoch.
-const LEAST: Duration = Duration::from_mins(1);
+const MIN_SUBMISSION: Duration = Duration::from_mins(1);
 
 /// Outcome of an epoch.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,7 +27,7 @@ pub struct EpochReport {
     pub block: BlockNumber,
     /// The current round, if known.
     pub round: Option<String>,
-    /// `scored`, `previous`, `fallback` or `wait`.
+    /// `scored`, `previous`, `fallback`, `wait` or `unearned`.
     pub decision: &'static str,
     /// The decided weights, if any.
     pub weights: Option<Weights>,
@@ -57,7 +57,7 @@ impl<S: Subnet> Validator<S> {
         let mut state = self.state.saved().policy.clone();
         let now = BlockNumber::new(snapshot.block);
         if !self.has_decided {
-            state.forget_old(now, self.settings.tempo.saturating_mul(self.settings.max_skipped_epochs));
+            state.drop_stale(now, self.settings.tempo.saturating_mul(self.settings.max_skipped_epochs));
         }
         let scored = self.subnet.weights(&scores, policy.burn_uid);
         let decision = policy.decide(&mut state, round.as_deref(), scored, |hotkey| neurons.uid_of(hotkey));
@@ -67,11 +67,11 @@ impl<S: Subnet> Validator<S> {
         log(epoch, block, round.as_deref(), &decision, policy, &state);
         let nothing = match &decision {
             Decision::Scored(_) | Decision::Previous(_) | Decision::Fallback(_) => None,
-            Decision::Wait => Some("there are no scores, and none were set before"),
+            Decision::Wait => Some("no scores, and no previous weights"),
             Decision::Unearned => Some(self.subnet.why_unearned()),
         };
         if let Some(reason) = nothing {
-            tracing::warn!("no weights are submitted: {reason}");
+            tracing::warn!("no weights submitted: {reason}");
         }
 
         // Scores just fetched are of the newest block; previous weights keep the block of their scores.
@@ -82,7 +82,7 @@ impl<S: Subnet> Validator<S> {
         let answer = match decision.weights() {
             Some(weights) => {
                 let rest = BLOCK_TIME.saturating_mul(left).saturating_sub(began.elapsed());
-                Some(self.submit(weights, state_block, rest.max(LEAST)).await)
+                Some(self.submit(weights, state_block, rest.max(MIN_SUBMISSION)).await)
             }
             None => None,
         };
@@ -92,7 +92,7 @@ impl<S: Subnet> Validator<S> {
             if state_block.is_none() {
                 state.previous = Some(Previous::new(weights, &snapshot.hotkeys, now));
             }
-            let now = since_1970((self.clock)());
+            let now = unix_time((self.clock)());
             last_set = Some(now.as_secs());
             metrics::gauge!("lastset").set(now.as_secs_f64());
         }
@@ -122,8 +122,8 @@ impl<S: Subnet> Validator<S> {
         let is_there = usize::from(uid.0) < snapshot.hotkeys.len();
         if !is_there {
             tracing::warn!(
-                "uid {uid} is to receive what nobody has earned, but subnet {} has {}: configure another burn uid; until \
-                 then it goes to the miners that have scores, and nothing is set without any",
+                "burn uid {uid} is not registered on subnet {}, which has {}: unearned weight goes to the miners \
+                 with scores, and without scores no weights are submitted; hint: configure another burn uid",
                 self.settings.netuid,
                 counted(snapshot.hotkeys.len(), "neuron")
             );
@@ -133,7 +133,7 @@ impl<S: Subnet> Validator<S> {
 
     fn remember(&mut self, saved: Saved) {
         if let Err(error) = self.state.replace(saved) {
-            tracing::error!(%error, "what was done is not on disk: after a restart the epoch is worked on again");
+            tracing::error!(%error, "cannot save the state: after a restart the epoch is processed again");
         }
     }
 }
@@ -157,6 +157,6 @@ fn log(
     tracing::info!(epoch, %block, round, decision = decision.as_str(), without_scores, "weights decided");
     let burned = policy.burn_uid.zip(decision.weights()).map(|(uid, weights)| (uid, weights.of(uid)));
     if let Some((uid, share)) = burned.filter(|(_, share)| *share > 0.0) {
-        tracing::warn!("{:.1} % of the weights go to uid {uid}, since nobody has earned them", share * 100.0);
+        tracing::warn!("{:.1} % of the weights are unearned and go to the burn uid {uid}", share * 100.0);
     }
 }

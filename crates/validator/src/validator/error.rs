@@ -10,6 +10,6 @@ pub enum EpochError {
     #[error(transparent)]
     Gateway(#[from] GatewayError),
     /// Required scores are unavailable, and there is time for a retry.
-    #[error("nothing is decided yet, since {0}")]
+    #[error("scores are unavailable: {0}")]
     Scores(#[source] Box<dyn Error + Send + Sync>),
 }

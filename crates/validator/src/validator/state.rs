@@ -32,7 +32,7 @@ pub enum StateError {
         source: std::io::Error,
     },
     /// The file is malformed.
-    #[error("{} is no validator's state: remove it to begin anew", path.display())]
+    #[error("{} is not a state file of the validator; hint: remove it to start from scratch", path.display())]
     Damaged {
         /// Path of the file.
         path: PathBuf,
@@ -40,10 +40,12 @@ pub enum StateError {
         source: serde_json::Error,
     },
     /// The file has a newer format version.
-    #[error("{} was written by a newer version of this program: update it, or remove the file to begin anew", .0.display())]
+    #[error(
+        "a newer version of this program wrote {}; hint: update the program, or remove the file to start from \
+         scratch", .0.display())]
     Newer(PathBuf),
     /// The directory cannot be created.
-    #[error("cannot create the directory of {}: check who owns its parent", path.display())]
+    #[error("cannot create the directory of {}; hint: check the owner of its parent", path.display())]
     Directory {
         /// Path of the directory.
         path: PathBuf,
@@ -120,7 +122,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.json");
         for (text, said) in [
-            ("{\"version\": 1", "no validator's state"),
+            ("{\"version\": 1", "not a state file of the validator"),
             (r#"{"version":2,"last_epoch":null,"last_set":null,"policy":{}}"#, "newer version"),
         ] {
             std::fs::write(&path, text).unwrap();

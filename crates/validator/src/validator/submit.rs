@@ -36,21 +36,21 @@ impl<S: Subnet> Validator<S> {
             delay_s: self.settings.retry_delay.as_secs_f64(),
             ..WeightsRequest::new(self.settings.netuid, weights.uids.clone(), weights.weights.clone())
         };
-        let answered = tokio::time::timeout(within, self.hand_over_at_last(&request)).await;
+        let answered = tokio::time::timeout(within, self.submit_with_retry(&request)).await;
         let answer = answered.unwrap_or_else(|_| {
-            not_set(format!("neither signer nor gateway said within {} s what became of them", within.as_secs()))
+            not_set(format!("timeout: neither signer nor gateway reported the outcome within {} s", within.as_secs()))
         });
         let result = match &answer.error {
             _ if answer.is_kept() => {
-                tracing::info!(details = %answer.details, "the chain's epoch has weights already, which are kept");
+                tracing::info!(details = %answer.details, "weights already set in the chain's epoch, kept");
                 "kept"
             }
             _ if answer.success => {
-                tracing::info!(details = %answer.details, "weights are set");
+                tracing::info!(details = %answer.details, "weights set");
                 "set"
             }
             error => {
-                tracing::error!(error, details = %answer.details, "weights are not set");
+                tracing::error!(error, details = %answer.details, "weights not set");
                 "not_set"
             }
         };
@@ -58,27 +58,30 @@ impl<S: Subnet> Validator<S> {
         answer
     }
 
-    async fn hand_over_at_last(&self, request: &WeightsRequest) -> WeightsAnswer {
+    async fn submit_with_retry(&self, request: &WeightsRequest) -> WeightsAnswer {
         let mut pauses = PAUSES.into_iter();
         loop {
-            let error = match self.hand_over(request).await {
+            let error = match self.submit_once(request).await {
                 Ok(answer) => return answer,
                 Err(error) => error,
             };
             let Some(pause) = pauses.next() else { return not_set(error.to_string()) };
-            tracing::warn!(%error, pause_s = pause.as_secs(), "neither signer nor gateway takes weights, trying again");
+            tracing::warn!(
+                %error, pause_s = pause.as_secs(),
+                "neither signer nor gateway accepts the weights, retrying"
+            );
             (self.sleeper)(pause).await;
         }
     }
 
     /// Submits through the signer and, if that sets no weights on the chain, through the gateway.
-    async fn hand_over(&self, request: &WeightsRequest) -> Result<WeightsAnswer, GatewayError> {
+    async fn submit_once(&self, request: &WeightsRequest) -> Result<WeightsAnswer, GatewayError> {
         match self.services.signer.set_weights(request).await {
             Ok(answer) if answer.success => return Ok(answer),
             Ok(answer) => {
-                tracing::warn!(error = answer.error, "the signer could not set weights, asking the gateway");
+                tracing::warn!(error = answer.error, "the signer could not set weights, falling back to the gateway");
             }
-            Err(error) => tracing::warn!(%error, "the signer does not answer, asking the gateway"),
+            Err(error) => tracing::warn!(%error, "the signer does not respond, falling back to the gateway"),
         }
         self.services.gateway.set_and_confirm(request).await
     }

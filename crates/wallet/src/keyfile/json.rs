@@ -43,7 +43,7 @@ fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u8>, D::E
         None => Ok(None),
         Some(Number::Number(number)) => Ok(Some(number)),
         Some(Number::Text(text)) if text == "1" => Ok(Some(CryptoType::Sr25519.number())),
-        Some(Number::Text(_)) => Err(D::Error::custom("cryptoType is no number")),
+        Some(Number::Text(_)) => Err(D::Error::custom("cryptoType is not a number")),
     }
 }
 

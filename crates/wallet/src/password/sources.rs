@@ -29,10 +29,10 @@ pub enum PasswordError {
         source: io::Error,
     },
     /// The file is empty, has several lines, is too long or is not UTF-8.
-    #[error("{0} holds no password: expected one line of text, at most 4096 bytes")]
+    #[error("{0} contains no password, expected one line of at most 4096 bytes")]
     Content(PathBuf),
     /// The variable's value is not UTF-8.
-    #[error("the variable {0} holds no text; set it anew, or unset it")]
+    #[error("the environment variable {0} is not UTF-8; hint: set it again, or unset it")]
     NotText(String),
     /// A stored password is malformed.
     #[error(transparent)]

@@ -13,7 +13,8 @@ use super::Password;
 /// A malformed stored password. Never repeats it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{name} holds no stored password (base64 of the password XORed with the variable's name); unset it or store the password again"
+    "{name} contains no stored password (base64 of the password XORed with the variable's name); hint: unset it, or \
+     store the password again"
 )]
 pub struct StoredPasswordError {
     /// The environment variable.

@@ -20,9 +20,7 @@ pub enum WeakPassword {
     #[error("password has fewer than {MIN_LENGTH} characters")]
     Short,
     /// Estimated below [`MIN_STRENGTH`] bits.
-    #[error(
-        "password is too easy to guess (strength {bits}, at least {MIN_STRENGTH} is needed); make it longer or less regular"
-    )]
+    #[error("password is too weak (strength {bits}, minimum {MIN_STRENGTH}); hint: make it longer or less regular")]
     Guessable {
         /// The estimated strength in bits.
         bits: u32,

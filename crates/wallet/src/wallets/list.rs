@@ -59,7 +59,7 @@ impl StoredKey {
 pub struct ListedWallet {
     /// The wallet's name.
     pub name: Name,
-    /// The coldkey's public key; `None` where neither a public file nor a plain keyfile has it.
+    /// The coldkey's public key; `None` if neither a public file nor a plain keyfile has it.
     pub coldkey: Option<PublicKey>,
     /// The plain keyfile's public key if it differs from the public file's: the listed address is then not the key's.
     pub mismatch: Option<PublicKey>,
@@ -74,7 +74,7 @@ pub struct ListedWallet {
 pub struct ListedHotkey {
     /// The hotkey's name.
     pub name: Name,
-    /// The public key; `None` where neither a public file nor a plain keyfile has it.
+    /// The public key; `None` if neither a public file nor a plain keyfile has it.
     pub hotkey: Option<PublicKey>,
     /// As [`ListedWallet::mismatch`].
     pub mismatch: Option<PublicKey>,
@@ -112,7 +112,7 @@ impl Wallet {
         if let Err(error) = &entries
             && !is_absent(error)
         {
-            tracing::warn!(path = %path.display(), %error, "cannot read the hotkeys, if there are any");
+            tracing::warn!(path = %path.display(), %error, "cannot read the hotkeys");
         }
         entries.ok()
     }

@@ -8,7 +8,8 @@ const MAX_BYTES: usize = 200;
 /// Why a text is not a valid name of a wallet or hotkey.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} cannot name a wallet or hotkey: a name has 1 to 200 bytes, no slash, backslash or control character, does not begin with a dot and does not end in pub.txt"
+    "invalid name {0:?} of a wallet or hotkey; hint: use 1 to 200 bytes, no slash, backslash or control character, \
+     no leading dot and no trailing pub.txt"
 )]
 pub struct NameError(
     /// The rejected text.

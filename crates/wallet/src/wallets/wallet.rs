@@ -195,7 +195,7 @@ impl StoredKey {
         replace(&lock, Draft::new(self.path(), &content)?)?;
         for backup in self.backups().into_iter().filter(|_| new.is_some()) {
             let (path, secret) = (backup.path.display(), backup.secret.name());
-            tracing::warn!(%path, secret, "an earlier key is kept as it was: remove it if it is not needed");
+            tracing::warn!(%path, secret, "a backup of the previous key is kept, remove it when unneeded");
         }
         Ok(())
     }

@@ -52,8 +52,11 @@ fn remove_drafts(directory: &Path) {
     for entry in entries.flatten().filter(|entry| entry.file_name().to_str().is_some_and(is_draft)) {
         let path = entry.path();
         match fs::remove_file(&path) {
-            Ok(()) => tracing::info!(path = %path.display(), "removed what an interrupted writer left"),
-            Err(error) => tracing::warn!(path = %path.display(), %error, "what an interrupted writer left stays"),
+            Ok(()) => tracing::info!(path = %path.display(), "removed temporary file of an interrupted writer"),
+            Err(error) => tracing::warn!(
+                path = %path.display(), %error,
+                "cannot remove temporary file of an interrupted writer"
+            ),
         }
     }
 }

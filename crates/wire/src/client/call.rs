@@ -32,7 +32,7 @@ pub struct Call {
     pub deadline: Duration,
     /// The largest response to read, in bytes; [`super::ClientConfig::max_response_bytes`] also applies.
     pub max_answer_bytes: usize,
-    /// Which failures to retry.
+    /// Retry policy.
     pub retry: Retry,
 }
 
@@ -52,7 +52,7 @@ impl Call {
     }
 }
 
-/// Which failures of a call are retried, within its deadline. Each attempt is signed anew.
+/// Retry policy of a call, within its deadline. Each attempt is signed separately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Retry {
     /// None.

@@ -13,10 +13,10 @@ pub enum CallError {
     #[error(transparent)]
     Signing(#[from] SigningError),
     /// Setting up the HTTP client failed.
-    #[error("HTTP client cannot be set up")]
+    #[error("cannot set up the HTTP client")]
     Setup(#[source] Box<dyn Error + Send + Sync>),
     /// The URL is malformed or unsupported.
-    #[error("{url} is no address to call")]
+    #[error("malformed or unsupported URL {url}")]
     Address {
         /// The URL as given.
         url: String,
@@ -36,7 +36,7 @@ pub enum CallError {
         source: Box<dyn Error + Send + Sync>,
     },
     /// The connection was lost, or the peer does not speak HTTP. The request may have been executed.
-    #[error("connection broke")]
+    #[error("connection lost")]
     Broken(#[source] Box<dyn Error + Send + Sync>),
     /// The peer responded with another status than 200.
     #[error("{}:{text}", status.as_u16())]
@@ -47,19 +47,19 @@ pub enum CallError {
         text: String,
     },
     /// The response exceeds the client's limit.
-    #[error("answer is larger than {limit} bytes")]
+    #[error("response is larger than {limit} bytes")]
     TooLarge {
         /// The limit in bytes.
         limit: usize,
     },
     /// The scheme signs the whole body, and the body exceeds the client's buffer.
-    #[error("the request's body must be signed as a whole, but is larger than {limit} bytes")]
+    #[error("the request body must be signed as a whole, but is larger than {limit} bytes")]
     RequestTooLarge {
         /// The limit in bytes.
         limit: usize,
     },
     /// The stream of the request body failed.
-    #[error("the request's body cannot be read")]
+    #[error("cannot read the request body")]
     RequestBody(#[source] Box<dyn Error + Send + Sync>),
 }
 

@@ -38,14 +38,14 @@ pub(super) struct Share<'a> {
 }
 
 impl Share<'_> {
-    /// Waits for buffer space for `bytes` of a response of at most `most` bytes.
-    pub(super) async fn cover(&mut self, bytes: usize, most: usize) {
+    /// Waits for buffer space for `bytes` of a response of at most `max` bytes.
+    pub(super) async fn cover(&mut self, bytes: usize, max: usize) {
         let missing = bytes.saturating_sub(SMALL_ANSWER + self.held);
         if missing == 0 || self.is_extra {
             return;
         }
         let left = self.room.bytes.saturating_sub(self.held);
-        let step = STEP.min(left).min(most.saturating_sub(SMALL_ANSWER + self.held)).max(missing);
+        let step = STEP.min(left).min(max.saturating_sub(SMALL_ANSWER + self.held)).max(missing);
         let shared = async {
             match u32::try_from(step) {
                 Ok(permits) if step <= left => Arc::clone(&self.room.shared).acquire_many_owned(permits).await,

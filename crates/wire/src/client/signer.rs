@@ -15,16 +15,16 @@ use crate::{Clock, CompactError, Identity, Outgoing, Peer, Scheme, SystemClock};
 #[non_exhaustive]
 pub enum SigningError {
     /// A value has characters that are invalid in a header.
-    #[error("value of header {0} cannot be sent")]
+    #[error("invalid value of header {0}")]
     Header(&'static str),
     /// The scheme signs only registered message classes.
-    #[error("class {0:?} is not known to the scheme")]
+    #[error("unknown class {0:?}")]
     UnknownClass(String),
     /// The scheme supports only sr25519 keys.
-    #[error("scheme takes sr25519 keys only, and the key is {0}")]
+    #[error("the scheme requires sr25519 keys, the key is {0}")]
     CryptoType(CryptoType),
     /// The body lacks a field that its class signs.
-    #[error("body lacks a field that is signed")]
+    #[error("a signed field is missing in the body")]
     FieldMissing,
     /// The scheme signs the body as JSON, and the body is not JSON.
     #[error(transparent)]

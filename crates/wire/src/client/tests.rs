@@ -222,5 +222,5 @@ async fn names_lead_only_to_addresses_that_are_permitted() {
     let error = call(|ip| !ip.is_loopback()).await.unwrap_err();
     let source = std::iter::successors(error.source(), |&error| error.source()).map(ToString::to_string);
     assert!(error.is_connect());
-    assert!(source.collect::<String>().contains("localhost has no address that may be called"), "{error:?}");
+    assert!(source.collect::<String>().contains("localhost resolves to no address that is allowed"), "{error:?}");
 }

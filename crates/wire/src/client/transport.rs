@@ -37,7 +37,7 @@ impl Transport {
         let mut tcp = HttpConnector::new_with_resolver(Resolver { permitted });
         tcp.set_nodelay(true);
         tcp.enforce_http(false);
-        // Explicit, since a program may be built with several providers; then there is no default.
+        // Explicit, since there is no default provider in a program built with several.
         let provider = rustls::crypto::aws_lc_rs::default_provider();
         let tls = HttpsConnectorBuilder::new().with_provider_and_platform_verifier(provider);
         let tls = tls.map_err(|error| CallError::Setup(error.into()))?;
@@ -105,7 +105,7 @@ pub async fn permitted_addresses(name: &str, permitted: fn(IpAddr) -> bool) -> i
     let found = tokio::net::lookup_host((name, 0)).await?;
     let allowed: Vec<_> = found.filter(|address| permitted(address.ip())).collect();
     if allowed.is_empty() {
-        let text = format!("{name} has no address that may be called");
+        let text = format!("{name} resolves to no address that is allowed");
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
     }
     Ok(allowed)

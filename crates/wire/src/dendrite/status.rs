@@ -18,7 +18,7 @@ pub struct AxonStatus {
 }
 
 impl AxonStatus {
-    /// Parses a response's headers; `None` where they are missing or malformed.
+    /// Parses a response's headers; `None` if they are missing or malformed.
     pub fn of(headers: &HeaderMap) -> Option<Self> {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let seconds = text(PROCESS_TIME).and_then(|text| text.parse().ok());

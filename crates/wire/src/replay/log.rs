@@ -29,10 +29,12 @@ const FOLLOWS: &str = "follows";
 #[non_exhaustive]
 pub enum ReplayLogError {
     /// Another process has locked the log; two processes would each accept what the other has seen.
-    #[error("replay log {0} is used by another process; give each its own")]
+    #[error("another process is using the replay log {0}; hint: use one log per process")]
     InUse(PathBuf),
     /// A file operation failed.
-    #[error("replay log {path} cannot be read or written; check its folder's owner and free space")]
+    #[error(
+        "cannot read or write the replay log {path}; hint: check the owner of its directory and the free disk space"
+    )]
     Io {
         /// The file.
         path: PathBuf,

@@ -101,7 +101,7 @@ struct Streamed {
 
 /// The response exceeded its timeout.
 #[derive(Debug, thiserror::Error)]
-#[error("the streamed answer took too long")]
+#[error("the response stream timed out")]
 struct TooLong;
 
 impl HttpBody for Streamed {

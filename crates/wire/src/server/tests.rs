@@ -160,7 +160,7 @@ async fn the_window_is_four_seconds_and_the_timeout_back_and_three_seconds_ahead
 #[tokio::test]
 async fn replays_are_refused_as_long_as_they_are_fresh() {
     let server = Server::open();
-    let seen = refused(401, "request was seen before");
+    let seen = refused(401, "request was received before");
     assert_eq!(server.send(&signed(NOW), BODY).await.0, StatusCode::OK);
     assert_eq!(server.refusal(&signed(NOW), BODY).await, seen);
     assert_eq!(server.refusal(&signed(NOW), "another body").await, seen);
@@ -280,11 +280,11 @@ async fn no_body_is_read_of_callers_who_are_unproven_or_unwanted_or_seen_before(
     let forged = with(signed(NOW), SIGNATURE, &format!("0x{}", "0".repeat(128)));
     assert_eq!(Server::open().refusal(&forged, never()).await, refused(401, "signature does not match"));
     let server = Server::new(Limits::default(), Policy::only([]));
-    let unwanted = refused(403, &format!("hotkey {alice} is not allowed here"));
+    let unwanted = refused(403, &format!("hotkey {alice} is not allowed"));
     assert_eq!(server.refusal(&signed(NOW), never()).await, unwanted);
     let server = Server::open();
     assert_eq!(server.send(&signed(NOW), BODY).await.0, StatusCode::OK);
-    assert_eq!(server.refusal(&signed(NOW), never()).await, refused(401, "request was seen before"));
+    assert_eq!(server.refusal(&signed(NOW), never()).await, refused(401, "request was received before"));
 }
 
 #[tokio::test]
@@ -337,21 +337,21 @@ async fn answers_end_in_time() {
     };
     let stuck = Router::new().route("/v1/predict", post(std::future::pending::<()>)).route_layer(layer());
     let server = Server { router: stuck, clock: Arc::default() };
-    assert_eq!(server.refusal(&signed(NOW), BODY).await, refused(504, "answer was not there within 20ms"));
+    assert_eq!(server.refusal(&signed(NOW), BODY).await, refused(504, "response timeout after 20ms"));
     let streams = Router::new().route("/v1/predict", post(|| async { never() })).route_layer(layer());
     let mut request = Request::post("/v1/predict").body(Body::from(BODY)).unwrap();
     *request.headers_mut() = signed(NOW);
     let response = streams.oneshot(request).await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
     let error = response.into_body().collect().await.unwrap_err();
-    assert_eq!(error.to_string(), "the streamed answer took too long");
+    assert_eq!(error.to_string(), "the response stream timed out");
 }
 
 #[tokio::test]
 async fn only_the_hotkeys_on_the_list_may_call() {
     let server = Server::new(Limits::default(), Policy::only([key("//Charlie").hotkey()]));
     let alice = key("//Alice").hotkey();
-    let unwanted = refused(403, &format!("hotkey {alice} is not allowed here"));
+    let unwanted = refused(403, &format!("hotkey {alice} is not allowed"));
     assert_eq!(server.refusal(&signed(NOW), BODY).await, unwanted);
     let charlie = signed_by("//Charlie", "//Bob", BabelbitScheme::axon(), NOW, BODY);
     assert_eq!(server.send(&charlie, BODY).await.0, StatusCode::OK);

@@ -72,12 +72,12 @@ impl Why {
             BodyTooLarge => (413, "request body is larger than 1048576 bytes"),
             BodyUnreadable => (400, "request body could not be read"),
             NotHttp => (400, ""),
-            Replayed => (401, "request was seen before"),
+            Replayed => (401, "request was received before"),
             NotAllowed => (403, "not allowed here"),
-            StakeTooLow => (403, "has less stake than"),
+            StakeTooLow => (403, "less than the required stake"),
             NoPermit => (403, "has no validator permit"),
-            TooOften => (429, "calls too often"),
-            AnswerTimeout => (504, "answer was not there within"),
+            TooOften => (429, "exceeds its rate limit"),
+            AnswerTimeout => (504, "response timeout after"),
         }
     }
 
@@ -91,7 +91,7 @@ impl Why {
 /// The expected outcome of each scheme.
 pub(crate) type Expected = fn(Kind) -> Why;
 
-/// Name, expected outcome, and the request; `None` where it does not apply to the scheme.
+/// Name, expected outcome, and the request; `None` if it does not apply to the scheme.
 type Fault = (&'static str, Expected, fn(Kind) -> Option<Sent>);
 
 /// Requests sent to the server as they are.

@@ -48,7 +48,7 @@ use registry::Registry;
 use resolve::{Endpoints, Resolved, Route, RouteError, Target, resolve};
 
 /// Minimum interval between polls for ready miners.
-const SHORTEST_POLL: Duration = Duration::from_secs(1);
+const MIN_POLL: Duration = Duration::from_secs(1);
 /// Maximum size of the gateway's envelope around a miner's response in bytes.
 const ENVELOPE_BYTES: usize = 4 << 10;
 
@@ -101,13 +101,13 @@ impl ArenaTime {
 #[non_exhaustive]
 pub enum ArenaError {
     /// The gateway's list is unavailable.
-    #[error("the arena gateway does not list its miners: {0}")]
+    #[error("cannot list the arena's miners: {0}")]
     Registry(#[from] RegistryError),
     /// The signed HTTP client could not be created.
-    #[error("the arena's HTTP clients cannot be set up")]
+    #[error("cannot set up the HTTP clients of the arena")]
     Client(#[source] taonet_wire::CallError),
     /// The plain HTTP client could not be created.
-    #[error("the arena's HTTP clients cannot be set up")]
+    #[error("cannot set up the HTTP clients of the arena")]
     Http(#[from] reqwest::Error),
 }
 
@@ -168,8 +168,12 @@ impl Arena {
         let routes = self.ready_routes(registered).await?;
         let connected = routes.into_iter().filter_map(|route| {
             let uid = route.miner.uid;
-            let failed =
-                |error: &PeerError| tracing::warn!(miner = %uid, %error, "an arena miner cannot be called and is left out");
+            let failed = |error: &PeerError| {
+                tracing::warn!(
+                    miner = %uid, %error,
+                    "arena miner skipped: cannot set up its client"
+                );
+            };
             self.connect(route).inspect_err(failed).ok()
         });
         Ok(connected.collect())
@@ -179,11 +183,11 @@ impl Arena {
     async fn ready_routes(&self, registered: &[MinerEntry]) -> Result<Vec<Route>, RegistryError> {
         let settings = &self.config.settings;
         let began = self.time.now();
-        let poll = settings.ready_poll.max(SHORTEST_POLL);
+        let poll = settings.ready_poll.max(MIN_POLL);
         let mut last = None;
-        let mut told = HashSet::new();
+        let mut logged = HashSet::new();
         loop {
-            let failure = match self.look(registered, &mut told).await {
+            let failure = match self.look(registered, &mut logged).await {
                 Ok(found) if !found.is_empty() && found.iter().all(Route::is_ready) => return Ok(found),
                 Ok(found) => {
                     tracing::info!(routes = found.len(), waiting = waiting(&found), "arena miners are not ready yet");
@@ -192,7 +196,7 @@ impl Arena {
                 }
                 Err(error) if last.is_none() && !error.is_retryable() => return Err(error),
                 Err(error) => {
-                    tracing::warn!(%error, "the arena gateway does not list its miners, trying again");
+                    tracing::warn!(%error, "cannot list the arena's miners, retrying");
                     Some(error)
                 }
             };
@@ -201,7 +205,7 @@ impl Arena {
                 let Some(mut found) = last else {
                     return failure.map_or_else(|| Ok(Vec::new()), Err);
                 };
-                tracing::warn!(left_out = waiting(&found), "arena miners that are not ready in time are left out");
+                tracing::warn!(left_out = waiting(&found), "arena miners skipped: not ready before the timeout");
                 found.retain(Route::is_ready);
                 return Ok(found);
             }
@@ -209,24 +213,32 @@ impl Arena {
         }
     }
 
-    /// Polls once. Logs why a miner is skipped, unless it is in `told`.
-    async fn look(&self, registered: &[MinerEntry], told: &mut HashSet<Uid>) -> Result<Vec<Route>, RegistryError> {
+    /// Polls once. Logs why a miner is skipped, unless it is in `logged`.
+    async fn look(&self, registered: &[MinerEntry], logged: &mut HashSet<Uid>) -> Result<Vec<Route>, RegistryError> {
         let listing = self.registry.listing().await?;
         let endpoints = Endpoints { policy: &self.config.policy, gateway: &self.config.gateway };
         let Resolved { routes, unregistered, terminated, refused } = resolve(&listing.rows, registered, &endpoints);
         let (rows, malformed) = (listing.rows.len(), listing.malformed);
         for (uid, error) in &refused {
             match error {
-                RouteError::ForeignGateway { origin, .. } if told.insert(*uid) => {
-                    tracing::warn!(miner = %uid, origin, "an arena miner is left out: {error}");
+                RouteError::ForeignGateway { origin, .. } if logged.insert(*uid) => {
+                    tracing::warn!(miner = %uid, origin, "an arena miner is skipped: {error}");
                 }
-                _ => tracing::debug!(miner = %uid, %error, "an arena miner's endpoint is not called"),
+                _ => tracing::debug!(miner = %uid, %error, "arena miner skipped: its endpoint is not allowed"),
             }
         }
         let refused = refused.len();
-        tracing::debug!(rows, malformed, unregistered, terminated, refused, routes = routes.len(), "arena listed");
+        tracing::debug!(
+            rows,
+            malformed,
+            unregistered,
+            terminated,
+            refused,
+            routes = routes.len(),
+            "arena miners listed"
+        );
         if malformed > 0 || refused > 0 {
-            tracing::warn!(malformed, refused, "the arena gateway lists miners that cannot be called");
+            tracing::warn!(malformed, refused, "the arena gateway lists miners with invalid entries");
         }
         Ok(routes)
     }

@@ -137,10 +137,10 @@ pub enum ArenaGatewayError {
     #[error(transparent)]
     Entries(#[from] EntriesError),
     /// The replay log is unusable.
-    #[error("accepted requests cannot be remembered")]
+    #[error("cannot set up the replay protection")]
     Replay(#[from] ReplayLogError),
     /// The HTTP client could not be created.
-    #[error("the gateway's HTTP client cannot be set up")]
+    #[error("cannot set up the gateway's HTTP client")]
     Client(#[source] CallError),
 }
 
@@ -235,16 +235,13 @@ impl ArenaGateway {
     /// Registers help texts of the gateway's metrics. Call after the recorder is installed.
     pub fn describe_metrics() {
         metrics::describe_counter!("taonet_arena_gateway_requests_total", "Requests by route and status");
-        metrics::describe_counter!("taonet_arena_gateway_calls_total", "Messages passed on, by what came of them");
-        metrics::describe_histogram!("taonet_arena_gateway_call_seconds", "Time that a miner took to answer a message");
-        metrics::describe_gauge!("taonet_arena_gateway_tokens", "Tokens held in memory");
-        metrics::describe_gauge!("taonet_arena_gateway_submissions", "Miners that asked to enter");
+        metrics::describe_counter!("taonet_arena_gateway_calls_total", "Messages forwarded, by outcome");
+        metrics::describe_histogram!("taonet_arena_gateway_call_seconds", "Response time of miners");
+        metrics::describe_gauge!("taonet_arena_gateway_tokens", "Live tokens");
+        metrics::describe_gauge!("taonet_arena_gateway_submissions", "Miners that submitted an entry");
         metrics::describe_gauge!("taonet_arena_gateway_listed", "Miners in the arena");
-        metrics::describe_gauge!("taonet_arena_gateway_challenges", "Challenges whose winners count");
-        metrics::describe_counter!(
-            "taonet_arena_gateway_looks_total",
-            "Looks for qualifying results, by what came of them"
-        );
+        metrics::describe_gauge!("taonet_arena_gateway_challenges", "Challenges whose winners qualify");
+        metrics::describe_counter!("taonet_arena_gateway_looks_total", "Polls for qualifying results, by outcome");
     }
 }
 

@@ -43,7 +43,7 @@ pub enum AuditError {
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     /// The ledger does not have the challenge.
-    #[error("the ledger has no {kind} challenge {uid:?}{}", known(.latest))]
+    #[error("no {kind} challenge {uid:?} in the ledger{}", known(.latest))]
     UnknownChallenge {
         /// The requested uid.
         uid: String,
@@ -56,10 +56,10 @@ pub enum AuditError {
     #[error(transparent)]
     Scorer(#[from] ScorerError),
     /// The recorded options are invalid.
-    #[error("the recorded options cannot be used")]
+    #[error("invalid recorded scoring options")]
     Options(#[from] taonet_babelbit_core::scoring::OptionsError),
     /// The scorer gave another number of scores than there are replies.
-    #[error("the scorer gave {} for {}", counted(.got, "score"), counted(.expected, "reply"))]
+    #[error("the scorer returned {} for {}", counted(.got, "score"), counted(.expected, "reply"))]
     ScoreCount {
         /// Number of replies.
         expected: usize,
@@ -69,7 +69,7 @@ pub enum AuditError {
 }
 
 fn known(latest: &[String]) -> String {
-    if latest.is_empty() { String::new() } else { format!("; it has {}", latest.join(", ")) }
+    if latest.is_empty() { String::new() } else { format!("; the ledger has {}", latest.join(", ")) }
 }
 
 /// The record of a challenge: all inputs of its scores, except for the audio.

@@ -46,7 +46,7 @@ pub enum TestError {
     #[error(transparent)]
     Peer(#[from] PeerError),
     /// The HTTP client could not be created.
-    #[error("the HTTP client cannot be set up")]
+    #[error("cannot set up the HTTP client")]
     Client(#[source] reqwest::Error),
 }
 

@@ -47,13 +47,13 @@ pub struct Seal {
 #[non_exhaustive]
 pub enum EvidenceError {
     /// Reading or writing failed.
-    #[error("the bundle cannot be read or written")]
+    #[error("cannot read or write the bundle")]
     Io(#[from] std::io::Error),
     /// The file is not a tar file, or truncated.
-    #[error("the bundle ends before {0}: it is cut off, or no evidence bundle")]
+    #[error("the bundle ends before {0}: it is truncated, or not an evidence bundle")]
     Missing(String),
     /// A member has an unexpected name.
-    #[error("the bundle's member {found:?} stands where {expected} belongs")]
+    #[error("unexpected member {found:?} in the bundle, expected {expected}")]
     Member {
         /// Expected name.
         expected: String,
@@ -61,10 +61,10 @@ pub enum EvidenceError {
         found: String,
     },
     /// A member is a link, a directory or an extension.
-    #[error("the bundle's member {0:?} is no plain file")]
+    #[error("member {0:?} of the bundle is not a regular file")]
     Kind(String),
     /// A member is larger than any honest one.
-    #[error("the bundle's member {name:?} has {}, at most {limit} are taken", counted(.bytes, "byte"))]
+    #[error("member {name:?} of the bundle has {}, the limit is {limit}", counted(.bytes, "byte"))]
     TooLarge {
         /// Name of the member.
         name: String,
@@ -74,19 +74,21 @@ pub enum EvidenceError {
         limit: u64,
     },
     /// Data follows the last member.
-    #[error("something follows the bundle's last member")]
+    #[error("trailing data after the last member of the bundle")]
     Trailing,
     /// `signature.json` is malformed.
-    #[error("the bundle's signature.json cannot be read")]
+    #[error("malformed signature.json in the bundle")]
     Seal(#[source] serde_json::Error),
     /// The signature is invalid: the manifest was changed, or another key signed it.
-    #[error("the signature of {0} does not hold: the manifest is not the one that was signed")]
+    #[error("the signature of {0} does not verify: the manifest is not the signed one")]
     Signature(Hotkey),
     /// The manifest is inconsistent, or has another version.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
     /// A stored reply differs from the record: such evidence would prove nothing.
-    #[error("the kept reply of miner {uid} to utterance {index} is not as it was recorded ({field}): see bb audit")]
+    #[error(
+        "the stored reply of miner {uid} to utterance {index} differs from the record ({field}); hint: run bb audit"
+    )]
     Kept {
         /// Uid of the miner.
         uid: Uid,
@@ -96,7 +98,7 @@ pub enum EvidenceError {
         field: &'static str,
     },
     /// The manifest could not be serialized.
-    #[error("the manifest cannot be written")]
+    #[error("cannot encode the manifest")]
     Json(#[from] serde_json::Error),
 }
 

@@ -5,6 +5,7 @@
 //! - [`conformance`]: plays the subnet protocol to a miner and reports its violations (`bb test-miner`).
 //!
 //! Uses `taonet-babelbit-runner` (ledger, files, connections) and `taonet-babelbit-scorer` (recognition and scores).
+//! Used by `bb audit`, `bb evidence` and `bb test-miner`.
 
 pub mod audit;
 pub mod conformance;

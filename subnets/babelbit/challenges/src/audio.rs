@@ -68,7 +68,7 @@ impl UtteranceAudio {
 #[non_exhaustive]
 pub enum BuildError {
     /// Speech synthesis failed.
-    #[error("{challenge}: utterances[{index}] cannot be spoken: {source}")]
+    #[error("{challenge}: cannot synthesize utterances[{index}]: {source}")]
     Synthesis {
         /// Uid of the challenge.
         challenge: String,
@@ -89,7 +89,7 @@ pub enum BuildError {
         problem: Problem,
     },
     /// The process is shutting down, or the synthesiser panicked.
-    #[error("{challenge}: the synthesiser's thread ended: {source}")]
+    #[error("{challenge}: the synthesis thread failed: {source}")]
     Thread {
         /// Uid of the challenge.
         challenge: String,

@@ -3,6 +3,9 @@
 //! A challenge is a JSON file ([`Challenge::load`]; the README beside the shipped files documents the format). Its
 //! speech is a WAV file or a text for the synthesiser; [`BuiltChallenge`] holds the audio of all utterances, ready to
 //! be served, and [`ChallengeLibrary`] caches built challenges.
+//!
+//! Uses `taonet-speech` (WAV files, the synthesiser) and `taonet-babelbit-core`. Used by the engine, which serves
+//! challenges, and by `bb audit`.
 
 mod audio;
 mod file;

@@ -7,7 +7,7 @@ use taonet_speech::WavError;
 #[non_exhaustive]
 pub enum ChallengeError {
     /// The file is unreadable.
-    #[error("{}: cannot be read: {source}", file.display())]
+    #[error("cannot read {}: {source}", file.display())]
     Read {
         /// Path of the challenge file or recording.
         file: PathBuf,
@@ -15,7 +15,7 @@ pub enum ChallengeError {
         source: std::io::Error,
     },
     /// The file exceeds the size limit.
-    #[error("{}: is larger than {limit} bytes", file.display())]
+    #[error("{} is larger than {limit} bytes", file.display())]
     TooLarge {
         /// Path of the challenge file or recording.
         file: PathBuf,
@@ -56,7 +56,7 @@ pub enum Problem {
     #[error("must have at most {0} characters")]
     TooLong(usize),
     /// An identifier is empty, too long, or has a character that is not allowed.
-    #[error("must be 1 to {limit} of the characters {allowed}, and not begin with a dot")]
+    #[error("must be 1 to {limit} of the characters {allowed}, without a leading dot")]
     Identifier {
         /// Maximum number of characters.
         limit: usize,
@@ -64,7 +64,7 @@ pub enum Problem {
         allowed: &'static str,
     },
     /// Two utterances have equivalent ids.
-    #[error("reads the same as that of utterances[{0}]: what follows the last colon must differ")]
+    #[error("collides with the id of utterances[{0}]: the parts after the last colon must differ")]
     Duplicate(usize),
     /// The text is not a language code.
     #[error("must be a language code such as `en`")]
@@ -100,13 +100,13 @@ pub enum Problem {
     #[error("a challenge without a folder cannot have recordings")]
     NoFolder,
     /// The recording cannot be decoded.
-    #[error("not a usable WAV file: {0}")]
+    #[error("invalid WAV file: {0}")]
     Wav(#[from] WavError),
     /// The recording is empty.
-    #[error("the recording has no samples")]
+    #[error("the recording is empty")]
     Silent,
     /// The recording exceeds the maximum duration of an utterance.
-    #[error("the recording lasts {seconds:.1} s, at most {limit} s are allowed")]
+    #[error("the recording lasts {seconds:.1} s, the limit is {limit} s")]
     Duration {
         /// Duration of the recording in seconds.
         seconds: f64,

@@ -77,13 +77,13 @@ fn each_mistake_is_named_with_its_place() {
     let table = [
         ("/title", json!("  "), "title: must not be blank"),
         ("/title", json!("x".repeat(201)), "title: must have at most 200 characters"),
-        ("/challenge_uid", json!("../etc"), "challenge_uid: must be 1 to 100 of the characters A-Z a-z 0-9 . _ -, and not begin with a dot"),
+        ("/challenge_uid", json!("../etc"), "challenge_uid: must be 1 to 100 of the characters A-Z a-z 0-9 . _ -, without a leading dot"),
         ("/challenge_uid", json!("a/b"), "challenge_uid: must be 1 to 100 of"),
         ("/challenge_uid", json!(""), "challenge_uid: must be 1 to 100 of"),
         ("/language", json!("English"), "language: must be a language code such as `en`"),
         ("/target_language", json!(""), "target_language: must be a language code"),
         ("/utterances", json!([]), "utterances: must have at least one entry"),
-        ("/utterances/1/utterance_id", json!("x:00"), "utterances[1].utterance_id: reads the same as that of utterances[0]"),
+        ("/utterances/1/utterance_id", json!("x:00"), "utterances[1].utterance_id: collides with the id of utterances[0]"),
         ("/utterances/1/utterance_id", json!("a b"), "utterances[1].utterance_id: must be 1 to 200"),
         ("/utterances/1/speaker", json!(""), "utterances[1].speaker: must not be blank"),
         ("/utterances/1/source", json!({}), "utterances[1].source: must have either `text` and `voice`, or `wav`"),
@@ -166,8 +166,8 @@ mod recordings {
 
     #[test]
     fn a_bad_recording_is_named() {
-        assert!(load("text.wav").unwrap_err().to_string().contains("utterances[1].source.wav: not a usable WAV file"));
-        assert!(load("empty.wav").unwrap_err().to_string().contains("source.wav: the recording has no samples"));
+        assert!(load("text.wav").unwrap_err().to_string().contains("utterances[1].source.wav: invalid WAV file"));
+        assert!(load("empty.wav").unwrap_err().to_string().contains("source.wav: the recording is empty"));
         let missing = load("missing.wav").unwrap_err();
         assert!(matches!(missing, ChallengeError::Read { .. }) && missing.to_string().contains("missing.wav"));
         let folder = load(".").unwrap_err();
@@ -177,11 +177,11 @@ mod recordings {
     #[test]
     fn files_that_cannot_be_read_are_named() {
         let missing = Challenge::load(Path::new("/nowhere/c.json")).unwrap_err().to_string();
-        assert!(missing.starts_with("/nowhere/c.json: cannot be read"), "{missing}");
+        assert!(missing.starts_with("cannot read /nowhere/c.json"), "{missing}");
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("latin.json");
         fs::write(&path, [0x7b, 0xff]).unwrap();
-        assert!(Challenge::load(&path).unwrap_err().to_string().contains("latin.json: cannot be read: invalid utf-8"));
+        assert!(Challenge::load(&path).unwrap_err().to_string().contains("latin.json: invalid utf-8"));
     }
 }
 

@@ -3,6 +3,8 @@
 //! Nothing here reads the environment: the caller passes the variables in. One table lists each known name with its
 //! help, its parser and its field in [`Config`]. An unknown `BB_*` or `BABELBIT_*` name produces a warning, as does one
 //! without effect.
+//!
+//! Uses `taonet-settings` (the table's machinery) and the crates whose settings it fills in. Used by the `bb` commands.
 
 mod operator;
 mod rounds;
@@ -154,7 +156,7 @@ impl Config {
             Err(error) => problems.push(Problem {
                 name: "BB_AUDIO_SCORING_*".to_owned(),
                 value: error.to_string(),
-                expected: "settings that fit together",
+                expected: "a consistent combination of settings",
             }),
         }
         if problems.is_empty() { Ok((config, warnings)) } else { Err(ConfigError { problems }) }

@@ -35,7 +35,7 @@ impl Config {
 
 /// Parses the maximum number of concurrent submissions.
 pub(super) fn concurrency(text: &str) -> Result<usize, Expected> {
-    text.parse().ok().filter(|count| (1..=256).contains(count)).ok_or("a whole number from 1 to 256")
+    text.parse().ok().filter(|count| (1..=256).contains(count)).ok_or("an integer from 1 to 256")
 }
 
 /// Parses a database URL.

@@ -13,6 +13,8 @@
 //! - [`weights`]: weights from scores;
 //! - [`contest_scores`]: selection of the scores that count;
 //! - [`rounding`]: rounding as in the reference system.
+//!
+//! Uses `taonet-primitives`. Used by every crate of the subnet.
 
 // Rounded numbers must match exactly: tests compare without tolerance.
 #![cfg_attr(test, allow(clippy::float_cmp, clippy::approx_constant))]

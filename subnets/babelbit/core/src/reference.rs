@@ -92,7 +92,7 @@ impl Reference {
         Ok(Self { text: text.to_owned(), words, wps, language: None, source: None })
     }
 
-    /// The same reference with a record of its source.
+    /// Returns the reference with a record of its source.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<String>) -> Self {
         self.source = Some(source.into());

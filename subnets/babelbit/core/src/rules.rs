@@ -18,7 +18,7 @@ pub enum Rules {
 
 /// The text is not a known set of rules.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` names no rules: use `reference` or `strict`")]
+#[error("unknown rules `{0}`, expected `reference` or `strict`")]
 pub struct UnknownRules(String);
 
 impl FromStr for Rules {

@@ -140,7 +140,7 @@ impl EngineClient {
                 return Err(error);
             }
             let delay = backoff.max(error.retry_after().unwrap_or_default()).min(self.options.max_backoff);
-            tracing::warn!(attempt, delay_s = delay.as_secs_f64(), %error, "engine authentication failed, trying again");
+            tracing::warn!(attempt, delay_s = delay.as_secs_f64(), %error, "engine authentication failed, retrying");
             (self.options.sleeper)(delay).await;
             backoff = backoff.saturating_mul(2);
             attempt += 1;
@@ -202,7 +202,7 @@ impl EngineClient {
         loop {
             match self.start(kind).await {
                 Err(error) if attempt < self.options.start_attempts && !error.is_permanent_auth() => {
-                    tracing::warn!(attempt, %error, "no challenge from the engine, trying again");
+                    tracing::warn!(attempt, %error, "no challenge from the engine, retrying");
                     (self.options.sleeper)(delay).await;
                     delay = delay.saturating_mul(2);
                     attempt += 1;
@@ -243,9 +243,9 @@ impl EngineClient {
     pub async fn current_main(&self) -> Result<String, EngineError> {
         match self.transcription().await {
             Ok(reference) if !reference.challenge_uid.is_empty() => return Ok(reference.challenge_uid),
-            Ok(_) => tracing::debug!("the engine's reference names no challenge: a session is opened for that"),
+            Ok(_) => tracing::debug!("the engine's reference names no challenge, opening a session instead"),
             Err(error) if error.is_auth() => return Err(error),
-            Err(error) => tracing::debug!(%error, "no reference names the challenge: a session is opened for that"),
+            Err(error) => tracing::debug!(%error, "cannot get the engine's reference, opening a session instead"),
         }
         Ok(self.start_with_retry(ChallengeKind::Main).await?.challenge_uid)
     }
@@ -255,7 +255,7 @@ impl EngineClient {
         let token = self.token().await?;
         let mut outcome = self.send(call, body.as_ref(), &token).await;
         if matches!(outcome, Err(Fault::Status { status: StatusCode::UNAUTHORIZED, .. })) {
-            tracing::info!(call = call.label(), "the engine refused the token, authenticating anew");
+            tracing::info!(call = call.label(), "token refused, authenticating again");
             self.tokens.invalidate_if(&token).await;
             let token = self.token().await?;
             outcome = self.send(call, body.as_ref(), &token).await;

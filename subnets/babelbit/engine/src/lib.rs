@@ -3,8 +3,9 @@
 //! - [`server`]: the service (`bb engine`): authentication, sessions, challenges served utterance by utterance;
 //! - [`client`]: authentication with retry, prefetched challenges, the current challenge's uid.
 //!
-//! The server uses `taonet-babelbit-challenges` (its content) and `taonet-http`; both use the messages of
-//! `taonet_babelbit_core::engine_api`. Runner, validator and arena gateway use the client.
+//! Uses `taonet-babelbit-challenges` (the content of the server), `taonet-http` and the messages of
+//! `taonet_babelbit_core::engine_api`. Used by `bb engine` (the server) and by runner, validator and arena gateway (the
+//! client).
 
 pub mod client;
 pub mod server;

@@ -32,7 +32,7 @@ use taonet_speech::Synthesizer;
 
 use taonet_babelbit_challenges::{BuildError, BuiltChallenge, Challenge, ChallengeLibrary};
 use taonet_http::{RateLimit, SlidingWindow};
-use taonet_service::{Clock, since_1970, system_clock};
+use taonet_service::{Clock, system_clock, unix_time};
 
 use auth::Authenticator;
 use sessions::{Sessions, Stream};
@@ -53,7 +53,7 @@ impl Rotation {
         match self {
             Self::Fixed => 0,
             Self::Every(period) => {
-                let elapsed = since_1970(now).as_millis();
+                let elapsed = unix_time(now).as_millis();
                 let turn = elapsed.checked_div(period.as_millis()).unwrap_or_default();
                 usize::try_from(turn).unwrap_or_default()
             }
@@ -125,10 +125,10 @@ pub enum EngineSetupError {
     #[error("an utterance engine needs at least one challenge")]
     NoChallenge,
     /// Two challenges have the same uid.
-    #[error("two challenges have the uid {0}")]
+    #[error("duplicate challenge uid {0}")]
     DuplicateUid(String),
     /// The validity period of tokens or of texts to sign is 0 or too long.
-    #[error("the {what} must be more than 0 and at most {} days, not {}s", MAX_LIFETIME.as_secs() / 86_400, got.as_secs_f64())]
+    #[error("the {what} must be above 0 and at most {} days, not {} s", MAX_LIFETIME.as_secs() / 86_400, got.as_secs_f64())]
     Lifetime {
         /// Name of the setting.
         what: &'static str,
@@ -232,8 +232,8 @@ impl Engine {
     /// Registers help texts of the engine's metrics. Call after the recorder is installed.
     pub fn describe_metrics() {
         metrics::describe_counter!("taonet_engine_requests_total", "Requests by route and status");
-        metrics::describe_gauge!("taonet_engine_sessions", "Sessions held in memory");
-        metrics::describe_gauge!("taonet_engine_tokens", "Tokens held in memory");
+        metrics::describe_gauge!("taonet_engine_sessions", "Live sessions");
+        metrics::describe_gauge!("taonet_engine_tokens", "Live tokens");
     }
 }
 

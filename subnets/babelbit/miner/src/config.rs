@@ -32,7 +32,7 @@ pub struct PredictPath(String);
 
 /// The text is not a valid path of the predict route.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` cannot be the predict path: use letters, digits, `.`, `_`, `-` and `/`, and not health or healthz")]
+#[error("invalid predict path `{0}`; hint: use letters, digits, `.`, `_`, `-` and `/`, and neither health nor healthz")]
 pub struct PredictPathError(String);
 
 impl PredictPath {

@@ -14,10 +14,10 @@ const REPLY_SAMPLES: &str = "taonet_miner_reply_samples_total";
 /// Registers help texts of the miner's metrics. Call once, after the recorder is installed.
 pub fn describe() {
     describe_counter!(REQUESTS, "Requests by HTTP status");
-    describe_gauge!(SESSIONS, "Sessions that are live");
-    describe_histogram!(ANSWER_SECONDS, Unit::Seconds, "Time from a frame's arrival to its answer");
-    describe_counter!(SOURCE_SAMPLES, "Samples of source speech heard, all channels");
-    describe_counter!(REPLY_SAMPLES, "Samples of speech returned, all channels");
+    describe_gauge!(SESSIONS, "Live sessions");
+    describe_histogram!(ANSWER_SECONDS, Unit::Seconds, "Time from the arrival of a frame to its response");
+    describe_counter!(SOURCE_SAMPLES, "Samples of source audio received, all channels");
+    describe_counter!(REPLY_SAMPLES, "Samples of reply audio sent, all channels");
 }
 
 pub(super) fn request(status: StatusCode) {

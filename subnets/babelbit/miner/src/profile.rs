@@ -60,10 +60,10 @@ pub struct Reply {
 #[non_exhaustive]
 pub enum ProfileError {
     /// Recognition of the source failed.
-    #[error("the source was not recognised: {0}")]
+    #[error("cannot transcribe the source: {0}")]
     Recognize(#[from] RecognizeError),
     /// Synthesis of the reply failed.
-    #[error("the reply was not spoken: {0}")]
+    #[error("cannot synthesize the reply: {0}")]
     Speak(#[from] SynthesisError),
 }
 
@@ -106,7 +106,7 @@ impl fmt::Display for ProfileName {
 
 /// The text is not a known profile.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` names no profile: use interpreter, patient, parrot, mumbler or silent")]
+#[error("unknown profile `{0}`, expected interpreter, patient, parrot, mumbler or silent")]
 pub struct UnknownProfile(String);
 
 impl FromStr for ProfileName {

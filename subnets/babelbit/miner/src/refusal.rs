@@ -15,13 +15,13 @@ pub enum Refusal {
     #[error("the body is not JSON: {0}")]
     NotJson(#[source] serde_json::Error),
     /// The body is JSON, but neither an init nor a predict message.
-    #[error("the body is no init or predict message: {0}")]
+    #[error("the body is neither an init nor a predict message: {0}")]
     Shape(#[source] serde_json::Error),
     /// The frame is not base64.
     #[error("audio_b64 is not base64: {0}")]
     Base64(#[source] base64::DecodeError),
     /// The frame ends within a sample.
-    #[error("audio_b64 holds {}, which is not a multiple of {unit} (4 bytes for each channel)", counted(.bytes, "byte"))]
+    #[error("audio_b64 has {}, which is not a multiple of {unit} (4 bytes for each channel)", counted(.bytes, "byte"))]
     PartialSample {
         /// Number of bytes in the frame.
         bytes: usize,
@@ -54,17 +54,17 @@ pub enum Refusal {
         /// Maximum length in bytes.
         limit: usize,
     },
-    /// There is no such route.
-    #[error("there is no such route")]
+    /// The route is unknown.
+    #[error("unknown route")]
     NoRoute,
     /// The session does not exist, or belongs to another hotkey.
-    #[error("there is no such session")]
+    #[error("unknown session")]
     UnknownSession,
     /// Another request of the session is in flight.
-    #[error("another request of this session is being answered")]
+    #[error("another request of this session is in progress")]
     Busy,
     /// The source has already ended.
-    #[error("the source has ended: only empty requests are answered")]
+    #[error("the source has ended, expected an empty request")]
     AfterEnd,
     /// The frame is out of order.
     #[error("frame_index is {got}, expected {expected}")]
@@ -75,7 +75,7 @@ pub enum Refusal {
         got: u64,
     },
     /// The frame has more samples than the protocol's frame size.
-    #[error("the frame holds more than {FRAME_SAMPLES} samples for each channel")]
+    #[error("the frame has more than {FRAME_SAMPLES} samples for each channel")]
     FrameTooLong,
     /// The session exceeds the maximum duration of source speech.
     #[error("the source is longer than {seconds} s")]
@@ -84,19 +84,19 @@ pub enum Refusal {
         seconds: u64,
     },
     /// The session exceeds the maximum number of requests.
-    #[error("the session has had its {}", counted(.0, "request"))]
+    #[error("the session is over after {}", counted(.0, "request"))]
     TooManyRequests(u64),
     /// The session table is full.
-    #[error("this miner has its {0} sessions: try again later")]
+    #[error("the miner is at its limit of {0} sessions; hint: retry later")]
     TooManySessions(usize),
     /// The caller has too many open sessions.
-    #[error("this hotkey has its {0} sessions open: finish one first")]
+    #[error("the hotkey is at its limit of {0} sessions; hint: finish one first")]
     TooManySessionsOfCaller(usize),
     /// The profile failed; the session is lost.
     #[error("the miner failed: {0}")]
     Failed(#[from] ProfileError),
     /// The work was aborted; the session is lost.
-    #[error("the session was broken off by an earlier failure")]
+    #[error("the session was aborted by an earlier failure")]
     Broken,
 }
 

@@ -10,7 +10,7 @@ mod repetition;
 pub use phrasebook::{Phrasebook, PhrasebookError};
 
 /// Maximum number of words deferred to the next phrase.
-const LONGEST_WAIT: usize = 6;
+const MAX_WAIT: usize = 6;
 /// Number of words remembered from the end of the previous phrase.
 const MEMORY: usize = 8;
 
@@ -83,9 +83,9 @@ impl Rewriter {
         let words = self.expletives.apply(&words, begins);
         let words = repetition::carry_out_corrections(&words);
         let words = self.fillers.apply(&words, begins);
-        let words = repetition::say_once(&words);
+        let words = repetition::drop_repeated(&words);
         let words = repetition::drop_false_starts(&words);
-        let mut words = repetition::say_once_across(&context.before, &words);
+        let mut words = repetition::drop_repeated_across(&context.before, &words);
         if !last {
             context.waiting = words.split_off(words.len() - self.wait(&words));
             context.waiting_begins = begins && words.is_empty();
@@ -96,7 +96,7 @@ impl Rewriter {
         // Twice: the meaning of a figure of speech may contain a wordy phrase.
         let words = self.meanings.apply(&words, begins);
         let words = self.meanings.apply(&words, begins);
-        let words = repetition::say_once(&words);
+        let words = repetition::drop_repeated(&words);
         if begins { self.restore(words) } else { words }
     }
 
@@ -111,7 +111,7 @@ impl Rewriter {
             return words.len();
         }
         let books = [&self.meanings, &self.fillers, &self.expletives];
-        for length in (2..=LONGEST_WAIT.min(words.len())).rev() {
+        for length in (2..=MAX_WAIT.min(words.len())).rev() {
             let end = words.get(words.len() - length..).unwrap_or_default();
             // A complete phrase is spoken at once, even if a longer one starts with it.
             if books.iter().any(|book| book.replacement(end, false).is_some_and(|(n, _)| n == length)) {
@@ -122,7 +122,7 @@ impl Rewriter {
             }
         }
         let clings = |word: &&String| UNFINISHED.contains(&word.as_str()) && !OBJECTS.contains(&word.as_str());
-        words.iter().rev().take_while(clings).count().min(LONGEST_WAIT)
+        words.iter().rev().take_while(clings).count().min(MAX_WAIT)
     }
 
     /// Restores words that the speaker omitted at the start of a sentence.

@@ -23,7 +23,7 @@ use super::{MinerConfig, Refusal, metrics};
 use taonet_service::{MonotonicClock, monotonic_clock};
 
 /// Maximum length of a challenge or utterance ID in bytes.
-const LONGEST_IDENTIFIER: usize = 256;
+const MAX_IDENTIFIER: usize = 256;
 
 /// A miner: a profile and a session table.
 pub struct Miner {
@@ -91,12 +91,12 @@ impl Miner {
 
 fn check(request: &InitRequest) -> Result<(), Refusal> {
     for (field, value) in [("challenge_uid", &request.challenge_uid), ("utterance_id", &request.utterance_id)] {
-        if value.is_empty() || value.len() > LONGEST_IDENTIFIER {
-            return Err(Refusal::Identifier { field, limit: LONGEST_IDENTIFIER });
+        if value.is_empty() || value.len() > MAX_IDENTIFIER {
+            return Err(Refusal::Identifier { field, limit: MAX_IDENTIFIER });
         }
     }
-    if request.language.as_ref().is_some_and(|language| language.len() > LONGEST_IDENTIFIER) {
-        return Err(Refusal::Identifier { field: "language", limit: LONGEST_IDENTIFIER });
+    if request.language.as_ref().is_some_and(|language| language.len() > MAX_IDENTIFIER) {
+        return Err(Refusal::Identifier { field: "language", limit: MAX_IDENTIFIER });
     }
     if request.sample_rate_hz != SAMPLE_RATE_HZ {
         return Err(Refusal::SampleRate(request.sample_rate_hz));

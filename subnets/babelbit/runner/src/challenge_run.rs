@@ -133,8 +133,11 @@ impl ChallengeRun {
         };
         let (intact, damaged) = spawn_blocking(check).await.map_err(RunError::Task)?;
         for row in damaged {
-            tracing::warn!(miner = %row.miner.uid, utterance = row.utterance_index, "the reply's audio is damaged: it is played again");
-            self.ledger.forget(&self.challenge, row.miner, row.utterance_index).await?;
+            tracing::warn!(
+                miner = %row.miner.uid, utterance = row.utterance_index,
+                "stored reply is damaged, playing the utterance again"
+            );
+            self.ledger.delete_reply(&self.challenge, row.miner, row.utterance_index).await?;
         }
         Ok(intact)
     }
@@ -151,7 +154,7 @@ impl ChallengeRun {
     ) -> Result<(), RunError> {
         for &index in indices {
             if self.play.drops(failures) {
-                tracing::info!(miner = %miner.uid, failures, "dropped: it failed too many utterances in a row");
+                tracing::info!(miner = %miner.uid, failures, "miner dropped after consecutive failures");
                 // As below: the scorer has stopped if this fails.
                 let _ = sender.send(Progress::Dropped(miner)).await;
                 return Ok(());

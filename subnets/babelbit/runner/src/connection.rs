@@ -57,7 +57,7 @@ pub enum CallError {
     #[error("{0}")]
     Refused(String),
     /// The response exceeds the maximum size of a reply.
-    #[error("answer exceeds {limit} bytes")]
+    #[error("response exceeds {limit} bytes")]
     TooLarge {
         /// The limit in bytes.
         limit: usize,

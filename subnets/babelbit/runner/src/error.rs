@@ -17,7 +17,7 @@ pub enum RunError {
     #[error(transparent)]
     Engine(#[from] EngineError),
     /// The challenge's uid is not a safe file name.
-    #[error("the engine's challenge_uid {0:?} is no safe name for files")]
+    #[error("the engine's challenge_uid {0:?} is not a safe file name")]
     ChallengeUid(String),
     /// A file could not be read or written.
     #[error("cannot read or write {}", path.display())]
@@ -28,10 +28,10 @@ pub enum RunError {
         source: std::io::Error,
     },
     /// A reply could not be encoded as WAV.
-    #[error("a reply cannot be stored")]
+    #[error("cannot store a reply")]
     Wav(#[from] WavError),
     /// The scorer returned a different number of scores than there are replies.
-    #[error("the scorer gave {} for {}", counted(.got, "score"), counted(.expected, "reply"))]
+    #[error("the scorer returned {} for {}", counted(.got, "score"), counted(.expected, "reply"))]
     ScoreCount {
         /// Number of replies.
         expected: usize,
@@ -39,7 +39,7 @@ pub enum RunError {
         got: usize,
     },
     /// A task of the run panicked.
-    #[error("a part of the run failed")]
+    #[error("a task of the run failed")]
     Task(#[source] tokio::task::JoinError),
 }
 

@@ -44,7 +44,7 @@ pub(super) fn import(
                 Ok(info)
             }
             Err(error) => {
-                tracing::warn!(utterance_id = %utterance.utterance_id, %error, "this utterance cannot be played");
+                tracing::warn!(utterance_id = %utterance.utterance_id, %error, "invalid utterance");
                 Err(error.to_string())
             }
         };
@@ -107,7 +107,7 @@ fn stored_reference(root: Option<&Path>, challenge_uid: &str) -> (Option<Value>,
     let candidates = [root.join(challenge_uid).join("challenge.json"), root.join(format!("{challenge_uid}.json"))];
     let Some(path) = candidates.into_iter().find(|path| path.is_file()) else { return (None, None) };
     let document = read_reference(&path)
-        .inspect_err(|error| tracing::warn!(path = %path.display(), %error, "this reference document cannot be used"));
+        .inspect_err(|error| tracing::warn!(path = %path.display(), %error, "invalid reference document"));
     (document.ok(), Some(path.display().to_string()))
 }
 

@@ -11,13 +11,14 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sqlx::migrate::Migrator;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection as _, SqliteConnection};
+use sqlx::{ConnectOptions, Connection as _, SqlSafeStr as _, SqliteConnection};
 use taonet_service::lock_file;
 use tokio::sync::{Mutex, Notify};
 
@@ -38,14 +39,27 @@ const LOCK: &str = "runner.lock";
 /// SQLite busy timeout between reader and runner.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
-static MIGRATIONS: Migrator = sqlx::migrate!();
+/// The schema's migrations. `sqlx::migrate!` would compile the database drivers a second time, for the host.
+static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    let files = [
+        (1, "ledger", include_str!("../migrations/0001_ledger.sql")),
+        (2, "scoring conditions", include_str!("../migrations/0002_scoring_conditions.sql")),
+        (3, "rounds", include_str!("../migrations/0003_rounds.sql")),
+        (4, "outbox", include_str!("../migrations/0004_outbox.sql")),
+        (5, "take ups", include_str!("../migrations/0005_take_ups.sql")),
+    ];
+    let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
+        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    Migrator::with_migrations(files.map(migration).to_vec())
+});
 
 /// Why a ledger operation failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LedgerError {
     /// Another runner holds the lock.
-    #[error("another runner is working in {}: stop it, or use another state directory", .0.display())]
+    #[error("another runner is using {}; hint: stop it, or use another state directory", .0.display())]
     Locked(PathBuf),
     /// The directory could not be created or locked.
     #[error("cannot create or lock the state directory {}", path.display())]
@@ -55,13 +69,13 @@ pub enum LedgerError {
         /// The I/O error.
         source: std::io::Error,
     },
-    /// There is no ledger to read.
-    #[error("there is no ledger {}: name the directory that the run kept its files in", .0.display())]
+    /// The ledger does not exist.
+    #[error("no ledger {}; hint: pass the state directory of the run", .0.display())]
     Missing(PathBuf),
     /// The ledger has another schema version, and was opened for reading only.
     #[error(
-        "the ledger {} is of version {found}, and this program reads version {expected}: a runner of this program brings \
-         an older one up to date",
+        "the ledger {} has schema version {found}, expected {expected}; hint: run this program's runner to migrate \
+         an older one",
         path.display()
     )]
     Version {
@@ -73,7 +87,7 @@ pub enum LedgerError {
         expected: i64,
     },
     /// The file has a newer schema version, or is not a ledger.
-    #[error("cannot bring the ledger {} up to date", path.display())]
+    #[error("cannot migrate the ledger {}", path.display())]
     Migrate {
         /// Path of the file.
         path: PathBuf,
@@ -84,7 +98,7 @@ pub enum LedgerError {
     #[error("the ledger failed")]
     Database(#[from] sqlx::Error),
     /// A JSON column is malformed.
-    #[error("the ledger's column {column} cannot be read")]
+    #[error("malformed value in column {column} of the ledger")]
     Column {
         /// Name of the column.
         column: &'static str,
@@ -92,7 +106,7 @@ pub enum LedgerError {
         source: serde_json::Error,
     },
     /// A column has an invalid value.
-    #[error("the ledger's column {column} holds {value:?}")]
+    #[error("invalid value {value:?} in column {column} of the ledger")]
     Value {
         /// Name of the column.
         column: &'static str,
@@ -105,7 +119,7 @@ pub enum LedgerError {
 #[derive(Debug)]
 pub struct Ledger {
     connection: Mutex<SqliteConnection>,
-    handed_over: Notify,
+    enqueued: Notify,
     /// Keeps other runners out; readers hold no lock.
     _lock: Option<File>,
 }
@@ -128,7 +142,7 @@ impl Ledger {
             .synchronous(SqliteSynchronous::Normal);
         let mut connection = SqliteConnection::connect_with(&options).await?;
         MIGRATIONS.run(&mut connection).await.map_err(|source| LedgerError::Migrate { path, source })?;
-        Ok(Self { connection: Mutex::new(connection), handed_over: Notify::new(), _lock: Some(lock) })
+        Ok(Self { connection: Mutex::new(connection), enqueued: Notify::new(), _lock: Some(lock) })
     }
 
     /// Opens the ledger of a state directory for reading, even while a runner uses it. Creates and changes nothing.
@@ -149,7 +163,7 @@ impl Ledger {
         if found != expected {
             return Err(LedgerError::Version { path, found, expected });
         }
-        Ok(Self { connection: Mutex::new(connection), handed_over: Notify::new(), _lock: None })
+        Ok(Self { connection: Mutex::new(connection), enqueued: Notify::new(), _lock: None })
     }
 
     /// Forces every committed row to disk.

@@ -56,7 +56,7 @@ pub enum MinersError {
         source: AddressError,
     },
     /// Two entries have the same uid or hotkey.
-    #[error("miner {position} of the miners file: {field} {value} stands there twice")]
+    #[error("miner {position} of the miners file: duplicate {field} {value}")]
     Duplicate {
         /// Position of the second entry, from 1.
         position: usize,
@@ -111,7 +111,7 @@ pub fn parse_miners(json: &[u8], policy: &AddressPolicy, max_miners: usize) -> R
         miners.push(MinerEntry { uid, hotkey, address, name });
     }
     if miners.len() > max_miners {
-        tracing::warn!(miners = miners.len(), max_miners, "more miners than one run takes: the last ones are left out");
+        tracing::warn!(miners = miners.len(), max_miners, "too many miners for one run, the last ones are skipped");
         miners.truncate(max_miners);
     }
     Ok(miners)
@@ -161,13 +161,10 @@ mod tests {
                 json!({"uid": 2, "hotkey": BOB, "address": "127.0.0.1:0"}),
                 "miner 2 of the miners file (uid 2): `127.0.0.1:0` has no port",
             ),
-            (
-                json!({"uid": 1, "hotkey": BOB, "address": "127.0.0.1:1"}),
-                "miner 2 of the miners file: uid 1 stands there twice",
-            ),
+            (json!({"uid": 1, "hotkey": BOB, "address": "127.0.0.1:1"}), "miner 2 of the miners file: duplicate uid 1"),
             (
                 json!({"uid": 2, "hotkey": ALICE, "address": "127.0.0.1:1"}),
-                "miner 2 of the miners file: hotkey 5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY stands there twice",
+                "miner 2 of the miners file: duplicate hotkey 5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY",
             ),
             (json!(7), "miner 2 of the miners file: invalid type"),
         ] {

@@ -192,11 +192,7 @@ fn check_init(request: &InitRequest, response: &InitResponse) -> Result<(), Play
     }
     if (response.frame_rate_hz - request.frame_rate_hz).abs() > f64::EPSILON {
         let frame_rate_hz = response.frame_rate_hz;
-        tracing::warn!(
-            frame_rate_hz,
-            utterance_id = request.utterance_id,
-            "the miner names another frame rate: it is ignored"
-        );
+        tracing::warn!(frame_rate_hz, utterance_id = request.utterance_id, "the miner's frame rate is ignored");
     }
     Ok(())
 }

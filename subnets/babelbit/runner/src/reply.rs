@@ -20,7 +20,7 @@ pub enum ReplyError {
     #[error("audio_b64 is not base64: {0}")]
     Base64(base64::DecodeError),
     /// `n_bytes` does not match the size of `audio_b64`.
-    #[error("n_bytes is {declared}, audio_b64 holds {actual} bytes")]
+    #[error("n_bytes is {declared}, but audio_b64 has {actual} bytes")]
     ByteCount {
         /// Number of bytes declared by the miner.
         declared: u64,
@@ -42,7 +42,7 @@ pub enum ReplyError {
         channels: u16,
     },
     /// The runner's own disk failed, through no fault of the miner.
-    #[error("a long reply cannot be kept on disk: {0}")]
+    #[error("cannot spool a long reply to disk: {0}")]
     Disk(io::ErrorKind),
 }
 

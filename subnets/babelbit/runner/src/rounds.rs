@@ -66,7 +66,7 @@ pub trait ArenaMiners: Send + Sync {
 
 /// The arena's list of miners is unavailable.
 #[derive(Debug, thiserror::Error)]
-#[error("the arena's miners are not known: {0}")]
+#[error("cannot get the arena's miners: {0}")]
 pub struct ArenaUnavailable(#[source] pub Box<dyn std::error::Error + Send + Sync>);
 
 /// Source of the miners for main and solo rounds.
@@ -129,7 +129,7 @@ pub struct RoundsParts {
     /// Observer of a round's events.
     pub observer: Arc<dyn RunObserver>,
     /// Called after each round with its report.
-    pub tell: RoundObserver,
+    pub on_round: RoundObserver,
     /// Source of the current time.
     pub clock: Clock,
     /// Sleeper for pauses.
@@ -143,7 +143,7 @@ pub struct Rounds {
     schedule: Schedule,
     block: Option<u32>,
     /// Whether the last call of the gateway succeeded.
-    is_well: bool,
+    is_connected: bool,
 }
 
 impl Rounds {
@@ -162,7 +162,7 @@ impl Rounds {
             arena: ledger.last_round(ChallengeType::Arena).await?,
         };
         let schedule = Schedule::new(settings.schedule.clone(), &saved, (parts.clock)());
-        Ok(Self { parts, settings, schedule, block: None, is_well: true })
+        Ok(Self { parts, settings, schedule, block: None, is_connected: true })
     }
 
     /// Registers help texts of the loop's metrics. Call after the recorder is installed.
@@ -190,7 +190,7 @@ impl Rounds {
     async fn authenticate(&self) {
         while let Err(error) = self.parts.engine.authenticate_with_retry().await {
             let pause = auth_pause(&error);
-            tracing::warn!(%error, pause_s = pause.as_secs(), "no rounds without a token of the engine, trying again");
+            tracing::warn!(%error, pause_s = pause.as_secs(), "no engine token, rounds are paused, retrying");
             (self.parts.sleeper)(pause).await;
         }
     }
@@ -201,24 +201,24 @@ impl Rounds {
         match &read {
             Ok(block) => {
                 measure::block(*block);
-                for row in self.schedule.see(*block, self.now()) {
+                for row in self.schedule.observe(*block, self.now()) {
                     tracing::info!(contest = %row.challenge_type, block, epoch = row.epoch, "waiting for the next epoch");
                     self.note(&row).await;
                 }
             }
-            Err(_) => self.schedule.see_nothing(self.now()),
+            Err(_) => self.schedule.observe_outage(self.now()),
         }
         let now = self.now();
         match (self.schedule.next(now), read) {
             (Some(due), _) => self.round(&due).await,
             (None, Ok(block)) => self.wait(block).await,
-            (None, Err(error)) => self.unwell(&error).await,
+            (None, Err(error)) => self.log_outage(&error).await,
         }
     }
 
     async fn round(&mut self, due: &Due) {
         let Due { contest, epoch, attempt, .. } = due;
-        tracing::info!(%contest, epoch, attempt, "a round begins");
+        tracing::info!(%contest, epoch, attempt, "round started");
         let began = Instant::now();
         let result = self.play(due).await;
         let (now, took) = (self.now(), began.elapsed());
@@ -239,7 +239,10 @@ impl Rounds {
                 if outcome == RunOutcome::AlreadyDone {
                     report.outcome = "already_done";
                 }
-                tracing::info!(%contest, epoch, challenge_uid, miners = miners.len(), outcome = report.outcome, "a round ends");
+                tracing::info!(
+                    %contest, epoch, challenge_uid, miners = miners.len(), outcome = report.outcome,
+                    "round finished"
+                );
                 measure::played(due.contest, took, miners.len());
                 let row = self.schedule.played(due, &challenge_uid, now);
                 (report.challenge_uid, report.miners) = (Some(challenge_uid), miners.len());
@@ -252,9 +255,12 @@ impl Rounds {
                 report.is_tried_again = row.is_none();
                 let error = chain_of(&error);
                 if row.is_none() {
-                    tracing::warn!(%contest, epoch, attempt, error, "a round failed and is tried again");
+                    tracing::warn!(%contest, epoch, attempt, error, "round failed, retrying");
                 } else {
-                    tracing::error!(%contest, epoch, attempt, error, "a round failed for good: the next epoch has the next one");
+                    tracing::error!(
+                        %contest, epoch, attempt, error,
+                        "round failed permanently, waiting for the next epoch"
+                    );
                 }
                 report.error = Some(error);
                 row
@@ -264,7 +270,7 @@ impl Rounds {
         if let Some(row) = row {
             self.note(&row).await;
         }
-        (self.parts.tell)(&report);
+        (self.parts.on_round)(&report);
     }
 
     /// Waits for a block after `block`, or until a retry is due.
@@ -274,31 +280,31 @@ impl Rounds {
         }
         let rest = self.schedule.rest(self.now()).unwrap_or(WAITING);
         match self.parts.chain.wait(rest.clamp(AFTER_STANDSTILL, WAITING)).await {
-            Ok(has_come) => {
-                if !std::mem::replace(&mut self.is_well, true) {
-                    tracing::info!("the gateway answers again");
+            Ok(is_new) => {
+                if !std::mem::replace(&mut self.is_connected, true) {
+                    tracing::info!("connection to the gateway restored");
                 }
-                if !has_come && rest >= WAITING {
+                if !is_new && rest >= WAITING {
                     tracing::warn!(block, "no new block within {} s", WAITING.as_secs());
                 }
             }
-            Err(error) => self.unwell(&error).await,
+            Err(error) => self.log_outage(&error).await,
         }
     }
 
     /// Logs once per outage that the gateway is unreachable.
-    async fn unwell(&mut self, error: &(impl std::fmt::Display + Sync)) {
-        if std::mem::replace(&mut self.is_well, false) {
-            tracing::warn!(%error, "the chain cannot be asked, trying again");
+    async fn log_outage(&mut self, error: &(impl std::fmt::Display + Sync)) {
+        if std::mem::replace(&mut self.is_connected, false) {
+            tracing::warn!(%error, "cannot reach the chain, retrying");
         } else {
-            tracing::debug!(%error, "the chain still cannot be asked");
+            tracing::debug!(%error, "still cannot reach the chain");
         }
         (self.parts.sleeper)(AFTER_ERROR).await;
     }
 
     async fn note(&self, row: &RoundRow) {
         if let Err(error) = self.parts.runner.ledger().end_round(row).await {
-            tracing::error!(%error, "which epoch is over is not on disk: after a restart it is looked at again");
+            tracing::error!(%error, "cannot record the end of the epoch: it is checked again after a restart");
         }
     }
 

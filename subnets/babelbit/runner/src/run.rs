@@ -27,7 +27,7 @@ use taonet_babelbit_engine::client::{ChallengeKind, EngineClient, PrefetchedChal
 
 /// Maximum number of times an unfinished challenge is resumed after it is no longer current. Beyond it, the challenge
 /// would only delay later rounds.
-pub(super) const TAKE_UPS: u32 = 10;
+pub(super) const MAX_RESUMES: u32 = 10;
 
 /// A miner that takes part in a run.
 #[derive(Clone)]
@@ -104,7 +104,7 @@ impl Runner {
             // A challenge that is completely in the ledger needs no engine.
             Err(error) => (None, Err(error)),
         };
-        self.take_up(current.as_deref(), miners, observer).await;
+        self.resume(current.as_deref(), miners, observer).await;
         outcome
     }
 
@@ -133,36 +133,36 @@ impl Runner {
     }
 
     /// Resumes unfinished challenges other than `current`, each once, oldest first.
-    async fn take_up(&self, current: Option<&str>, miners: &[Miner], observer: Arc<dyn RunObserver>) {
+    async fn resume(&self, current: Option<&str>, miners: &[Miner], observer: Arc<dyn RunObserver>) {
         let contest = self.settings.challenge_type;
         let since = jiff::Timestamp::now().as_second().saturating_sub_unsigned(self.settings.resume_within.as_secs());
-        let unfinished = self.ledger.unfinished(contest, since, TAKE_UPS).await.unwrap_or_else(|error| {
-            tracing::warn!(%contest, %error, "which earlier challenges are not finished is not known");
+        let unfinished = self.ledger.unfinished(contest, since, MAX_RESUMES).await.unwrap_or_else(|error| {
+            tracing::warn!(%contest, %error, "cannot look up unfinished challenges");
             Vec::new()
         });
         for challenge in unfinished.into_iter().filter(|challenge| Some(challenge.challenge_uid.as_str()) != current) {
             let challenge_uid = challenge.challenge_uid.clone();
             // Counted first, so that a challenge that crashes the process each time is also given up.
-            let attempt = match self.ledger.note_take_up(&challenge).await {
+            let attempt = match self.ledger.record_resume(&challenge).await {
                 Ok(attempt) => attempt,
                 Err(error) => {
-                    tracing::warn!(%contest, challenge_uid, %error, "an earlier challenge is not taken up");
+                    tracing::warn!(%contest, challenge_uid, %error, "cannot resume an earlier challenge");
                     continue;
                 }
             };
-            tracing::info!(%contest, challenge_uid, attempt, "an earlier challenge is taken up where it was left");
+            tracing::info!(%contest, challenge_uid, attempt, "resuming an earlier challenge");
             let played = self.play_known(challenge, true, miners, Arc::clone(&observer), Instant::now()).await;
             let Err(error) = played else { continue };
             let error = chain_of(&error);
-            if attempt < TAKE_UPS {
+            if attempt < MAX_RESUMES {
                 tracing::warn!(
-                    %contest, challenge_uid, attempt, attempts = TAKE_UPS, error,
-                    "an earlier challenge cannot be finished: a later round tries again"
+                    %contest, challenge_uid, attempt, attempts = MAX_RESUMES, error,
+                    "cannot finish an earlier challenge, a later round retries it"
                 );
             } else {
                 tracing::error!(
                     %contest, challenge_uid, attempt, error,
-                    "an earlier challenge cannot be finished and is given up: what is written of it stays"
+                    "cannot finish an earlier challenge, giving up; its results are kept"
                 );
             }
         }
@@ -386,7 +386,7 @@ impl Runner {
                 // A part is written too, but the miner stays open for the rest.
                 let is_finished = challenge.error.is_none() && is_whole;
                 match files {
-                    Some(files) => self.ledger.hand_over(challenge, miner, &files, is_finished).await?,
+                    Some(files) => self.ledger.enqueue(challenge, miner, &files, is_finished).await?,
                     None if is_finished => self.ledger.finish_miner(challenge, miner).await?,
                     None => {}
                 }

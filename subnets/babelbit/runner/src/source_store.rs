@@ -35,7 +35,7 @@ impl SourceStore {
         let read = move || {
             let file = std::fs::read(&path).map_err(|error| format!("OSError:{}: {error}", path.display()))?;
             if sha256(&file) != info.wav_sha256 {
-                return Err(format!("OSError:{} was changed", path.display()));
+                return Err(format!("OSError:{} was modified", path.display()));
             }
             Source::from_wav(index, utterance.utterance_id, utterance.language, &file)
                 .map_err(|error| format!("ValueError:source audio: {error}"))

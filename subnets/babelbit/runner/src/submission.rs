@@ -1,6 +1,6 @@
 //! Submission of results from the ledger's outbox to the scoring API.
 //!
-//! A miner's four result files enter the outbox in the transaction that marks them as written ([`Ledger::hand_over`]).
+//! A miner's four result files enter the outbox in the transaction that marks them as written ([`Ledger::enqueue`]).
 //! The [`Outbox`] submits several at a time. Transient failures (network, 5xx, 408, 429) are retried forever, with
 //! backoff; a permanently refused file, or one that is missing, stays in the ledger with the reason. Scores precede all
 //! other files. An interrupted attempt is repeated: submissions to the scoring API are idempotent.
@@ -23,7 +23,7 @@ use url::Url;
 
 use crate::{Ledger, LedgerError, OutboxCounts, OutboxEntry, RunPaths};
 use taonet_objects::ObjectStorage;
-use taonet_service::{Clock, since_1970, system_clock};
+use taonet_service::{Clock, system_clock, unix_time};
 
 pub use client::SubmitError;
 use client::{Arrived, ScoringApi};
@@ -34,7 +34,7 @@ const REFUSED_AGAIN: Duration = Duration::from_hours(1);
 /// Pause after the ledger failed.
 const LEDGER_PAUSE: Duration = Duration::from_secs(5);
 /// Maximum accepted `Retry-After` of a scoring API.
-const LONGEST_ASKED: Duration = Duration::from_hours(1);
+const MAX_ASKED: Duration = Duration::from_hours(1);
 
 /// Settings of an [`Outbox`].
 #[derive(Debug, Clone)]
@@ -113,19 +113,19 @@ impl Outbox {
                 if retried.is_none_or(|at: Instant| at.elapsed() >= REFUSED_AGAIN) {
                     retried = Some(Instant::now());
                     if let Err(error) = self.ledger.retry_refused().await {
-                        tracing::warn!(%error, "what was refused is not tried again");
+                        tracing::warn!(%error, "cannot reset refused submissions for a retry");
                     }
                 }
                 let pause = match self.work().await {
                     Ok(None) => self.settings.longest_pause,
                     Ok(Some(due)) => self.until(due).min(self.settings.longest_pause),
                     Err(error) => {
-                        tracing::error!(%error, "the outbox cannot be worked on");
+                        tracing::error!(%error, "the outbox failed");
                         LEDGER_PAUSE
                     }
                 };
                 tokio::select! {
-                    () = self.ledger.handed_over() => {}
+                    () = self.ledger.enqueued() => {}
                     () = tokio::time::sleep(pause) => {}
                 }
             }
@@ -159,9 +159,9 @@ impl Outbox {
         // Separate tasks: one that waits for the ledger must make progress while this waits for it too.
         let mut running = JoinSet::new();
         loop {
-            // Queried anew each time, so that a new score overtakes queued files. The result includes in-flight files.
-            let most = u32::try_from(self.settings.concurrency.saturating_mul(2)).unwrap_or(u32::MAX);
-            for entry in self.ledger.due(now, most).await? {
+            // Queried again each time, so that a new score overtakes queued files. The result includes in-flight files.
+            let max = u32::try_from(self.settings.concurrency.saturating_mul(2)).unwrap_or(u32::MAX);
+            for entry in self.ledger.due(now, max).await? {
                 if running.len() >= self.settings.concurrency {
                     break;
                 }
@@ -174,11 +174,11 @@ impl Outbox {
             match running.join_next().await {
                 None => break,
                 Some(Ok(attempt)) => attempt?,
-                Some(Err(error)) => tracing::error!(%error, "an attempt to submit was cut off"),
+                Some(Err(error)) => tracing::error!(%error, "submission attempt aborted"),
             }
         }
         let keep = i64::try_from(self.settings.keep_delivered.as_millis()).unwrap_or(i64::MAX);
-        self.ledger.forget_delivered(self.now_ms().saturating_sub(keep)).await?;
+        self.ledger.purge_delivered(self.now_ms().saturating_sub(keep)).await?;
         self.ledger.next_due().await
     }
 
@@ -193,30 +193,30 @@ impl Outbox {
                 if arrived == Arrived::Superseded {
                     tracing::info!(
                         file = named(),
-                        "the scoring API has one that was signed later, or this one: another runner may sign with this \
-                         hotkey, or the clock was set back"
+                        "superseded: the scoring API has this submission, or one signed later; another runner may \
+                         sign with this hotkey, or the clock was set back"
                     );
                     metrics::counter!("taonet_submission_superseded_total", "kind" => kind).increment(1);
                 }
             }
             Err(Failed::Ledger(error)) => return Err(error),
             Err(Failed::Submit(error)) if error.is_retryable() => {
-                let pause = self.pause(entry.attempts).max(error.retry_after().unwrap_or_default().min(LONGEST_ASKED));
+                let pause = self.pause(entry.attempts).max(error.retry_after().unwrap_or_default().min(MAX_ASKED));
                 let due = self.now_ms().saturating_add(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX));
                 if entry.attempts == 0 {
-                    tracing::warn!(file = named(), %error, "not submitted, trying again");
+                    tracing::warn!(file = named(), %error, "submission failed, retrying");
                 } else {
-                    tracing::debug!(file = named(), %error, attempts = entry.attempts, "not submitted, trying again");
+                    tracing::debug!(file = named(), %error, attempts = entry.attempts, "submission failed, retrying");
                 }
-                self.ledger.put_off(&entry, due, &error.to_string()).await?;
+                self.ledger.reschedule(&entry, due, &error.to_string()).await?;
                 metrics::counter!("taonet_submission_retries_total", "kind" => kind).increment(1);
             }
             Err(Failed::Submit(error)) => {
                 let reason = error.to_string();
                 if entry.error.as_ref() == Some(&reason) {
-                    tracing::debug!(file = named(), %error, "a result is still not submitted");
+                    tracing::debug!(file = named(), %error, "submission still refused");
                 } else {
-                    tracing::warn!(file = named(), %error, "a result is not submitted; it gets another chance every hour");
+                    tracing::warn!(file = named(), %error, "submission refused, retrying every hour");
                 }
                 self.ledger.note_outcome(&entry, self.now_ms(), Some(&reason)).await?;
                 metrics::counter!("taonet_submission_refused_total", "kind" => kind).increment(1);
@@ -239,7 +239,7 @@ impl Outbox {
                 }
                 // A bucket without permission must not cost a score.
                 Err(error) if error.is_refusal() => {
-                    tracing::warn!(key, %error, "the bucket refuses a file: it is submitted without being there");
+                    tracing::warn!(key, %error, "the bucket refuses the file, submitting without it");
                 }
                 Err(error) => return Err(Failed::Submit(SubmitError::Storage(error))),
             }
@@ -259,26 +259,23 @@ impl Outbox {
     }
 
     fn now_ms(&self) -> i64 {
-        let since = since_1970((self.clock)());
+        let since = unix_time((self.clock)());
         i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
     }
 
     /// Registers help texts of the outbox's metrics. Call after the recorder is installed.
     pub fn describe_metrics() {
-        metrics::describe_gauge!("taonet_submission_waiting", "Result files that wait for their submission");
+        metrics::describe_gauge!("taonet_submission_waiting", "Result files in the queue");
         metrics::describe_counter!("taonet_submission_delivered_total", "Result files submitted, by kind");
         metrics::describe_counter!(
             "taonet_submission_superseded_total",
-            "Result files submitted after one that was signed later, by kind"
+            "Result files superseded by one signed later, by kind"
         );
         metrics::describe_counter!(
             "taonet_submission_refused_total",
-            "Result files refused for good, or gone, by kind"
+            "Result files refused permanently, or missing, by kind"
         );
-        metrics::describe_counter!(
-            "taonet_submission_retries_total",
-            "Attempts that failed and are made again, by kind"
-        );
+        metrics::describe_counter!("taonet_submission_retries_total", "Submission retries by kind");
         // A counter that starts at 0 shows its first increase.
         for file in ResultFile::ALL {
             metrics::counter!("taonet_submission_refused_total", "kind" => file.kind().as_str()).increment(0);

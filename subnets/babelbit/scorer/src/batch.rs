@@ -18,7 +18,7 @@ use super::{Audio, AudioHash, Candidate, EngineIdentity, ScoringConditions, Tran
 #[non_exhaustive]
 pub enum ScorerError {
     /// The recognition thread pool could not be started.
-    #[error("the scorer's threads could not be started")]
+    #[error("cannot start the scorer's threads")]
     Threads(#[from] ThreadPoolBuildError),
 }
 

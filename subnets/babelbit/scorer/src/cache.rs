@@ -31,7 +31,7 @@ const MAX_FILE_BYTES: u64 = 256 << 20;
 
 /// Why a cache file is unusable.
 #[derive(Debug, thiserror::Error)]
-#[error("the transcript cache {} could not be opened; check the path and its permissions", path.display())]
+#[error("cannot open the transcript cache {}; hint: check the path and its permissions", path.display())]
 pub struct CacheError {
     /// Path of the file.
     pub path: PathBuf,
@@ -118,7 +118,7 @@ impl TranscriptCache {
             let line = Row::new(audio, heard, &self.fingerprint).to_line();
             let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
             if let Err(error) = line.and_then(|line| file.append(line)) {
-                tracing::warn!(%error, %audio, "a transcript could not be written to the cache file");
+                tracing::warn!(%error, %audio, "cannot write to the transcript cache");
             }
         }
     }
@@ -138,7 +138,7 @@ impl TranscriptCache {
             None => skipped += usize::from(line.is_none_or(|line| !line.trim_ascii().is_empty())),
         })?;
         if skipped > 0 {
-            tracing::warn!(skipped, "lines of the transcript cache hold no transcript");
+            tracing::warn!(skipped, "malformed lines in the transcript cache");
         }
         Ok(())
     }

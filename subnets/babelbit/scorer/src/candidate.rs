@@ -73,7 +73,7 @@ impl Audio {
                 if AudioHash::of(&bytes) == *hash {
                     Ok(bytes.into())
                 } else {
-                    Err(io::Error::new(io::ErrorKind::InvalidData, format!("{} was changed", path.display())))
+                    Err(io::Error::new(io::ErrorKind::InvalidData, format!("{} was modified", path.display())))
                 }
             }
         }

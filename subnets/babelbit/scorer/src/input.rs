@@ -35,7 +35,7 @@ pub enum InputError {
         problem: String,
     },
     /// A file is unreadable.
-    #[error("{path} cannot be read; relative paths start at {base}", path = path.display(), base = base.display())]
+    #[error("cannot read {path}; hint: relative paths start at {base}", path = path.display(), base = base.display())]
     File {
         /// Path of the file.
         path: PathBuf,
@@ -46,7 +46,7 @@ pub enum InputError {
         source: std::io::Error,
     },
     /// The source is not a WAV file.
-    #[error("the source {} is not a WAV file that can be read", path.display())]
+    #[error("the source {} is not a readable WAV file", path.display())]
     Source {
         /// Path of the file.
         path: PathBuf,
@@ -79,7 +79,7 @@ pub enum Warning {
         path: String,
     },
     /// A reply without arrivals counts as spoken from the start of the source.
-    #[error("no arrivals given: the reply counts as spoken from the start of the source on")]
+    #[error("no arrivals: the reply is timed from the start of the source")]
     NoArrivals,
 }
 

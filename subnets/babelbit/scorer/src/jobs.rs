@@ -106,8 +106,8 @@ pub(super) fn recognize(recognizer: &dyn Recognizer, audio: &Audio) -> Hearing {
     }));
     attempt.unwrap_or_else(|panic| {
         let message = panic_message(&*panic);
-        tracing::error!(recognizer = recognizer.name(), message, "the recogniser panicked");
-        Err(ScoreError::failed("RuntimeError", &format_args!("the recogniser panicked: {message}")))
+        tracing::error!(recognizer = recognizer.name(), message, "speech recognition panicked");
+        Err(ScoreError::failed("RuntimeError", &format_args!("speech recognition panicked: {message}")))
     })
 }
 

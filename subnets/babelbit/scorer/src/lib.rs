@@ -3,6 +3,9 @@
 //! Recognition is nearly all of the cost, so it starts as soon as a reply is complete ([`BatchScorer::prepare`]), runs
 //! on a separate thread pool, is never repeated for the same audio, and is skipped if the score is 0 either way.
 //! [`BatchScorer::score`] then waits for recognition in flight and computes the scores.
+//!
+//! Uses `taonet-speech` (recogniser, sentence embeddings) and `taonet-babelbit-core` (the rules). Used by the runner,
+//! by `bb score` and by the audit.
 
 mod batch;
 mod cache;

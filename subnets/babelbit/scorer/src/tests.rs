@@ -152,10 +152,10 @@ fn a_mixed_batch_keeps_its_order_and_every_failure_to_itself() {
         [
             "",
             "",
-            "RuntimeError:the recogniser panicked: out of memory",
+            "RuntimeError:speech recognition panicked: out of memory",
             "RuntimeError:empty transcript from STT for non-trivial audio output",
             "RuntimeError:the embedder panicked: bad text",
-            "RuntimeError:the recogniser failed: no such recording",
+            "RuntimeError:speech recognition failed: no such recording",
             "ValueError:WAV payload had no frames",
             "ValueError:WAV payload had no frames",
             "Error:file does not start with RIFF id",
@@ -322,7 +322,7 @@ fn a_recording_of_hours_is_refused_before_it_is_resampled() {
     let pcm = Pcm::mono(vec![0.1; 601_000], SampleRate::new(1000).unwrap());
     let hours = Wav::encode(&pcm, SampleFormat::U8).unwrap();
     let results = scorer(&recognizer, false).score(Ok(&reference()), &[candidate(Some(hours), 10)]);
-    let error = "RuntimeError:the recording lasts 601.0 s, at most 600 s are recognised";
+    let error = "RuntimeError:the recording lasts 601.0 s, the limit is 600 s";
     assert_eq!(results[0].score_error.as_deref().unwrap(), error);
     assert_eq!(recognizer.calls.load(Ordering::SeqCst), 0);
 }

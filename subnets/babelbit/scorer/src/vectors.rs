@@ -56,7 +56,7 @@ impl Vectorizer {
         match self.embed(&distinct) {
             Ok(vectors) => distinct.into_iter().zip(vectors.into_iter().map(Ok)).collect(),
             Err(error) if distinct.len() > 1 => {
-                tracing::warn!(%error, "sentence vectors failed together, trying them one by one");
+                tracing::warn!(%error, "batch embedding failed, embedding the sentences one by one");
                 distinct.into_iter().map(|text| (text, self.embed_one(text))).collect()
             }
             Err(error) => distinct.into_iter().map(|text| (text, Err(error.clone()))).collect(),
@@ -64,7 +64,7 @@ impl Vectorizer {
     }
 
     fn embed_one(&self, text: &str) -> Result<Embedding, ScoreError> {
-        self.embed(&[text])?.pop().ok_or_else(|| ScoreError::failed("RuntimeError", &"no sentence vector"))
+        self.embed(&[text])?.pop().ok_or_else(|| ScoreError::failed("RuntimeError", &"no embedding"))
     }
 
     fn embed(&self, texts: &[&str]) -> Result<Vec<Embedding>, ScoreError> {

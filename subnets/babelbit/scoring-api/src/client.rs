@@ -11,14 +11,14 @@ use url::Url;
 
 use taonet_http::{JsonCallError, JsonClient, fields};
 use taonet_service::Sleeper;
-use taonet_service::{Clock, since_1970, system_clock};
+use taonet_service::{Clock, system_clock, unix_time};
 
 /// Timeout of one call, as in the reference.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// Pauses between attempts.
 const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
 /// Maximum pause, regardless of the API's `Retry-After`.
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+const MAX_PAUSE: Duration = Duration::from_secs(10);
 /// Maximum size of a response in bytes; a full subnet's rows have less than 100 kB.
 const MAX_BODY: usize = 8 << 20;
 
@@ -65,14 +65,14 @@ impl ScoresClient {
                 Err(error) => error,
             };
             let Some(pause) = pauses.next().filter(|_| error.is_retryable()) else { return Err(error) };
-            let pause = pause.max(error.retry_after().unwrap_or_default()).min(LONGEST_PAUSE);
-            tracing::info!(%error, pause_s = pause.as_secs_f64(), "no scores from the scoring API, trying again");
+            let pause = pause.max(error.retry_after().unwrap_or_default()).min(MAX_PAUSE);
+            tracing::info!(%error, pause_s = pause.as_secs_f64(), "no scores from the scoring API, retrying");
             (self.sleeper)(pause).await;
         }
     }
 
     async fn attempt(&self, challenge_uid: &str, contest: Option<Contest>) -> Result<Vec<Value>, JsonCallError> {
-        let since = since_1970((self.clock)());
+        let since = unix_time((self.clock)());
         let mut query = ScoreQuery {
             hotkey: self.keypair.hotkey().to_string(),
             timestamp: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),

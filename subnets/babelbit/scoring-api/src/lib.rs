@@ -5,7 +5,8 @@
 //!
 //! Uses `taonet-babelbit-core` (messages, the stake-weighted median), `taonet-http`, `taonet-objects` (artifacts in a
 //! bucket) and `taonet-validator` (validator permits, from the subtensor gateway). The runner submits with a separate
-//! client, which belongs to its outbox.
+//! client, which belongs to its outbox. Used by `bb scoring-api`, and for its client by the validator and the arena
+//! gateway.
 
 mod client;
 pub mod server;

@@ -155,16 +155,16 @@ impl ScoringApi {
         tokio::join!(self.state.validators.follow(shutdown), retention::follow(&self.state, shutdown));
         self.state.uploads.close();
         if tokio::time::timeout(LAST_FILES, self.state.uploads.wait()).await.is_err() {
-            tracing::warn!(files = self.state.uploads.len(), "files that were being kept are cut off");
+            tracing::warn!(files = self.state.uploads.len(), "shutdown timeout: uploads aborted");
         }
     }
 
     /// Registers help texts of the API's metrics. Call after the recorder is installed.
     pub fn describe_metrics() {
         metrics::describe_counter!("taonet_scoring_api_requests_total", "Requests by route and status");
-        metrics::describe_counter!("taonet_scoring_api_submissions_total", "Results taken, by kind");
-        metrics::describe_counter!("taonet_scoring_api_artifact_bytes_total", "Bytes of the files taken");
-        metrics::describe_counter!("taonet_scoring_api_forgotten_total", "Results forgotten for their age");
+        metrics::describe_counter!("taonet_scoring_api_submissions_total", "Results accepted, by kind");
+        metrics::describe_counter!("taonet_scoring_api_artifact_bytes_total", "Bytes of accepted files");
+        metrics::describe_counter!("taonet_scoring_api_forgotten_total", "Results purged after the retention period");
         metrics::describe_gauge!("taonet_scoring_api_validators", "Validators with a permit on the subnet");
     }
 }

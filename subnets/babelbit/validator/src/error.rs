@@ -6,10 +6,10 @@ use taonet_http::JsonCallError;
 #[non_exhaustive]
 pub enum MissingScores {
     /// The current challenge is unavailable.
-    #[error("the engine does not say which challenge is current: {0}; ask again, or check the engine")]
+    #[error("cannot get the current challenge from the engine: {0}; hint: check the engine")]
     Challenge(#[source] EngineError),
     /// The scores of a contest are unavailable.
-    #[error("the scores ({contest}) are not known: scoring API {source}; ask again, or check the scoring API")]
+    #[error("cannot get scores ({contest}) from the scoring API: {source}; hint: check the scoring API")]
     Scores {
         /// Name of the contest, in the API's terms.
         contest: &'static str,

@@ -6,6 +6,9 @@
 //!
 //! The epoch loop, the signer and the subtensor gateway are `taonet-validator`. The command line combines the parts
 //! (`bb validate`, `bb signer`).
+//!
+//! Uses `taonet-validator` (epoch loop, signer, gateway), the clients of engine and scoring API, and
+//! `taonet-babelbit-core`. Used by `bb validate` and `bb signer`.
 
 mod error;
 mod figures;
@@ -79,10 +82,10 @@ impl Subnet for Babelbit {
 
     fn why_unearned(&self) -> &'static str {
         if self.settings.arena_share.get() < 1.0 {
-            "no score is above 0, and BB_DEFAULT_FALLBACK_UID is not on the subnet"
+            "no score is above 0, and BB_DEFAULT_FALLBACK_UID is not registered on the subnet"
         } else {
-            "the arena has all of the share (BB_ARENA_INCENTIVE_PERCENT), nobody has a score in it, and \
-             BB_DEFAULT_FALLBACK_UID is not on the subnet"
+            "the arena has the full share (BB_ARENA_INCENTIVE_PERCENT) but no scores, and BB_DEFAULT_FALLBACK_UID is \
+             not registered on the subnet"
         }
     }
 
@@ -93,7 +96,10 @@ impl Subnet for Babelbit {
 
 /// Registers help texts of this crate's metrics. Call after the recorder is installed.
 pub fn describe_metrics() {
-    metrics::describe_gauge!("scores_by_uid", "Main and arena scores by their shares");
-    metrics::describe_gauge!("current_winner_uid", "Winner of the main contest, else of the arena; NaN without one");
-    metrics::describe_gauge!("cache_files", "Cache files");
+    metrics::describe_gauge!("scores_by_uid", "Main and arena scores, weighted by their shares");
+    metrics::describe_gauge!(
+        "current_winner_uid",
+        "Uid of the winner of the main contest, otherwise of the arena; NaN without one"
+    );
+    metrics::describe_gauge!("cache_files", "Number of cache files");
 }

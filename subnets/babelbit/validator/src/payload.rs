@@ -6,7 +6,7 @@ use taonet_validator::signer::{PayloadRefusal, SigningPolicy};
 use taonet_wire::sorted_json;
 
 /// Maximum size of a text in bytes, far more than a submission with its file has.
-const MOST_BYTES: usize = 512 << 10;
+const MAX_BYTES: usize = 512 << 10;
 
 /// Kind of a permitted text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,16 +42,16 @@ impl PayloadKind {
 #[non_exhaustive]
 pub enum PayloadProblem {
     /// The text exceeds the size limit.
-    #[error("it is larger than {MOST_BYTES} bytes")]
+    #[error("the payload is larger than {MAX_BYTES} bytes")]
     TooLarge,
     /// The text has no known format.
     #[error(
-        "it is no text that Babelbit's protocols sign; bb signer --allow-prefix TEXT admits texts that begin so, \
-         --sign-anything all"
+        "unknown payload format; hint: bb signer --allow-prefix TEXT allows payloads with that prefix, \
+         --sign-anything allows all"
     )]
     Unknown,
     /// The text names another hotkey.
-    #[error("it speaks for another hotkey than this signer's")]
+    #[error("the payload names another hotkey than this signer's")]
     OtherHotkey,
 }
 
@@ -77,7 +77,7 @@ impl PayloadPolicy {
     /// # Errors
     /// [`PayloadProblem`] when it must not be signed.
     pub fn kind_of(&self, text: &str) -> Result<PayloadKind, PayloadProblem> {
-        if text.len() > MOST_BYTES {
+        if text.len() > MAX_BYTES {
             return Err(PayloadProblem::TooLarge);
         }
         let known = if text.starts_with('{') { self.scoring_api(text) } else { self.miner_request(text) };

@@ -25,7 +25,7 @@ impl Rows {
         match self.missing.take() {
             Some(missing) if !is_late => Err(missing),
             Some(missing) => {
-                tracing::warn!(%missing, "the epoch is nearly over: weights are decided without these scores");
+                tracing::warn!(%missing, "the epoch is nearly over, deciding without the missing scores");
                 Ok(())
             }
             None => Ok(()),
@@ -60,7 +60,7 @@ impl Babelbit {
             match answer {
                 Ok(found) => *place = found,
                 Err(error) if share > 0.0 => rows.missing = rows.missing.take().or(Some(error)),
-                Err(error) => tracing::warn!(%error, "the contest has no share of the weights"),
+                Err(error) => tracing::warn!(%error, "cannot get scores of a contest without a share of the weights"),
             }
         }
         rows

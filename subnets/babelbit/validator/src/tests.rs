@@ -321,15 +321,12 @@ async fn a_fallback_uid_that_is_not_on_the_subnet_receives_nothing() {
     mount(&world.gateway, "POST", "/v1/block/current", ok(json!({ "block": 7 }))).await;
     world.rows(&[], &[]).await;
     let report = world.validator().run_once().await.unwrap();
-    assert_eq!(
-        (report.decision, report.error.as_deref()),
-        ("wait", Some("there are no scores, and none were set before"))
-    );
+    assert_eq!((report.decision, report.error.as_deref()), ("wait", Some("no scores, and no previous weights")));
     world.rows(&[row(1, 0.5)], &[]).await;
     assert_eq!(pairs(&world.validator().run_once().await.unwrap()), [(1, 1.0)]);
     // The main contest has no share, and the arena nobody who could have it.
     world.arena_share = ArenaShare::from_percent(100.0);
     let report = world.validator().run_once().await.unwrap();
-    assert_eq!((report.decision, &report.weights), ("wait", &None));
-    assert!(report.success && report.error.unwrap().contains("the arena has all of the share"));
+    assert_eq!((report.decision, &report.weights), ("unearned", &None));
+    assert!(report.success && report.error.unwrap().contains("the arena has the full share"));
 }

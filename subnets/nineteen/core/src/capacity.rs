@@ -1,24 +1,24 @@
-//! How much of a miner's declared capacity counts, and how much of it a period tests.
+//! Capacity: the accepted part of a miner's declaration, and the part tested in a period.
 
-/// The chances of each share of a capacity to be tested, in the order in which [`sampled_share`] goes through them.
+/// Shares of a capacity with their sampling probabilities, in the order used by [`sampled_share`].
 const SHARES: [(f64, f64); 3] = [(0.500, 0.04), (0.900, 0.08), (0.995, 0.12)];
 
-/// The share that the remaining 0.5 % of contenders are tested with.
+/// Share of the capacity tested with the remaining probability of 0.5 %.
 const LARGEST_SHARE: f64 = 0.80;
 
-/// What a miner declared for one task, as the validator takes it. Units: tokens or denoising steps a period.
+/// A miner's declared capacity for one task, as accepted by the validator. Units: tokens or denoising steps per period.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Capacity {
-    /// As the miner declared it.
+    /// The declared capacity.
     pub declared: f64,
-    /// What counts: the declared capacity within `0..=max_capacity`.
+    /// The declared capacity clamped to `0..=max_capacity`.
     pub accepted: f64,
-    /// The part that synthetic requests test in this period.
+    /// The part tested by synthetic requests in this period.
     pub to_score: f64,
 }
 
 impl Capacity {
-    /// Accepts a declaration, and picks the part to test.
+    /// Clamps a declared capacity and computes the part to test.
     ///
     /// `share` comes from [`sampled_share`], `multiplier` is `CAPACITY_TO_SCORE_MULTIPLIER`. A declaration that is not a
     /// number counts as 0.

@@ -1,7 +1,7 @@
-//! The market's configuration: a TOML file with the tasks and the rules of their scoring.
+//! The market's configuration: a TOML file with the tasks and their scoring rules.
 //!
-//! `tasks.toml` beside this crate is the default, and shows every field. A file that fails to validate changes nothing: the
-//! error names the field, and whoever reloads keeps the configuration that holds.
+//! `tasks.toml` in this crate's directory is the default, with every field. An invalid file changes nothing: the error
+//! names the field, and the current configuration remains active.
 
 use std::collections::HashSet;
 
@@ -16,29 +16,29 @@ mod votes;
 
 pub use votes::Votes;
 
-/// The period that the reference's numbers of requests are made for.
+/// The reference's period, on which its numbers of requests are based.
 const REFERENCE_PERIOD: f64 = 1_800.0;
-/// Longest period, in seconds.
+/// Maximum period, in seconds.
 const LONGEST_PERIOD: f64 = 86_400.0;
-/// Most tasks in one market.
+/// Maximum number of tasks in a market.
 const MOST_TASKS: usize = 256;
 
 const DEFAULT: &str = include_str!("../tasks.toml");
 
-/// What a validator offers and how it scores.
+/// A validator's tasks and scoring rules.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MarketConfig {
     /// Formula of the period score.
     #[serde(default)]
     pub period_profile: PeriodProfile,
-    /// Rules of qualities and weights.
+    /// Rules for qualities and weights.
     #[serde(default)]
     pub scoring_profile: ScoringProfile,
-    /// Length of a scoring period. Left out, it is that of the period profile: 3 600 s for `seed`, else 1 800 s.
+    /// Length of a scoring period. Default: that of the period profile, 3 600 s for `seed`, otherwise 1 800 s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     period: Option<Seconds>,
-    /// Scales the part of each capacity that is tested.
+    /// Factor of the tested part of each capacity.
     #[serde(default = "whole")]
     pub capacity_to_score_multiplier: f64,
     /// The tasks, in the order in which they are scored.
@@ -49,7 +49,7 @@ const fn whole() -> f64 {
     1.0
 }
 
-/// Why a configuration is refused.
+/// Why a configuration is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
@@ -59,19 +59,19 @@ pub enum ConfigError {
     /// A field is unknown, missing or of another type.
     #[error("{path}: {reason}")]
     Type {
-        /// Where it stands, e.g. `tasks[2].max_capacity`.
+        /// Path of the field, such as `tasks[2].max_capacity`.
         path: String,
-        /// What the parser says.
+        /// The parser's reason.
         reason: String,
     },
     /// A field's value is out of range.
     #[error("{path} is {value}; hint: {expected}")]
     Value {
-        /// Where it stands, e.g. `tasks[2].max_capacity`.
+        /// Path of the field, such as `tasks[2].max_capacity`.
         path: String,
         /// The value.
         value: String,
-        /// What it should be.
+        /// How to correct it.
         expected: &'static str,
     },
 }
@@ -85,7 +85,7 @@ impl Default for MarketConfig {
 }
 
 impl MarketConfig {
-    /// The default configuration's file, with comments.
+    /// Content of the default configuration file, with comments.
     pub const fn default_toml() -> &'static str {
         DEFAULT
     }
@@ -113,7 +113,7 @@ impl MarketConfig {
         self.period.unwrap_or(Seconds::new(seconds).unwrap_or_default())
     }
 
-    /// The period's length over that of the reference: how many more synthetic requests it takes.
+    /// Ratio of the period's length to that of the reference, which scales the number of synthetic requests.
     pub fn period_multiplier(&self) -> f64 {
         self.period().get() / REFERENCE_PERIOD
     }
@@ -123,7 +123,7 @@ impl MarketConfig {
         self.tasks.iter().find(|task| task.task.as_str() == name)
     }
 
-    /// Tasks that are offered and scored.
+    /// Enabled tasks: offered and scored.
     pub fn enabled(&self) -> impl Iterator<Item = &Task> {
         self.tasks.iter().filter(|task| task.enabled)
     }

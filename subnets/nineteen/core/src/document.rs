@@ -1,7 +1,7 @@
-//! Period scores and weights from JSON documents, for owners who check.
+//! Period scores and weights from JSON documents, for owners who verify them.
 //!
-//! [`period_scores`] takes an array of counters, [`weights`] a document of tables; an array of such documents gives an array
-//! of results. Fields that are not named here are ignored.
+//! [`period_scores`] takes an array of counters, [`weights`] a document of tables; an array of documents gives an array
+//! of results. Unknown fields are ignored.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -11,19 +11,19 @@ use taonet_primitives::Uid;
 use crate::period::{PeriodCounts, PeriodProfile, period_score};
 use crate::scoring::{Contender, PeriodRow, Reward, ScoringInput, ScoringRules, TaskWeight, score};
 
-/// Deepest nesting of arrays around a document.
+/// Maximum nesting of arrays around a document.
 const DEEPEST: usize = 8;
 
-/// Why a document is refused.
+/// Why a document is invalid.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DocumentError {
     /// A field is missing or of another type.
     #[error("{path}: {reason}")]
     Field {
-        /// Where it stands, e.g. `[3].capacity`.
+        /// Path of the field, such as `[3].capacity`.
         path: String,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
 }
@@ -50,10 +50,10 @@ pub fn period_scores(document: &Value, profile: PeriodProfile) -> Result<Value, 
     })
 }
 
-/// Weights as the chain takes them, in the order in which miners first appear in a task that counts.
+/// Weights in the chain's format, ordered by the miners' first appearance in an enabled task.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Weights {
-    /// Slots on the chain.
+    /// Uids on the chain.
     pub uids: Vec<Uid>,
     /// Shares; they sum to 1.
     pub weights: Vec<f64>,

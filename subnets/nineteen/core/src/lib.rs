@@ -14,8 +14,10 @@
 //! - [`work`]: how much work a result was, and how fast;
 //! - [`document`]: period scores and weights from JSON documents, for owners who check.
 //!
-//! Used by `tao nineteen` and by the daemons of the subnet. The formulas are those of the reference implementation of
+//! The formulas are those of the reference implementation of
 //! October 2024; where a module offers another profile, its documentation states the difference.
+//!
+//! Uses `taonet-primitives`. Used by the subnet's daemons and by `tao nineteen`.
 
 // Tables are compared exactly, or with the tolerance that stands beside them.
 #![cfg_attr(test, allow(clippy::float_cmp))]

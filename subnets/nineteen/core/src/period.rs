@@ -1,4 +1,4 @@
-//! The period score: how well a contender answered what it was sent in one period.
+//! The period score of a contender: how well it answered its requests in one period.
 //!
 //! Notation, for T requests of which r₄ were rate-limited (429) and r₅ failed, capacity C and consumed volume V:
 //!
@@ -9,17 +9,17 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What became of one request (§3.3).
+/// Outcome of a request (§3.3).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum RequestOutcome {
-    /// HTTP 200 with a valid answer, of this much work.
+    /// HTTP 200 with a valid answer.
     Answered {
-        /// In the unit of the task: tokens or steps.
+        /// Work of the answer, in tokens or steps.
         work: f64,
     },
-    /// HTTP 429, on a streaming call too.
+    /// HTTP 429, also on a streaming call.
     RateLimited,
-    /// Everything else: timeout, another status, a malformed or empty body.
+    /// Any other failure: timeout, another status, a malformed or empty body.
     Failed,
 }
 
@@ -39,7 +39,7 @@ pub struct PeriodCounts {
 }
 
 impl PeriodCounts {
-    /// Counters at the beginning of a period.
+    /// Counters at the start of a period.
     pub fn with_capacity(capacity: f64) -> Self {
         Self { capacity, ..Self::default() }
     }
@@ -66,9 +66,9 @@ pub enum PeriodProfile {
     Later,
     /// `(1 − u·(f₄ + f₅)) · (1 − u·f₅)`: the formula that the subnet's own description asks for.
     ///
-    /// A missed request costs its share of the requests, weighed by the unqueried capacity; a failure costs that once
-    /// more. Hence a used-up capacity costs nothing (u = 0 gives 1), one of two requests failed costs much (u ≈ 1 gives
-    /// 1/4), and a rate limit said explicitly costs less than the same number of failures (1/2).
+    /// A missed request costs its share of the requests, weighted by the unused capacity; a failure costs that twice.
+    /// Hence misses are free with the capacity used up (u = 0 gives 1), one failure in two requests is expensive (u ≈ 1
+    /// gives 1/4), and rate limits (429) cost less than the same number of failures (1/2).
     Seed,
 }
 
@@ -186,7 +186,7 @@ mod tests {
             }
         }
 
-        /// Under `seed` a miner gains by saying 429 where it would otherwise fail.
+        /// Under `seed`, responding 429 is better for a miner than failing.
         #[test]
         fn limiting_costs_less_than_failing(total in 2_u32..1_000, missed in 1_u32..1_000, used in 0.0..0.99_f64) {
             prop_assume!(missed < total);

@@ -1,23 +1,23 @@
-//! Which miner gets a request.
+//! Routing: the miners for a request.
 //!
-//! Synthetic requests test what was planned for each contender: those that are furthest behind their allowance come first,
-//! whatever became of earlier requests, so that nobody escapes the test by failing ([`synthetic_order`]). (The reference
-//! gives each contender as many requests, however small its allowance.) Organic requests go where a good and quick answer
-//! is likely, in proportion to how likely ([`organic_order`]).
+//! Synthetic requests test each contender's allowance: those furthest behind it come first, whatever the outcome of
+//! earlier requests, so that no miner avoids the test by failing ([`synthetic_order`]). (The reference sends each
+//! contender equally many requests, however small its allowance.) Organic requests prefer miners with good and fast
+//! answers, in proportion to their value ([`organic_order`]).
 
 mod health;
 
 pub use health::{Breaker, Ewma, Health};
 
-/// Latencies below this count as this, in seconds.
+/// Minimum latency in the computation of values, in seconds.
 const SHORTEST_LATENCY: f64 = 0.01;
 
-/// What is planned for a contender in this period, and how much of it is done. Units: tokens or steps.
+/// A contender's allowance of synthetic requests in this period, and its use. Units: tokens or steps.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Allowance {
-    /// The part of the capacity that synthetic requests test.
+    /// The part of the capacity to test.
     pub to_score: f64,
-    /// Volume of the requests that were sent, each at what a request is assumed to have.
+    /// Assumed volume of the sent requests.
     pub sent: f64,
 }
 
@@ -32,8 +32,8 @@ impl Allowance {
     }
 }
 
-/// The contenders for a synthetic request, as places in `allowances`: those with room, the least used first, ties in the
-/// order given.
+/// The contenders for a synthetic request, as indices into `allowances`: those with room, the least used first, ties in
+/// input order.
 pub fn synthetic_order(allowances: &[Allowance]) -> Vec<usize> {
     let mut order: Vec<(usize, f64)> = allowances
         .iter()
@@ -45,26 +45,27 @@ pub fn synthetic_order(allowances: &[Allowance]) -> Vec<usize> {
     order.into_iter().map(|(place, _)| place).collect()
 }
 
-/// A contender as organic requests see it.
+/// A contender for organic requests.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Prospect<'a> {
-    /// Accepted capacity that is left in this period.
+    /// Remaining accepted capacity in this period.
     pub capacity_left: f64,
-    /// Mean quality of its checked answers, in `0..=1`; of a contender without any, what newcomers are expected to have.
+    /// Mean quality of its checked answers, in `0..=1`; the expected quality of newcomers if there are none.
     pub quality: f64,
-    /// How its latest requests went.
+    /// Health of the contender: outcomes of its latest requests.
     pub health: &'a Health,
 }
 
 impl Prospect<'_> {
-    /// How much an answer from it is worth: `quality · success / latency to the first token`.
+    /// Expected value of an answer: `quality · success / latency to the first token`.
     pub fn value(&self) -> f64 {
         self.quality * self.health.success() / self.health.latency().max(SHORTEST_LATENCY)
     }
 }
 
-/// The contenders for an organic request, as places in `prospects`: those with capacity left whose breaker is closed, each
-/// first in proportion to its [`Prospect::value`]. `now` is in seconds of any clock; `draw` gives numbers in `0..1`.
+/// The contenders for an organic request, as indices into `prospects`: those with remaining capacity and a closed
+/// circuit breaker, in a random order weighted by [`Prospect::value`]. `now` is in seconds of any clock; `draw` returns
+/// numbers in `0..1`.
 pub fn organic_order(prospects: &[Prospect<'_>], now: f64, mut draw: impl FnMut() -> f64) -> Vec<usize> {
     // A weighted random order (Efraimidis and Spirakis): the largest of u^(1/value) comes first.
     let mut order: Vec<(usize, f64)> = prospects
@@ -120,7 +121,7 @@ mod tests {
             assert_eq!(order.len(), 3);
             first[order[0]] += 1;
         }
-        // Three times as quick, three times as often first.
+        // Three times as fast, three times as often first.
         let ratio = f64::from(first[1]) / f64::from(first[0]);
         assert!((2.7..3.3).contains(&ratio) && first[2] == 0, "{first:?}");
     }

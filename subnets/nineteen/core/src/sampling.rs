@@ -1,24 +1,24 @@
-//! Which results are kept for checking, and which of them is checked next (§3.5, §4.2).
+//! Sampling of results: which are stored for checking, and which is checked next (§3.5, §4.2).
 
 use std::time::Duration;
 
-/// Results that all tasks together may keep, before the oldest go.
+/// Maximum number of stored results of all tasks; then the oldest are evicted.
 const MOST_RESULTS: usize = 1_010;
-/// How many go at once.
+/// Number of results evicted at once.
 const EVICTED: usize = 10;
-/// Results of a task of weight 1.
+/// Maximum number of stored results of a task with weight 1.
 const RESULTS_PER_WEIGHT: f64 = 1_000.0;
-/// First pause after a failed check; each further one is twice as long.
+/// First pause after a failed check; it doubles each time.
 const PAUSE: Duration = Duration::from_mins(1);
-/// Longest pause.
+/// Maximum pause.
 const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 
-/// Whether a task that keeps `stored` results keeps another one: up to `⌊1000 · weight⌋ + 1` of them.
+/// Whether a task with `stored` results stores another one: up to `⌊1000 · weight⌋ + 1` of them.
 pub fn keeps_another(stored: usize, weight: f64) -> bool {
     stored as f64 <= (RESULTS_PER_WEIGHT * weight).floor()
 }
 
-/// How many of the oldest results go before another one is kept.
+/// Number of oldest results to evict before storing another one.
 pub fn evicted(stored: usize) -> usize {
     if stored >= MOST_RESULTS { EVICTED } else { 0 }
 }
@@ -34,13 +34,14 @@ pub fn pick_task(stored: &[usize], draw: f64) -> Option<usize> {
     })
 }
 
-/// The stored result to check next, of one task: the first one of the miner with the fewest rewards, which `rewards` counts.
+/// The stored result of a task to check next: the first one of the miner with the fewest rewards, as counted by
+/// `rewards`.
 pub fn pick_result<K>(results: &[K], rewards: impl Fn(&K) -> usize) -> Option<usize> {
     let counted = results.iter().enumerate().map(|(place, hotkey)| (rewards(hotkey), place));
     counted.min().map(|(_, place)| place)
 }
 
-/// How long the checker rests after this many failures in a row: `min(60 · 2^(n−1), 300)` seconds, 0 after none.
+/// Pause of the checker after `failures` consecutive failures: `min(60 · 2^(n−1), 300)` seconds, 0 after none.
 pub fn pause(failures: u32) -> Duration {
     match failures.checked_sub(1) {
         None => Duration::ZERO,

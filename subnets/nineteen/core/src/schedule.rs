@@ -1,16 +1,17 @@
-//! When synthetic requests are sent.
+//! Schedule of synthetic requests.
 //!
-//! A task's requests are spread evenly over the period: each has a slot of its own, and is sent at a random moment of it.
-//! (The reference draws one moment for the first request and keeps the distance from then on, so that a miner can tell
-//! synthetic requests by their rhythm.) Organic requests replace synthetic ones one for one: they lower the budget, and
-//! as many slots are skipped.
+//! A task's requests are spread evenly over the period: each has its own slot, and is sent at a random time in it. (The
+//! reference draws one random time for the first request and keeps a fixed distance, so that miners can recognise
+//! synthetic requests by their rhythm.) Organic requests replace synthetic ones: each lowers the budget by one and
+//! skips one slot.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
 use taonet_primitives::Seconds;
 
-/// How many synthetic requests test these capacities in one period: `⌊Σ capacity_to_score · multiplier / volume⌋`.
+/// Number of synthetic requests that test these capacities in one period: `⌊Σ capacity_to_score · multiplier /
+/// volume⌋`.
 ///
 /// `period_multiplier` is the period's length over the reference's 1 800 s; `volume_per_request` is the volume that one
 /// request is assumed to have.
@@ -19,14 +20,14 @@ pub fn synthetic_requests(capacities_to_score: f64, period_multiplier: f64, volu
     if requests.is_finite() && requests > 0.0 { requests as u64 } else { 0 }
 }
 
-/// What to do when a task's slot is due.
+/// Action for a due slot of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
     /// Send one synthetic request, and lower the budget by one.
     Send,
     /// Organic requests used this many slots: send nothing.
     Skip(u64),
-    /// The budget is used up: the task rests until the period's end.
+    /// The budget is used up: no more requests until the period's end.
     Done,
 }
 
@@ -40,7 +41,7 @@ struct TaskSlots<T> {
     next: Seconds,
 }
 
-/// The synthetic requests of all tasks in one period, in the order of their time. Times count from its beginning.
+/// The synthetic requests of all tasks in one period, ordered by time. Times count from the start of the period.
 #[derive(Debug, Clone)]
 pub struct Schedule<T> {
     queue: BinaryHeap<Due<T>>,
@@ -77,7 +78,7 @@ impl<T> Ord for Due<T> {
 }
 
 impl<T> TaskSlots<T> {
-    /// Moves to a random moment of the slot after those that were used or skipped.
+    /// Advances to a random time in the slot after the used or skipped ones.
     fn advance(&mut self, used: u64, jitter: f64) {
         self.remaining = self.remaining.saturating_sub(used);
         let index = (self.total - self.remaining) as f64;
@@ -90,9 +91,9 @@ fn moment(slot: Seconds, index: f64, jitter: f64) -> Option<Seconds> {
 }
 
 impl<T: Clone> Schedule<T> {
-    /// A schedule of `(task, requests)` over a period. `jitter` gives numbers in `0..1`, one for each task.
+    /// Creates a schedule of `(task, requests)` over a period. `jitter` returns numbers in `0..1`, one for each task.
     ///
-    /// Tasks without requests are left out.
+    /// Tasks without requests are omitted.
     pub fn new(period: Seconds, tasks: impl IntoIterator<Item = (T, u64)>, mut jitter: impl FnMut() -> f64) -> Self {
         let slots = |(task, total): (T, u64)| {
             let slot = Seconds::new(period.get() / total as f64).ok().filter(|_| total > 0)?;
@@ -102,15 +103,15 @@ impl<T: Clone> Schedule<T> {
         Self { queue: tasks.into_iter().filter_map(slots).collect() }
     }
 
-    /// When the next slot is due, and of which task. `None` when nothing more is to be sent.
+    /// The next slot's time and task; `None` if no requests remain.
     pub fn next(&self) -> Option<(Seconds, &T)> {
         self.queue.peek().map(|due| (due.0.next, &due.0.task))
     }
 
     /// Takes the next slot.
     ///
-    /// `budget` is what remains of the task's budget after organic requests; `jitter`, in `0..1`, places the task's
-    /// following slot.
+    /// `budget` is the task's remaining budget after organic requests; `jitter`, in `0..1`, is the random position
+    /// within the task's following slot.
     pub fn take(&mut self, budget: u64, jitter: f64) -> Option<(T, Turn)> {
         let Due(mut slots) = self.queue.pop()?;
         let task = slots.task.clone();

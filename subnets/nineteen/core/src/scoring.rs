@@ -1,4 +1,4 @@
-//! From rewards and period scores to weights (§4.5–4.7).
+//! Scoring: weights from rewards and period scores (§4.5–4.7).
 //!
 //! For each enabled task, over its contenders:
 //!
@@ -9,12 +9,12 @@
 //! weight           = Σ net · task weight over the tasks, normalised
 //! ```
 //!
-//! [`score`] returns every number on the way ([`Scores`]), and the numbers multiply to the weight exactly as they stand.
+//! [`score`] returns all intermediate numbers ([`Scores`]), which multiply to the weight exactly.
 //!
-//! Three faults of the reference are mended (§11.3), in every profile. Where a contender has fewer rewards in a task than
-//! [`ScoringRules::minimum_rewards`], its newest rewards of *other* tasks fill up the mean quality: a row never counts
-//! twice. Speeds of other tasks, in other units, never enter the ranking. Only contenders of the task are ranked, so that
-//! strangers occupy no ranks.
+//! Three bugs of the reference are fixed in every profile (§11.3). If a contender has fewer rewards in a task than
+//! [`ScoringRules::minimum_rewards`], its newest rewards of *other* tasks complete the mean quality: no row counts
+//! twice. Speeds of other tasks, in other units, are not ranked. Only contenders of the task are ranked, so that other
+//! miners occupy no ranks.
 
 mod periods;
 mod quality;
@@ -30,7 +30,7 @@ pub use quality::{Quality, SpeedRank, average_quality, percentile, rank_by_speed
 pub use rules::{ScoringProfile, ScoringRules};
 pub use weights::{ContenderScore, DuplicateContender, Scores, TaskScores, Total, score, shares};
 
-/// What names a task or a miner in the rows: `&str`, `Hotkey` and the like.
+/// Key of a task or a miner in the rows, such as `&str` or `Hotkey`.
 pub trait Key: Copy + Eq + Hash {}
 
 impl<T: Copy + Eq + Hash> Key for T {}
@@ -40,9 +40,9 @@ impl<T: Copy + Eq + Hash> Key for T {}
 pub struct TaskWeight<T> {
     /// Its name.
     pub task: T,
-    /// Its share; the sum over all tasks is normalised away.
+    /// Its share, normalised over all tasks.
     pub weight: f64,
-    /// Whether it counts.
+    /// Whether the task is enabled.
     pub enabled: bool,
 }
 
@@ -51,7 +51,7 @@ pub struct TaskWeight<T> {
 pub struct Contender<T, K> {
     /// The miner.
     pub hotkey: K,
-    /// Its slot on the chain.
+    /// Its uid on the chain.
     pub uid: Uid,
     /// The task.
     pub task: T,
@@ -66,7 +66,7 @@ pub struct Reward<T, K> {
     pub task: T,
     /// The miner.
     pub hotkey: K,
-    /// What the checker gave, in `0..=1`.
+    /// Quality according to the checker, in `0..=1`.
     pub quality: Option<f64>,
     /// Work per second, in the unit of the task.
     pub metric: Option<f64>,
@@ -79,13 +79,13 @@ pub struct PeriodRow<T, K> {
     pub task: T,
     /// The miner.
     pub hotkey: K,
-    /// The period score; `None` where nothing was asked of it.
+    /// The period score; `None` without requests.
     pub score: Option<f64>,
-    /// The volume that it delivered.
+    /// The delivered volume.
     pub volume: f64,
 }
 
-/// The rows that weights follow from. Rewards and periods stand newest first, within their windows.
+/// Input rows of the weights. Rewards and periods are ordered newest first, within their windows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScoringInput<T, K> {
     /// Tasks, in the order in which they are scored.

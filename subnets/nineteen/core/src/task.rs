@@ -1,4 +1,4 @@
-//! Tasks: what miners serve and validators check.
+//! Tasks, which miners serve and validators check.
 
 mod name;
 
@@ -8,7 +8,7 @@ use taonet_primitives::Seconds;
 
 pub use name::{TaskName, TaskNameError};
 
-/// The kind of a task: which formula measures its work, and which miners serve it.
+/// Type of a task: it determines the unit of work and the miners that serve it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TaskType {
@@ -81,7 +81,7 @@ impl Endpoint {
         }
     }
 
-    /// The kind of task that is served there.
+    /// The task type of the route.
     pub const fn task_type(self) -> TaskType {
         match self {
             Self::Chat | Self::Completions => TaskType::Text,
@@ -91,7 +91,7 @@ impl Endpoint {
     }
 }
 
-/// What the checking server loads and runs; sent to it as it is.
+/// Configuration of the checking server, sent to it unchanged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CheckerConfig {
@@ -100,7 +100,7 @@ pub struct CheckerConfig {
     /// Options of the model, such as `model`, `half_precision`, `tokenizer`, `max_model_len`, `gpu_utilization`.
     #[serde(default)]
     pub load_model_config: Map<String, Value>,
-    /// Which comparison to run.
+    /// The comparison to run.
     pub checking_function: CheckingFunction,
 }
 
@@ -114,7 +114,7 @@ pub enum ServerKind {
     ImageServer,
 }
 
-/// Which comparison a checker runs.
+/// Comparison that a checker runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CheckingFunction {
@@ -124,7 +124,7 @@ pub enum CheckingFunction {
     CheckImageResult,
 }
 
-/// How synthetic requests are made.
+/// Generator of synthetic requests.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SyntheticConfig {
@@ -141,28 +141,28 @@ pub struct SyntheticConfig {
 pub struct Task {
     /// Its id, such as `chat-llama-3-1-8b`.
     pub task: TaskName,
-    /// Its kind.
+    /// Its type.
     pub task_type: TaskType,
-    /// The largest capacity that counts, in tokens (text, embedding) or steps (image) a period.
+    /// Maximum accepted capacity per period, in tokens (text, embedding) or steps (image).
     pub max_capacity: f64,
-    /// The volume that one synthetic request is assumed to have, in the same unit.
+    /// Assumed volume of a synthetic request, in the same unit.
     pub volume_to_requests_conversion: f64,
     /// Share of the incentive, before normalisation.
     pub weight: f64,
-    /// How long a miner may take for the first byte, and then for each further one.
+    /// Timeout for the first byte, and then for each further one.
     pub timeout: Seconds,
     /// Whether the answer is a stream.
     pub is_stream: bool,
     /// The miner's route.
     pub endpoint: Endpoint,
-    /// What checks its results.
+    /// Configuration of the server that checks its results.
     pub orchestrator_server_config: CheckerConfig,
-    /// What makes its synthetic requests.
+    /// Generator of its synthetic requests.
     pub synthetic_generation_config: SyntheticConfig,
-    /// Whether it is offered and scored.
+    /// Whether the task is offered and scored.
     #[serde(default = "enabled")]
     pub enabled: bool,
-    /// What miners are told of the model; left out, the options that the checker loads it with.
+    /// Public description of the model for miners; default: the checker's options to load it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_info: Option<Map<String, Value>>,
 }
@@ -171,14 +171,14 @@ const fn enabled() -> bool {
     true
 }
 
-/// A task as miners and the statistics service see it.
+/// Public view of a task, for miners and the statistics service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PublicTask {
     /// Its id.
     pub task: TaskName,
-    /// Its kind.
+    /// Its type.
     pub task_type: TaskType,
-    /// The largest capacity that counts.
+    /// Maximum accepted capacity.
     pub max_capacity: f64,
     /// The model: its public description, or the options to load it with.
     #[serde(default)]
@@ -187,15 +187,15 @@ pub struct PublicTask {
     pub endpoint: Endpoint,
     /// Normalised share of the incentive.
     pub weight: f64,
-    /// How long a miner may take.
+    /// Timeout of a miner.
     pub timeout: Seconds,
 }
 
-/// The option that only the validator's own machine needs.
+/// The option that is private to the validator's machine.
 const PRIVATE_OPTION: &str = "gpu_utilization";
 
 impl Task {
-    /// The task as miners see it. The task itself stays as it is.
+    /// Returns the public view of the task.
     pub fn public(&self) -> PublicTask {
         let model_config = self.model_info.clone().unwrap_or_else(|| {
             let mut options = self.orchestrator_server_config.load_model_config.clone();
@@ -213,7 +213,7 @@ impl Task {
         }
     }
 
-    /// The configuration that the checking server gets with each of the task's results.
+    /// The checking server's configuration, sent with each of the task's results.
     pub fn checker_document(&self) -> Value {
         let config = &self.orchestrator_server_config;
         let options = Some(&config.load_model_config).filter(|options| !options.is_empty());
@@ -255,7 +255,7 @@ mod tests {
                 "timeout": 2.0,
             })
         );
-        // §11.9: the view takes nothing from what the checker gets.
+        // §11.9: the public view does not affect the checker's configuration.
         assert_eq!(task.checker_document()["load_model_config"]["gpu_utilization"], 0.65);
         let image = config.task("avatar").unwrap();
         assert_eq!(image.public().model_config, image.model_info);

@@ -1,9 +1,9 @@
-//! How much work a result was, and how fast.
+//! Work and speed of results.
 
-/// Characters that count as one token.
+/// Number of characters counted as one token.
 const CHARACTERS_PER_TOKEN: f64 = 4.0;
 
-/// Work of a text result, in tokens: a quarter of its characters, or 1 when it has none.
+/// Work of a text result, in tokens: a quarter of its characters, or 1 for an empty one.
 pub fn text_work(characters: usize) -> f64 {
     if characters == 0 { 1.0 } else { characters as f64 / CHARACTERS_PER_TOKEN }
 }
@@ -13,7 +13,8 @@ pub fn image_work(steps: u32) -> f64 {
     f64::from(steps)
 }
 
-/// Speed of a result: work per second from sending the request to the last byte of the answer. `None` without a time.
+/// Speed of a result: work per second from sending the request to the last byte of the answer; `None` without a
+/// positive time.
 pub fn metric(work: f64, response_time: Option<f64>) -> Option<f64> {
     response_time.filter(|seconds| *seconds > 0.0).map(|seconds| work / seconds)
 }

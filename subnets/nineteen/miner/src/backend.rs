@@ -6,22 +6,22 @@ use serde_json::{Map, Value};
 use url::Url;
 use zeroize::Zeroizing;
 
-/// How long connecting to the backend may take.
+/// Connect timeout of the backend.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// Why the backend gave no answer.
+/// Why a call to the backend failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BackendError {
-    /// The HTTP client could not be set up, or the token cannot be a header.
-    #[error("backend client cannot be set up")]
+    /// The HTTP client could not be set up, or the token is not a valid header value.
+    #[error("cannot set up the client of the backend")]
     Setup(#[source] Box<dyn Error + Send + Sync>),
-    /// No answer arrived.
-    #[error("backend gave no answer")]
+    /// The backend did not respond.
+    #[error("backend did not respond")]
     NoAnswer(#[source] reqwest::Error),
 }
 
-/// The server that does the work: any that speaks OpenAI's protocol, or, for images, the image workers' one.
+/// The inference server behind the miner, with OpenAI's protocol or, for images, that of the image workers.
 #[derive(Debug, Clone)]
 pub struct Backend {
     http: reqwest::Client,
@@ -30,7 +30,7 @@ pub struct Backend {
 }
 
 impl Backend {
-    /// A backend at a base URL, such as `http://127.0.0.1:8000/v1`, with a bearer token where it asks for one.
+    /// Creates a backend with a base URL, such as `http://127.0.0.1:8000/v1`, and an optional bearer token.
     ///
     /// # Errors
     /// [`BackendError::Setup`].
@@ -51,7 +51,7 @@ impl Backend {
         Ok(Self { http, base: base.as_str().trim_end_matches('/').to_owned(), authorization })
     }
 
-    /// Posts a payload, and gives the answer as soon as its head is there. Dropping the answer closes the connection.
+    /// Posts a payload; returns the response once its head has arrived. Dropping the response closes the connection.
     ///
     /// # Errors
     /// [`BackendError::NoAnswer`].

@@ -1,14 +1,14 @@
-//! What a miner announces on `/capacity`.
+//! The miner's response on `/capacity`.
 
 use serde_json::{Map, Value};
 use taonet_nineteen_core::task::TaskType;
 
 use crate::MinerConfig;
 
-/// The answer: `miner_type`, and the capacity for each offered task that is served.
+/// Builds the response: `miner_type`, and the capacity for each offered task that is served.
 ///
-/// `share` is the validator's part of the capacity. Entries that are no tasks are ignored, and so are tasks without
-/// weight: nobody is paid for them.
+/// `share` is the validator's share of the capacity. Malformed entries are ignored, and so are tasks without weight,
+/// which earn nothing.
 pub(crate) fn announce(config: &MinerConfig, offered: &Value, share: f64) -> Map<String, Value> {
     let mut answer = Map::new();
     let miner_type = match config.task_type {

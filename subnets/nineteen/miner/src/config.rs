@@ -4,38 +4,38 @@ use std::time::Duration;
 use taonet_nineteen_core::TaskName;
 use taonet_nineteen_core::task::TaskType;
 
-/// What a miner serves, and how much of it at once.
+/// Configuration of a miner: tasks, concurrency and timeouts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MinerConfig {
-    /// The kind of tasks; a miner has one.
+    /// The type of the tasks; a miner has exactly one.
     pub task_type: TaskType,
     /// The tasks.
     pub served: Vec<Served>,
-    /// Requests at a time; more get 429.
+    /// Maximum number of concurrent requests; more get 429.
     pub concurrency: usize,
-    /// How long the backend may take.
+    /// Timeouts of the backend.
     pub deadlines: Deadlines,
 }
 
 /// A task that a miner serves.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Served {
-    /// The task, under which validators ask.
+    /// The task's name in validators' requests.
     pub task: TaskName,
-    /// The backend's name of its model; left out, the task's name.
+    /// The backend's name of the model; default: the task's name.
     pub model: Option<String>,
-    /// The capacity that all validators share, in the unit of the task a period; left out, the largest that they take.
+    /// The capacity shared by all validators, in the task's unit per period; default: their maximum.
     pub capacity: Option<f64>,
 }
 
-/// How long the backend may take.
+/// Timeouts of the backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadlines {
-    /// To the first chunk of a stream, or to a whole answer.
+    /// Timeout for the first chunk of a stream, or for a whole response.
     pub first: Duration,
-    /// Between two chunks.
+    /// Timeout between two chunks.
     pub between: Duration,
-    /// For a whole stream.
+    /// Timeout for a whole stream.
     pub total: Duration,
 }
 
@@ -46,14 +46,14 @@ impl Default for Deadlines {
     }
 }
 
-/// A text that names no task to serve.
+/// Why a served task could not be parsed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServedError {
     /// The task's name is malformed.
     #[error(transparent)]
     Task(#[from] taonet_nineteen_core::task::TaskNameError),
-    /// The capacity is no number above 0.
+    /// The capacity is not a number above 0.
     #[error("capacity {0:?} is not a number above 0")]
     Capacity(String),
 }
@@ -61,7 +61,7 @@ pub enum ServedError {
 impl FromStr for Served {
     type Err = ServedError;
 
-    /// Reads `TASK[@CAPACITY][=MODEL]`, such as `chat-llama-3-1-8b@60000=unsloth/Meta-Llama-3.1-8B-Instruct`.
+    /// Parses `TASK[@CAPACITY][=MODEL]`, such as `chat-llama-3-1-8b@60000=unsloth/Meta-Llama-3.1-8B-Instruct`.
     fn from_str(text: &str) -> Result<Self, ServedError> {
         let (name, model) = match text.split_once('=') {
             Some((name, model)) => (name, Some(model.to_owned()).filter(|model| !model.is_empty())),

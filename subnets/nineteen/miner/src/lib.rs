@@ -1,12 +1,16 @@
 //! A Nineteen miner.
 //!
-//! Validators send signed and encrypted requests (`taonet-nineteen-transport`); the miner forwards them to an
-//! OpenAI-compatible server of its own ([`Backend`]) and relays the answer as it arrives. Chunks are read from the backend
-//! only as fast as the validator takes them, and a validator that leaves ends the backend's work.
+//! Validators send signed and encrypted requests (`taonet-nineteen-transport`); the miner forwards them to its
+//! OpenAI-compatible server ([`Backend`]) and streams the response back. Backpressure applies: chunks are read from the
+//! backend only as fast as the validator reads them, and the backend's request is cancelled when the validator
+//! disconnects.
 //!
 //! [`Miner`] announces a capacity for each task that it serves, divided among validators by stake ([`Validators`]), and
-//! answers 429 when as many requests run as it takes. [`routes`] gives its routes, which [`miner_router`] puts behind the
-//! checks of the transport.
+//! responds 429 at its concurrency limit. [`routes`] returns its routes, which [`miner_router`] puts behind the checks
+//! of the transport.
+//!
+//! Uses `taonet-nineteen-transport` (handshake, encryption) and `taonet-nineteen-core` (tasks, capacities). Used by
+//! `tao nineteen miner`.
 
 // Shares are compared exactly.
 #![cfg_attr(test, allow(clippy::float_cmp))]

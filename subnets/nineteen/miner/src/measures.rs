@@ -1,4 +1,4 @@
-//! What a miner counts; docs/metrics.md lists it.
+//! Metrics of the miner, listed in docs/metrics.md.
 
 use http::StatusCode;
 use metrics::{counter, describe_counter, describe_gauge, gauge};
@@ -8,12 +8,12 @@ const RUNNING: &str = "taonet_nineteen_miner_running";
 const CHUNKS: &str = "taonet_nineteen_miner_chunks_total";
 const BROKEN: &str = "taonet_nineteen_miner_broken_streams_total";
 
-/// Gives every metric of the miner its help text. Call once, after the recorder is installed.
+/// Registers help texts of the miner's metrics. Call once, after the recorder is installed.
 pub fn describe() {
     describe_counter!(REQUESTS, "Requests by route and HTTP status");
-    describe_gauge!(RUNNING, "Requests that the backend works on");
+    describe_gauge!(RUNNING, "Requests in progress at the backend");
     describe_counter!(CHUNKS, "Chunks relayed to validators");
-    describe_counter!(BROKEN, "Streams that the backend did not finish");
+    describe_counter!(BROKEN, "Streams that the backend did not complete");
 }
 
 pub(crate) fn request(route: &'static str, status: StatusCode) {

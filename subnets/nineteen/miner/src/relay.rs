@@ -1,4 +1,4 @@
-//! A backend's stream on its way to the validator.
+//! Relay of a backend's stream to the validator.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -11,23 +11,23 @@ use crate::routes::Running;
 use crate::sse::{EventFilter, LineTooLong};
 use crate::{Deadlines, measures};
 
-/// Why a stream ended before its end.
+/// Why a stream ended early.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum RelayError {
-    #[error("backend's connection broke")]
+    #[error("connection to the backend lost")]
     Broken(#[source] reqwest::Error),
-    #[error("backend sent nothing for {0:?}")]
+    #[error("backend timed out: no data for {0:?}")]
     Silent(Duration),
-    #[error("backend's answer took longer than {0:?}")]
+    #[error("backend timed out: response incomplete after {0:?}")]
     TooLong(Duration),
     #[error(transparent)]
     Line(#[from] LineTooLong),
-    #[error("backend's answer has no text")]
+    #[error("backend's response has no text")]
     Empty,
 }
 
-/// A backend's stream. It is read only when the next chunk is asked for; dropped, it ends the backend's work.
+/// A backend's stream, read lazily. Dropping it cancels the backend's request.
 pub(crate) struct Relay {
     answer: Option<reqwest::Response>,
     filter: EventFilter,
@@ -38,7 +38,7 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
-    /// A relay whose first chunk is there.
+    /// Starts a relay; returns once the first chunk has arrived.
     pub(crate) async fn start(
         answer: reqwest::Response,
         wants_logprobs: bool,
@@ -59,7 +59,7 @@ impl Relay {
         Ok(relay)
     }
 
-    /// The events, as they come. An error ends the connection, so that the validator sees that something is missing.
+    /// The stream of events. An error aborts the connection, so that the validator notices the truncation.
     pub(crate) fn into_stream(self) -> impl Stream<Item = Result<Bytes, RelayError>> {
         futures::stream::try_unfold(self, |mut relay| async move {
             match relay.next().await {
@@ -83,7 +83,7 @@ impl Relay {
         Ok(self.ready.pop_front())
     }
 
-    /// Reads one piece of the backend's answer. `false` when there is no more.
+    /// Reads one chunk of the backend's response; `false` at its end.
     async fn read(&mut self, silent: Instant, after: Duration) -> Result<bool, RelayError> {
         let Some(answer) = self.answer.as_mut() else { return Ok(false) };
         let piece = timeout_at(silent.min(self.until), answer.chunk()).await.map_err(|_| {

@@ -21,10 +21,10 @@ use crate::capacity::announce;
 use crate::relay::Relay;
 use crate::{Backend, MinerConfig, Served, Validators, measures};
 
-/// Largest answer that is not streamed, in bytes: a few large images.
+/// Maximum size of a response that is not streamed, in bytes: a few large images.
 const LARGEST_ANSWER: usize = 64 << 20;
 
-/// A miner: what it serves, and the backend that does the work. Clones are the same miner.
+/// A miner: its configuration and its backend. Clones share state.
 #[derive(Clone)]
 pub struct Miner(Arc<Inner>);
 
@@ -35,7 +35,7 @@ struct Inner {
     places: Arc<Semaphore>,
 }
 
-/// A request that the backend works on, counted as long as it lives.
+/// An in-flight request of the backend, counted until dropped.
 pub(crate) struct Running(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
 
 impl Drop for Running {
@@ -45,7 +45,8 @@ impl Drop for Running {
 }
 
 impl Miner {
-    /// A miner. With `validators` its capacity is divided among them by stake; without, each is told all of it.
+    /// Creates a miner. With `validators`, its capacity is divided among them by stake; without, the full capacity is
+    /// announced to each.
     pub fn new(config: MinerConfig, backend: Backend, validators: Option<Arc<Validators>>) -> Self {
         let places = Arc::new(Semaphore::new(config.concurrency.min(Semaphore::MAX_PERMITS)));
         Self(Arc::new(Inner { config, backend, validators, places }))
@@ -57,8 +58,8 @@ impl Miner {
         Some(Running(permit))
     }
 
-    /// The task that a payload asks for. Validators name it as the model, some with underscores; a payload without a model
-    /// means the only task.
+    /// The task of a payload. Validators name it as the model, some with underscores; a payload without a model selects
+    /// the only task.
     fn served(&self, payload: &Map<String, Value>) -> Result<&Served, Refused> {
         let served = &self.0.config.served;
         let Some(model) = payload.get("model") else {
@@ -74,24 +75,24 @@ impl Miner {
     }
 }
 
-/// Why a request gets no answer from the backend.
+/// Why a request is refused.
 #[derive(Debug, thiserror::Error)]
 enum Refused {
     #[error("payload is not a JSON object")]
     Payload,
     #[error("{0} is missing or malformed")]
     Field(&'static str),
-    #[error("model {0:?} is not served here")]
+    #[error("model {0:?} is not available")]
     UnknownModel(String),
-    #[error("as many requests run as this miner takes")]
+    #[error("miner is at its limit of concurrent requests")]
     Full,
-    #[error("backend takes no more requests")]
+    #[error("backend is at its limit of requests")]
     BackendFull,
     #[error("backend answered {0}")]
     Status(StatusCode),
     #[error("{0}")]
     Backend(String),
-    #[error("backend took too long")]
+    #[error("backend timed out")]
     Timeout,
 }
 
@@ -101,7 +102,7 @@ impl IntoResponse for Refused {
             Self::Payload | Self::Field(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::UnknownModel(_) => StatusCode::NOT_FOUND,
             Self::Full | Self::BackendFull => StatusCode::TOO_MANY_REQUESTS,
-            // What the backend finds wrong with a request is the request's fault.
+            // A client error of the backend is the request's fault.
             Self::Status(status) if status.is_client_error() => status,
             Self::Status(_) | Self::Backend(_) => StatusCode::BAD_GATEWAY,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
@@ -114,7 +115,7 @@ impl IntoResponse for Refused {
     }
 }
 
-/// The miner's own routes: `/capacity`, and those of its kind of tasks.
+/// The miner's own routes: `/capacity`, and those of its task type.
 pub fn routes(miner: Miner) -> Router {
     let task_type = miner.0.config.task_type;
     let mut router = Router::new().route("/capacity", post(capacity));
@@ -129,7 +130,7 @@ pub fn routes(miner: Miner) -> Router {
     router.with_state(miner)
 }
 
-/// All of a miner's routes: the handshake, the checks, and its own; and `/healthz`, open to all.
+/// All routes of a miner: the handshake, its own routes behind the checks, and `/healthz` without checks.
 pub fn miner_router(miner: Miner, handshake: MinerHandshake, signed: SignedLayer) -> Router {
     let health = Router::new().route("/healthz", axum::routing::get(|| async { "ok" }));
     taonet_nineteen_transport::routes(handshake, signed, routes(miner)).merge(health)
@@ -151,7 +152,7 @@ fn object(body: &[u8]) -> Result<Map<String, Value>, Refused> {
 
 async fn work(miner: &Miner, endpoint: Endpoint, body: &[u8]) -> Result<Response, Refused> {
     let mut payload = object(body)?;
-    // What the transport added.
+    // Added by the transport.
     payload.shift_remove("nonce");
     let served = miner.served(&payload)?;
     let name = served.model.clone().unwrap_or_else(|| served.task.to_string());
@@ -163,7 +164,7 @@ async fn work(miner: &Miner, endpoint: Endpoint, body: &[u8]) -> Result<Response
     let first = began + deadlines.first;
     let answer = timeout_at(first, miner.0.backend.post(endpoint.path(), &payload)).await;
     let answer = answer.map_err(|_| Refused::Timeout)?.map_err(|error| {
-        tracing::warn!(error = &error as &dyn std::error::Error, "backend cannot be used");
+        tracing::warn!(error = &error as &dyn std::error::Error, "backend is unusable");
         Refused::Backend(error.to_string())
     })?;
     match answer.status() {
@@ -198,7 +199,7 @@ async fn whole(mut answer: reqwest::Response) -> Result<Vec<u8>, Refused> {
     let mut body = Vec::new();
     while let Some(piece) = answer.chunk().await.map_err(|error| Refused::Backend(error.to_string()))? {
         if body.len() + piece.len() > LARGEST_ANSWER {
-            return Err(Refused::Backend("backend's answer is too large".to_owned()));
+            return Err(Refused::Backend("backend's response is too large".to_owned()));
         }
         body.extend_from_slice(&piece);
     }

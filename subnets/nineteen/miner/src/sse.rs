@@ -5,18 +5,18 @@ use memchr::memchr;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// Longest line of a stream, in bytes.
+/// Maximum length of a line of a stream, in bytes.
 const LONGEST_LINE: usize = 1 << 20;
 
-/// A line is longer than any chunk of a language model.
+/// A line exceeds the maximum length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a line of the stream is longer than {LONGEST_LINE} bytes")]
 pub(crate) struct LineTooLong;
 
-/// Takes a stream apart, and gives the events that validators take: those with a piece of the answer.
+/// Parses a stream and keeps the events that validators accept: those with text of the answer.
 ///
-/// The reference's validators count a chunk without text as a fault, and its checker one without log-probabilities. So the
-/// opening chunk that states the role, the closing one and `[DONE]` are left out, as the reference's miner does.
+/// The reference's validators count a chunk without text as an error, and its checker one without log-probabilities. So
+/// the first chunk with the role, the last one and `[DONE]` are dropped, as in the reference's miner.
 #[derive(Debug)]
 pub(crate) struct EventFilter {
     line: BytesMut,
@@ -46,12 +46,12 @@ struct Delta<'a> {
 }
 
 impl EventFilter {
-    /// A filter for answers with or without log-probabilities.
+    /// Creates a filter for responses with or without log-probabilities.
     pub(crate) fn new(wants_logprobs: bool) -> Self {
         Self { line: BytesMut::new(), wants_logprobs }
     }
 
-    /// Takes the next bytes, and gives the events that they complete, each as `data: <JSON>\n\n`.
+    /// Adds the next bytes; returns the completed events, each as `data: <JSON>\n\n`.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<Vec<Bytes>, LineTooLong> {
         let mut events = Vec::new();
         let mut rest = bytes;
@@ -67,7 +67,7 @@ impl EventFilter {
         Ok(events)
     }
 
-    /// The event of a last line without end.
+    /// The event of a last line without a line break.
     pub(crate) fn finish(&mut self) -> Option<Bytes> {
         let line = self.line.split();
         let json = line.strip_prefix(b"data:")?.trim_ascii();
@@ -82,7 +82,7 @@ impl EventFilter {
         let Ok(chunk) = serde_json::from_slice::<Chunk<'_>>(json) else { return false };
         let Some(choice) = chunk.choices.first() else { return false };
         let text = choice.delta.as_ref().and_then(|delta| delta.content).or(choice.text);
-        // Null is read as nothing.
+        // Null is treated as missing.
         let has_text = text.is_some_and(|text| text.get().starts_with('"'));
         has_text && (choice.logprobs.is_some() || !self.wants_logprobs)
     }

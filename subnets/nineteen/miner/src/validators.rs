@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use taonet_primitives::Hotkey;
 use taonet_wire::{Standing, Standings};
 
-/// The subnet's registered hotkeys and their stakes, replaced as a whole when a new metagraph is there.
+/// The subnet's registered hotkeys and their stakes, replaced as a whole with each new metagraph.
 #[derive(Debug, Default)]
 pub struct Validators(RwLock<Arc<Stakes>>);
 
@@ -15,13 +15,13 @@ struct Stakes {
 }
 
 impl Validators {
-    /// Puts these in place of all there are.
+    /// Replaces all stakes.
     pub fn replace(&self, standings: HashMap<Hotkey, Standing>) {
         let total = standings.values().map(|standing| u128::from(standing.stake)).sum();
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Stakes { standings, total });
     }
 
-    /// A hotkey's part of all stake, in `0..=1`; 0 where it is not registered or nobody has stake.
+    /// A hotkey's share of the total stake, in `0..=1`; 0 if it is not registered or there is no stake.
     pub fn share(&self, hotkey: &Hotkey) -> f64 {
         let stakes = self.stakes();
         let own = stakes.standings.get(hotkey).map_or(0, |standing| standing.stake);

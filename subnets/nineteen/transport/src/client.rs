@@ -1,4 +1,4 @@
-//! The validator's half.
+//! The validator's side of the transport.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,22 +18,22 @@ use crate::{
     seal_payload,
 };
 
-/// How long each of the two calls of a handshake may take.
+/// Timeout of each of the two calls of a handshake.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(3);
-/// Largest answer of a handshake.
+/// Maximum size of a handshake response, in bytes.
 const HANDSHAKE_BYTES: usize = 16 * 1024;
-/// How far a miner's clock may be from ours, in seconds.
+/// Maximum difference between a miner's clock and ours, in seconds.
 const CLOCK_TOLERANCE: f64 = 120.0;
-/// Characters of a refusal that are kept.
+/// Maximum number of characters kept of an error response.
 const SNIPPET: usize = 300;
 
-/// Which miners' keys are trusted.
+/// Trust policy for miners' keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Trust {
-    /// Those that their hotkeys sign, where there is a signature; as fiber, those without one. A wrong signature is refused.
+    /// Accepts keys with a valid hotkey signature and, like fiber, unsigned ones. A wrong signature is refused.
     #[default]
     Any,
-    /// Those that their hotkeys sign.
+    /// Accepts only keys with a valid hotkey signature.
     Signed,
 }
 
@@ -41,35 +41,35 @@ pub enum Trust {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HandshakeError {
-    /// The miner was not reached, or gave no answer.
+    /// The miner is unreachable or did not respond.
     #[error(transparent)]
     Call(#[from] CallError),
     /// The miner refused.
     #[error("miner answered {status}: {text}")]
     Refused {
-        /// Its status.
+        /// The response status.
         status: StatusCode,
-        /// The first 300 characters of its answer.
+        /// The first 300 characters of the response.
         text: String,
     },
-    /// An answer is no message of the handshake.
-    #[error("miner's answer is not what the handshake asks for")]
+    /// A response is not a valid handshake message.
+    #[error("malformed handshake response of the miner")]
     Malformed,
     /// The miner's public key is unusable.
     #[error(transparent)]
     Key(#[from] RsaError),
     /// The miner's hotkey did not sign its key.
-    #[error("miner's hotkey did not sign its encryption key; hint: it may run fiber, which signs none")]
+    #[error("miner's hotkey did not sign its encryption key; hint: the miner may run fiber, which does not sign it")]
     Unsigned,
-    /// The signature is not that of the miner's hotkey over what arrived here: somebody on the way may have changed it.
-    #[error("signature over the miner's encryption key is wrong")]
+    /// The signature does not match the miner's hotkey and the received key: it may have been tampered with.
+    #[error("signature of the miner's encryption key does not verify")]
     Forged,
     /// The signed key is older than the clocks' tolerance.
-    #[error("miner's clock differs from ours by over 120 s")]
+    #[error("miner's clock differs from ours by more than 120 s")]
     Clock,
 }
 
-/// A symmetric key that a miner has taken.
+/// A session: a symmetric key accepted by a miner.
 #[derive(Debug, Clone)]
 pub struct Session {
     peer: Peer,
@@ -80,7 +80,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session from its stored parts. `ends_ns` is when the miner forgets the key, in nanoseconds since the Unix epoch.
+    /// Restores a session from its stored parts. `ends_ns` is the expiry of the key, in nanoseconds since the Unix
+    /// epoch.
     pub const fn restore(peer: Peer, id: String, key: FernetKey, ends_ns: u64, signed: bool) -> Self {
         Self { peer, id, key, ends_ns, signed }
     }
@@ -105,7 +106,7 @@ impl Session {
         self.signed
     }
 
-    /// When the miner forgets the key, in nanoseconds since the Unix epoch.
+    /// Expiry of the key, in nanoseconds since the Unix epoch.
     pub const fn ends_ns(&self) -> u64 {
         self.ends_ns
     }
@@ -121,7 +122,7 @@ pub struct FiberClient {
 }
 
 impl FiberClient {
-    /// A client that signs with `keypair`.
+    /// Creates a client that signs with `keypair`.
     ///
     /// # Errors
     /// [`CallError::Setup`] when TLS cannot be set up.
@@ -131,7 +132,7 @@ impl FiberClient {
         Ok(Self { http: SignedClient::new(signer, config)?, hotkey, trust, clock })
     }
 
-    /// Exchanges a new symmetric key with a miner. Takes 6 s at most.
+    /// Exchanges a new symmetric key with a miner, within 6 s.
     ///
     /// # Errors
     /// [`HandshakeError`].
@@ -151,15 +152,15 @@ impl FiberClient {
         match signature(&answer.headers, EXCHANGE_SIGNATURE)? {
             Some(signature) if is_exchange_with(peer.hotkey(), &self.hotkey, &id, &key, &signature) => {}
             Some(_) => return Err(HandshakeError::Forged),
-            // Who signs its public key, signs this as well.
+            // A miner that signs its public key must sign the exchange as well.
             None if signed => return Err(HandshakeError::Forged),
             None => {}
         }
         Ok(Session { peer: peer.clone(), id, key, ends_ns, signed })
     }
 
-    /// Sends a payload in a session, and gives the answer as it arrives, whatever its status. Dropping the answer ends the
-    /// request, so that the miner can stop its work.
+    /// Sends a payload in a session; returns the response as a stream, whatever its status. Dropping the response
+    /// cancels the request, so that the miner can stop its work.
     ///
     /// # Errors
     /// [`CallError`].

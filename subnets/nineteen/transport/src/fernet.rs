@@ -20,15 +20,15 @@ const IV: usize = 16;
 const TAG: usize = 32;
 const BLOCK: usize = 16;
 
-/// Why a token cannot be opened. No variant tells which check of the contents failed.
+/// Why a token cannot be decrypted. No variant reveals which check of the contents failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FernetError {
     /// The text is not a token: not base64, too short, or of another version.
     #[error("body is not a Fernet token")]
     Malformed,
-    /// The token was made with another key, or changed since.
-    #[error("Fernet token does not open with this key")]
+    /// The token was made with another key, or modified.
+    #[error("cannot decrypt the Fernet token with this key")]
     Refused,
 }
 
@@ -37,7 +37,7 @@ pub enum FernetError {
 pub struct FernetKey(Zeroizing<[[u8; 16]; 2]>);
 
 impl FernetKey {
-    /// A key of these bytes.
+    /// Creates a key from its bytes.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         let bytes = Zeroizing::new(bytes);
         let mut key = Self(Zeroizing::default());
@@ -45,12 +45,12 @@ impl FernetKey {
         key
     }
 
-    /// A new key from the system's random source.
+    /// Generates a key with the system's random source.
     pub fn random() -> Self {
         Self::from_bytes(rand::random())
     }
 
-    /// A key in base64, of either alphabet, as validators store it. `None` for anything else.
+    /// Parses a key in base64, of either alphabet, as validators store it; `None` if it is malformed.
     pub fn from_base64(text: &str) -> Option<Self> {
         let bytes = Zeroizing::new(STANDARD.decode(text).or_else(|_| URL_SAFE.decode(text)).ok()?);
         bytes.as_slice().try_into().ok().map(Self::from_bytes)
@@ -71,7 +71,7 @@ impl FernetKey {
         self.seal_with(plaintext, seconds, &rand::random())
     }
 
-    /// As [`Self::seal`], with an IV, which must never be used twice.
+    /// Encrypts with the given IV, which must never be reused.
     pub(crate) fn seal_with(&self, plaintext: &[u8], seconds: u64, iv: &[u8; IV]) -> String {
         let [tag_key, cipher_key] = &*self.0;
         let mut token = Vec::with_capacity(HEAD + plaintext.len() + BLOCK + TAG);
@@ -83,14 +83,14 @@ impl FernetKey {
         token.resize(HEAD + plaintext.len() / BLOCK * BLOCK + BLOCK, 0);
         let cipher = Encryptor::<Aes128>::new(cipher_key.into(), iv.into());
         let text = token.get_mut(HEAD..).unwrap_or_default();
-        // There is room: see above.
+        // The buffer is large enough: see above.
         let _ = cipher.encrypt_padded_mut::<Pkcs7>(text, plaintext.len());
         let tag = mac(tag_key).chain_update(&token).finalize().into_bytes();
         token.extend_from_slice(&tag);
         URL_SAFE.encode(token)
     }
 
-    /// Checks and decrypts a token, of any age.
+    /// Verifies and decrypts a token, of any age.
     ///
     /// # Errors
     /// [`FernetError`].
@@ -106,7 +106,7 @@ impl FernetKey {
         // In constant time.
         mac(tag_key).chain_update(signed).verify_slice(tag).map_err(|_| FernetError::Refused)?;
         let iv: [u8; IV] = *head.last_chunk().ok_or(FernetError::Malformed)?;
-        // In place: large bodies are not copied once more.
+        // In place, which avoids a copy of large bodies.
         token.truncate(length);
         token.drain(..HEAD);
         let cipher = Decryptor::<Aes128>::new(cipher_key.into(), &iv.into());

@@ -10,7 +10,7 @@ use taonet_wire::{Clock, SystemClock};
 use crate::proof::{sign_exchange, sign_key};
 use crate::{FernetError, FernetKey, FiberRules, KeyStore, KeyStoreFull, RsaError, RsaKey};
 
-/// `GET /public-encryption-key`: the miner's RSA key.
+/// Response to `GET /public-encryption-key`: the miner's RSA key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PublicKeyMessage {
     /// SubjectPublicKeyInfo in PEM.
@@ -19,17 +19,17 @@ pub struct PublicKeyMessage {
     pub timestamp: f64,
 }
 
-/// `POST /exchange-symmetric-key`: the validator's symmetric key.
+/// Request of `POST /exchange-symmetric-key`: the validator's symmetric key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExchangeMessage {
-    /// 32 bytes, encrypted with the miner's RSA key; standard base64.
+    /// The 32-byte key, encrypted with the miner's RSA key, in standard base64.
     pub encrypted_symmetric_key: String,
 }
 
-/// The answer to an exchange.
+/// Response to a key exchange.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExchangeReply {
-    /// For people.
+    /// Human-readable status.
     pub status: String,
 }
 
@@ -45,7 +45,7 @@ struct Keys {
     clock: Arc<dyn Clock>,
 }
 
-/// Why a symmetric key was not taken.
+/// Why a symmetric key was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum ExchangeError {
@@ -55,7 +55,7 @@ pub(crate) enum ExchangeError {
     Full(#[from] KeyStoreFull),
 }
 
-/// Why a body was not opened.
+/// Why a body could not be decrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum OpenError {
@@ -63,17 +63,17 @@ pub(crate) enum OpenError {
     UnknownKey,
     #[error(transparent)]
     Token(#[from] FernetError),
-    #[error("Fernet token holds no JSON")]
+    #[error("Fernet token does not contain JSON")]
     NotJson,
 }
 
 impl MinerHandshake {
-    /// The keys of a miner that has just started.
+    /// Creates the keys of a miner that has just started.
     pub fn new(keypair: Keypair, rsa: RsaKey, rules: FiberRules) -> Self {
         Self::with_clock(keypair, rsa, rules, Arc::new(SystemClock))
     }
 
-    /// The same with another clock.
+    /// Creates the keys with another clock.
     pub fn with_clock(keypair: Keypair, rsa: RsaKey, rules: FiberRules, clock: Arc<dyn Clock>) -> Self {
         Self(Arc::new(Keys { keypair, rsa, symmetric: KeyStore::default(), rules, clock }))
     }
@@ -95,7 +95,7 @@ impl MinerHandshake {
         (PublicKeyMessage { public_key, timestamp }, signature)
     }
 
-    /// Takes a validator's symmetric key, and gives the hotkey's signature that says so.
+    /// Accepts a validator's symmetric key; returns the hotkey's confirming signature.
     pub(crate) fn exchange(
         &self,
         validator: Hotkey,
@@ -108,7 +108,7 @@ impl MinerHandshake {
         Ok(signature)
     }
 
-    /// Opens a body: the JSON text inside the token.
+    /// Decrypts a body: the JSON text inside the token.
     pub(crate) fn open(&self, validator: &Hotkey, key_id: &str, token: &[u8]) -> Result<Vec<u8>, OpenError> {
         let key = self.0.symmetric.get(validator, key_id, self.0.clock.now_ns()).ok_or(OpenError::UnknownKey)?;
         let text = key.open(token)?;
@@ -116,7 +116,7 @@ impl MinerHandshake {
         Ok(text)
     }
 
-    /// Keeps a symmetric key that was exchanged elsewhere.
+    /// Stores a symmetric key that was exchanged elsewhere.
     ///
     /// # Errors
     /// [`KeyStoreFull`].

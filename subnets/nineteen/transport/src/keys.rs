@@ -6,14 +6,14 @@ use taonet_primitives::Hotkey;
 
 use crate::FernetKey;
 
-/// How long a symmetric key holds.
+/// Lifetime of a symmetric key.
 pub(crate) const LIFETIME: Duration = Duration::from_hours(5);
-/// Keys that one validator has at a time; the oldest gives way. Several of its processes may have one each.
+/// Maximum number of keys of a validator; the oldest is evicted. Several of its processes may have one each.
 const KEYS_PER_VALIDATOR: usize = 32;
-/// Validators that have keys at a time.
+/// Maximum number of validators with keys.
 const VALIDATORS: usize = 4_096;
 
-/// The symmetric keys of a miner's validators, by hotkey and id. Memory is bounded, and a key ends when its time is over.
+/// The symmetric keys of a miner's validators, by hotkey and id. Memory is bounded, and keys expire.
 #[derive(Debug, Default)]
 pub struct KeyStore(Mutex<HashMap<Hotkey, VecDeque<Entry>>>);
 
@@ -24,16 +24,15 @@ struct Entry {
     ends_ns: u64,
 }
 
-/// No room for the keys of one more validator.
+/// The key store is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("keys of {VALIDATORS} validators are kept, and there is no room for another one's")]
+#[error("key store is full: it has keys of {VALIDATORS} validators")]
 pub struct KeyStoreFull;
 
 impl KeyStore {
-    /// Keeps a key from now on, in place of one with the same id.
+    /// Stores a key, replacing one with the same id.
     ///
-    /// # Errors
-    /// [`KeyStoreFull`] when too many other validators have keys.
+    /// # Errors [`KeyStoreFull`] if too many other validators have keys.
     pub fn insert(&self, validator: Hotkey, id: String, key: FernetKey, now_ns: u64) -> Result<(), KeyStoreFull> {
         let ends_ns = now_ns.saturating_add(u64::try_from(LIFETIME.as_nanos()).unwrap_or(u64::MAX));
         let mut validators = self.lock();
@@ -52,7 +51,7 @@ impl KeyStore {
         Ok(())
     }
 
-    /// A validator's key. `None` when it is unknown, or its time is over.
+    /// A validator's key; `None` if it is unknown or expired.
     pub fn get(&self, validator: &Hotkey, id: &str, now_ns: u64) -> Option<FernetKey> {
         let validators = self.lock();
         let entry = validators.get(validator)?.iter().find(|entry| entry.id == id)?;

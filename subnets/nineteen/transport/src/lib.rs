@@ -1,5 +1,5 @@
-//! How Nineteen's validators and miners talk: the wire protocol of fiber 1.0.0, both sides, over the signed HTTP of
-//! `taonet-wire`.
+//! Transport between Nineteen's validators and miners: both sides of the wire protocol of fiber 1.0.0, over the signed
+//! HTTP of `taonet-wire`.
 //!
 //! A validator fetches the miner's RSA key, sends a symmetric key encrypted to it, and from then on sends requests whose
 //! bodies are Fernet tokens and whose headers are signed. Answers are not encrypted.
@@ -9,11 +9,14 @@
 //! - the validator's half: [`FiberClient`] makes a [`Session`] with each miner and sends requests in it;
 //! - between them: [`FiberScheme`] (headers and signatures), [`FernetKey`] (bodies), [`Nonce`], [`PublicKeyMessage`].
 //!
-//! Three weaknesses of fiber are mended without breaking with it. The miner signs its RSA key and confirms the symmetric
-//! key with its hotkey, in headers that fiber's clients ignore: with [`Trust::Signed`] a validator accepts nothing else,
-//! and nobody on the way can put keys of their own in place of them. The miner refuses requests that are signed for
-//! others, and keeps each nonce for as long as it is fresh, in bounded memory ([`FiberRules::Strict`]; under
-//! [`FiberRules::Reference`] it answers as fiber does). A body that cannot be opened is the sender's fault (400), not ours.
+//! Three weaknesses of fiber are fixed compatibly. The miner signs its RSA key and confirms the symmetric key with its
+//! hotkey, in headers that fiber's clients ignore: with [`Trust::Signed`] a validator accepts nothing else, which
+//! prevents man-in-the-middle attacks. The miner refuses requests signed for other miners, and remembers each nonce
+//! while it is fresh, in bounded memory ([`FiberRules::Strict`]; [`FiberRules::Reference`] responds as fiber does). A
+//! body that cannot be decrypted is a client error (400), not a server error.
+//!
+//! Uses `taonet-wire` (signed HTTP) and `taonet-wallet`. Used by the subnet's miner, and by its validator for the other
+//! side.
 
 mod client;
 mod fernet;

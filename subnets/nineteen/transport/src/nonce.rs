@@ -6,18 +6,18 @@ use rand::distr::Alphanumeric;
 /// Random characters at the end of a nonce.
 const SUFFIX: usize = 10;
 
-/// What makes a request unique: `<nanoseconds since the Unix epoch>_<10 random letters and digits>`.
+/// Nonce of a request: `<nanoseconds since the Unix epoch>_<10 random letters and digits>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Nonce(String);
 
 impl Nonce {
-    /// A nonce of this time with a random suffix.
+    /// Creates a nonce with this time and a random suffix.
     pub fn at(now_ns: u64) -> Self {
         let suffix: String = rand::rng().sample_iter(Alphanumeric).take(SUFFIX).map(char::from).collect();
         Self(format!("{now_ns}_{suffix}"))
     }
 
-    /// A nonce that was sent once.
+    /// A recorded nonce.
     #[cfg(test)]
     pub(crate) fn recorded(text: &str) -> Self {
         Self(text.to_owned())
@@ -28,7 +28,7 @@ impl Nonce {
         &self.0
     }
 
-    /// The time that a nonce states, with or without suffix. `None` where it begins with no number, or with one beyond the
+    /// The time of a nonce, with or without suffix; `None` if it does not start with a number, or with one beyond the
     /// year 2554, which is never fresh.
     pub fn time(text: &str) -> Option<u64> {
         let (digits, _) = text.split_once('_').unwrap_or((text, ""));

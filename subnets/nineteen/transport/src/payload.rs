@@ -1,4 +1,5 @@
-//! The JSON inside a token, written as Python's `json.dumps` writes it, so that our requests look like all others.
+//! The JSON inside a token, formatted as by Python's `json.dumps`, so that our requests are indistinguishable from
+//! others.
 
 use std::io::{self, Write};
 

@@ -1,4 +1,4 @@
-//! PEM, as far as keys need it.
+//! PEM encoding of keys.
 
 use pem_rfc7468::LineEnding;
 use zeroize::Zeroizing;
@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 const PUBLIC: &str = "PUBLIC KEY";
 const PRIVATE: &str = "PRIVATE KEY";
 
-/// A public key's DER (SubjectPublicKeyInfo) as PEM. `None` when it is longer than PEM can be, which no key is.
+/// Encodes a public key's DER (SubjectPublicKeyInfo) as PEM; `None` if it is too long, which no key is.
 pub(crate) fn encode_public(der: &[u8]) -> Option<String> {
     pem_rfc7468::encode_string(PUBLIC, LineEnding::LF, der).ok()
 }

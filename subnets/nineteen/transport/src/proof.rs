@@ -1,4 +1,4 @@
-//! What a miner signs to bind its keys to its hotkey. fiber's clients ignore the headers that carry it.
+//! Signatures that bind a miner's keys to its hotkey, in headers that fiber's clients ignore.
 
 use sha2::{Digest, Sha256};
 use taonet_primitives::Hotkey;
@@ -6,18 +6,18 @@ use taonet_wallet::{Keypair, Signature, verify};
 
 use crate::FernetKey;
 
-/// Header of the public key's answer: the signature over [`key_text`].
+/// Header of the public key response: the signature over [`key_text`].
 pub(crate) const KEY_SIGNATURE: &str = "x-taonet-key-signature";
-/// Header of the exchange's answer: the signature over [`exchange_text`].
+/// Header of the exchange response: the signature over [`exchange_text`].
 pub(crate) const EXCHANGE_SIGNATURE: &str = "x-taonet-exchange-signature";
 
-/// "This is my public key at this time": the time as the answer's JSON has it.
+/// Signed text of the public key, with the time as in the response's JSON.
 fn key_text(miner: &Hotkey, public_key: &str, timestamp: f64) -> String {
     let hash = hex::encode(Sha256::digest(public_key));
     format!("taonet-fiber/1 key {miner} {timestamp} {hash}")
 }
 
-/// "I took this symmetric key from this validator under this id". The key itself stays secret.
+/// Signed text of the key exchange: it commits to a hash of the symmetric key, its id and the validator.
 fn exchange_text(miner: &Hotkey, validator: &Hotkey, key_id: &str, key: &FernetKey) -> String {
     let hash = hex::encode(key.digest());
     format!("taonet-fiber/1 exchange {miner} {validator} {hash} {key_id}")

@@ -14,21 +14,21 @@ use zeroize::Zeroize as _;
 use crate::FernetKey;
 use crate::pem::{decode_private, decode_public, encode_public};
 
-/// Smallest and largest keys that are taken, in bits.
+/// Accepted key sizes, in bits.
 const BITS: std::ops::RangeInclusive<usize> = 2_048..=4_096;
 
-/// Why RSA gave nothing.
+/// Why an RSA operation failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RsaError {
-    /// The text is no RSA key in PEM of 2 048 to 4 096 bits.
-    #[error("text is not an RSA key of 2048 to 4096 bits in PEM")]
+    /// The text is not an RSA key in PEM of 2 048 to 4 096 bits.
+    #[error("malformed RSA key, expected 2048 to 4096 bits in PEM")]
     Key,
-    /// The system gave no randomness, or the key no encoding.
+    /// The random source or the key encoding failed.
     #[error("RSA operation failed")]
     Failed,
-    /// The text does not hold 32 bytes encrypted for this key.
-    #[error("text does not decrypt to a symmetric key")]
+    /// The ciphertext does not contain 32 bytes encrypted for this key.
+    #[error("ciphertext does not decrypt to a symmetric key")]
     Ciphertext,
 }
 
@@ -39,7 +39,7 @@ pub struct RsaKey {
 }
 
 impl RsaKey {
-    /// Makes a new key pair of 2 048 bits, which takes about 0.1 s.
+    /// Generates a key pair of 2 048 bits, which takes about 0.1 s.
     ///
     /// # Errors
     /// [`RsaError::Failed`].
@@ -48,7 +48,7 @@ impl RsaKey {
         Self::new(key)
     }
 
-    /// Reads a private key: PKCS #8 in PEM.
+    /// Parses a private key: PKCS #8 in PEM.
     ///
     /// # Errors
     /// [`RsaError::Key`].
@@ -97,7 +97,7 @@ impl fmt::Debug for RsaKey {
 pub struct PublicEncryptionKey(OaepPublicEncryptingKey);
 
 impl PublicEncryptionKey {
-    /// Reads a public key: SubjectPublicKeyInfo in PEM.
+    /// Parses a public key: SubjectPublicKeyInfo in PEM.
     ///
     /// # Errors
     /// [`RsaError::Key`].
@@ -112,8 +112,7 @@ impl PublicEncryptionKey {
 
     /// Encrypts a symmetric key; standard base64.
     ///
-    /// # Errors
-    /// [`RsaError::Failed`] when the system gives no randomness.
+    /// # Errors [`RsaError::Failed`] if the system's random source fails.
     pub fn encrypt(&self, key: &FernetKey) -> Result<String, RsaError> {
         let mut buffer = vec![0; self.0.ciphertext_size()];
         let ciphertext = self.0.encrypt(&OAEP_SHA256_MGF1SHA256, key.as_bytes(), &mut buffer, None);

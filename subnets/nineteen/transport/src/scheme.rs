@@ -1,4 +1,4 @@
-//! fiber's headers: who signs for whom, and under which symmetric key.
+//! fiber's headers: signer, receiver, symmetric key id, nonce and signature.
 
 use std::time::Duration;
 
@@ -19,52 +19,52 @@ pub(crate) const VALIDATOR: &str = "validator-hotkey";
 pub(crate) const MINER: &str = "miner-hotkey";
 /// The id of the symmetric key.
 pub(crate) const KEY_ID: &str = "symmetric-key-uuid";
-/// What makes the request unique.
+/// The nonce of the request.
 pub(crate) const NONCE: &str = "nonce";
 /// The signature over [`signed_text`].
 pub(crate) const SIGNATURE: &str = "signature";
 
-/// How old, and how far ahead of our clock, a nonce may be.
+/// Maximum age of a nonce, and maximum lead over our clock.
 const FRESH: Duration = Duration::from_mins(2);
-/// Longest id of a symmetric key; fiber's have 64 characters.
+/// Maximum length of a symmetric key id; fiber's have 64 characters.
 const LONGEST_ID: usize = 128;
 
-/// Which requests a miner takes, beyond those whose signature and nonce are right.
+/// Rules for requests with a valid signature and nonce.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum FiberRules {
-    /// Only requests that are signed for this miner. A body that cannot be opened is refused with 400.
+    /// Accepts only requests signed for this miner. A body that cannot be decrypted gets 400.
     #[default]
     Strict,
-    /// As fiber 1.0.0: also requests that are signed for other miners; a body that cannot be opened gives 500.
+    /// As fiber 1.0.0: accepts requests signed for other miners, too; a body that cannot be decrypted gets 500.
     Reference,
 }
 
 /// fiber's signed headers.
 ///
-/// The signature covers `<nonce>:<miner-hotkey>:<symmetric-key-uuid>`, not the body; the body's Fernet token binds it to the
-/// symmetric key. A miner takes each time of a nonce once from a validator, whatever its suffix. On the validator's side the name of a call is the id of the symmetric key, and a call without a name is
-/// not signed: only the miner's public key is fetched like that.
+/// The signature covers `<nonce>:<miner-hotkey>:<symmetric-key-uuid>`, not the body; the body's Fernet token binds it
+/// to the symmetric key. A miner accepts each nonce time once per validator, whatever the suffix. On the validator's
+/// side, the name of a call is the id of the symmetric key, and a call without a name is not signed: only the miner's
+/// public key is fetched that way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FiberScheme {
     rules: FiberRules,
 }
 
 impl FiberScheme {
-    /// The scheme under these rules, which matter to servers only.
+    /// Creates the scheme with these rules, which only affect servers.
     pub const fn new(rules: FiberRules) -> Self {
         Self { rules }
     }
 }
 
-/// What a validator signs.
+/// The text that a validator signs.
 pub(crate) fn signed_text(nonce: &str, miner: &str, key_id: &str) -> Vec<u8> {
     format!("{nonce}:{miner}:{key_id}").into_bytes()
 }
 
-/// The headers of a request under a nonce.
+/// The headers of a request with a nonce.
 ///
-/// # Errors
-/// [`SigningError`] when the key is not sr25519, or the id of the symmetric key cannot be a header.
+/// # Errors [`SigningError`] if the key is not sr25519, or the id of the symmetric key is not a valid header value.
 pub(crate) fn headers(
     identity: &Identity,
     miner: &Hotkey,
@@ -118,7 +118,7 @@ impl Scheme for FiberScheme {
     }
 
     fn message(&self, head: &Parts, _: &Claim, _: &[u8]) -> Result<Vec<u8>, Refusal> {
-        // As they were sent: another spelling is another text.
+        // As sent: the signature covers the exact text.
         let text = |name| required(&head.headers, name);
         Ok(signed_text(text(NONCE)?, text(MINER)?, text(KEY_ID)?))
     }
@@ -148,7 +148,7 @@ impl Scheme for FiberScheme {
     }
 }
 
-/// Status and text of a refusal, as fiber has them.
+/// Status and text of a refusal, as in fiber.
 fn explain(refusal: &Refusal) -> (StatusCode, Value) {
     match refusal {
         Refusal::Missing(name) | Refusal::Duplicate(name) => {

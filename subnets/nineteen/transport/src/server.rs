@@ -1,4 +1,4 @@
-//! The miner's half: routes of the handshake, and checks around the routes that do the work.
+//! The miner's side of the transport: routes of the handshake, and checks of requests.
 
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -18,20 +18,20 @@ use crate::handshake::{ExchangeError, OpenError};
 use crate::proof::{EXCHANGE_SIGNATURE, KEY_SIGNATURE};
 use crate::{ExchangeMessage, ExchangeReply, FiberRules, FiberScheme, MinerHandshake};
 
-/// Bytes from which on a body is decrypted apart, so that other requests need not wait.
+/// Size from which a body is decrypted on the blocking pool, in bytes.
 const HEAVY: usize = 256 * 1024;
 
-/// What handlers behind [`routes`] find in a request's extensions: its body was encrypted, and is now JSON.
+/// Extension of requests whose encrypted body was replaced by its JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Opened;
 
-/// The checks on signed requests to a miner, to be completed with limits, policy and load, and built.
+/// Builder of the checks of signed requests, to be completed with limits, policy and load.
 pub fn signed_requests(me: Hotkey, rules: FiberRules) -> SignedLayerBuilder {
     SignedLayer::builder(me, FiberScheme::new(rules))
 }
 
-/// A miner's routes: `/public-encryption-key`, open to all; `/exchange-symmetric-key`, signed; and `sealed`, whose requests
-/// are signed and encrypted. Handlers of `sealed` get the body's JSON, and take the [`Caller`] as an extractor.
+/// A miner's routes: `/public-encryption-key`, without checks; `/exchange-symmetric-key`, signed; and `sealed`, whose
+/// requests are signed and encrypted. Handlers of `sealed` get the body's JSON, and can extract the [`Caller`].
 pub fn routes(handshake: MinerHandshake, signed: SignedLayer, sealed: Router) -> Router {
     let sealed = sealed.route_layer(middleware::from_fn_with_state(handshake.clone(), open_body));
     let exchange = Router::new().route("/exchange-symmetric-key", post(exchange)).with_state(handshake.clone());
@@ -61,27 +61,27 @@ async fn exchange(State(handshake): State<MinerHandshake>, caller: Caller, body:
             refuse(StatusCode::UNAUTHORIZED, "Oi, I can't decrypt that symmetric key, sorry")
         }
         Ok(Err(error @ ExchangeError::Full(_))) => refuse(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
-        // The process is about to end.
-        Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "miner is stopping"),
+        // The process is shutting down.
+        Err(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "miner is shutting down"),
     }
 }
 
-/// Puts the JSON in the place of the token.
+/// Decrypts a request body: replaces the token by its JSON.
 async fn open_body(State(handshake): State<MinerHandshake>, request: Request, next: Next) -> Response {
     let (mut head, body) = request.into_parts();
     let Some(caller) = head.extensions.get::<Caller>().cloned() else {
         return refuse(StatusCode::UNAUTHORIZED, "request is not signed");
     };
-    // The layer before has read and bounded it.
+    // The outer layer has buffered and limited it.
     let Ok(token) = body.collect().await.map(http_body_util::Collected::to_bytes) else {
-        return refuse(StatusCode::BAD_REQUEST, "request body could not be read");
+        return refuse(StatusCode::BAD_REQUEST, "cannot read the request body");
     };
     let (rules, is_heavy) = (handshake.rules(), token.len() >= HEAVY);
     let open = move || handshake.open(&caller.hotkey, caller.uuid.as_deref().unwrap_or_default(), &token);
     let opened = if is_heavy {
         match tokio::task::spawn_blocking(open).await {
             Ok(opened) => opened,
-            Err(_) => return refuse(StatusCode::SERVICE_UNAVAILABLE, "miner is stopping"),
+            Err(_) => return refuse(StatusCode::SERVICE_UNAVAILABLE, "miner is shutting down"),
         }
     } else {
         open()
@@ -95,7 +95,7 @@ async fn open_body(State(handshake): State<MinerHandshake>, request: Request, ne
     head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     head.extensions.insert(Opened);
     let mut request = Request::from_parts(head, Body::from(text));
-    // The signed layer's limit holds; axum's own would refuse some that it allows.
+    // The signed layer's limit applies; axum's default limit is lower.
     DefaultBodyLimit::disable().apply(&mut request);
     next.run(request).await
 }

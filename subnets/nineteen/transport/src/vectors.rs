@@ -57,7 +57,7 @@ impl Exchange {
         STANDARD.decode(&self.response).unwrap()
     }
 
-    /// When the miner answered: its own word where it gives one.
+    /// Time of the miner's response, from the response itself if present.
     fn now_ns(&self) -> u64 {
         let stated = serde_json::from_slice::<Value>(&self.response()).ok();
         let seconds = stated.and_then(|answer| answer["timestamp"].as_f64()).unwrap_or(self.at);
@@ -135,7 +135,7 @@ async fn our_miner_answers_as_fibers_does() {
     }
 }
 
-/// §11.16: by default requests for other miners are refused, and what cannot be opened is the sender's fault.
+/// §11.16: by default requests for other miners are refused, and a body that cannot be decrypted is a client error.
 #[tokio::test]
 async fn issue_11_16_our_own_rules_differ_in_four_exchanges() {
     let expected =

@@ -3,13 +3,13 @@ use taonet_primitives::Hotkey;
 
 use crate::Digest;
 
-/// Separates these digests from all others.
+/// Domain separator of the digests.
 const DOMAIN: &[u8] = b"taonet proof of inference, binding, 1";
 
-/// What one proof is good for: one request to one miner.
+/// Binding of a proof to one request and one miner.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Binding {
-    /// Random bytes that the request names; never used twice.
+    /// Random bytes of the request, never reused.
     pub nonce: Digest,
     /// The miner that the request was sent to.
     pub miner: Hotkey,
@@ -20,7 +20,7 @@ pub struct Binding {
 }
 
 impl Binding {
-    /// The digest that the proof's public inputs hold: SHA-256 over a domain separator, nonce, hotkey, circuit id,
+    /// The digest in the proof's public inputs: SHA-256 over a domain separator, nonce, hotkey, circuit id,
     /// verification key and inputs. A proof for one digest verifies for no other.
     pub fn digest(&self, inputs: &[i64]) -> Digest {
         Digest::of_parts(&[

@@ -1,4 +1,5 @@
-//! A network as flat stages over memory cells: what the executor runs and every backend turns into constraints.
+//! Circuits: networks as flat stages over memory cells, run by the executor and translated to constraints by every
+//! backend.
 
 mod execute;
 
@@ -10,7 +11,7 @@ use crate::{Range, Rescale};
 /// and each cell is written once.
 pub type Cell = u32;
 
-/// A network with its geometry worked out.
+/// A network lowered to stages over memory cells.
 #[derive(Clone, Debug)]
 pub struct Circuit {
     /// Number of input cells.
@@ -32,16 +33,16 @@ pub struct Stage {
     pub count: usize,
     /// Interval of every value written.
     pub range: Range,
-    /// What is computed.
+    /// The operation.
     pub kind: StageKind,
 }
 
-/// What a stage computes.
+/// Operation of a stage.
 #[derive(Clone, Debug)]
 pub enum StageKind {
     /// Weighted sums of cells, rescaled or not.
     Linear(Linear),
-    /// The largest of some cells.
+    /// The maximum of groups of cells.
     Max(Max),
 }
 
@@ -50,11 +51,11 @@ pub enum StageKind {
 pub struct Linear {
     /// Weight matrices that jobs share.
     pub kernels: Vec<Kernel>,
-    /// Which cells are multiplied with which weights.
+    /// Applications of the kernels to cells.
     pub jobs: Vec<Job>,
     /// Constant added to each sum; as long as the stage's count.
     pub bias: Vec<i64>,
-    /// How sums become activations; a sum is written as it is where absent.
+    /// Conversion of sums to activations; without it, sums are written unchanged.
     pub rescale: Option<Rescale>,
     /// Interval of every sum, bias included.
     pub sums: Range,
@@ -69,12 +70,12 @@ pub struct Kernel {
     pub weights: Vec<i32>,
 }
 
-/// One application of a kernel: cells in its slots, sums out of its rows.
+/// One application of a kernel: cells are assigned to its slots, its rows give sums.
 #[derive(Clone, Debug)]
 pub struct Job {
     /// Index of the kernel.
     pub kernel: usize,
-    /// Cells and the slots that they stand in. Slots without a cell count as zero: they are padding.
+    /// Cells and their slots. Slots without a cell are zero: padding.
     pub taps: Vec<Tap>,
     /// Sum that each row contributes to, counted from the stage's first cell.
     pub outputs: Vec<u32>,
@@ -89,7 +90,7 @@ pub struct Tap {
     pub slot: u32,
 }
 
-/// Largest values: each output is the maximum of its group's cells.
+/// Maximum: each output is the maximum of its group's cells.
 #[derive(Clone, Debug)]
 pub struct Max {
     /// Cells of each group: at least one.
@@ -127,8 +128,8 @@ impl Circuit {
         })
     }
 
-    /// The largest magnitude that any sum or comparison can reach for any input in range: what a backend's field must
-    /// hold with both signs.
+    /// The largest magnitude of any sum or comparison for any input in range, which a backend's field must represent
+    /// with both signs.
     pub fn magnitude(&self) -> u64 {
         let stages = self.stages.iter().map(|stage| match &stage.kind {
             StageKind::Linear(linear) => {

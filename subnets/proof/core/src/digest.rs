@@ -12,11 +12,11 @@ pub struct Digest([u8; 32]);
 
 /// The text is not 64 lower-case hexadecimal digits.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("'{0}' is not a digest: expected 64 lower-case hexadecimal digits")]
+#[error("malformed digest '{0}', expected 64 lower-case hexadecimal digits")]
 pub struct DigestError(String);
 
 impl Digest {
-    /// The digest of some bytes.
+    /// Computes the digest of bytes.
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }

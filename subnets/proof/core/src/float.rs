@@ -1,4 +1,4 @@
-//! The real-valued network: what an ONNX file says, and the measure that quantising is held against.
+//! The floating-point network: read from an ONNX file, and the baseline for quantisation.
 
 mod run;
 
@@ -11,9 +11,9 @@ use crate::{Shape, Window};
 pub struct FloatNetwork {
     /// Shape of the input.
     pub input: Shape,
-    /// Nodes, each of which reads tensors that stand before it. The last one is the output.
+    /// Nodes, each of which reads earlier tensors. The last one is the output.
     pub nodes: Vec<FloatNode>,
-    /// What the reader left out or changed, for people.
+    /// Human-readable notes on what the reader omitted or changed.
     pub notes: Vec<String>,
 }
 
@@ -24,38 +24,38 @@ pub struct FloatNode {
     pub inputs: Vec<usize>,
     /// Shape of the output.
     pub shape: Shape,
-    /// What is computed.
+    /// The operation.
     pub operation: FloatOperation,
 }
 
-/// What a node computes.
+/// Operation of a node.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FloatOperation {
     /// A matrix product with the flattened input.
     Dense {
-        /// One row for each output.
+        /// Weights, one row for each output.
         weights: Vec<f32>,
-        /// One for each output.
+        /// Bias, one for each output.
         bias: Vec<f32>,
     },
     /// A convolution.
     Convolution {
         /// Kernel, stride and padding.
         window: Window,
-        /// Groups of channels that are convolved apart.
+        /// Number of channel groups that are convolved separately.
         groups: usize,
-        /// Output channel, input channel within the group, row, column.
+        /// Weights by output channel, input channel within the group, row and column.
         weights: Vec<f32>,
-        /// One for each output channel.
+        /// Bias, one for each output channel.
         bias: Vec<f32>,
     },
     /// The sum of two tensors.
     Add,
-    /// The positive part.
+    /// ReLU: the positive part.
     Relu,
-    /// The largest value under a window.
+    /// Max pooling: the largest value in a window.
     MaxPool(Window),
-    /// The mean under a window; padding counts as zero.
+    /// Average pooling: the mean of a window; padding counts as zero.
     AveragePool(Window),
 }
 
@@ -68,7 +68,7 @@ impl FloatNetwork {
         }
     }
 
-    /// How many nodes read each tensor.
+    /// Number of nodes that read each tensor.
     pub fn readers(&self) -> Vec<usize> {
         let mut readers = vec![0; self.nodes.len() + 1];
         for tensor in self.nodes.iter().flat_map(|node| &node.inputs) {

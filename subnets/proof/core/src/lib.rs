@@ -1,9 +1,10 @@
-//! Proof of inference: what a proof says, without any proof system. Pure: no clock, no I/O, no randomness.
+//! Proof of inference: models, circuits and messages, independent of the proof system. Pure: no clock, no I/O, no
+//! randomness.
 //!
-//! A model owner's ONNX file is read into a network over real numbers ([`onnx`], [`float`]), quantised by a sample into
-//! a network over integers ([`quantise`], [`network`]), and laid out as stages over memory cells ([`circuit`]). The
-//! executor of that circuit is the single truth: the miner's witness, the constraints of every backend and the tests
-//! are all held against it, and it computes the same integers on every machine.
+//! A model owner's ONNX file is read into a floating-point network ([`onnx`], [`float`]), quantised with sample inputs
+//! into an integer network ([`quantise`], [`network`]), and lowered to stages over memory cells ([`circuit`]). The
+//! executor of that circuit is the single source of truth: the miner's witness, the constraints of every backend and
+//! the tests are compared with it, and it computes the same integers on every machine.
 //!
 //! - [`shape`](Shape), [`range`](Range), [`rescale`](Rescale): extents, intervals, and the one rounding rule;
 //! - [`metadata`]: what a circuit's directory holds, hash by hash; its own hash is the circuit's identity;
@@ -11,7 +12,7 @@
 //! - [`messages`]: what validator and miner say to each other;
 //! - [`scoring`]: how proofs become weights.
 //!
-//! `taonet-proof-backends` proves and verifies these circuits; the `tao proof` commands use both.
+//! Uses `taonet-primitives`. Used by the crates of the subnet that prove and verify.
 
 mod binding;
 pub mod circuit;

@@ -1,5 +1,5 @@
-//! Messages between validator and miner, as the subnet's implementations encode them: maps with string keys, absent
-//! options left out, binary values as MessagePack binary.
+//! Messages between validator and miner, in the encoding of the subnet's implementations: maps with string keys, absent
+//! options omitted, binary values as MessagePack binary.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -31,7 +31,7 @@ pub enum ProofSystem {
     Stark,
 }
 
-/// What a circuit is for.
+/// Purpose of a circuit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum CircuitType {
@@ -43,21 +43,21 @@ pub enum CircuitType {
     DsperseProofGeneration,
 }
 
-/// Why a validator asks.
+/// Type of a validator's request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RequestType {
-    /// The validator's own input.
+    /// A benchmark with the validator's own input.
     BenchmarkRequest,
-    /// A user's input.
+    /// A request with a user's input.
     RealWorldRequest,
-    /// A slice of a model.
+    /// A request for a slice of a model.
     DsliceRequest,
     /// A proof of weights.
     ProofOfWeights,
 }
 
-/// Where a run comes from.
+/// Source of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunSource {
@@ -67,7 +67,7 @@ pub enum RunSource {
     Api,
 }
 
-/// Asks for a proof of one circuit's output.
+/// Request for a proof of one circuit's output.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct QueryZkProof {
     /// The circuit: 64 lower-case hexadecimal digits.
@@ -81,7 +81,7 @@ pub struct QueryZkProof {
     pub query_output: Option<String>,
 }
 
-/// Answers [`QueryZkProof`].
+/// Response to [`QueryZkProof`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct QueryZkProofResponse {
     /// The proof.
@@ -94,7 +94,7 @@ pub struct QueryZkProofResponse {
     pub computed_outputs: Vec<f64>,
 }
 
-/// Asks for a proof of scores.
+/// Request for a proof of scores.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProofOfWeightsRequest {
     /// The subnet whose scores these are.
@@ -115,7 +115,7 @@ pub struct ProofOfWeightsRequest {
     pub public_signals: String,
 }
 
-/// Answers [`ProofOfWeightsRequest`] and [`QueryZkProof`]s about weights.
+/// Response to [`ProofOfWeightsRequest`], and to a [`QueryZkProof`] about weights.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ProofOfWeightsResponse {
     /// The proof.
@@ -126,7 +126,7 @@ pub struct ProofOfWeightsResponse {
     pub public_signals: Vec<u8>,
 }
 
-/// Asks for a proof of one slice of a model.
+/// Request for a proof of one slice of a model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SliceProofRequest {
     /// The circuit.
@@ -152,7 +152,7 @@ pub struct SliceProofRequest {
     pub component_sha: Option<String>,
 }
 
-/// Answers [`SliceProofRequest`].
+/// Response to [`SliceProofRequest`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SliceProofResponse {
     /// The proof.
@@ -178,7 +178,7 @@ fn jstprove() -> ProofSystem {
 }
 
 /// The input values of a request: the value of the first of the keys `input_data`, `input`, `data`, `inputs`, or the
-/// value itself where it is no map.
+/// value itself if it is not a map.
 pub fn input_of(query: &Value) -> Option<&Value> {
     match query {
         Value::Object(map) => ["input_data", "input", "data", "inputs"].iter().find_map(|key| map.get(*key)),

@@ -1,4 +1,4 @@
-//! A circuit's directory: which files there are, and what each one's SHA-256 must be.
+//! Metadata of a circuit's directory: its files with their SHA-256.
 
 use std::collections::BTreeMap;
 
@@ -23,15 +23,15 @@ pub const VERIFICATION_KEY: &str = "verification_key.bin";
 /// The file name of the setup's transcript.
 pub const TRANSCRIPT: &str = "transcript.json";
 
-/// What a circuit's directory holds: the file that everything else in it is checked against.
+/// Metadata of a circuit's directory, against which all other files are checked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CircuitMetadata {
     /// The version of this file: [`VERSION`].
     pub version: u32,
-    /// Name of the model, for people.
+    /// Human-readable name of the model.
     pub name: String,
-    /// Name of the backend that the keys belong to.
+    /// Name of the backend of the keys.
     pub backend: String,
     /// Input of the model.
     pub input: TensorDescription,
@@ -43,15 +43,15 @@ pub struct CircuitMetadata {
     pub constraints: u64,
     /// SHA-256 of every file of the circuit, by name.
     pub files: BTreeMap<String, Digest>,
-    /// What quantising costs on a sample, where one was given.
+    /// Quantisation error on a sample, if one was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantisation: Option<QuantisationReport>,
-    /// What the model's reader left out or changed.
+    /// Notes on what the model's reader omitted or changed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
 
-/// A tensor as users see it.
+/// Description of a tensor for users.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TensorDescription {
@@ -63,36 +63,36 @@ pub struct TensorDescription {
     pub scale: i32,
 }
 
-/// Why metadata is refused.
+/// Why metadata is invalid.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum MetadataError {
     /// The text is not circuit metadata.
     #[error("malformed circuit metadata: {0}")]
     Malformed(#[from] serde_json::Error),
-    /// The version is a later one.
-    #[error("unsupported circuit metadata version {0}: this version reads {VERSION}")]
+    /// The version is unsupported.
+    #[error("unsupported circuit metadata version {0}, expected {VERSION}")]
     Version(u32),
     /// A file name could lead out of the circuit's directory.
     #[error("file name '{0}' is not a plain name")]
     FileName(String),
-    /// A file that every circuit has is not listed.
-    #[error("the metadata does not list {0}")]
+    /// A required file is not listed.
+    #[error("{0} is not listed in the metadata")]
     Unlisted(&'static str),
-    /// A file's contents are not those that the metadata names.
-    #[error("{name} has SHA-256 {actual}, the metadata says {expected}: the file was changed or is incomplete")]
+    /// The SHA-256 of a file does not match the metadata.
+    #[error("{name} is corrupt or incomplete: SHA-256 {actual}, expected {expected}")]
     Mismatch {
         /// The file.
         name: String,
-        /// What the metadata says.
+        /// The digest in the metadata.
         expected: Digest,
-        /// What it is.
+        /// The actual digest.
         actual: Digest,
     },
 }
 
 impl CircuitMetadata {
-    /// Metadata of a network before it has keys.
+    /// Creates metadata of a network without keys.
     pub fn new(name: &str, backend: &str, network: &Network, circuit: &Circuit) -> Self {
         let range = circuit.stages.last().map_or(circuit.input_range, |stage| stage.range);
         let length = circuit.outputs.len();
@@ -136,7 +136,7 @@ impl CircuitMetadata {
         Ok(metadata)
     }
 
-    /// The text of the file: keys in a fixed order, so that equal metadata is equal text.
+    /// Serialises the metadata with keys in a fixed order, so that equal metadata gives equal text.
     ///
     /// # Errors
     /// When a number is not finite.
@@ -176,7 +176,7 @@ impl CircuitMetadata {
     }
 }
 
-/// A name that stays in its directory.
+/// Whether a file name has no path components.
 fn is_plain(name: &str) -> bool {
     let known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     !name.is_empty() && name.len() <= 100 && name.bytes().all(known) && !name.starts_with('.')

@@ -1,4 +1,4 @@
-//! The integer network: what a model owner publishes and everyone computes with.
+//! The quantised integer network, published by a model owner.
 
 mod lower;
 
@@ -9,13 +9,13 @@ use crate::{Digest, Range, Rescale, Shape, ShapeError, Window};
 
 /// The version of the file format.
 pub const FORMAT: u32 = 1;
-/// The most bytes of a network file.
+/// Maximum size of a network file, in bytes.
 pub const MAX_BYTES: usize = 256 << 20;
-/// The most layers of a network.
+/// Maximum number of layers of a network.
 pub const MAX_LAYERS: usize = 4096;
-/// The most multiply-adds of one execution.
+/// Maximum number of multiply-adds of one execution.
 pub const MAX_MULTIPLY_ADDS: u64 = 1 << 32;
-/// The largest magnitude of a sum that any input can reach.
+/// Maximum magnitude of any sum for any input.
 pub const MAX_SUM: u64 = 1 << 56;
 
 /// A quantised network: integers only, so every machine computes the same values.
@@ -25,7 +25,7 @@ pub struct Network {
     pub format: u32,
     /// Input of the network.
     pub input: Input,
-    /// Layers, each of which reads tensors that stand before it. The last one is the output.
+    /// Layers, each of which reads earlier tensors. The last one is the output.
     pub layers: Vec<Layer>,
 }
 
@@ -34,7 +34,7 @@ pub struct Network {
 pub struct Input {
     /// Extents of the tensor.
     pub shape: Shape,
-    /// Interval of every value; holds 0.
+    /// Interval of every value; contains 0.
     pub range: Range,
     /// The real number is the integer divided by `2^scale`.
     pub scale: i32,
@@ -45,33 +45,33 @@ pub struct Input {
 pub struct Layer {
     /// Tensors that the layer reads: 0 is the network's input, `n` is the output of layer `n - 1`.
     pub inputs: Vec<u32>,
-    /// What is computed.
+    /// The operation.
     pub operation: Operation,
-    /// How sums become activations. Absent where sums are the output; a maximum has none.
+    /// Conversion of sums to activations. Absent if the sums are the output, and for a maximum.
     pub rescale: Option<Rescale>,
     /// The real number is the integer divided by `2^scale`.
     pub scale: i32,
 }
 
-/// What a layer computes.
+/// Operation of a layer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Operation {
     /// A matrix product with the flattened input.
     Dense {
-        /// One row for each output.
+        /// Weights, one row for each output.
         weights: Vec<i32>,
-        /// One for each output.
+        /// Bias, one for each output.
         bias: Vec<i64>,
     },
     /// A convolution.
     Convolution {
         /// Kernel, stride and padding.
         window: Window,
-        /// Groups of channels that are convolved apart.
+        /// Number of channel groups that are convolved separately.
         groups: usize,
-        /// Output channel, input channel within the group, row, column.
+        /// Weights by output channel, input channel within the group, row and column.
         weights: Vec<i32>,
-        /// One for each output channel.
+        /// Bias, one for each output channel.
         bias: Vec<i64>,
     },
     /// The weighted sum of tensors of one shape.
@@ -79,14 +79,14 @@ pub enum Operation {
         /// One for each input.
         factors: Vec<i32>,
     },
-    /// The largest value under a window.
+    /// Max pooling: the largest value in a window.
     MaxPool {
         /// Kernel, stride and padding; padding never wins.
         window: Window,
     },
 }
 
-/// Why a network is refused.
+/// Why a network is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum NetworkError {
@@ -94,23 +94,23 @@ pub enum NetworkError {
     #[error("malformed network file: {0}")]
     Malformed(String),
     /// The file is longer than [`MAX_BYTES`].
-    #[error("a network of {0} bytes is too large: at most {MAX_BYTES}")]
+    #[error("network of {0} bytes is too large: at most {MAX_BYTES}")]
     TooLong(usize),
-    /// The format is a later one.
-    #[error("unsupported network format {0}: this version reads format {FORMAT}")]
+    /// The format is unsupported.
+    #[error("unsupported network format {0}, expected {FORMAT}")]
     Format(u32),
     /// There are no layers, or more than [`MAX_LAYERS`].
-    #[error("{0} layers: expected 1 to {MAX_LAYERS}")]
+    #[error("unsupported number of layers {0}, expected 1 to {MAX_LAYERS}")]
     Layers(usize),
-    /// The input's range is empty or does not hold 0.
-    #[error("input range {}..={} does not hold 0", .0.low, .0.high)]
+    /// The input's range is empty or does not contain 0.
+    #[error("input range {}..={} does not contain 0", .0.low, .0.high)]
     InputRange(Range),
-    /// A layer reads a tensor that does not stand before it.
-    #[error("layer {layer} reads tensor {tensor}, which does not stand before it")]
+    /// A layer reads a tensor that no earlier layer produces.
+    #[error("layer {layer} reads tensor {tensor}, which no earlier layer produces")]
     Order {
         /// The layer.
         layer: usize,
-        /// What it reads.
+        /// The tensor that it reads.
         tensor: u32,
     },
     /// A layer has the wrong number of inputs.
@@ -124,25 +124,25 @@ pub enum NetworkError {
     /// Inputs of a sum differ in shape.
     #[error("layer {0} adds tensors of different shapes")]
     Shapes(usize),
-    /// A shape or a window does not fit.
+    /// A shape or a window is invalid.
     #[error("layer {layer}: {source}")]
     Shape {
         /// The layer.
         layer: usize,
-        /// What does not fit.
+        /// The shape error.
         source: ShapeError,
     },
     /// There are too many or too few weights, biases or groups for the shapes.
-    #[error("layer {0}: weights, bias and groups do not fit its shapes")]
+    #[error("layer {0}: weights, bias and groups do not match its shapes")]
     Weights(usize),
     /// Shift or bits of a rescale are out of range, or a maximum has one.
     #[error("layer {0}: unsupported rescale")]
     Rescale(usize),
     /// A sum could exceed [`MAX_SUM`].
-    #[error("layer {0}: a sum could exceed 2^56: choose a smaller scale")]
+    #[error("layer {0}: a sum could exceed 2^56; hint: use a smaller scale")]
     Overflow(usize),
     /// One execution needs more than [`MAX_MULTIPLY_ADDS`].
-    #[error("{0} multiply-adds are too many: at most {MAX_MULTIPLY_ADDS}")]
+    #[error("too many multiply-adds ({0}): at most {MAX_MULTIPLY_ADDS}")]
     Work(u64),
 }
 
@@ -162,7 +162,7 @@ impl Network {
             return Err(NetworkError::Format(network.format));
         }
         if !rest.is_empty() {
-            return Err(NetworkError::Malformed(format!("{} bytes follow the network", rest.len())));
+            return Err(NetworkError::Malformed(format!("{} trailing bytes after the network", rest.len())));
         }
         Ok(network)
     }

@@ -1,7 +1,7 @@
-//! ONNX files: reads the float model that is quantised, writes the integer network for other runtimes to check.
+//! ONNX files: reads the float model to quantise, writes the integer network for verification by other runtimes.
 //!
-//! The reader trusts nothing in the file. It accepts one input, one chain of supported operators that is sorted as the
-//! ONNX standard asks, and weights that stand in the file itself; everything else is an error that names the node.
+//! The reader does not trust the file. It accepts one input, supported operators sorted as required by the ONNX
+//! standard, and weights within the file; everything else is an error that names the node.
 
 mod export;
 mod node;
@@ -18,63 +18,63 @@ use crate::{Shape, ShapeError};
 use proto::{GraphProto, ModelProto, ValueInfoProto};
 use tensor::Constant;
 
-/// The most bytes of a model file.
+/// Maximum size of a model file, in bytes.
 pub const MAX_BYTES: usize = 256 << 20;
-/// The most nodes of a graph.
+/// Maximum number of nodes of a graph.
 pub const MAX_NODES: usize = 4096;
 
-/// Why a model file is refused.
+/// Why a model file is invalid or unsupported.
 #[derive(Clone, Debug, PartialEq, Error)]
 #[non_exhaustive]
 pub enum OnnxError {
     /// The file is longer than [`MAX_BYTES`].
-    #[error("a model of {0} bytes is too large: at most {MAX_BYTES}")]
+    #[error("model of {0} bytes is too large: at most {MAX_BYTES}")]
     TooLong(usize),
     /// The bytes are not an ONNX model.
     #[error("malformed ONNX file: {0}")]
     Malformed(String),
     /// There are more nodes than [`MAX_NODES`].
-    #[error("{0} nodes are too many: at most {MAX_NODES}")]
+    #[error("too many nodes ({0}): at most {MAX_NODES}")]
     Nodes(usize),
     /// The graph does not have exactly one input besides its weights, or not exactly one output.
     #[error("the graph has {inputs} inputs and {outputs} outputs, expected one of each")]
     Interface {
-        /// Inputs that are not weights.
+        /// Number of inputs that are not weights.
         inputs: usize,
-        /// Outputs.
+        /// Number of outputs.
         outputs: usize,
     },
     /// The input's shape is unknown, or its batch is not 1.
     #[error("input '{0}' has no fixed shape [1, C, H, W] or [1, N]")]
     InputShape(String),
     /// A node reads a tensor that a later node produces, or its own.
-    #[error("{node} reads '{tensor}', which only a later node produces: the graph has a cycle or is not sorted")]
+    #[error("{node} reads '{tensor}' of a later node: the graph has a cycle or is not sorted")]
     Cycle {
         /// The node.
         node: String,
-        /// What it reads.
+        /// The tensor that it reads.
         tensor: String,
     },
-    /// A node reads a tensor that nothing produces.
-    #[error("{node} reads '{tensor}', which is neither an input nor a weight nor produced by a node")]
+    /// A node reads an undefined tensor.
+    #[error("{node} reads undefined tensor '{tensor}'")]
     Missing {
         /// The node.
         node: String,
-        /// What it reads.
+        /// The tensor that it reads.
         tensor: String,
     },
     /// Two nodes or weights have the same name.
     #[error("tensor '{0}' is defined twice")]
     Duplicate(String),
-    /// A weight stands in another file.
-    #[error("weight '{0}' is stored in another file: hint: save the model as one file")]
+    /// A weight is stored in another file.
+    #[error("weight '{0}' is stored in another file; hint: save the model as one file")]
     External(String),
-    /// A weight's dimensions, type and data do not fit together.
+    /// A weight's dimensions, type and data are inconsistent.
     #[error("weight '{name}': {reason}")]
     Weight {
         /// The weight.
         name: String,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// The operator is unsupported.
@@ -85,39 +85,39 @@ pub enum OnnxError {
     Unsupported {
         /// The node.
         node: String,
-        /// What is unsupported.
+        /// The unsupported feature.
         reason: String,
     },
-    /// A shape or window does not fit.
+    /// A shape or window is invalid.
     #[error("{node}: {source}")]
     Shape {
         /// The node.
         node: String,
-        /// What does not fit.
+        /// The shape error.
         source: ShapeError,
     },
     /// The network has no nodes that compute anything.
-    #[error("the graph computes nothing")]
+    #[error("the graph has no nodes that compute the output")]
     Empty,
 }
 
-/// A tensor during reading.
+/// A value during reading.
 #[derive(Clone, Debug)]
 enum Value {
-    /// Computed: the tensor of the float network.
+    /// A computed tensor of the float network.
     Tensor(usize),
-    /// Known before the run.
+    /// A constant.
     Constant(Constant),
 }
 
 struct Reader {
     network: FloatNetwork,
     values: HashMap<String, Value>,
-    /// How many nodes read each name, the graph's output included.
+    /// Number of nodes that read each name, including the graph's output.
     reads: HashMap<String, usize>,
     /// Tensors that have more than one name.
     renamed: HashSet<usize>,
-    /// The tensor that a softmax left out, by the name of its output.
+    /// Input of an omitted softmax, by the name of its output.
     softmax: Option<String>,
 }
 
@@ -165,7 +165,7 @@ fn define(values: &mut HashMap<String, Value>, name: &str, value: Value) -> Resu
     }
 }
 
-/// A fixed shape; a batch of unknown size counts as one.
+/// A fixed shape; an unknown batch size is treated as 1.
 fn input_shape(input: &ValueInfoProto) -> Result<Shape, OnnxError> {
     let refuse = || OnnxError::InputShape(input.name.clone());
     let dims = input.dimensions().ok_or_else(refuse)?;
@@ -218,10 +218,10 @@ impl Reader {
             if softmax != output {
                 return Err(OnnxError::Unsupported {
                     node: format!("softmax '{softmax}'"),
-                    reason: "only a softmax at the end of the network can be left out".to_owned(),
+                    reason: "only a softmax at the end of the network can be omitted".to_owned(),
                 });
             }
-            self.network.notes.push("the final softmax is left out: outputs are its arguments".to_owned());
+            self.network.notes.push("the final softmax is omitted: outputs are its inputs".to_owned());
         }
         self.network.nodes.truncate(last);
         Ok(self.network)

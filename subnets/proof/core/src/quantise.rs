@@ -1,7 +1,7 @@
-//! From real numbers to integers: every tensor gets a power-of-two scale, every layer integer weights and a rescale.
+//! Quantisation: every tensor gets a power-of-two scale, every layer integer weights and a rescale.
 //!
-//! Scales come from the largest magnitudes on sample inputs. A value beyond what the sample showed saturates, as in any
-//! fixed-point network; it never wraps.
+//! Scales are derived from the largest magnitudes on sample inputs. Larger values saturate, as in any fixed-point
+//! network, and never wrap.
 
 mod layers;
 mod report;
@@ -15,14 +15,14 @@ use crate::float::{FloatError, FloatNetwork};
 use crate::network::{Network, NetworkError};
 use crate::{ExecutionError, Range};
 
-/// How a float network becomes an integer network.
+/// Options of quantisation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuantiseOptions {
     /// Bits of an activation, without its sign: `2..=16`.
     pub activation_bits: u8,
     /// Bits of a weight, with its sign: `2..=16`.
     pub weight_bits: u8,
-    /// Interval of the input integers; holds 0.
+    /// Interval of the input integers; contains 0.
     pub input_range: Range,
     /// The real input is the integer divided by `2^input_scale`.
     pub input_scale: i32,
@@ -35,12 +35,12 @@ impl Default for QuantiseOptions {
     }
 }
 
-/// Why a network is not quantised.
+/// Why quantisation failed.
 #[derive(Clone, Debug, PartialEq, Error)]
 #[non_exhaustive]
 pub enum QuantiseError {
     /// Bits are not in `2..=16`.
-    #[error("{0} bits are unsupported: expected 2 to 16")]
+    #[error("unsupported bit width {0}, expected 2 to 16")]
     Bits(u8),
     /// The input range is empty, lacks 0, or is beyond 31 bits; or its scale is beyond ±30.
     #[error("unsupported input range {}..={} with scale {scale}", range.low, range.high)]
@@ -50,34 +50,34 @@ pub enum QuantiseError {
         /// The scale.
         scale: i32,
     },
-    /// There are no sample inputs to choose scales by.
-    #[error("no sample inputs: scales are chosen by what a sample shows")]
+    /// There are no sample inputs to derive scales from.
+    #[error("no sample inputs; hint: pass samples, they determine the scales")]
     NoSample,
     /// A sample is not an integer input of the network.
     #[error("sample {index}: {source}")]
     Sample {
         /// Position in the sample.
         index: usize,
-        /// What is wrong.
+        /// The reason.
         source: ExecutionError,
     },
-    /// The float network does not run.
+    /// The float network failed.
     #[error(transparent)]
     Float(#[from] FloatError),
-    /// A node's weights or activations are beyond what integers of this size can scale.
-    #[error("node {node}: magnitudes up to {magnitude} cannot be scaled")]
+    /// A node's weights or activations are too large for the supported scales.
+    #[error("node {node}: unsupported magnitude {magnitude}")]
     Magnitude {
         /// The node.
         node: usize,
         /// The largest magnitude.
         magnitude: f32,
     },
-    /// The integer network is refused.
+    /// The integer network is invalid.
     #[error(transparent)]
     Network(#[from] NetworkError),
 }
 
-/// Quantises a network by integer sample inputs.
+/// Quantises a network with integer sample inputs.
 ///
 /// # Errors
 /// When options are out of range, the sample is empty or does not fit, or the network cannot be scaled.

@@ -10,12 +10,12 @@ pub struct Range {
 }
 
 impl Range {
-    /// An interval; `None` where `low` exceeds `high`.
+    /// Creates an interval; `None` if `low` exceeds `high`.
     pub fn new(low: i64, high: i64) -> Option<Self> {
         (low <= high).then_some(Self { low, high })
     }
 
-    /// The interval that holds one value only.
+    /// An interval of a single value.
     pub const fn only(value: i64) -> Self {
         Self { low: value, high: value }
     }
@@ -25,18 +25,18 @@ impl Range {
         (self.low..=self.high).contains(&value)
     }
 
-    /// The smallest interval that holds both.
+    /// The smallest interval that contains both.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
         Self { low: self.low.min(other.low), high: self.high.max(other.high) }
     }
 
-    /// All sums of a value of each; `None` on overflow.
+    /// Interval of all sums; `None` on overflow.
     pub fn plus(&self, other: &Self) -> Option<Self> {
         Some(Self { low: self.low.checked_add(other.low)?, high: self.high.checked_add(other.high)? })
     }
 
-    /// All products with `factor`; `None` on overflow.
+    /// Interval of all products with `factor`; `None` on overflow.
     pub fn times(&self, factor: i64) -> Option<Self> {
         let (a, b) = (self.low.checked_mul(factor)?, self.high.checked_mul(factor)?);
         Some(Self { low: a.min(b), high: a.max(b) })

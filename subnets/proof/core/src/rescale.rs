@@ -2,16 +2,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::Range;
 
-/// The most bits that a rescale shifts by.
+/// Maximum shift of a rescale, in bits.
 pub const MAX_SHIFT: u8 = 40;
-/// The most bits of a clamped value, without its sign.
+/// Maximum size of a clamped value without its sign, in bits.
 pub const MAX_BITS: u8 = 30;
 
-/// How a sum becomes an activation: `clamp(floor((sum + 2^(shift-1)) / 2^shift))`, that is, rounding to the nearest
-/// integer with halves upwards, then saturation. An unsigned clamp is a ReLU at the same time.
+/// Rescaling of sums to activations: `clamp(floor((sum + 2^(shift-1)) / 2^shift))`, that is, rounding to the nearest
+/// integer with halves upwards, then saturation. An unsigned clamp includes a ReLU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Rescale {
-    /// Bits that are rounded away: `0..=MAX_SHIFT`.
+    /// Number of bits rounded away: `0..=MAX_SHIFT`.
     pub shift: u8,
     /// Saturation of the quotient.
     pub clamp: Clamp,
@@ -20,9 +20,9 @@ pub struct Rescale {
 /// Saturation to a power-of-two interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Clamp {
-    /// To `0..=2^bits - 1`.
+    /// Saturates to `0..=2^bits - 1`.
     Unsigned(u8),
-    /// To `-2^bits..=2^bits - 1`.
+    /// Saturates to `-2^bits..=2^bits - 1`.
     Signed(u8),
 }
 
@@ -55,7 +55,7 @@ impl Rescale {
         self.shift <= MAX_SHIFT && self.clamp.bits() <= MAX_BITS
     }
 
-    /// Half of the divisor: what is added before the division so that it rounds.
+    /// Half of the divisor, added before the division for rounding.
     pub fn half(&self) -> i64 {
         (1 << self.shift) >> 1
     }

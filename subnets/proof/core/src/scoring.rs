@@ -1,4 +1,4 @@
-//! How proofs become weights: two profiles, both pure functions of what was verified and when.
+//! Scoring of proofs: two profiles, both pure functions of verification results and their times.
 //!
 //! - [`seed`]: validity first, then response time and proof size, as the subnet's founding document says;
 //! - [`delivered_work`]: proven work at market prices, with a half-life, as the subnet's later releases do.
@@ -6,7 +6,7 @@
 pub mod delivered_work;
 pub mod seed;
 
-/// Scales non-negative amounts so that they add up to 1; all zero where nothing is positive.
+/// Normalises non-negative amounts to the sum 1; all zero if none is positive.
 pub fn shares(amounts: &[f64]) -> Vec<f64> {
     let positive = |amount: f64| if amount.is_finite() { amount.max(0.0) } else { 0.0 };
     let total: f64 = amounts.iter().map(|&amount| positive(amount)).sum();

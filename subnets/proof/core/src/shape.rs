@@ -1,9 +1,9 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// The largest extent of one dimension.
+/// Maximum extent of a dimension.
 pub const MAX_EXTENT: usize = 1 << 20;
-/// The most elements of one tensor.
+/// Maximum number of elements of a tensor.
 pub const MAX_ELEMENTS: usize = 1 << 24;
 
 /// Extents of a tensor without its batch dimension: channels, height, width. A vector of n has shape `n×1×1`.
@@ -17,7 +17,7 @@ pub struct Shape {
     pub width: usize,
 }
 
-/// Why extents are not a shape, or a window does not fit one.
+/// Why a shape or a window is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ShapeError {
@@ -48,7 +48,7 @@ pub enum ShapeError {
 }
 
 impl Shape {
-    /// Checks the extents.
+    /// Creates a shape.
     ///
     /// # Errors
     /// When an extent is zero, or extents or elements are beyond the limits of this module.
@@ -78,7 +78,7 @@ impl Shape {
         self.channels * self.height * self.width
     }
 
-    /// The same extents, checked again: for shapes that were read from a file.
+    /// Validates a deserialised shape.
     ///
     /// # Errors
     /// As [`Shape::new`].
@@ -127,8 +127,8 @@ impl Window {
         rows.zip(columns).map(|(rows, columns)| [rows, columns]).ok_or(error)
     }
 
-    /// The elements of one channel that the window covers at an output position, as pairs of the index within the
-    /// kernel and the index within the channel. Padding is left out.
+    /// The elements of a channel covered by the window at an output position, as pairs of the index within the kernel
+    /// and the index within the channel. Padding is omitted.
     pub fn taps(&self, input: &Shape, row: usize, column: usize) -> impl Iterator<Item = (usize, usize)> {
         let [kernel_rows, kernel_columns] = self.kernel;
         let [top, left, ..] = self.padding;

@@ -1,4 +1,4 @@
-"""The other side of every route of Babelbit, which speaks only what is documented, for tests. httpx and bittensor-wallet
+"""Test peer for every route of Babelbit, restricted to the documented protocol. httpx and bittensor-wallet
 stand for the clients and keys that operators have; nothing here comes from the programs under test.
 
     python tests/e2e/peers/babelbit ROLE
@@ -26,7 +26,7 @@ SERVERS = {
 
 role = sys.argv[1]
 if role == "runner":
-    # Servers start sooner without httpx.
+    # Servers start faster without httpx.
     import runner
 
     print(json.dumps(runner.play(json.load(sys.stdin))))

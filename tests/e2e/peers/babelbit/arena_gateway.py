@@ -1,4 +1,4 @@
-"""The arena's gateway: who takes part, and the way to them."""
+"""The arena gateway: lists miners and forwards messages."""
 import json
 import re
 import secrets

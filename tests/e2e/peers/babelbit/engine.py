@@ -6,9 +6,9 @@ import keys
 import speech
 import web
 
-# How utterances are sent, in turn.
+# Forms of utterances, in rotation.
 FORMS = ["wav", "raw", "stereo", "wide"]
-# How solo utterances carry their reference, in turn.
+# Forms of references in solo utterances, in rotation.
 SCHEMAS = ["target", "flat", "translations"]
 
 
@@ -54,7 +54,7 @@ class Engine(web.Service):
         if self.busy:
             wait, self.busy = self.busy, None
             return 429, {"detail": {"message": "slow down", "window_sec": wait}}
-        # Anything may stand in either: the text is signed as it is, the time stamp comes back as it is.
+        # Both are arbitrary: the text is signed verbatim, the timestamp returned verbatim.
         text = f"sign « {secrets.token_hex(8)} »\n"
         self.pending[text] = {"issued": [1_700_000_000.25, None, "é"]}
         return 200, {"challenge": text, "timestamp": self.pending[text]}
@@ -76,14 +76,14 @@ class Engine(web.Service):
         return 200, {"access_token": token, "expires_in": 86_400, "validator_uid": 7}
 
     def refusal(self, request):
-        """Why a data call is refused."""
+        """Reason to reject a data call, if any."""
         self.same(f"content type of {request.path}", request.headers.get("content-type"), "application/json")
         if not self.check(request.bearer() is not None, f"{request.path} without a token"):
             return 401, {"detail": "token?"}
         self.data_calls += 1
         if self.data_calls == self.settings.get("revoke"):
             self.tokens.clear()
-        # A token that was good once is no problem.
+        # A token that was valid before is not a protocol violation.
         return None if request.bearer() in self.tokens else (401, {"detail": "invalid token"})
 
     def start(self, request, kind):

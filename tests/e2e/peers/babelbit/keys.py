@@ -1,4 +1,4 @@
-"""Signatures and the texts that they are over."""
+"""Signatures and signed texts."""
 import hashlib
 import json
 import re
@@ -15,7 +15,7 @@ def keypair(uri):
 
 
 def verify(hotkey, text, signature):
-    """Whether a hexadecimal signature without `0x` over a text is a hotkey's."""
+    """Whether a hex signature without `0x` over a text is by a hotkey."""
     return bool(BARE_HEX.fullmatch(signature)) and Keypair(ss58_address=hotkey).verify(text.encode(), bytes.fromhex(signature))
 
 
@@ -24,7 +24,7 @@ def sign(pair, text):
 
 
 def sorted_json(value):
-    """Sorted keys, no spaces, ASCII only: what the scoring API's and the arena gateway's callers sign."""
+    """Canonical JSON (sorted keys, no spaces, ASCII) that callers of scoring API and arena gateway sign."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
@@ -42,7 +42,7 @@ class Dendrite:
         self.last = 0
 
     def headers(self, miner, payload, *, ip="127.0.0.1", port=0, timeout=10.0, hashed=False):
-        # Clocks may stand still between two calls.
+        # Two calls can have the same clock value.
         self.last = max(time.time_ns(), self.last + 1)
         digest = body_hash(payload) if hashed else ""
         text = f"{self.last}.{self.pair.ss58_address}.{miner}.{self.uuid}.{digest}"

@@ -19,7 +19,7 @@ MOST_DRAINS = 8
 
 
 def plain(address):
-    """An address without the forms that the same one may have."""
+    """Normalises an address."""
     address = ipaddress.ip_address(address)
     return str(getattr(address, "ipv4_mapped", None) or address)
 
@@ -50,7 +50,7 @@ class Sessions:
         for field, value in [("sample_rate_hz", 24_000), ("frame_rate_hz", 12.5), ("frame_samples", 1_920), ("dtype", "float32le")]:
             same(f"init {field}", payload[field], value)
         for session in self.sessions.values():
-            # An utterance begins when the one before is over.
+            # An utterance starts after the previous one has ended.
             self.service.check(session["over"] or self.manner in ("endless", "refuses"), f"{session['utterance_id']} was left")
         session_id = uuid.uuid4().hex
         self.sessions[session_id] = {
@@ -62,7 +62,7 @@ class Sessions:
 
     def predict(self, payload):
         check = self.service.check
-        # Messages through a gateway, which may repeat them, count.
+        # Messages through a gateway are numbered, since it can retry them.
         self.service.same("fields of predict", [name for name in payload if name != "frame_index"], PREDICT)
         session = self.sessions.get(payload["session_id"])
         if not check(session is not None, f"no session {payload['session_id']!r}"):
@@ -109,7 +109,7 @@ class Envelope:
         self.seen, self.uuids, self.callers = set(), set(), set()
 
     def check(self, headers, payload):
-        """Whether the headers are the message's; their names are in lower case."""
+        """Whether the headers, with names in lower case, match the message."""
         check, same = self.service.check, self.service.same
         get = lambda name: headers.get(f"bt_header_{name}", "")
         nonce, caller, receiver = get("dendrite_nonce"), get("dendrite_hotkey"), get("axon_hotkey")

@@ -1,4 +1,4 @@
-"""The clients: what the reference's runner and validator say to each service."""
+"""Clients of each service, as in the reference's runner and validator."""
 import array
 import base64
 import io
@@ -14,7 +14,7 @@ import speech
 
 
 def play(question):
-    # Whoever is refused before the body was read may find the connection closed: each request has its own.
+    # A connection can be closed by an early rejection, so each request has its own.
     with httpx.Client(timeout=60, limits=httpx.Limits(max_keepalive_connections=0)) as client:
         return AGAINST[question["against"]](client, question)
 
@@ -42,7 +42,7 @@ def bearer(token):
 
 
 def fetch(client, base, headers, kind):
-    """A whole challenge. The address is put before the path as it stands."""
+    """Fetches a complete challenge. The base URL is used verbatim."""
     if kind == "main":
         payload = client.post(f"{base}/source-audio/start", headers=headers).raise_for_status().json()
     else:
@@ -76,7 +76,7 @@ def engine(client, question):
             }
             for utterance in utterances
         ]
-    # A slash at the end of the setting makes two of them.
+    # A trailing slash in the setting gives a double slash.
     found["slashes"] = len(fetch(client, f"{base}/", headers, "main"))
     document = client.get(f"{base}/transcription", headers=headers).raise_for_status().json()
     found["transcription"] = {"challenge_uid": document["challenge_uid"], "texts": [
@@ -105,7 +105,7 @@ def engine(client, question):
 
 
 class Miner:
-    """Plays utterances by the rules of the protocol; `send` takes a message and gives the answer's status and object."""
+    """Plays utterances according to the protocol; `send` takes a message and returns status and JSON."""
 
     def __init__(self, send):
         self.send = send
@@ -149,7 +149,7 @@ class Miner:
 
 
 def miner(client, question):
-    """Two utterances of an engine's challenge to a miner, one with either form of the headers; and what is refused."""
+    """Plays two utterances to a miner, one with each form of the headers, and sends requests that must be rejected."""
     headers = bearer(authenticate(client, question["engine"], keys.keypair("//Alice")).json()["access_token"])
     utterances = fetch(client, question["engine"], headers, "main")
     url, hotkey = question["url"], question["hotkey"]
@@ -190,7 +190,7 @@ def miner(client, question):
 
 
 def results(uid, kind, miner_uid, hotkey, score):
-    """The files of a miner with one utterance, in the order in which they are submitted: type, kind, name, document."""
+    """Result files of a miner with one utterance in submission order: type, kind, name, document."""
     head = {"challenge_uid": uid, "challenge_type": kind, "miner_uid": miner_uid, "miner_hotkey": hotkey}
     tail = {"protocol": "s2s_audio_v1", "score_is_fallback": False, "score_method": "semantic_audio_v1", "completed": True}
     summary = {
@@ -279,7 +279,7 @@ def scoring_api(client, question):
         statuses += [submitter.submit(uid, *miner, file) for file in rest]
         found["submitted"].append(statuses)
     submitter = Submitter(client, base, question["scores"][0]["validator"])
-    # An answer that got lost makes a client send the same again.
+    # A client retries after a lost response.
     found["again"] = [submitter.submit(uid, *miner, file) for file in rest]
     for contest in ["qualifying", "arena", None]:
         found[contest or "all"] = submitter.scores(uid, contest)
@@ -294,7 +294,7 @@ def scoring_api(client, question):
         "stranger": stranger.submit(uid, *miner, log),
         "query": submitter.scores(uid, None, lambda query: query.update(challenge_uid="x"))["status"],
         "strangers_query": stranger.scores(uid, "qualifying")["status"],
-        # The arena's name is part of what is signed.
+        # The arena's name is part of the signed text.
         "contest": submitter.scores(uid, None, lambda query: query.update(challenge_type="arena"))["status"],
     }
     return found

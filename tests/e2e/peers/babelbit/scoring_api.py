@@ -1,4 +1,4 @@
-"""The scoring API: takes results from runners, gives scores to validators."""
+"""The scoring API: stores results of runners, serves scores to validators."""
 import email.parser
 import email.policy
 import io
@@ -110,7 +110,7 @@ class ScoringApi(web.Service):
         if not before:
             self.taken.append(item)
         else:
-            # What was taken in without an answer that says so may come again.
+            # Submissions without a success response can be repeated.
             self.check(before[0].get("unsure"), f"{[item[field] for field in same]} twice")
         if fault == "silence":
             item["unsure"] = True
@@ -136,7 +136,7 @@ class ScoringApi(web.Service):
         return 200, {"scores": self.given(uid, wanted) if self.rows is None else self.rows.get(wanted, [])}
 
     def given(self, uid, wanted):
-        """What was submitted, in one of the shapes that rows have."""
+        """The submissions as rows, in one of the supported shapes."""
         return [
             {"miner_hotkey": item["miner_hotkey"], "challenge_mean_score": item["score"], "challenge_type": wanted}
             for item in self.taken

@@ -1,4 +1,4 @@
-"""Speech, and the forms in which it is sent."""
+"""Audio and its transport formats."""
 import array
 import base64
 import io
@@ -29,7 +29,7 @@ def wav(samples, rate, channels, width):
 
 
 def encoded(samples, rate, form):
-    """The audio fields of an utterance, in one of the forms that there are."""
+    """Audio fields of an utterance, in one of the formats."""
     channels, width = 1, 2
     data = samples.tobytes()
     if form == "stereo":
@@ -46,7 +46,7 @@ def encoded(samples, rate, form):
 
 
 def samples(utterance):
-    """An utterance's 16-bit samples, all channels together. The audio must be what the other fields say."""
+    """Interleaved 16-bit samples of an utterance. The audio must match the other fields."""
     data = base64.b64decode(utterance["audio_b64"])
     if data.startswith(b"RIFF"):
         with wave.open(io.BytesIO(data)) as file:
@@ -67,7 +67,7 @@ def floats(utterance):
 
 
 def resampled(data, rate):
-    """Linearly, the first and the last sample kept."""
+    """Resamples linearly, keeping the first and last sample."""
     count = max(1, round(len(data) * 24_000 / rate))
     step = (len(data) - 1) / (count - 1) if count > 1 else 0.0
     result = array.array("f")
@@ -80,7 +80,7 @@ def resampled(data, rate):
 
 
 def frames(channels):
-    """80 ms each, interleaved, the last one filled up with silence."""
+    """Splits into interleaved frames of 80 ms, the last one padded with silence."""
     whole = array.array("f", [sample for group in zip(*channels) for sample in group]).tobytes()
     size = 7_680 * len(channels)
     parts = [whole[start:start + size] for start in range(0, len(whole), size)] or [b""]

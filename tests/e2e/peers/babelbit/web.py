@@ -1,4 +1,4 @@
-"""An HTTP server that notes what is against the protocol."""
+"""An HTTP server that records protocol violations."""
 import json
 import sys
 import threading
@@ -17,13 +17,13 @@ class Request:
         return json.loads(self.body)
 
     def bearer(self):
-        """The token that the request shows."""
+        """The bearer token of the request."""
         scheme, _, token = self.headers.get("authorization", "").partition(" ")
         return token if scheme == "Bearer" else None
 
 
 class Service:
-    """Routes, and the notes that they make."""
+    """Routes, and the recorded violations."""
 
     def __init__(self):
         self.lock = threading.Lock()
@@ -31,15 +31,15 @@ class Service:
         self.requests = []
 
     def routes(self):
-        """Functions by method and path; each takes a request and gives a status, an object, and perhaps headers."""
+        """Handlers by method and path; each takes a request and returns status, JSON, and optional headers."""
         raise NotImplementedError
 
     def hello(self):
-        """What the first line says besides the address."""
+        """Further fields of the startup line."""
         return {}
 
     def report(self):
-        """What the last line says besides requests and problems."""
+        """Further fields of the final line."""
         return {}
 
     def check(self, holds, problem):
@@ -82,7 +82,7 @@ class Handler(BaseHTTPRequestHandler):
         request = Request(self.command, self.path, {name.lower(): value for name, value in self.headers.items()}, self.body())
         status, answer, *further = self.service.answer(request)
         text = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-        # One write: what is sent in parts may wait for the other side's acknowledgement.
+        # A single write: split writes can be delayed by Nagle's algorithm.
         self._headers_buffer = []
         self.send_response(status)
         self.send_header("content-type", "application/json")
@@ -101,11 +101,11 @@ class Handler(BaseHTTPRequestHandler):
 
 class Server(ThreadingHTTPServer):
     daemon_threads = True
-    # As many as a runner may open at once.
+    # The maximum number of connections of a runner.
     request_queue_size = 128
 
     def handle_error(self, request, address):
-        # Callers that hang up are none of our problems.
+        # Disconnecting callers are not an error.
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, address)
 

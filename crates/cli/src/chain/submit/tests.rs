@@ -17,26 +17,26 @@ fn plan() -> Plan {
 }
 
 async fn outcome_of(chain: &MockChain, args: &SubmitArgs) -> anyhow::Result<()> {
-    args.carry_out(chain, &alice(), plan(), &Context { json: true }).await
+    args.submit(chain, &alice(), plan(), &Context { json: true }).await
 }
 
 #[tokio::test]
-async fn each_outcome_has_its_words_and_its_exit_code() {
+async fn each_outcome_has_its_message_and_exit_code() {
     let module = |name: &str| {
         Script::Fail(DispatchError::Module { pallet: "P".into(), name: name.into(), docs: "No.\u{1b}[2J".into() })
     };
     for (script, code, words) in [
         (Script::Include, 0, &[][..]),
-        (module("Odd"), 1, &["the chain refused the call, finalized in block 1", "P.Odd: No.\\u{1b}[2J"]),
+        (module("Odd"), 1, &["the call failed, finalized in block 1", "P.Odd: No.\\u{1b}[2J"]),
         (module("SubtokenDisabled"), 1, &["tao subnets start"]),
         (Script::Fail(DispatchError::Other("BadOrigin".into())), 1, &["BadOrigin"]),
-        (Script::Refuse(RefusedBecause::custom(6)), 1, &["nothing happened", "the rate limit is not over yet"]),
+        (Script::Refuse(RefusedBecause::custom(6)), 1, &["nothing happened", "the rate limit is exceeded"]),
         (Script::Refuse(RefusedBecause::Payment), 1, &["tao balance"]),
-        (Script::Refuse(RefusedBecause::BadSignature), 4, &["the signature is not of this call"]),
-        (Script::Drop, 1, &["let go of 0x", "after block 127 it can no longer happen"]),
-        (Script::LoseAnswer, 3, &["is not known", "look for it before you try again"]),
-        (Script::LoseRequest, 3, &["is not known"]),
-        (Script::Refuse(RefusedBecause::Banned), 1, &["is not known", "banned it", "after block 127"]),
+        (Script::Refuse(RefusedBecause::BadSignature), 4, &["the signature does not match this call"]),
+        (Script::Drop, 1, &["dropped 0x", "expires after block 127"]),
+        (Script::LoseAnswer, 3, &["is unknown", "check the chain before you retry"]),
+        (Script::LoseRequest, 3, &["is unknown"]),
+        (Script::Refuse(RefusedBecause::Banned), 1, &["is unknown", "banned", "after block 127"]),
     ] {
         let chain = MockChain::default();
         chain.script([script.clone()]);
@@ -50,7 +50,7 @@ async fn each_outcome_has_its_words_and_its_exit_code() {
 }
 
 #[test]
-fn what_is_to_be_final_and_is_not_is_no_success() {
+fn an_unfinalized_call_is_a_failure() {
     let block = taonet_chain::Block {
         number: taonet_primitives::BlockNumber::new(7),
         hash: taonet_primitives::BlockHash::from_bytes([7; 32]),
@@ -71,14 +71,14 @@ fn what_is_to_be_final_and_is_not_is_no_success() {
     let error = report::check(&signed, &outcome, Until::Finalized);
     assert_eq!(exit_code(&error), 1);
     let text = error.unwrap_err().to_string();
-    assert!(text.contains("in block 7 ") && text.contains("not final yet"), "{text}");
+    assert!(text.contains("in block 7 ") && text.contains("not finalized"), "{text}");
     let document = report::document(&signed, &outcome, Until::Finalized);
     assert_eq!((&document["success"], &document["outcome"]), (&json!(false), &json!("included")));
     assert_eq!(document["error"]["name"], "NotFinal");
 }
 
 #[tokio::test]
-async fn a_chain_out_of_reach_is_a_failure_of_the_network() {
+async fn an_unreachable_chain_is_a_network_failure() {
     let chain = MockChain::default();
     chain.set_unreachable(true);
     assert_eq!(exit_code(&outcome_of(&chain, &QUIET).await), 3);
@@ -89,16 +89,16 @@ async fn a_dry_run_sends_nothing() {
     let chain = MockChain::default();
     outcome_of(&chain, &SubmitArgs { yes: false, dry_run: true, finalized: false }).await.unwrap();
     assert_eq!(chain.submitted(), []);
-    // The nonce is free again.
+    // The nonce is released.
     outcome_of(&chain, &QUIET).await.unwrap();
     assert_eq!(chain.included().iter().map(|extrinsic| extrinsic.nonce).collect::<Vec<_>>(), [0]);
 }
 
 #[tokio::test]
-async fn who_said_yes_is_not_asked() {
+async fn yes_skips_the_confirmation() {
     let chain = MockChain::default();
     let args = SubmitArgs { yes: true, ..QUIET };
-    args.spend(&chain, &alice(), plan(), &Context { json: true }).await.unwrap();
+    args.confirm_and_submit(&chain, &alice(), plan(), &Context { json: true }).await.unwrap();
     assert_eq!(chain.included().len(), 1);
 }
 

@@ -21,33 +21,33 @@ use crate::exit::{Classified, Failure};
 use crate::keys::KeyArgs;
 use crate::printable;
 
-/// Call a neuron and print its answer.
+/// Call a neuron and print its response.
 ///
-/// The exit code is 0 for an answer of success, 3 when there is none, 4 when the neuron refuses the signature or the
+/// The exit code is 0 for a successful response, 3 for no response, 4 when the neuron refuses the signature or the
 /// caller, and 1 for every other status.
 #[derive(Debug, Args)]
 pub(crate) struct CallArgs {
     #[command(flatten)]
     peer: PeerArgs,
-    /// Path with its query [default: /echo; with --scheme dendrite, the synapse's name]
+    /// Path and query [default: /echo; with --scheme dendrite, the synapse's name]
     #[arg(long, conflicts_with = "synapse")]
     path: Option<String>,
-    /// Method of the request [default: POST]
+    /// HTTP method [default: POST]
     #[arg(long, conflicts_with = "synapse")]
     method: Option<Method>,
-    /// With --scheme dendrite: the synapse's class [default: EchoSynapse]
+    /// Synapse class, with --scheme dendrite [default: EchoSynapse]
     #[arg(long, value_name = "CLASS")]
     synapse: Option<String>,
-    /// Field of the synapse that its class signs (required_hash_fields), in their order
+    /// Synapse field that is part of the signed hash (required_hash_fields); repeat it in the order of the class
     #[arg(long, value_name = "FIELD", requires = "synapse")]
     hash_field: Vec<String>,
-    /// Field of the synapse that has no default in its class
+    /// Required synapse field, one without a default in its class
     #[arg(long, value_name = "FIELD", requires = "synapse")]
     required_field: Vec<String>,
-    /// Bytes to send, @FILE, or - for standard input; with --scheme dendrite a JSON object
+    /// Request body: text, @FILE, or - for standard input; with --scheme dendrite, a JSON object
     #[arg(long, value_name = "DATA", default_value = "{}")]
     data: String,
-    /// Print the answer as it arrives
+    /// Stream the response to standard output
     #[arg(long, conflicts_with = "json")]
     stream: bool,
     #[command(flatten)]
@@ -57,10 +57,14 @@ pub(crate) struct CallArgs {
 pub(crate) fn run(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
     let dendrite = args.peer.scheme == SchemeName::Dendrite;
     if !dendrite && args.synapse.is_some() {
-        return Err(Classified::error(Failure::Usage, "--synapse goes with --scheme dendrite"));
+        return Err(Classified::error(Failure::Usage, "--synapse requires --scheme dendrite"));
     }
     if dendrite && (args.path.is_some() || args.method.is_some()) {
-        return Err(Classified::error(Failure::Usage, "synapses are posted to their own path: use --synapse"));
+        return Err(Classified::error(
+            Failure::Usage,
+            "with --scheme dendrite, the path is the synapse's name\nhint: \
+            use --synapse",
+        ));
     }
     let data = data::read(&args.data)?;
     let peer = args.peer.peer()?;
@@ -82,7 +86,7 @@ pub(crate) fn run(args: &CallArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 impl CallArgs {
-    /// The synapse's class, when it is none of the echo neuron's.
+    /// Synapse class, if it is not one of the echo neuron's.
     fn class(&self, fields: &Fields<'_>) -> Option<SynapseClass> {
         let name = self.synapse.as_deref()?;
         if [echo::ECHO, echo::STREAM, "Synapse"].contains(&name) {
@@ -114,7 +118,7 @@ impl CallArgs {
         }
     }
 
-    /// The synapse as the SDK's dendrite sends it: its own fields after those of the protocol.
+    /// Serializes the synapse as the SDK's dendrite does: protocol fields first, then its own.
     fn synapse(&self, fields: &Fields<'_>, peer: &Peer, client: &SignedClient) -> Call {
         let class = self.synapse.as_deref().unwrap_or(echo::ECHO);
         let mut protocol = Map::new();
@@ -160,7 +164,7 @@ async fn whole(
     verdict.check()
 }
 
-/// JSON as it is, anything else as text.
+/// Formats a response body: JSON unchanged, anything else as text.
 fn readable(body: &[u8]) -> Value {
     serde_json::from_slice(body).unwrap_or_else(|_| json!(String::from_utf8_lossy(body)))
 }
@@ -188,7 +192,7 @@ async fn stream(client: &SignedClient, peer: &Peer, call: &Call, dendrite: bool)
     write(&mut *out, b"\n").map(|_| ())
 }
 
-/// False where the reader has gone away.
+/// Returns `false` if the reader has closed standard output.
 fn write(out: &mut dyn io::Write, bytes: &[u8]) -> anyhow::Result<bool> {
     match out.write_all(bytes).and_then(|()| out.flush()) {
         Ok(()) => Ok(true),

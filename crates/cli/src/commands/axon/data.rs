@@ -1,4 +1,4 @@
-//! What a call sends: the bytes as they were given.
+//! Request bodies, passed through byte for byte.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::exit::{Classified, Failure};
 use crate::input;
 
-/// The bytes that `--data` names: text, `@FILE`, or `-` for standard input.
+/// Reads the value of `--data`: text, `@FILE`, or `-` for standard input.
 pub(super) fn read(text: &str) -> anyhow::Result<Bytes> {
     match text.strip_prefix('@') {
         Some(file) => input::read(Path::new(file)).map(Into::into),
@@ -17,25 +17,32 @@ pub(super) fn read(text: &str) -> anyhow::Result<Bytes> {
     }
 }
 
-/// Whether these bytes are JSON.
+/// Whether the bytes are valid JSON.
 pub(super) fn is_json(data: &[u8]) -> bool {
     serde_json::from_slice::<serde::de::IgnoredAny>(data).is_ok()
 }
 
-/// The fields of a synapse.
+/// Raw JSON fields of a synapse.
 pub(super) struct Fields<'a> {
     values: Map<String, Value>,
-    /// What stands between the braces.
+    /// JSON text between the braces.
     text: &'a str,
 }
 
 impl<'a> Fields<'a> {
     pub(super) fn parse(data: &'a [u8]) -> anyhow::Result<Self> {
-        let usage =
-            |problem: &str| Classified::error(Failure::Usage, format!("--data {problem}, and a synapse is one"));
+        let usage = |problem: &str| {
+            Classified::error(
+                Failure::Usage,
+                format!(
+                    "--data {problem}; a synapse must be a JSON \
+                object"
+                ),
+            )
+        };
         let parsed = serde_json::from_slice(data);
         let Value::Object(values) = parsed.map_err(|error| usage(&format!("is not JSON ({error})")))? else {
-            return Err(usage("holds no JSON object"));
+            return Err(usage("is not a JSON object"));
         };
         Ok(Self { values, text: std::str::from_utf8(data).map(inside).unwrap_or_default() })
     }
@@ -44,8 +51,8 @@ impl<'a> Fields<'a> {
         self.values.get(name)
     }
 
-    /// A JSON object of fields of the protocol, as far as they are not given, and these, as they were written: other
-    /// writers have another text for the same number, and the other side may read the text.
+    /// Adds the missing protocol fields and keeps the user's fields verbatim: the hash can depend on how a number is
+    /// written.
     pub(super) fn after(&self, mut protocol: Map<String, Value>) -> String {
         protocol.retain(|name, _| !self.values.contains_key(name));
         let protocol = Value::Object(protocol).to_string();
@@ -54,7 +61,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// What stands between the braces of a JSON object.
+/// Strips the braces of a JSON object.
 fn inside(object: &str) -> &str {
     object.trim().strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or_default().trim()
 }
@@ -87,7 +94,7 @@ mod tests {
     #[test]
     fn synapses_are_json_objects() {
         for (data, problem) in
-            [("[1]", "holds no JSON object"), ("{", "is not JSON"), ("", "is not JSON"), ("{}x", "is not JSON")]
+            [("[1]", "is not a JSON object"), ("{", "is not JSON"), ("", "is not JSON"), ("{}x", "is not JSON")]
         {
             let error = Fields::parse(data.as_bytes()).err().unwrap().to_string();
             assert!(error.contains(problem), "{error}");

@@ -1,4 +1,4 @@
-//! The echo neuron: what it answers, and what it measures.
+//! The echo neuron: routes, synapses and metrics.
 
 use std::convert::Infallible;
 use std::time::Instant;
@@ -21,24 +21,24 @@ use taonet_wire::{
 
 use super::{SchemeName, synapses};
 
-/// The synapse that comes back with its `prompt` as `answer`.
+/// Synapse that returns its `prompt` as `answer`.
 pub(super) const ECHO: &str = "EchoSynapse";
-/// The synapse whose `prompt` comes back word by word.
+/// Synapse that streams its `prompt` word by word.
 pub(super) const STREAM: &str = "StreamSynapse";
 
-/// Largest body: what is echoed in tests of a connection is small.
+/// Maximum request body: 1 MiB.
 const BODY_BYTES: usize = 1 << 20;
 
 const REQUESTS: &str = "taonet_axon_requests_total";
 const ANSWER_SECONDS: &str = "taonet_axon_answer_seconds";
 
-/// Says what the metrics mean; call it once the recorder is installed.
+/// Registers the metric descriptions. Call it after the recorder is installed.
 pub(super) fn describe_metrics() {
     describe_counter!(REQUESTS, "Requests by HTTP status");
-    describe_histogram!(ANSWER_SECONDS, Unit::Seconds, "Time from a request's arrival to its answer's head");
+    describe_histogram!(ANSWER_SECONDS, Unit::Seconds, "Time from request arrival to response headers");
 }
 
-/// What checks the signatures of requests to `me`.
+/// Signature verification layer for requests to `me`.
 pub(super) fn signed_requests(me: Hotkey, scheme: SchemeName) -> SignedLayerBuilder {
     let layer = match scheme {
         SchemeName::Btauth => SignedLayer::builder(me, BtauthScheme::new()),
@@ -48,7 +48,7 @@ pub(super) fn signed_requests(me: Hotkey, scheme: SchemeName) -> SignedLayerBuil
     layer.limits(Limits { body_bytes: BODY_BYTES, ..Limits::default() })
 }
 
-/// The routes, all behind the signature but `/healthz`.
+/// The router. All routes but `/healthz` require a signature.
 pub(super) fn router(me: Hotkey, scheme: SchemeName, signed: SignedLayer) -> Router {
     let routes = match scheme {
         SchemeName::Btauth | SchemeName::Babelbit => paths(me),
@@ -66,11 +66,16 @@ async fn measure(request: Request, next: Next) -> Response {
     response
 }
 
-/// The routes for schemes that leave paths open.
+/// Routes for schemes with arbitrary paths.
 fn paths(me: Hotkey) -> Router {
     let ping = move |caller: Caller| async move { Json(json!({ "hotkey": me, "caller": caller.hotkey })) };
-    let unknown =
-        || async { (StatusCode::NOT_FOUND, Json(json!({ "error": "this neuron knows /ping, /echo and /stream" }))) };
+    let unknown = || async {
+        (
+            StatusCode::NOT_FOUND,
+            Json(json!({ "error": "unknown path; this neuron serves /ping, /echo and \
+            /stream" })),
+        )
+    };
     Router::new()
         .route("/ping", any(ping))
         .route("/echo", post(echo))
@@ -78,15 +83,15 @@ fn paths(me: Hotkey) -> Router {
         .fallback(unknown)
 }
 
-/// The body as it came.
+/// Returns the request body unchanged.
 async fn echo(headers: HeaderMap, body: Bytes) -> Response {
     let kind = headers.get(CONTENT_TYPE).cloned();
     let kind = kind.unwrap_or_else(|| HeaderValue::from_static("application/octet-stream"));
     ([(CONTENT_TYPE, kind)], body).into_response()
 }
 
-/// The same bytes, word by word. Words are slices of the text, made when it is their turn: a word may be one byte long,
-/// and what a copy of each takes besides would be a hundred times the text.
+/// Streams the body word by word. Words are slices of the body, created lazily: for one-byte words, copies would take
+/// about 100 times the memory.
 fn words(mut text: Bytes) -> Response {
     let words = std::iter::from_fn(move || {
         let end = text.iter().position(u8::is_ascii_whitespace).map_or(text.len(), |space| space + 1);
@@ -100,7 +105,7 @@ struct Prompt {
     prompt: String,
 }
 
-/// The synapses.
+/// Routes of the synapses.
 fn classes() -> Router {
     let ping = |synapse: Synapse| async { synapse };
     let echo = |mut synapse: Synapse| async {
@@ -116,7 +121,7 @@ fn classes() -> Router {
         .route("/Synapse", get(ping).post(ping))
         .route(&format!("/{ECHO}"), get(echo).post(echo))
         .route(&format!("/{STREAM}"), get(stream).post(stream))
-        // The scheme refuses other names; a router without a fallback of its own would keep them from it.
+        // Unknown names must reach the scheme's own refusal, so the router needs a fallback.
         .fallback(|| async { StatusCode::NOT_FOUND })
 }
 

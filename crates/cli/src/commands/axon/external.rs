@@ -1,4 +1,4 @@
-//! Under which address others reach this machine.
+//! External address of this machine.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use taonet_reach::{SOURCES, external_ip};
 
 use super::peer::seconds;
 
-/// An address, or the wish to find it.
+/// External address: fixed, or detected.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum ExternalIp {
     Auto,
@@ -22,12 +22,12 @@ impl std::str::FromStr for ExternalIp {
         if text == "auto" {
             return Ok(Self::Auto);
         }
-        text.parse().map(Self::Given).map_err(|_| "neither an IP address nor `auto`".to_owned())
+        text.parse().map(Self::Given).map_err(|_| "expected an IP address or `auto`".to_owned())
     }
 }
 
 impl ExternalIp {
-    /// The address; `auto` asks these services, or five public ones.
+    /// Resolves the address; `auto` queries these services, or five public ones.
     pub(crate) async fn resolve(self, sources: &[String], within: Duration) -> anyhow::Result<IpAddr> {
         Ok(match self {
             Self::Given(ip) => ip,
@@ -37,16 +37,16 @@ impl ExternalIp {
     }
 }
 
-/// The address that is published
+/// Published address
 #[derive(Debug, Args)]
 pub(crate) struct ExternalIpArgs {
-    /// Address under which others reach this machine; `auto` asks services on the internet
+    /// External IP address of this machine; `auto` queries public services
     #[arg(long, alias = "ip", value_name = "ADDRESS", default_value = "auto")]
     external_ip: ExternalIp,
-    /// Services that `auto` asks, in this order [default: five public ones]
+    /// Services that `auto` queries, in this order [default: five public ones]
     #[arg(long, value_name = "URL")]
     ip_source: Vec<String>,
-    /// Seconds that each of the services may take
+    /// Timeout per service, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     ip_timeout: Duration,
 }

@@ -1,4 +1,4 @@
-//! Whom to call, and how.
+//! Target neuron and request options.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -14,19 +14,19 @@ use crate::settings;
 
 const DAY: Duration = Duration::from_hours(24);
 
-/// Whom to call, and how
+/// Target neuron
 #[derive(Debug, Args)]
 pub(super) struct PeerArgs {
     /// Address of the neuron: HOST:PORT
     #[arg(value_name = "PEER")]
     address: Address,
-    /// Hotkey of the neuron: requests are signed for it alone
+    /// Hotkey of the neuron; requests are signed for this receiver
     #[arg(long, value_name = "HOTKEY")]
     hotkey: Hotkey,
-    /// How requests are signed
+    /// Signature scheme of the requests
     #[arg(long, value_enum, default_value = "btauth")]
     pub(super) scheme: SchemeName,
-    /// Seconds until a call is given up
+    /// Request timeout, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "12", value_parser = seconds)]
     pub(super) timeout: Duration,
 }
@@ -37,7 +37,7 @@ impl PeerArgs {
         Peer::new(self.hotkey, host, *port).map_err(|error| Classified::error(Failure::Usage, error.to_string()))
     }
 
-    /// A client that knows the echo neuron's synapses and `synapse`.
+    /// Builds a client with the echo neuron's synapses and `synapse`.
     pub(super) fn client(&self, key: &KeyArgs, synapse: Option<SynapseClass>) -> anyhow::Result<SignedClient> {
         let keypair = key.load(&settings::load()?.network)?;
         Ok(SignedClient::new(self.scheme.signer(keypair, synapse), ClientConfig::default())?)
@@ -62,11 +62,11 @@ impl FromStr for Address {
     }
 }
 
-/// A positive number of seconds, a day at most: clocks cannot count to every number.
+/// Parses a timeout: more than 0 and at most 86400 seconds.
 pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let sensible = seconds.filter(|seconds| !seconds.is_zero() && *seconds <= DAY);
-    sensible.ok_or_else(|| format!("not a positive number of seconds up to {}", DAY.as_secs()))
+    sensible.ok_or_else(|| format!("expected a number of seconds above 0 and at most {}", DAY.as_secs()))
 }
 
 #[cfg(test)]
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_read_as_people_write_them() {
+    fn accounts_are_addresses_or_development_keys() {
         for (text, host, port) in [
             ("127.0.0.1:8091", "127.0.0.1", 8091),
             ("http://miner.example:80/", "miner.example", 80),
@@ -93,7 +93,7 @@ mod tests {
             assert_eq!(seconds(text), Ok(Duration::from_millis(milliseconds)));
         }
         for text in ["", "x", "0", "-1", "1e-10", "86400.1", "1e19", "1e300", "inf", "NaN"] {
-            assert_eq!(seconds(text).unwrap_err(), "not a positive number of seconds up to 86400", "{text}");
+            assert_eq!(seconds(text).unwrap_err(), "expected a number of seconds above 0 and at most 86400", "{text}");
         }
     }
 }

@@ -17,18 +17,18 @@ use crate::keys::KeyArgs;
 use crate::table::{decimals, table};
 use crate::tables::PING;
 
-/// Measure how fast a neuron answers.
+/// Measure the response time of a neuron.
 ///
-/// Calls GET /ping, or with --scheme dendrite the base class Synapse, one call after the other. The exit code is 0 when
-/// all were answered with success.
+/// Calls GET /ping, or with --scheme dendrite the base class Synapse, one call after the other. The exit code is 0
+/// when all calls succeed.
 #[derive(Debug, Args)]
 pub(crate) struct PingArgs {
     #[command(flatten)]
     peer: PeerArgs,
-    /// How many calls
+    /// Number of calls
     #[arg(short = 'n', long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     count: u32,
-    /// Seconds between two calls
+    /// Pause between two calls, in seconds
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     interval: Option<Duration>,
     #[command(flatten)]
@@ -46,7 +46,7 @@ pub(crate) fn run(args: &PingArgs, context: &Context) -> anyhow::Result<()> {
     let call = Call {
         name: "Synapse".to_owned(),
         deadline: args.peer.timeout,
-        // An attempt that failed is a finding, not a reason to try again.
+        // No retries: a failed attempt is part of the measurement.
         retry: Retry::Never,
         ..Call::new(method, path, body)
     };
@@ -101,7 +101,7 @@ pub(crate) fn run(args: &PingArgs, context: &Context) -> anyhow::Result<()> {
     }
 }
 
-/// The smallest value that at least this share of all is not above.
+/// Quantile of sorted values: the smallest value with at least this share of values at or below it.
 fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
     let rank = (sorted.len() as f64 * share).ceil() as usize;
     sorted.get(rank.saturating_sub(1)).copied()

@@ -19,15 +19,15 @@ use crate::settings;
 
 /// Serve an echo neuron.
 ///
-/// It answers /ping, /echo (the body comes back) and /stream (the body comes back word by word); with --scheme dendrite
-/// the synapses Synapse, EchoSynapse (`prompt` comes back as `answer`) and StreamSynapse (`prompt` comes back word by
-/// word). A request has 1 MiB at most. /healthz is open to all.
+/// It serves /ping, /echo (returns the body) and /stream (returns the body word by word); with --scheme dendrite the
+/// synapses Synapse, EchoSynapse (returns `prompt` as `answer`) and StreamSynapse (streams `prompt` word by word).
+/// Request bodies are limited to 1 MiB. /healthz needs no signature.
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
-    /// How requests must be signed
+    /// Signature scheme that requests must use
     #[arg(long, value_enum, default_value = "btauth")]
     scheme: SchemeName,
-    /// Where to listen
+    /// Listen address
     #[arg(long, default_value = "127.0.0.1:8091")]
     listen: SocketAddr,
     #[command(flatten)]
@@ -40,24 +40,24 @@ pub(crate) struct ServeArgs {
     key: KeyArgs,
 }
 
-const REACHING: &str = "Reaching it from elsewhere";
+const REACHING: &str = "External address";
 
-/// How others reach the neuron
+/// External address of the neuron
 #[derive(Debug, Args)]
 struct ReachArgs {
-    /// Address under which others reach this machine; `auto` asks services on the internet
+    /// External IP address of this machine; `auto` queries public services
     #[arg(long, help_heading = REACHING, value_name = "ADDRESS")]
     external_ip: Option<ExternalIp>,
-    /// Port under which others reach it [default: the port of --listen]
+    /// External port [default: the port of --listen]
     #[arg(long, help_heading = REACHING, value_name = "PORT")]
     external_port: Option<u16>,
-    /// Services that `--external-ip auto` asks, in this order [default: five public ones]
+    /// Services that `--external-ip auto` queries, in this order [default: five public ones]
     #[arg(long, help_heading = REACHING, value_name = "URL")]
     ip_source: Vec<String>,
-    /// Seconds that each of the services may take
+    /// Timeout per service, in seconds
     #[arg(long, help_heading = REACHING, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     ip_timeout: Duration,
-    /// Open the external port on the router by UPnP, and close it at the end
+    /// Map the external port on the router with UPnP, and remove the mapping on shutdown
     #[arg(long, help_heading = REACHING)]
     upnp: bool,
 }
@@ -65,7 +65,7 @@ struct ReachArgs {
 pub(crate) fn run(args: &ServeArgs, context: &Context) -> anyhow::Result<()> {
     let hotkey = args.key.load(&settings::load()?.network)?.hotkey();
     if args.reach.upnp && args.listen.ip().to_canonical().is_loopback() {
-        let text = "the router cannot reach loopback: --upnp needs --listen with another address, e.g. 0.0.0.0:8091";
+        let text = "--upnp cannot map a loopback address\nhint: use another --listen address, such as 0.0.0.0:8091";
         return Err(Classified::error(Failure::Usage, text));
     }
     context.block_on(async {
@@ -83,29 +83,29 @@ pub(crate) fn run(args: &ServeArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 impl ReachArgs {
-    /// Finds the external address and maps the port, as far as asked for, and says so. The port comes last: an error leaves
-    /// none open.
+    /// Resolves the external address and maps the port if requested. The mapping comes last, so that an error leaves
+    /// no port open.
     async fn open(&self, listens: SocketAddr, context: &Context) -> anyhow::Result<Option<PortMapping>> {
         let port = self.external_port.unwrap_or(listens.port());
-        let told = match self.external_ip {
+        let endpoint_ip = match self.external_ip {
             Some(ip) => Some(ip.resolve(&self.ip_source, self.ip_timeout).await?),
             None => None,
         };
         let (ip, mapping) = if self.upnp {
             let router = HomeRouter::find().await?;
-            let ip = match told {
+            let ip = match endpoint_ip {
                 Some(ip) => ip,
                 None => router
                     .external_ip()
                     .await
-                    .context("the external address is not known; give it with --external-ip")?,
+                    .context("cannot determine the external address\nhint: set it with --external-ip")?,
             };
             (Some(ip), Some(router.map(listens, port).await?))
         } else {
-            (told, None)
+            (endpoint_ip, None)
         };
         if mapping.as_ref().is_some_and(|mapping| mapping.lease().is_none()) {
-            context.say("the router keeps ports open until they are closed: do so there if this process is killed");
+            context.say("the router keeps the mapping until it is removed; remove it there if this process is killed");
         }
         if let Some(ip) = ip {
             let ChainIp { ip: number, ip_type } = ip.into();
@@ -116,7 +116,7 @@ impl ReachArgs {
     }
 }
 
-/// Renews the mapping while the service runs, and takes it back after it.
+/// Renews the port mapping until shutdown, then removes it.
 async fn keep(mut mapping: PortMapping, served: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let mut served = std::pin::pin!(served);
     let result = loop {
@@ -124,7 +124,7 @@ async fn keep(mut mapping: PortMapping, served: impl Future<Output = anyhow::Res
             result = &mut served => break result,
             () = tokio::time::sleep(PortMapping::RENEW_AFTER) => {
                 if let Err(error) = mapping.renew().await {
-                    tracing::warn!(%error, "the port mapping was not renewed");
+                    tracing::warn!(%error, "failed to renew the port mapping");
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! What became of a call.
+//! Outcome of a call to a neuron.
 
 use axum::http::{HeaderMap, StatusCode};
 use taonet_wire::{Answer, AxonStatus, CallError, ReturnCode};
@@ -6,12 +6,12 @@ use taonet_wire::{Answer, AxonStatus, CallError, ReturnCode};
 use crate::exit::{Classified, Failure};
 use crate::printable::printable;
 
-/// What became of a call.
+/// Outcome of a call: return code, HTTP status and message.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Verdict {
     pub(super) code: ReturnCode,
     pub(super) status: StatusCode,
-    /// Why; of a success whatever the peer says of it.
+    /// Reason for the failure; for a success, the peer's message.
     pub(super) message: String,
 }
 
@@ -23,8 +23,8 @@ impl Verdict {
         }
     }
 
-    /// Where the status is one of success, `body` is not looked at. In the dendrite's scheme an axon says its own status in
-    /// a header. Nobody signs it, so that it can turn a success into a failure, but no failure into a success.
+    /// Classifies a response. `body` is used for failures only. In the dendrite scheme an axon states its own status
+    /// in an unsigned header: it can turn a success into a failure, but not a failure into a success.
     pub(super) fn of_answer(status: StatusCode, headers: &HeaderMap, body: &[u8], dendrite: bool) -> Self {
         let axon = AxonStatus::of(headers).filter(|axon| dendrite && (status.is_success() || axon.code == status));
         let (status, message) = match axon {
@@ -39,7 +39,7 @@ impl Verdict {
         Self { code: ReturnCode::of_error(error), status: error.status(), message: with_causes(error) }
     }
 
-    /// Nothing for a success; otherwise an error with the exit code that says what went wrong.
+    /// `Ok` for a success, else an error with an exit code.
     pub(super) fn check(&self) -> anyhow::Result<()> {
         if self.code.is_success() { Ok(()) } else { Err(self.failure()) }
     }
@@ -56,7 +56,7 @@ impl Verdict {
     }
 }
 
-/// An error of a call with its causes, in one line.
+/// Formats an error with its causes on one line.
 fn with_causes(error: &CallError) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);

@@ -1,4 +1,4 @@
-//! Who may call signer and subtensor gateway.
+//! Access control of signer and subtensor gateway.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,27 +10,27 @@ use taonet_http::AccessToken;
 use crate::exit::{Classified, Failure};
 use crate::secret_file;
 
-/// The token that callers show
+/// Bearer token
 #[derive(Debug, Args)]
 pub(super) struct TokenArgs {
-    /// A file with the token that signer and subtensor gateway ask of their callers; the same for all three.
-    /// BB_API_TOKEN_FILE names it, too
+    /// File with the bearer token for signer and subtensor gateway; use the same for all daemons [env:
+    /// BB_API_TOKEN_FILE]
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
 }
 
-/// Who may call
+/// Access control
 #[derive(Debug, Args)]
 pub(super) struct AccessArgs {
     #[command(flatten)]
     token: TokenArgs,
-    /// Serve everybody who reaches an address beyond this machine, without a token: they act as the validator
+    /// Listen beyond loopback without a token: every caller can act as the validator
     #[arg(long)]
     insecure: bool,
 }
 
 impl TokenArgs {
-    /// The token, where a file is named.
+    /// Reads the token, if a file is configured.
     pub(super) fn token(&self, config: &Config) -> anyhow::Result<Option<AccessToken>> {
         let named = self.token_file.as_deref().or(config.operator.token_file.as_deref());
         named.map(read).transpose()
@@ -38,19 +38,20 @@ impl TokenArgs {
 }
 
 impl AccessArgs {
-    /// The token that a service at this address asks for.
+    /// The token that a service at this address requires from callers.
     pub(super) fn token(&self, config: &Config, listen: SocketAddr) -> anyhow::Result<Option<AccessToken>> {
         let token = self.token.token(config)?;
         if token.is_some() || listen.ip().is_loopback() {
             return Ok(token);
         }
         if self.insecure {
-            tracing::warn!(%listen, "everybody who reaches this address acts as the validator");
+            tracing::warn!(%listen, "no token required: every caller can act as the validator");
             return Ok(None);
         }
         let message = format!(
-            "{listen} is reached from other machines, and whoever reaches it acts as the validator: name a file with a \
-             token (openssl rand -hex 32 makes one) with --token-file or BB_API_TOKEN_FILE, or say --insecure"
+            "{listen} is not a loopback address: a token is required, since every caller acts as the validator\nhint: \
+             write one with `openssl rand -hex 32 > token` and set --token-file or BB_API_TOKEN_FILE, or pass \
+             --insecure"
         );
         Err(Classified::error(Failure::Usage, message))
     }

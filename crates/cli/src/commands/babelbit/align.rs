@@ -1,4 +1,4 @@
-//! `bb align`: times the words of a challenge's reference texts.
+//! `bb align`: word timings of a challenge's reference texts.
 
 use std::path::{Path, PathBuf};
 use taonet_primitives::counted;
@@ -10,16 +10,16 @@ use taonet_speech::{CtcRecognizer, Espeak, Synthesizer, Voice, resample_for_reco
 
 use crate::context::Context;
 
-/// Speak each reference text, time its words with the recogniser and write them into the file
+/// Synthesise each reference text and write its word timings into the file
 #[derive(Debug, Args)]
 pub(crate) struct AlignArgs {
-    /// Challenge files; see the README beside the shipped ones for the format
+    /// Challenge files; subnets/babelbit/challenges/README.md describes the format
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// Voice of the reference speech
     #[arg(long, default_value = "en-gb")]
     voice: String,
-    /// Its speaking rate
+    /// Speaking rate, in words per minute
     #[arg(long, default_value_t = 138)]
     words_per_minute: u16,
 }
@@ -30,7 +30,7 @@ pub(crate) fn run(args: &AlignArgs, context: &Context) -> anyhow::Result<()> {
     let voice = Voice { name: args.voice.clone(), words_per_minute: args.words_per_minute, pitch: 50 };
     for file in &args.files {
         let words = align(file, &synthesizer, &recognizer, &voice).with_context(|| file.display().to_string())?;
-        context.say(&format!("{}: {} timed", file.display(), counted(words, "word")));
+        context.say(&format!("{}: {} aligned", file.display(), counted(words, "word")));
     }
     Ok(())
 }
@@ -38,7 +38,7 @@ pub(crate) fn run(args: &AlignArgs, context: &Context) -> anyhow::Result<()> {
 fn align(file: &Path, synthesizer: &Espeak, recognizer: &CtcRecognizer, voice: &Voice) -> anyhow::Result<usize> {
     let mut challenge: Value = serde_json::from_slice(&std::fs::read(file)?)?;
     let Some(utterances) = challenge.get_mut("utterances").and_then(Value::as_array_mut) else {
-        bail!("`utterances` is not a list");
+        bail!("`utterances` is not an array");
     };
     let mut count = 0;
     for (index, utterance) in utterances.iter_mut().enumerate() {
@@ -46,7 +46,7 @@ fn align(file: &Path, synthesizer: &Espeak, recognizer: &CtcRecognizer, voice: &
             bail!("utterances[{index}].target is not an object");
         };
         let Some(text) = target.get("text").and_then(Value::as_str) else {
-            bail!("utterances[{index}].target.text is not a text");
+            bail!("utterances[{index}].target.text is not a string");
         };
         let speech = resample_for_recognition(&synthesizer.speak(text, voice)?);
         let words = recognizer.time_words(&speech, &text.split_whitespace().collect::<Vec<_>>())?;

@@ -23,39 +23,40 @@ use crate::exit::{Classified, Failure};
 use crate::keys::KeyArgs;
 use crate::settings;
 
-/// Let miners into the arena and pass validators' messages on to them
+/// Admit miners to the arena and forward validators' messages to them
 #[derive(Debug, Args)]
 pub(crate) struct ArenaGatewayArgs {
-    /// Where to listen
+    /// Listen address
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8060")]
     listen: SocketAddr,
-    /// Validators that may get tokens; left out, on loopback only, any may
+    /// Validator hotkeys that may get tokens [default: any, on loopback only]
     #[arg(long, value_name = "HOTKEY")]
     allow: Vec<Hotkey>,
-    /// Let only miners in that won a main challenge lately, as BB_UTTERANCE_ENGINE_URL and BB_SUBMIT_API_URL tell
+    /// Admit only miners that won a main challenge within --window, according to BB_UTTERANCE_ENGINE_URL and
+    /// BB_SUBMIT_API_URL
     #[arg(long)]
     qualifying: bool,
-    /// Let only miners in that are registered on the subnet, as SUBTENSOR_GATEWAY_URL tells
+    /// Admit only miners registered on the subnet, according to SUBTENSOR_GATEWAY_URL
     #[arg(long)]
     registered: bool,
     #[command(flatten)]
     token: TokenArgs,
-    /// Most miners in the arena
+    /// Maximum number of miners in the arena
     #[arg(long, value_name = "COUNT", default_value_t = 7)]
     slots: usize,
-    /// How long a win counts, in hours
+    /// Age at which a win expires, in hours
     #[arg(long, value_name = "HOURS", default_value_t = 168, value_parser = clap::value_parser!(u64).range(1..=8_760))]
     window: u64,
-    /// How often engine and scoring API are asked, in seconds
+    /// Interval between queries to engine and scoring API, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     poll: u64,
-    /// Tell validators the miners' own endpoints, to be called directly
+    /// List the miners' own endpoints, so that validators call them directly
     #[arg(long)]
     direct: bool,
-    /// How long a token is good, in seconds
+    /// Token lifetime, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 1_800, value_parser = clap::value_parser!(u64).range(30..=31_536_000))]
     token_lifetime: u64,
-    /// Where submissions and wins are kept [default: arena-gateway in the state directory]
+    /// Directory for submissions and wins [default: arena-gateway in the state directory]
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
     #[command(flatten)]
@@ -67,13 +68,17 @@ pub(crate) struct ArenaGatewayArgs {
 pub(crate) fn run(args: &ArenaGatewayArgs, context: &Context) -> anyhow::Result<()> {
     let config = settings::load()?;
     if args.allow.is_empty() && !args.listen.ip().is_loopback() {
-        let message =
-            format!("{} is open to the network: say with --allow which validators may get tokens", args.listen);
+        let message = format!(
+            "{} is not a loopback address: --allow is required\nhint: list the validators that may get tokens \
+                with --allow",
+            args.listen
+        );
         return Err(Classified::error(Failure::Usage, message));
     }
     if !args.registered && !args.listen.ip().is_loopback() {
         let message = format!(
-            "{} is open to the network: say --registered, or anybody could enter the arena under any uid",
+            "{} is not a loopback address: --registered is required\nhint: without --registered, anyone could enter \
+             the arena under any uid",
             args.listen
         );
         return Err(Classified::error(Failure::Usage, message));
@@ -86,11 +91,11 @@ pub(crate) fn run(args: &ArenaGatewayArgs, context: &Context) -> anyhow::Result<
     context.block_on(async {
         let daemon = Daemon::bind(args.listen, &args.metrics).await?;
         ArenaGateway::describe_metrics();
-        // Nobody can come back to a port that the system chose: there is no restart to speak of.
+        // With a port chosen by the system there is no restart at the same address, so nothing needs to persist.
         let remember = args.listen.port() != 0;
         let gateway = ArenaGateway::open(gateway_config, &state, remember, members.clone()).await?;
         context.say(&format!("hotkey {}", gateway.hotkey()));
-        let shutdown = Shutdown::on_signals().context("signals cannot be handled")?;
+        let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         if let Some(members) = members {
             let stop = shutdown.clone();
             shutdown.spawn("members", async move { members.follow(&stop).await });

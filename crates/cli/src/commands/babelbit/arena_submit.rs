@@ -13,18 +13,18 @@ use crate::exit::{Classified, Failure};
 use crate::keys::KeyArgs;
 use crate::settings;
 
-/// Ask the arena gateway to let a miner in, at this address
+/// Submit a miner's address to the arena gateway
 #[derive(Debug, Args)]
 pub(crate) struct ArenaSubmitArgs {
-    /// Where the miner is called: http://HOST:PORT, or HOST:PORT
+    /// Address of the miner: http://HOST:PORT, or HOST:PORT
     url: String,
-    /// The miner's slot in the subnet
+    /// Uid of the miner on the subnet
     #[arg(long, value_name = "UID")]
     uid: Uid,
-    /// The arena gateway [default: BB_ARENA_GATEWAY_URL, or http://127.0.0.1:8060 on local networks]
+    /// URL of the arena gateway [default: BB_ARENA_GATEWAY_URL, or http://127.0.0.1:8060 on local networks]
     #[arg(long, value_name = "URL")]
     gateway: Option<Url>,
-    /// The gateway's hotkey, for which the submission is signed; left out, the gateway is asked
+    /// Hotkey of the gateway, the receiver of the signed submission [default: queried from the gateway]
     #[arg(long, value_name = "HOTKEY")]
     gateway_hotkey: Option<Hotkey>,
     #[command(flatten)]

@@ -20,17 +20,16 @@ use crate::table::table;
 use crate::tables::{CONDITIONS, MISMATCHES};
 use crate::{engines, settings};
 
-/// Characters of a value that a table shows.
-const SHOWN: usize = 48;
+/// Maximum characters of a value in a table.
+const MAX_VALUE_CHARS: usize = 48;
 
-/// Recompute every score of a challenge from the kept replies and compare.
-///
-/// Each kept reply is hashed, recognised anew and scored in the company that it was scored in; ledger, run.json,
-/// challenge_run, challenge_score, audio.tar and status are compared with the outcome. The exit code is 1 when anything
-/// differs, or when the engines or options are not those of the record.
+/// Recompute every score of a challenge from the recorded replies and compare.
+/// Each reply is hashed, transcribed again and scored in its original batch; ledger, run.json, challenge_run,
+/// challenge_score, audio.tar and status are compared with the result. The exit code is 1 for any mismatch, and for
+/// engines or options other than the recorded ones.
 #[derive(Debug, Args)]
 pub(crate) struct AuditArgs {
-    /// The challenge's uid
+    /// Challenge uid
     challenge: String,
     #[command(flatten)]
     kept: KeptArgs,
@@ -38,24 +37,24 @@ pub(crate) struct AuditArgs {
     engines: EngineArgs,
 }
 
-/// Where a run kept its files
+/// Files of the run
 #[derive(Debug, Args)]
 pub(super) struct KeptArgs {
-    /// The contest: main, solo or arena
+    /// Contest: main, solo or arena
     #[arg(long = "type", value_name = "TYPE", default_value = "main")]
     challenge_type: ChallengeType,
-    /// The directory that the run kept its files in, where that is not what the environment says
+    /// Directory of the run's files, if it is not the one from the environment
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
 }
 
-/// What scores are recomputed with
+/// Scoring engines and rules
 #[derive(Debug, Args)]
 pub(super) struct EngineArgs {
-    /// Directory that holds the models; BB_MODELS_DIR sets it, too
+    /// Model directory [env: BB_MODELS_DIR]
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
-    /// Whose rules should have counted: reference, or strict; BB_RULES sets it, too
+    /// Scoring rules to check against: reference or strict [env: BB_RULES] [default: reference]
     #[arg(long)]
     rules: Option<Rules>,
 }
@@ -65,7 +64,7 @@ impl KeptArgs {
         run_paths(self.keep.as_deref(), config)
     }
 
-    /// What the ledger holds of a challenge.
+    /// Reads a challenge's record from the ledger.
     pub(super) fn record(&self, challenge: &str, config: &Config, context: &Context) -> anyhow::Result<Record> {
         let state = self.paths(config).state;
         context.block_on(async { Ok(Record::read(&state, challenge, self.challenge_type).await?) })
@@ -73,7 +72,7 @@ impl KeptArgs {
 }
 
 impl EngineArgs {
-    /// The engines that scored, as far as this build has them.
+    /// Loads the recorded engines, if this build has them.
     pub(super) fn load<'a>(
         &self,
         recorded: impl Iterator<Item = &'a ScoringConditions>,
@@ -83,7 +82,7 @@ impl EngineArgs {
         if let Some(rules) = self.rules {
             config.scoring.rules = rules;
         }
-        // Unless another one is asked for: the one that scored. Who audits with another is told of the difference.
+        // By default the recorded recogniser; with another one, the report lists the difference.
         let recorded = recorded.last();
         if let (None, Some(recorded)) = (&config.recognizer, recorded) {
             config.recognizer = Some(recorded.recognizer.name.clone());
@@ -107,35 +106,36 @@ pub(crate) fn run(args: &AuditArgs, context: &Context) -> anyhow::Result<()> {
     if context.json {
         context.print_json(&report)?;
     } else {
-        context.print(&shown(&report))?;
+        context.print(&text(&report))?;
     }
-    verdict(&report)
+    check(&report)
 }
 
-/// An error for a report that is not clean.
-pub(super) fn verdict(report: &AuditReport) -> anyhow::Result<()> {
+/// An error for a report with mismatches or different conditions.
+pub(super) fn check(report: &AuditReport) -> anyhow::Result<()> {
     let (mismatches, conditions) = (report.mismatches.len(), report.different_conditions.len());
     match (mismatches, conditions) {
         (0, 0) => Ok(()),
         (0, _) => anyhow::bail!(
-            "the scores were not recomputed under the recorded conditions (different: {conditions}): see the list"
+            "the scores were recomputed under other conditions than recorded (different: {conditions}), which \
+             confirms nothing"
         ),
-        (mismatches, 0) => anyhow::bail!("{}", unequal(mismatches)),
+        (mismatches, 0) => anyhow::bail!("{}", mismatch_summary(mismatches)),
         (mismatches, conditions) => anyhow::bail!(
-            "{}, under other conditions than recorded (different: {conditions}): with other engines, scores may differ \
-             honestly",
-            unequal(mismatches)
+            "{}, recomputed under other conditions than recorded (different: {conditions})\nhint: scores of other \
+             engines can differ without a fault",
+            mismatch_summary(mismatches)
         ),
     }
 }
 
-fn unequal(mismatches: usize) -> String {
+fn mismatch_summary(mismatches: usize) -> String {
     let verb = if mismatches == 1 { "does" } else { "do" };
     format!("{} {verb} not match the recording", counted(mismatches, "value"))
 }
 
-/// The report for people.
-pub(super) fn shown(report: &AuditReport) -> String {
+/// Text form of the report.
+pub(super) fn text(report: &AuditReport) -> String {
     let mut text = format!(
         "{} ({}) · {} · {} recomputed in {:.1} s · {}\n",
         printable(&report.challenge_uid),
@@ -148,7 +148,11 @@ pub(super) fn shown(report: &AuditReport) -> String {
     let notes = [
         (report.failed, "failed reply", "nothing to recompute"),
         (report.unscored, "unscored reply", "not scored yet"),
-        (report.unknown_conditions, "undocumented score", "recomputed with the engines of this machine"),
+        (
+            report.unknown_conditions,
+            "unlabelled score",
+            "no recorded conditions, recomputed with the engines of this machine",
+        ),
     ];
     for (count, what, note) in notes.iter().filter(|(count, ..)| *count > 0) {
         let _ = writeln!(text, "{}: {note}", counted(count, what));
@@ -164,9 +168,9 @@ pub(super) fn shown(report: &AuditReport) -> String {
     if !report.different_conditions.is_empty() {
         let mut rows = table(&CONDITIONS);
         for difference in &report.different_conditions {
-            rows.add_row([difference.field.clone(), brief(&difference.recorded), brief(&difference.here)]);
+            rows.add_row([difference.field.clone(), truncated(&difference.recorded), truncated(&difference.here)]);
         }
-        let _ = writeln!(text, "\nThis machine would score under other conditions:\n{rows}");
+        let _ = writeln!(text, "\nScoring conditions of this machine that differ from the recorded ones:\n{rows}");
     }
     if !report.mismatches.is_empty() {
         let mut rows = table(&MISMATCHES);
@@ -186,20 +190,20 @@ fn cells(mismatch: &Mismatch) -> [String; 7] {
         or_dash(mismatch.utterance_id.clone().or(mismatch.utterance_index.map(|index| index.to_string()))),
         mismatch.place.name().to_owned(),
         mismatch.field.clone(),
-        brief(&mismatch.recorded),
-        brief(&mismatch.recomputed),
+        truncated(&mismatch.recorded),
+        truncated(&mismatch.recomputed),
     ]
 }
 
-/// A value as far as a table has room for it.
-fn brief(value: &Value) -> String {
+/// Truncates a value for a table.
+fn truncated(value: &Value) -> String {
     let text = match value {
         Value::String(text) => text.clone(),
         Value::Null => "–".to_owned(),
         other => other.to_string(),
     };
-    let cut = text.chars().count() > SHOWN;
-    let mut shown: String = text.chars().take(SHOWN).collect();
+    let cut = text.chars().count() > MAX_VALUE_CHARS;
+    let mut shown: String = text.chars().take(MAX_VALUE_CHARS).collect();
     if cut {
         shown.push('…');
     }

@@ -15,14 +15,14 @@ use crate::settings;
 #[derive(Debug, Args)]
 pub(crate) struct WeightsArgs {
     /// {"main": [[uid, score], …], "arena": [[uid, score], …], "arena_percent": 90, "burn_uid": 248}; `-` is standard
-    /// input. Without arena_percent, BB_ARENA_INCENTIVE_PERCENT counts
+    /// input. arena_percent defaults to BB_ARENA_INCENTIVE_PERCENT
     file: PathBuf,
-    /// Whose rules count: reference, or strict
+    /// Scoring rules: reference or strict
     #[arg(long)]
     rules: Option<Rules>,
 }
 
-/// Always prints `{"uids": […], "weights": […]}`: the answer is for programs.
+/// Always prints `{"uids": […], "weights": […]}`, also without `--json`.
 pub(crate) fn run(args: &WeightsArgs, context: &Context) -> anyhow::Result<()> {
     let config = settings::load()?;
     let mut document = read_document(&args.file)?;

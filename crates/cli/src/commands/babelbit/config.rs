@@ -12,9 +12,9 @@ use crate::tables::SETTINGS;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Print every setting with its value and where it comes from
+    /// Print every setting with its value and origin
     Show,
-    /// Say what is wrong with the environment; exit code 2 when a value does not fit, 0 for warnings alone
+    /// Validate the environment; exit code 2 for invalid values, 0 for warnings alone
     Check,
 }
 
@@ -23,7 +23,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     match command {
         Command::Check if context.json => context.print_json(&json!({ "warnings": warnings })),
-        Command::Check if warnings.is_empty() => context.print("all settings fit"),
+        Command::Check if warnings.is_empty() => context.print("all settings are valid"),
         Command::Check => context.print(&warnings.join("\n")),
         Command::Show => {
             let known = variables().iter().filter(|variable| variable.apply.is_some()).map(|variable| {

@@ -20,18 +20,18 @@ use crate::settings;
 /// Serve challenges to validators
 #[derive(Debug, Args)]
 pub(crate) struct EngineArgs {
-    /// Challenge files, or directories of them; left out, the challenges that ship with the product
+    /// Challenge files, or directories of them [default: the shipped challenges]
     challenges: Vec<PathBuf>,
-    /// Where to listen
+    /// Listen address
     #[arg(long, default_value = "127.0.0.1:8000")]
     listen: SocketAddr,
-    /// Hotkeys that may authenticate; left out, on loopback only, any may
+    /// Hotkeys that may authenticate [default: any, on loopback only]
     #[arg(long, value_name = "HOTKEY")]
     allow: Vec<Hotkey>,
-    /// Serve the next challenge every so many seconds; left out, always the first
+    /// Rotation interval of the challenges, in seconds [default: always serve the first challenge]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     rotate: Option<u64>,
-    /// How long a token is good, in seconds
+    /// Token lifetime, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 86_400, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
     token_lifetime: u64,
     #[command(flatten)]
@@ -41,8 +41,11 @@ pub(crate) struct EngineArgs {
 pub(crate) fn run(args: &EngineArgs, context: &Context) -> anyhow::Result<()> {
     settings::load()?;
     if args.allow.is_empty() && !args.listen.ip().is_loopback() {
-        let message =
-            format!("{} is open to the network: say with --allow which hotkeys may authenticate", args.listen);
+        let message = format!(
+            "{} is not a loopback address: --allow is required\nhint: list the hotkeys that may authenticate \
+                with --allow",
+            args.listen
+        );
         return Err(Classified::error(Failure::Usage, message));
     }
     let challenges = challenges(&args.challenges)?;
@@ -61,7 +64,7 @@ pub(crate) fn run(args: &EngineArgs, context: &Context) -> anyhow::Result<()> {
     })
 }
 
-/// Loads challenge files and directories of them; without any, the shipped challenges.
+/// Loads challenges from files and directories; without any, the shipped challenges.
 pub(crate) fn challenges(paths: &[PathBuf]) -> anyhow::Result<Vec<Challenge>> {
     if paths.is_empty() {
         return Ok(Challenges::shipped()?);
@@ -78,7 +81,7 @@ fn files_in(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?;
     files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
     if files.is_empty() {
-        bail!("{} holds no .json file", directory.display());
+        bail!("{} contains no .json file", directory.display());
     }
     files.sort();
     Ok(files)

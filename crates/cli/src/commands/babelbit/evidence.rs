@@ -11,28 +11,28 @@ use taonet_babelbit_audit::evidence::{Bundle, export};
 use taonet_primitives::Hotkey;
 use taonet_service::{Access, atomic_write_with};
 
-use super::audit::{EngineArgs, KeptArgs, shown, verdict};
+use super::audit::{EngineArgs, KeptArgs, check, text};
 use crate::context::Context;
 use crate::keys::KeyArgs;
 use crate::settings;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Pack what another validator needs to check a challenge into one signed file
+    /// Export a challenge's evidence into one signed file
     Export(ExportArgs),
-    /// Check such a file: signature, hashes, scores; exit code 1 when anything differs
+    /// Verify an evidence file: signature, hashes, scores; exit code 1 for any mismatch
     Verify(VerifyArgs),
 }
 
-/// Pack what another validator needs to check a challenge into one signed file.
-///
-/// The file is an uncompressed tar: manifest.json (utterances, reference, conditions, transcripts, frame times, hashes,
-/// scores), signature.json (the validator's signature over the manifest's SHA-256) and the sound of every reply.
+/// Export a challenge's evidence into one signed file.
+/// The file is an uncompressed tar: manifest.json (utterances, reference, conditions, transcripts, frame times,
+/// hashes,
+/// scores), signature.json (the validator's signature over the manifest's SHA-256) and the audio of every reply.
 #[derive(Debug, Args)]
 pub(crate) struct ExportArgs {
-    /// The challenge's uid
+    /// Challenge uid
     challenge: String,
-    /// The file to write
+    /// Output file
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
     #[command(flatten)]
@@ -41,14 +41,13 @@ pub(crate) struct ExportArgs {
     key: KeyArgs,
 }
 
-/// Check an evidence file: signature, hashes, recomputed scores.
-///
-/// The exit code is 1 when anything differs, or when this machine's engines or options are not those of the record.
+/// Verify an evidence file: signature, hashes, recomputed scores.
+/// The exit code is 1 for any mismatch, and for engines or options other than the recorded ones.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
-    /// The file
+    /// Evidence file
     file: PathBuf,
-    /// The hotkey that must have signed it
+    /// Hotkey that must have signed the file
     #[arg(long, value_name = "HOTKEY")]
     signed_by: Option<Hotkey>,
     #[command(flatten)]
@@ -106,10 +105,10 @@ fn run_verify(args: &VerifyArgs, context: &Context) -> anyhow::Result<()> {
         context.print(&format!(
             "signed by {} · manifest {hash:.16}…\n{}",
             report.validator_hotkey,
-            shown(&report.audit)
+            text(&report.audit)
         ))?;
     }
-    verdict(&report.audit)
+    check(&report.audit)
 }
 
 fn read(file: &Path, directory: &Path) -> anyhow::Result<Bundle> {

@@ -18,10 +18,10 @@ use crate::{engines, settings};
 /// Serve a miner
 #[derive(Debug, Args)]
 pub(crate) struct MinerArgs {
-    /// What it does: interpreter, patient, parrot, mumbler or silent
+    /// Profile: interpreter, patient, parrot, mumbler or silent
     #[arg(long, default_value = "interpreter")]
     profile: ProfileName,
-    /// Where to listen
+    /// Listen address
     #[arg(long, default_value = "127.0.0.1:8092")]
     listen: SocketAddr,
     #[command(flatten)]
@@ -52,7 +52,7 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
     })
 }
 
-/// The profile of this name; it asks for an engine only where it needs one.
+/// Builds a profile by name; engines are loaded only if the profile needs them.
 pub(crate) fn profile(
     name: ProfileName,
     recognizer: impl FnOnce() -> anyhow::Result<Arc<dyn Recognizer>>,

@@ -7,10 +7,10 @@ use crate::commands::serve_axon::{EndpointArgs, publish};
 use crate::context::Context;
 use crate::settings;
 
-/// Publish where a miner serves, so that validators find it
+/// Publish a miner's endpoint on the chain
 #[derive(Debug, Args)]
 pub(crate) struct RegisterAxonArgs {
-    /// The subnet's number [default: BABELBIT_NETUID, or 59]
+    /// Netuid of the subnet [default: BABELBIT_NETUID, or 59]
     #[arg(long, value_name = "NETUID")]
     netuid: Option<NetUid>,
     #[command(flatten)]

@@ -33,56 +33,56 @@ use crate::context::Context;
 use crate::keys::KeyArgs;
 use crate::{engines, settings};
 
-/// Transcripts kept in memory; one takes about 4 KB.
+/// Capacity of the in-memory transcript cache; an entry takes about 4 KB.
 const TRANSCRIPTS: std::num::NonZeroUsize = std::num::NonZeroUsize::MIN.saturating_add(65_535);
 
-/// Replies of more channels than these may be refused for their size.
-const MOST_CHANNELS: u16 = 2;
+/// Channel count for which the response size limit is computed.
+const MAX_CHANNELS: u16 = 2;
 
-/// Play the engine's challenges to all miners: main, solo and arena rounds, as the chain's blocks go by
+/// Run challenges against all miners: main, solo and arena rounds, scheduled by block number
 #[derive(Debug, Args)]
 pub(crate) struct RunnerArgs {
-    /// One round, then exit
+    /// Run one round, then exit
     #[arg(long)]
     once: bool,
-    /// The miners: [{"uid", "hotkey", "address": "ip:port", "name"}]; left out, those that the subnet's metagraph announces
+    /// JSON file of miners, [{"uid", "hotkey", "address": "ip:port", "name"}] [default: the subnet's metagraph]
     #[arg(long, value_name = "JSON")]
     miners: Option<PathBuf>,
-    /// Address under which miners see this machine; the signed headers name it, and nothing else depends on it
+    /// External IP address stated in the signed headers; nothing else depends on it
     #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::UNSPECIFIED))]
     external_ip: IpAddr,
-    /// The utterance engine; BB_UTTERANCE_ENGINE_URL sets it, too
+    /// URL of the utterance engine [env: BB_UTTERANCE_ENGINE_URL]
     #[arg(long, value_name = "URL")]
     engine: Option<Url>,
     /// Play the solo challenge instead of the main one
     #[arg(long, requires = "once")]
     solo: bool,
-    /// Keep logs, scores, status and ledger below this directory instead of where the environment says
+    /// Directory for logs, scores, status and ledger, instead of the directories from the environment
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
-    /// Directory that holds the models; BB_MODELS_DIR sets it, too
+    /// Model directory [env: BB_MODELS_DIR]
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
-    /// Whose rules count: reference, or strict; BB_RULES sets it, too
+    /// Scoring rules: reference or strict [env: BB_RULES] [default: reference]
     #[arg(long)]
     rules: Option<Rules>,
-    /// Recognise also replies that score 0 either way
+    /// Also transcribe replies whose score is 0 without it
     #[arg(long)]
     no_gates: bool,
     #[command(flatten)]
     token: TokenArgs,
-    /// Serve /metrics and /readyz here [default: BABELBIT_METRICS_ADDR and port 8011, or 127.0.0.1:8011]
+    /// Listen address of /metrics and /readyz [default: BABELBIT_METRICS_ADDR and port 8011, or 127.0.0.1:8011]
     #[arg(long, value_name = "ADDRESS", conflicts_with = "once")]
     metrics: Option<SocketAddr>,
     #[command(flatten)]
     key: KeyArgs,
 }
 
-/// What one round and the loop have in common.
+/// Shared setup of `--once` and the loop.
 struct Setup {
     config: Config,
     keypair: Arc<Keypair>,
-    /// What miners see as our address.
+    /// External address in signed headers.
     external_ip: IpAddr,
     settings: RunnerSettings,
     scorer: Arc<BatchScorer>,
@@ -130,7 +130,7 @@ fn setup(args: &RunnerArgs, context: &Context) -> anyhow::Result<Setup> {
 }
 
 impl Setup {
-    /// Submits the results of a runner, where they are submitted.
+    /// The outbox of a runner, if submissions are enabled.
     fn outbox(&self, runner: &Runner) -> anyhow::Result<Option<Outbox>> {
         let config = &self.config;
         if !config.submits() {
@@ -147,7 +147,7 @@ impl Setup {
     }
 }
 
-/// Which addresses of others may be called.
+/// Policy for miners' addresses.
 pub(super) fn address_policy(config: &Config) -> AddressPolicy {
     AddressPolicy {
         dev_mode: config.dev_mode,
@@ -161,12 +161,12 @@ fn miners(args: &RunnerArgs, config: &Config) -> anyhow::Result<MinerSource> {
     let Some(file) = &args.miners else { return Ok(MinerSource::Metagraph(policy)) };
     let listed = read_miners(file, &policy, config.max_miners)?;
     if listed.is_empty() {
-        bail!("{} lists no miner", file.display());
+        bail!("{} contains no miner", file.display());
     }
     Ok(MinerSource::Listed(listed))
 }
 
-/// The chain through the subtensor gateway; where that does not answer, through the network's own nodes.
+/// Chain access through the subtensor gateway, with the network's nodes as fallback.
 fn chain(args: &RunnerArgs, config: &Config) -> anyhow::Result<ChainView> {
     let token = args.token.token(config)?;
     let gateway = GatewayClient::new(&config.gateway_url(), token.as_ref(), config.operator.gateway_timeout)?;
@@ -178,12 +178,12 @@ fn chain(args: &RunnerArgs, config: &Config) -> anyhow::Result<ChainView> {
     Ok(ChainView::new(gateway, config.netuid, Some(connect)))
 }
 
-/// Whether this process runs in a container from which its host can be reached under Docker's name for it.
+/// Whether this process runs in a container that can resolve `host.docker.internal`.
 fn in_container() -> bool {
     Path::new("/.dockerenv").exists() && ("host.docker.internal", 0).to_socket_addrs().is_ok()
 }
 
-/// Where the files go: below `keep`, else where the environment says.
+/// Directories of the run's files: below `keep`, else from the environment.
 pub(super) fn run_paths(keep: Option<&Path>, config: &Config) -> RunPaths {
     match keep {
         Some(dir) => RunPaths::below(dir),
@@ -191,7 +191,7 @@ pub(super) fn run_paths(keep: Option<&Path>, config: &Config) -> RunPaths {
             logs: config.logs_dir.clone(),
             scores: config.scores_dir.clone(),
             status: config.status_dir.clone(),
-            // Beside the results it describes: whoever moves them moves both.
+            // Beside the results it describes, so that they are moved together.
             state: config.scores_dir.join(".ledger"),
         },
     }
@@ -216,7 +216,8 @@ pub(crate) fn engine_client(config: &Config, keypair: &Arc<Keypair>) -> anyhow::
     Ok(EngineClient::new(config.engine_url.as_str(), Arc::clone(keypair), options)?)
 }
 
-/// Opens signed connections to miners; all share a client and its pool. `external_ip` is what their headers name as ours.
+/// Factory of signed connections to miners, which share an HTTP client and its pool. `external_ip` is stated in the
+/// headers.
 fn connector(
     keypair: &Arc<Keypair>,
     external_ip: IpAddr,
@@ -225,7 +226,7 @@ fn connector(
 ) -> anyhow::Result<ConnectMiner> {
     let signer = Signer::new(Keypair::clone(keypair), external_ip.to_string(), BabelbitScheme::axon());
     let client_config =
-        ClientConfig { max_response_bytes: settings.play.max_answer_bytes(MOST_CHANNELS), ..ClientConfig::default() };
+        ClientConfig { max_response_bytes: settings.play.max_answer_bytes(MAX_CHANNELS), ..ClientConfig::default() };
     let client = SignedClient::new(signer, client_config)?;
     let predict_endpoint = config.predict_endpoint.clone();
     Ok(Arc::new(move |entry| {
@@ -234,7 +235,7 @@ fn connector(
     }))
 }
 
-/// One signed connection a miner. See [`connector`].
+/// Opens one signed connection per miner. See [`connector`].
 pub(crate) fn connect(
     entries: &[MinerEntry],
     keypair: &Arc<Keypair>,
@@ -265,7 +266,7 @@ mod tests {
 
     use super::*;
 
-    /// The head of the first request that a miner at our address is sent.
+    /// The head of the first request that a miner receives.
     fn first_head(external_ip: IpAddr) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let keypair = Arc::new(Keypair::from_uri("//Alice").unwrap());

@@ -21,19 +21,20 @@ use crate::{engines, input, settings};
 /// Score one reply
 #[derive(Debug, Args)]
 pub(crate) struct ScoreArgs {
-    /// The source speech
+    /// WAV file of the source speech
     #[arg(long, value_name = "WAV")]
     source: PathBuf,
-    /// The miner's reply
+    /// WAV file of the miner's reply
     #[arg(long, value_name = "WAV")]
     predicted: PathBuf,
-    /// A reference document with one utterance
+    /// Reference document with one utterance
     #[arg(long, value_name = "JSON")]
     reference: PathBuf,
-    /// When the reply arrived: {"arrivals": [[frame, bytes], …], "eos_frame", "first_output_frame", "frame_rate_hz"}
+    /// Arrival times of the reply: {"arrivals": [[frame, bytes], …], "eos_frame", "first_output_frame",
+    /// "frame_rate_hz"}
     #[arg(long, value_name = "JSON")]
     arrivals: Option<PathBuf>,
-    /// What the reply says, instead of recognising it: {"text", "words": [{"word", "start", "end"}], "detected_language"}
+    /// Transcript to use instead of the recogniser: {"text", "words": [{"word", "start", "end"}], "detected_language"}
     #[arg(long, value_name = "JSON")]
     transcript: Option<PathBuf>,
     #[command(flatten)]
@@ -43,7 +44,7 @@ pub(crate) struct ScoreArgs {
 /// Score several miners' replies to one utterance
 #[derive(Debug, Args)]
 pub(crate) struct BatchArgs {
-    /// A batch document, or a list of them; `-` is standard input
+    /// Batch document, or an array of them; `-` is standard input
     file: PathBuf,
     #[command(flatten)]
     how: ScoringArgs,
@@ -51,18 +52,18 @@ pub(crate) struct BatchArgs {
 
 #[derive(Debug, Args)]
 struct ScoringArgs {
-    /// Whose rules count: reference, or strict
+    /// Scoring rules: reference or strict
     #[arg(long)]
     rules: Option<Rules>,
-    /// Recognise also replies that score 0 either way
+    /// Also transcribe replies whose score is 0 without it
     #[arg(long)]
     no_gates: bool,
-    /// Directory that holds the models
+    /// Model directory
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
 }
 
-/// Stands where every transcript is given, so that nothing need be loaded.
+/// Placeholder recogniser for batches that contain all transcripts.
 struct NoRecognizer;
 
 impl Recognizer for NoRecognizer {
@@ -75,7 +76,7 @@ impl Recognizer for NoRecognizer {
     }
 
     fn recognize(&self, _: &[f32]) -> Result<Recognition, RecognizeError> {
-        Err(RecognizeError::Engine("every transcript was said to be given".into()))
+        Err(RecognizeError::Engine("the batch should contain all transcripts".into()))
     }
 }
 
@@ -116,7 +117,7 @@ pub(crate) fn run_batch(args: &BatchArgs, context: &Context) -> anyhow::Result<(
     context.print_json(&report(answer))
 }
 
-/// Whether a prediction has a recording, but no transcript.
+/// Whether a prediction has a recording but no transcript.
 fn needs_recognizer(document: &Value) -> bool {
     match document {
         Value::Array(documents) => documents.iter().any(needs_recognizer),
@@ -133,7 +134,7 @@ pub(super) fn read_document(path: &Path) -> anyhow::Result<Value> {
     serde_json::from_slice(&text).with_context(|| format!("{} is not JSON", path.display()))
 }
 
-/// The answer; what was left unused goes to the log.
+/// Prints the result; unused input is logged.
 pub(super) fn report<T>(outcome: Outcome<T>) -> T {
     for warning in &outcome.warnings {
         tracing::warn!("{warning}");

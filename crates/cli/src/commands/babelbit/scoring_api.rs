@@ -20,37 +20,37 @@ use crate::daemon::{Daemon, MetricsArgs, state_directory};
 use crate::exit::{Classified, Failure};
 use crate::settings;
 
-/// Take validators' results, and give each the scores of all: the subnet owner's side
+/// Collect validators' results and serve the scores over all validators (subnet owner)
 #[derive(Debug, Args)]
 pub(crate) struct ScoringApiArgs {
-    /// Where to listen
+    /// Listen address
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8070")]
     listen: SocketAddr,
-    /// Who may submit and ask: `permits` (who has a validator permit, as the subtensor gateway says), `anyone` (on the
-    /// network `local` only), a hotkey, or a file with a hotkey a line; may be given several times [default: permits; on
-    /// the network `local` anyone]
+    /// Hotkeys that may submit and query: `permits` (validator permit according to the subtensor gateway), `anyone`
+    /// (network `local` only), a hotkey, or a file with one hotkey per line; can be repeated [default: permits; on
+    /// the network `local`, anyone]
     #[arg(long, value_name = "WHO")]
     validators: Vec<String>,
-    /// Who may ask for scores without being a validator: the arena gateway's hotkey, say; may be given several times
+    /// Hotkey that may query scores without being a validator, such as the arena gateway's; can be repeated
     #[arg(long, value_name = "HOTKEY")]
     reader: Vec<Hotkey>,
-    /// Where database and files are kept, unless said otherwise [default: scoring-api in the state directory]
+    /// Directory for database and files [default: scoring-api in the state directory]
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
-    /// The database: postgres://… or sqlite:FILE; better named by DATABASE_URL, which other users do not see [default:
+    /// Database URL: postgres://… or sqlite:FILE; prefer DATABASE_URL, which other users cannot see [default:
     /// scoring.sqlite in --state]
     #[arg(long, value_name = "URL")]
     database: Option<String>,
-    /// Keep the files that validators submit in the bucket that S3_BUCKET_NAME names, not in --state
+    /// Store submitted files in the bucket S3_BUCKET_NAME instead of --state
     #[arg(long)]
     artifacts_in_s3: bool,
-    /// Forget what came longer ago
+    /// Retention of results and files, in days
     #[arg(long, value_name = "DAYS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=36_500))]
     keep_days: u64,
-    /// How far a request's time may be from this machine's, in seconds
+    /// Maximum clock difference of a request, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     window: u64,
-    /// Largest file that is taken, in MiB
+    /// Maximum file size, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 512, value_parser = clap::value_parser!(u64).range(1..=65_536))]
     max_artifact_mib: u64,
     #[command(flatten)]
@@ -64,7 +64,7 @@ pub(crate) fn run(args: &ScoringApiArgs, context: &Context) -> anyhow::Result<()
     let admission = admission(args, &config)?;
     let state = args.state.clone().unwrap_or_else(|| state_directory("scoring-api"));
     std::fs::create_dir_all(&state)
-        .with_context(|| format!("cannot create {}; name another directory with --state", state.display()))?;
+        .with_context(|| format!("cannot create {}\nhint: choose another directory with --state", state.display()))?;
     let bucket = args.artifacts_in_s3.then(|| ObjectStorage::open(&config.s3)).transpose()?;
     let artifacts = ArtifactStore::open(&state.join("artifacts"), bucket)?;
     let limits = ScoringLimits {
@@ -82,14 +82,14 @@ pub(crate) fn run(args: &ScoringApiArgs, context: &Context) -> anyhow::Result<()
         ScoringApi::describe_metrics();
         let store = Store::open(&database).await?;
         let api = ScoringApi::new(store, artifacts, admission, limits);
-        let shutdown = Shutdown::on_signals().context("signals cannot be handled")?;
+        let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let (stop, follower) = (shutdown.clone(), api.clone());
         shutdown.spawn("upkeep", async move { follower.follow(&stop).await });
         daemon.serve_until(shutdown, "scoring API", api.router(), context).await
     })
 }
 
-/// Who may submit and ask.
+/// Validator admission from the arguments.
 fn admission(args: &ScoringApiArgs, config: &Config) -> anyhow::Result<Admission> {
     let usage = |message: String| Classified::error(Failure::Usage, message);
     let permits = || -> anyhow::Result<Admission> {
@@ -103,9 +103,11 @@ fn admission(args: &ScoringApiArgs, config: &Config) -> anyhow::Result<Admission
         [] => permits(),
         [who] if who == "permits" => permits(),
         [who] if who == "anyone" && is_local => Ok(Admission::Open),
-        [who] if who == "anyone" => {
-            Err(usage("--validators anyone is for the network `local`: everybody could give scores".to_owned()))
-        }
+        [who] if who == "anyone" => Err(usage(
+            "--validators anyone is allowed on the network `local` only: anyone could submit \
+                scores"
+                .to_owned(),
+        )),
         several => {
             let mut listed = BTreeSet::new();
             for who in several {
@@ -116,13 +118,13 @@ fn admission(args: &ScoringApiArgs, config: &Config) -> anyhow::Result<Admission
     }
 }
 
-/// A hotkey, or those in a file: one a line, `#` begins a comment.
+/// Parses a hotkey, or reads a file with one hotkey per line; `#` starts a comment.
 fn hotkeys(who: &str) -> Result<Vec<Hotkey>, String> {
     if let Ok(hotkey) = who.parse() {
         return Ok(vec![hotkey]);
     }
     let text = std::fs::read_to_string(who)
-        .map_err(|error| format!("--validators {who}: no hotkey, and no file that can be read: {error}"))?;
+        .map_err(|error| format!("--validators {who}: neither a hotkey nor a readable file: {error}"))?;
     let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
     let lines = lines.enumerate().filter(|(_, line)| !line.is_empty());
     lines

@@ -17,21 +17,21 @@ use crate::daemon::{Daemon, MetricsArgs, state_directory};
 use crate::keys::KeyArgs;
 use crate::{memory, settings};
 
-/// Hold the validator's hotkey for others: sign texts, have weights set
+/// Sign for the validator's daemons, so that only one process holds the hotkey
 #[derive(Debug, Args)]
 pub(crate) struct SignerArgs {
-    /// Where to listen [default: SIGNER_HOST and SIGNER_PORT, or 127.0.0.1:8080]
+    /// Listen address [default: SIGNER_HOST and SIGNER_PORT, or 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
     #[command(flatten)]
     access: AccessArgs,
-    /// Sign texts that begin so, besides those of Babelbit's own protocols; may be given several times
+    /// Also sign texts with this prefix, besides those of Babelbit's protocols; can be repeated
     #[arg(long, value_name = "TEXT")]
     allow_prefix: Vec<String>,
     /// Sign any text, as the reference does
     #[arg(long)]
     sign_anything: bool,
-    /// Record here what was asked of the key [default: audit.jsonl in the state directory]
+    /// Audit log of signing requests [default: audit.jsonl in the state directory]
     #[arg(long, value_name = "FILE")]
     audit_log: Option<PathBuf>,
     #[command(flatten)]
@@ -48,7 +48,7 @@ pub(crate) fn run(args: &SignerArgs, context: &Context) -> anyhow::Result<()> {
     let keypair = Arc::new(args.key.load(&config.network)?);
     let hotkey = keypair.hotkey();
     let path = args.audit_log.clone().unwrap_or_else(|| state_directory("signer").join("audit.jsonl"));
-    let named = || format!("cannot record in {}; name another file with --audit-log", path.display());
+    let named = || format!("cannot write the audit log {}\nhint: choose another file with --audit-log", path.display());
     if let Some(directory) = path.parent() {
         std::fs::create_dir_all(directory).with_context(named)?;
     }

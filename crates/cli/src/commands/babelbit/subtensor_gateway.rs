@@ -24,20 +24,20 @@ use crate::daemon::{Daemon, MetricsArgs, state_directory};
 use crate::keys::KeyArgs;
 use crate::{memory, settings};
 
-/// The reference's second node of the main network.
+/// The reference's fallback node of the main network.
 const FINNEY_FALLBACK: &str = "wss://lite.sub.latent.to:443";
-/// Pause between two attempts to reach the chain.
+/// Pause between attempts to connect to the chain.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// Talk to the chain for others: blocks, neurons, weights
+/// Serve chain access to the validator's daemons: blocks, neurons, weights
 #[derive(Debug, Args)]
 pub(crate) struct GatewayArgs {
-    /// Where to listen [default: SUBTENSOR_GATEWAY_HOST and SUBTENSOR_GATEWAY_PORT, or 127.0.0.1:8090]
+    /// Listen address [default: SUBTENSOR_GATEWAY_HOST and SUBTENSOR_GATEWAY_PORT, or 127.0.0.1:8090]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
     #[command(flatten)]
     access: AccessArgs,
-    /// Where it is kept which weights were signed, in weights.sqlite [default: subtensor-gateway in the state directory]
+    /// Directory of the weight ledger, weights.sqlite [default: subtensor-gateway in the state directory]
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
     #[command(flatten)]
@@ -61,10 +61,10 @@ pub(crate) fn run(args: &GatewayArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
         let daemon = Daemon::bind(listen, &args.metrics).await?;
         Gateway::describe_metrics();
-        // Before anything is served: two gateways with one ledger are a mistake of the operator's.
+        // Before serving: the ledger's lock detects a second gateway.
         let ledger = Ledger::open(&state).await?;
         context.say(&format!("hotkey {hotkey}"));
-        let shutdown = Shutdown::on_signals().context("signals cannot be handled")?;
+        let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let (stop, readiness) = (shutdown.clone(), Readiness::starting());
         let ready = readiness.clone();
         let chain = async {
@@ -86,17 +86,17 @@ pub(crate) fn run(args: &GatewayArgs, context: &Context) -> anyhow::Result<()> {
     })
 }
 
-/// A further node for when the network's own fail: as set, else the reference's for the main network.
+/// The fallback node: as configured, else the reference's for the main network.
 pub(super) fn fallback(config: &Config) -> Option<&str> {
     match (&config.network, config.operator.fallback_node.as_deref()) {
-        // Other networks' nodes are of no use to a development chain.
+        // A development chain has no fallback nodes.
         (Network::Local, _) => None,
         (Network::Finney, None) => Some(FINNEY_FALLBACK),
         (_, set) => set,
     }
 }
 
-/// Tries until a node answers. What fails otherwise is the ledger, and that for good.
+/// Retries until a node answers. Ledger errors are permanent and returned.
 async fn connect(
     gateway: &Gateway,
     network: &taonet_chain::Network,
@@ -116,7 +116,7 @@ async fn connect(
                 gateway.connect(client, submitter);
                 return Ok(());
             }
-            Err(error) => tracing::warn!(%network, %error, "the chain is not reached, trying again"),
+            Err(error) => tracing::warn!(%network, %error, "cannot reach the chain, retrying"),
         }
         tokio::time::sleep(PAUSE).await;
     }

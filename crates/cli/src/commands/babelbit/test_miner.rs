@@ -28,25 +28,24 @@ use crate::table::{Cell, Rows, decimals, judged, table};
 use crate::tables::{CHALLENGES, RULES, TIMINGS};
 use crate::{engines, memory, settings};
 
-/// Test a miner as a validator would call it: rules, timing, score.
-///
-/// Plays one utterance and looks at every answer, sends what must be refused, then plays the shipped challenges and scores
-/// them. The exit code is 1 when the miner breaks a rule; a low score is none. Requests are signed with a key that is made
-/// for the test, or with a wallet's hotkey.
+/// Test a miner the way a validator calls it: rules, timing, score.
+/// Plays one utterance and checks every response, sends requests that must be refused, then plays the shipped
+/// challenges and scores them. The exit code is 1 when the miner breaks a rule; a low score is not a rule. Requests
+/// are signed with a temporary key, or with a wallet's hotkey.
 #[derive(Debug, Args)]
 pub(crate) struct TestMinerArgs {
-    /// Where the miner listens: http://HOST:PORT, or HOST:PORT
+    /// Address of the miner: http://HOST:PORT, or HOST:PORT
     url: String,
-    /// The miner's hotkey: requests are signed for it alone
+    /// Hotkey of the miner; requests are signed for this receiver
     #[arg(long, value_name = "HOTKEY")]
     miner_hotkey: Hotkey,
-    /// Play this shipped challenge (1 is the first), or this file, instead of all; may be repeated
+    /// Play only this shipped challenge (1 is the first) or challenge file; can be repeated
     #[arg(long, value_name = "N|FILE")]
     challenge: Vec<String>,
-    /// Check the rules only, with a tone instead of speech: neither synthesiser nor models are needed
+    /// Check the rules only, with a tone instead of speech; needs neither synthesiser nor models
     #[arg(long, conflicts_with = "challenge")]
     rules_only: bool,
-    /// Directory that holds the models; BB_MODELS_DIR sets it, too
+    /// Model directory [env: BB_MODELS_DIR]
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
     #[command(flatten)]
@@ -55,7 +54,7 @@ pub(crate) struct TestMinerArgs {
     password: PasswordArgs,
 }
 
-/// The part of the test that needs engines.
+/// Results of the scored challenges.
 struct Contest {
     recognizer: String,
     embedder: String,
@@ -65,7 +64,7 @@ struct Contest {
 
 pub(crate) fn run(args: &TestMinerArgs, context: &Context) -> anyhow::Result<()> {
     let config = settings::load()?;
-    // Whoever names an address means it.
+    // The user chose the address: private ones are allowed.
     let policy = AddressPolicy { dev_mode: true, ..AddressPolicy::default() };
     let address = policy.resolve(&args.url).map_err(|error| Classified::error(Failure::Usage, error.to_string()))?;
     let target = Target {
@@ -90,7 +89,7 @@ pub(crate) fn run(args: &TestMinerArgs, context: &Context) -> anyhow::Result<()>
     Ok(())
 }
 
-/// Who signs: a wallet's hotkey where one is named, else a key that nobody keeps.
+/// The signing key: a wallet's hotkey if one is selected, else a temporary key.
 fn validator(args: &TestMinerArgs) -> anyhow::Result<Keypair> {
     if args.wallet.is_given() {
         memory::protect();
@@ -99,7 +98,7 @@ fn validator(args: &TestMinerArgs) -> anyhow::Result<Keypair> {
     Ok(Keypair::from_seed(&Mnemonic::generate(WordCount::Twelve)?.to_seed("")))
 }
 
-/// Rules and scores, with speech.
+/// Checks the rules with speech, then plays and scores the challenges.
 fn with_speech(
     args: &TestMinerArgs,
     target: &Target,
@@ -108,7 +107,7 @@ fn with_speech(
 ) -> anyhow::Result<(RulesReport, Contest)> {
     config.models_dir = args.models.clone().or(config.models_dir);
     let challenges = challenges(&args.challenge)?;
-    let first = challenges.first().cloned().context("there is no challenge")?;
+    let first = challenges.first().cloned().context("no challenge is selected")?;
     let synthesizer = Arc::new(Espeak::find()?);
     let recognizer = engines::transcribing_recognizer(&config)?;
     let embedder = engines::embedder(&config.embedder, config.models_dir.clone(), context)?;
@@ -133,7 +132,7 @@ fn with_speech(
     })
 }
 
-/// The challenges that were asked for.
+/// The selected challenges.
 fn challenges(texts: &[String]) -> anyhow::Result<Vec<Challenge>> {
     let shipped = Challenges::shipped()?;
     if texts.is_empty() {
@@ -142,7 +141,7 @@ fn challenges(texts: &[String]) -> anyhow::Result<Vec<Challenge>> {
     texts.iter().map(|text| demo::find(text, shipped.clone())).collect()
 }
 
-/// The document that `--json` prints.
+/// JSON form of the report.
 fn document(target: &Target, rules: &RulesReport, contest: Option<&Contest>) -> Value {
     let contest = contest.map(|contest| {
         json!({
@@ -165,7 +164,7 @@ fn document(target: &Target, rules: &RulesReport, contest: Option<&Contest>) -> 
     })
 }
 
-/// The report for people.
+/// Text form of the report.
 fn shown(rules: &RulesReport, contest: Option<&Contest>) -> String {
     let mut rows = table(&RULES);
     for rule in &rules.rules {
@@ -182,7 +181,7 @@ fn shown(rules: &RulesReport, contest: Option<&Contest>) -> String {
         let mend = rule.mend.unwrap_or_default();
         let _ = write!(
             text,
-            "\n{}\n  expected  {}\n  seen      {seen}\n  mend      {mend}\n",
+            "\n{}\n  expected  {}\n  seen      {seen}\n  fix       {mend}\n",
             rule.rule.name(),
             rule.expected
         );
@@ -233,7 +232,7 @@ fn contest_table(contest: &Contest) -> String {
         .collect();
     let score = decimals(contest.score(), 3);
     let mut text = format!(
-        "{rows}\nscore {score}, alone on the field, heard by {} and compared by {}",
+        "{rows}\nscore {score} without competitors, transcribed with {} and compared with {}",
         contest.recognizer, contest.embedder
     );
     for error in errors {
@@ -243,7 +242,7 @@ fn contest_table(contest: &Contest) -> String {
 }
 
 impl Contest {
-    /// The mean over the challenges.
+    /// Mean score over the challenges.
     fn score(&self) -> Option<f64> {
         let sum: f64 = self.played.iter().map(|played| played.miner.score).sum();
         (!self.played.is_empty()).then(|| sum / self.played.len() as f64)

@@ -29,32 +29,33 @@ use crate::settings;
 use crate::table::table;
 use crate::tables::WEIGHT_VECTOR;
 
-/// Set weights by the scores of the current challenge, once an epoch
+/// Submit weights from the scores of the current challenge, once per epoch
 #[derive(Debug, Args)]
 pub(crate) struct ValidateArgs {
-    /// Work on the current epoch now, print what came of it, and end
+    /// Process the current epoch, print the result and exit
     #[arg(long)]
     once: bool,
-    /// Blocks of an epoch of weights
+    /// Length of an epoch, in blocks
     #[arg(long, value_name = "BLOCKS", default_value_t = REFERENCE_TEMPO, value_parser = clap::value_parser!(u32).range(1..))]
     tempo: u32,
-    /// Percent of the weights for the arena's winner [default: BB_ARENA_INCENTIVE_PERCENT, or 90]
+    /// Share of the arena's winner in the weights, in percent [default: BB_ARENA_INCENTIVE_PERCENT, or 90]
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     arena_percent: Option<f64>,
-    /// Whose rules count: reference, or strict [default: BB_RULES, or reference]
+    /// Scoring rules: reference or strict [default: BB_RULES, or reference]
     #[arg(long)]
     rules: Option<Rules>,
-    /// Where it is kept what was done last [default: a file for subnet and hotkey in the state directory]
+    /// State file [default: one per subnet and hotkey in the state directory]
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
     #[command(flatten)]
     token: TokenArgs,
-    /// Serve /metrics and /readyz here [default: BABELBIT_METRICS_ADDR and BABELBIT_METRICS_PORT, or 127.0.0.1:8010]
+    /// Listen address of /metrics and /readyz [default: BABELBIT_METRICS_ADDR and BABELBIT_METRICS_PORT, or
+    /// 127.0.0.1:8010]
     #[arg(long, value_name = "ADDRESS")]
     metrics: Option<SocketAddr>,
     #[command(flatten)]
     key: KeyArgs,
-    // The reference takes these, logs them, and uses none.
+    // The reference accepts and logs these options but ignores them.
     #[arg(long, hide = true)]
     tail: Option<String>,
     #[arg(long, hide = true)]
@@ -89,19 +90,19 @@ pub(crate) fn run(args: &ValidateArgs, context: &Context) -> anyhow::Result<()> 
     };
     context.say(&format!("hotkey {hotkey}"));
     context.block_on(async {
-        let shutdown = Shutdown::on_signals().context("signals cannot be handled")?;
+        let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         if args.once {
             let mut validator = Validator::new(babelbit, services, settings, state, system_clock(), sleeper());
             return tokio::select! {
                 report = validator.run_once() => show(&report.map_err(|error| failed(&error))?, context),
-                () = shutdown.requested() => bail!("stopped before the weights were set"),
+                () = shutdown.requested() => bail!("stopped before the weights were submitted"),
             };
         }
         let readiness =
             match (args.metrics, serve_metrics(args.metrics.or(Some(config.metrics_listen())), &shutdown).await) {
                 (None, Err(error)) => {
-                    // The reference sets weights whether or not there are metrics.
-                    tracing::warn!("no metrics: {error:#}; say with --metrics where to serve them");
+                    // As in the reference, weights are submitted without metrics too.
+                    tracing::warn!("metrics are not served: {error:#}; set the listen address with --metrics");
                     None
                 }
                 (_, served) => Some(served?),
@@ -138,7 +139,7 @@ fn services(args: &ValidateArgs, config: &Config) -> anyhow::Result<Services> {
 
 fn percent(text: &str) -> Result<f64, String> {
     let percent = text.parse().ok().filter(|percent| (0.0..=100.0).contains(percent));
-    percent.ok_or_else(|| "expected a number from 0 to 100".to_owned())
+    percent.ok_or_else(|| "expected a number in 0..=100".to_owned())
 }
 
 fn failed(error: &EpochError) -> anyhow::Error {
@@ -168,7 +169,7 @@ fn show(report: &EpochReport, context: &Context) -> anyhow::Result<()> {
         context.say(&format!("epoch {epoch}, challenge {challenge}: {decision}"));
         context.print(&rows.to_string())?;
         if *success && details.get("unchanged") == Some(&true.into()) {
-            context.say("the chain's epoch has other weights already; those stay until the next one");
+            context.say("the chain's epoch already has other weights; they stay until the next epoch");
         }
     }
     match error {
@@ -177,6 +178,6 @@ fn show(report: &EpochReport, context: &Context) -> anyhow::Result<()> {
             Ok(())
         }
         None if *success => Ok(()),
-        error => bail!("the weights are not set: {}", error.as_deref().unwrap_or("confirmation failed")),
+        error => bail!("the weights were not set: {}", error.as_deref().unwrap_or("confirmation failed")),
     }
 }

@@ -1,4 +1,4 @@
-//! The demonstration's own chain: neurons register on it, the validator sets weights, an epoch shares out emission.
+//! The demonstration's chain: registrations, weights, and the emission of an epoch.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -14,18 +14,18 @@ use taonet_wallet::Keypair;
 
 use crate::commands::serve_axon::version;
 
-/// Babelbit's number, on the development chain as on the real one.
+/// Babelbit's netuid, the same as on the main network.
 pub(super) const NETUID: NetUid = NetUid(59);
-/// A block so often: a demonstration need not wait for twelve seconds.
+/// Block time; much shorter than the main network's 12 s.
 const BLOCK_TIME: Duration = Duration::from_millis(50);
-/// Who pays for everything: a development key, which opens nothing of worth.
+/// Key that pays for all registrations: a development key without funds of value.
 const COLDKEY: &str = "//Alice";
-/// What the validator stakes.
+/// Stake of the validator.
 const STAKE: Rao = Rao::new(1_000_000_000_000);
-/// Stands for this machine, since the chain takes no loopback address.
+/// Placeholder for this machine, since the chain rejects loopback addresses.
 pub(super) const ANNOUNCED: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 
-/// A chain in memory, which ends with the demonstration.
+/// An in-memory chain that ends with the demonstration.
 pub(super) struct DemoChain {
     node: NodeHandle,
     client: Arc<Client>,
@@ -33,54 +33,54 @@ pub(super) struct DemoChain {
     validator: Keypair,
 }
 
-/// What the chain says of a miner after the epoch.
+/// A miner's state on the chain after the epoch.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct OnChain {
-    /// What the validator submitted for it, 65535 being the most.
+    /// Weight that the validator submitted, in parts of 65535.
     pub(super) weight_submitted: u16,
-    /// What the chain has.
+    /// Weight stored on the chain, in parts of 65535.
     pub(super) weight_stored: u16,
-    /// Its part of the miners' emission.
+    /// Share of the miners' emission.
     pub(super) incentive: f64,
-    /// What it earned in the epoch, in billionths of alpha.
+    /// Emission in the epoch, in rao of alpha (10⁻⁹).
     pub(super) emission: u64,
 }
 
 impl DemoChain {
-    /// Starts a chain and gives the validator stake and a permit.
+    /// Starts a chain and sets up the validator with stake and a permit.
     pub(super) async fn start(validator: Keypair) -> anyhow::Result<Self> {
         let mut config = NodeConfig::new(taonet_localnet_runtime::genesis::genesis(&[])?);
         config.clock = Clock::Every(BLOCK_TIME);
-        let node = Node::start(config).await.context("the demonstration's chain does not start")?;
+        let node = Node::start(config).await.context("cannot start the demonstration's chain")?;
         let client = Arc::new(Client::connect(&node.url().parse()?).await?);
         let chain = Self { node, client, coldkey: Keypair::from_uri(COLDKEY)?, validator };
         let hotkey = chain.validator.hotkey();
         chain.send(calls::burned_register(NETUID, hotkey), &chain.coldkey).await?;
         chain.send(calls::add_stake(hotkey, NETUID, STAKE), &chain.coldkey).await?;
-        // A permit comes with the first epoch after the stake.
+        // The permit is granted at the first epoch after staking.
         chain.pass_epoch().await?;
         Ok(chain)
     }
 
-    /// Registers a miner and announces where it listens.
+    /// Registers a miner and publishes its endpoint.
     pub(super) async fn register(&self, miner: &Keypair, port: u16) -> anyhow::Result<()> {
         self.send(calls::burned_register(NETUID, miner.hotkey()), &self.coldkey).await?;
         let address = SocketAddr::new(IpAddr::V4(ANNOUNCED), port);
         self.send(calls::serve_axon(NETUID, version(), address), miner).await
     }
 
-    /// The client that the subtensor gateway works with.
+    /// The client for the subtensor gateway.
     pub(super) fn client(&self) -> Arc<Client> {
         Arc::clone(&self.client)
     }
 
-    /// Goes on to the end of the subnet's epoch: permits are given, emission is shared out.
+    /// Advances past the end of the subnet's epoch, which grants permits and distributes emission.
     pub(super) async fn pass_epoch(&self) -> anyhow::Result<()> {
         self.node.mine_to_epoch(NETUID.0).await?;
         Ok(())
     }
 
-    /// What the chain says of every neuron, the validator having asked for `weights`.
+    /// The on-chain state of every neuron, beside the requested `weights`.
     pub(super) async fn standings(&self, weights: &Weights) -> anyhow::Result<BTreeMap<Uid, OnChain>> {
         let head = self.client.head().await?;
         let rules = self.client.weight_rules(NETUID, head.into()).await?;
@@ -88,7 +88,7 @@ impl DemoChain {
         let submitted = quantise(&within_limits(&shares, &rules)?)?;
         let metagraph = self.client.metagraph(NETUID, MechId(0), Detail::Lite, At::Head).await?;
         let validator = self.client.uid(NETUID, &self.validator.hotkey(), At::Head).await?;
-        let validator = validator.context("the validator has no slot on the chain")?;
+        let validator = validator.context("the validator has no uid on the chain")?;
         let stored = self.client.weights_of(NETUID, MechId(0), validator, At::Head).await?;
         let of = |row: &WeightRow, uid| row.iter().find(|(known, _)| *known == uid).map_or(0, |(_, weight)| *weight);
         let row = |neuron: &taonet_chain::Neuron| OnChain {
@@ -100,14 +100,14 @@ impl DemoChain {
         Ok(metagraph.neurons.iter().map(|neuron| (neuron.uid, row(neuron))).collect())
     }
 
-    /// Ends the chain.
+    /// Shuts the chain down.
     pub(super) async fn stop(self) {
         self.node.stop().await;
     }
 
     async fn send(&self, call: Call, signer: &Keypair) -> anyhow::Result<()> {
         let outcome = self.client.send(&call, signer, Follow::default()).await?;
-        anyhow::ensure!(outcome.is_success(), "the demonstration's chain refused {}: {outcome:?}", call.name());
+        anyhow::ensure!(outcome.is_success(), "the demonstration's chain rejected {}: {outcome:?}", call.name());
         Ok(())
     }
 }

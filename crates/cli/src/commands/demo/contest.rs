@@ -43,22 +43,22 @@ use crate::commands::babelbit::runner::{connect, engine_client, scorer};
 use crate::context::Context;
 use crate::settings;
 
-/// The validator's key: a development key, which opens nothing of worth.
+/// The validator's key: a development key without funds of value.
 const VALIDATOR: &str = "//Alice";
 
-/// Everything that a contest needs, loaded.
+/// A contest with its engines loaded.
 pub(super) struct Contest {
     config: Config,
     synthesizer: Arc<Espeak>,
     profiles: Vec<Arc<dyn Profile>>,
     scorer: Arc<BatchScorer>,
     validator: Arc<Keypair>,
-    /// Where results are kept.
+    /// Directory of the results.
     directory: PathBuf,
 }
 
 impl Contest {
-    /// Loads the engines and lets the miners rehearse, which blocks.
+    /// Loads the engines and prepares the miners. Blocks.
     pub(super) fn prepare(
         models: Option<PathBuf>,
         rules: Option<Rules>,
@@ -66,16 +66,16 @@ impl Contest {
         context: &Context,
     ) -> anyhow::Result<Self> {
         let mut config = settings::load()?;
-        // The demonstration is a network of its own, whatever the environment says of another one.
+        // The demonstration has its own network, whatever the environment selects.
         config.network = Network::Local;
         config.netuid = NETUID;
         config.recognizer = None;
         config.dev_mode = true;
         config.local_miner_ip = Some(ANNOUNCED.to_string());
         config.transcript_cache = directory.join("transcripts.jsonl");
-        // Where nobody has won, nobody comes.
+        // Without a winner the arena has no miners.
         config.arena.ready_timeout = Duration::ZERO;
-        // The owner of the subnet, who has the first slot.
+        // Uid 0 is the owner of the subnet.
         config.burn_uid = Uid(0);
         if let Some(rules) = rules {
             (config.rules, config.scoring.rules) = (rules, rules);
@@ -90,9 +90,9 @@ impl Contest {
         Ok(Self { config, synthesizer, profiles, scorer, validator, directory: directory.to_owned() })
     }
 
-    /// Plays the challenges one after the other.
+    /// Plays the challenges in sequence.
     pub(super) async fn play(mut self, challenges: Vec<Challenge>, context: &Context) -> anyhow::Result<DemoReport> {
-        let shutdown = Shutdown::on_signals().context("signals cannot be handled")?;
+        let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let passing = tempfile::tempdir().context("cannot create a temporary directory")?;
         let play = self.play_all(challenges, passing.path(), &shutdown, context);
         let report = tokio::select! {
@@ -157,7 +157,7 @@ impl Contest {
         DemoReport::new(played, self.config.rules, self.config.arena_share)
     }
 
-    /// Plays the engine's challenge to `miners`; lines of progress are for those of `entries`.
+    /// Plays the engine's challenge to `miners`, with progress bars for the miners in `entries`.
     async fn play_one(
         &self,
         runner: &Runner,
@@ -172,7 +172,7 @@ impl Contest {
             let progress = progress.clone();
             move |event: RunEvent| progress.observe(&event)
         };
-        // Not `run_once`: in a directory that is kept it would also finish what an earlier demonstration left.
+        // Not `run_once`: with `--keep` it would also resume what an earlier demonstration left unfinished.
         let engine = engine_client(&self.config, &self.validator)?;
         engine.authenticate_with_retry().await?;
         let fetched = engine.prefetch(ChallengeKind::Main).await?;
@@ -181,7 +181,7 @@ impl Contest {
         Ok(report)
     }
 
-    /// Has the validator work on an epoch.
+    /// Runs one epoch of the validator.
     async fn set_weights(&self, services: &Services, state: &Path) -> anyhow::Result<EpochReport> {
         let (retries, retry_delay) = self.config.set_weights_retries();
         let settings = ValidatorSettings {
@@ -208,7 +208,7 @@ impl Contest {
         let report = validator.run_once().await?;
         match &report.error {
             _ if report.success => Ok(report),
-            error => anyhow::bail!("the weights are not set: {}", error.as_deref().unwrap_or("confirmation failed")),
+            error => anyhow::bail!("the weights were not set: {}", error.as_deref().unwrap_or("confirmation failed")),
         }
     }
 
@@ -228,7 +228,7 @@ impl Contest {
         AddressPolicy { dev_mode: true, in_container: false, local_miner_ip: self.config.local_miner_ip.clone() }
     }
 
-    /// Serves one miner of each profile, each with a key of its own, registers them, and finds them in the metagraph.
+    /// Serves one miner per profile, each with its own key, registers them, and reads them back from the metagraph.
     async fn start_miners(
         &self,
         chain: &DemoChain,
@@ -278,11 +278,11 @@ impl Contest {
 /// Submits all results to the scoring API.
 async fn deliver(outbox: &Outbox) -> anyhow::Result<()> {
     let left = outbox.drain().await?;
-    anyhow::ensure!(left.waiting == 0 && left.refused == 0, "the scoring API did not take every result: {left:?}");
+    anyhow::ensure!(left.waiting == 0 && left.refused == 0, "the scoring API did not accept every result: {left:?}");
     Ok(())
 }
 
-/// A line for each miner, while a challenge is played; nothing where standard error is no terminal.
+/// Progress bars, one per miner; hidden if standard error is not a terminal.
 #[derive(Clone)]
 struct Progress {
     head: ProgressBar,

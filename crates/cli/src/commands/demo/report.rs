@@ -17,27 +17,27 @@ use crate::leaderboard::{explain, late_by, losses, name_of};
 use crate::table::{Cell, Rows, decimals, judged, plain, table};
 use crate::tables::{EXAMPLE, STANDINGS};
 
-/// A challenge and what came of it.
+/// Results of one challenge.
 pub(super) struct PlayedChallenge {
     pub(super) challenge: Challenge,
     pub(super) main: RunReport,
     pub(super) arena: RunReport,
-    /// What the validator made of both.
+    /// The validator's report on the epoch.
     pub(super) epoch: EpochReport,
-    /// What it set.
+    /// Weights that the validator submitted.
     pub(super) weights: Weights,
-    /// What the chain made of that, by the end of its epoch.
+    /// On-chain state at the end of the epoch.
     pub(super) on_chain: BTreeMap<Uid, OnChain>,
     pub(super) wall: Duration,
 }
 
-/// One miner over all challenges.
+/// A miner's results over all challenges.
 struct Standing {
     name: String,
     uid: Uid,
     hotkey: Hotkey,
     score: f64,
-    /// Over the challenges in whose arena it was.
+    /// Mean score over the challenges in whose arena the miner played.
     arena_score: Option<f64>,
     accuracy: Option<f64>,
     rate_ratio: Option<f64>,
@@ -45,23 +45,24 @@ struct Standing {
     wall_after_source_sec: Option<f64>,
     failed_gates: BTreeMap<Gate, usize>,
     utterances: usize,
-    /// Mean over the epochs.
+    /// Mean weight over the epochs.
     weight: f64,
-    /// As the last epoch left it; incentive: mean over the epochs; emission: of all.
+    /// On-chain state after the last epoch; incentive is the mean and emission the sum over all epochs.
     chain: OnChain,
 }
 
-/// What the demonstration came to.
+/// Report of the demonstration.
 pub(super) struct DemoReport {
     played: Vec<PlayedChallenge>,
     rules: Rules,
     arena_share: ArenaShare,
-    /// Best first.
+    /// Miners, best first.
     standings: Vec<Standing>,
 }
 
 impl DemoReport {
-    /// A report of challenges, each of which had an epoch of the chain; an error where the chain does not know a miner.
+    /// Builds the report from challenges, each with one epoch on the chain; an error if a miner is missing on the
+    /// chain.
     pub(super) fn new(played: Vec<PlayedChallenge>, rules: Rules, arena_share: ArenaShare) -> anyhow::Result<Self> {
         let mut by_miner: BTreeMap<Uid, Vec<&MinerReport>> = BTreeMap::new();
         for miner in played.iter().flat_map(|played| &played.main.miners) {
@@ -75,7 +76,7 @@ impl DemoReport {
         Ok(Self { played, rules, arena_share, standings })
     }
 
-    /// The document that `--json` prints.
+    /// JSON form of the report.
     pub(super) fn document(&self) -> Value {
         let challenges: Vec<_> = self
             .played
@@ -106,12 +107,13 @@ impl DemoReport {
 
     fn note(&self) -> String {
         format!(
-            "{:.0} % of the weights go to the arena's winner, the rest by the main scores. The chain is one of its own, in memory.",
+            "{:.0} % of the weights go to the arena's winner, the rest is shared by main score. The chain ran in \
+             memory.",
             self.arena_share.get() * 100.0
         )
     }
 
-    /// The utterance that shows best what an interpreter does: the winner's soonest and closest one.
+    /// The example utterance: the winner's fastest and most accurate one.
     fn example(&self) -> Option<(&PlayedChallenge, &UtteranceReport)> {
         let winner = self.standings.first()?;
         let utterances = self.played.iter().flat_map(|played| {
@@ -151,13 +153,13 @@ impl Standing {
         })
     }
 
-    /// Takes over what arenas, validator and chain made of it.
+    /// Adds the results of arenas, validator and chain.
     fn settle(&mut self, played: &[PlayedChallenge]) -> anyhow::Result<()> {
         let epochs = played.len() as f64;
         let mut arena = Vec::new();
         for played in played {
             let found = played.on_chain.get(&self.uid).copied();
-            let found = found.with_context(|| format!("the chain does not know miner {}", self.uid))?;
+            let found = found.with_context(|| format!("miner {} is missing on the chain", self.uid))?;
             self.weight += played.weights.of(self.uid) / epochs;
             self.chain = OnChain {
                 incentive: self.chain.incentive + found.incentive / epochs,
@@ -233,7 +235,7 @@ impl fmt::Display for DemoReport {
     }
 }
 
-/// What was said, what should have been said, and what each miner said.
+/// The example table: source, reference, and each miner's reply.
 fn example_table(played: &PlayedChallenge, example: &UtteranceReport) -> Rows {
     let mut rows = plain(&EXAMPLE);
     let spoken = played.challenge.utterances.get(example.index as usize);

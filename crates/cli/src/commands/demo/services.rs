@@ -1,4 +1,4 @@
-//! What a validator and the subnet's owner run, each service as its daemon serves it, on free ports of this machine.
+//! The services of a validator and of the subnet owner, on free ports of this machine.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,14 +25,14 @@ use url::Url;
 
 use super::chain::{DemoChain, NETUID};
 
-/// The subnet owner's key: a development key, which opens nothing of worth.
+/// The subnet owner's key: a development key without funds of value.
 const OWNER: &str = "//Bob";
-/// Time for one call of a service on this machine.
+/// Timeout of a call to a service on this machine.
 const CALL_TIMEOUT: Duration = Duration::from_mins(1);
-/// Attempts to have weights set, and the pause between them.
+/// Attempts to submit weights, and the pause between them.
 const WEIGHT_ATTEMPTS: (u32, Duration) = (20, Duration::from_millis(100));
 
-/// Where the services are found.
+/// The running services and their URLs.
 pub(super) struct Services {
     pub(super) gateway: GatewayClient,
     pub(super) signer: SignerClient,
@@ -43,17 +43,17 @@ pub(super) struct Services {
 }
 
 impl Services {
-    /// Starts subtensor gateway, signer, scoring API and arena gateway, for a validator with a permit. What belongs to the chain is kept in `passing`,
-    /// which goes with it, results in `kept`.
+    /// Starts subtensor gateway, signer, scoring API and arena gateway for a validator with a permit. State that
+    /// belongs to the in-memory chain goes to `temporary`, results to `kept`.
     pub(super) async fn start(
         chain: &DemoChain,
         validator: &Arc<Keypair>,
-        passing: &Path,
+        temporary: &Path,
         kept: &Path,
         shutdown: &Shutdown,
     ) -> anyhow::Result<Self> {
-        let gateway = start_gateway(chain, validator, &passing.join("weights"), shutdown).await?;
-        let signer = start_signer(validator, gateway.clone(), &passing.join("audit.jsonl"), shutdown).await?;
+        let gateway = start_gateway(chain, validator, &temporary.join("weights"), shutdown).await?;
+        let signer = start_signer(validator, gateway.clone(), &temporary.join("audit.jsonl"), shutdown).await?;
         let owner = Arc::new(Keypair::from_uri(OWNER)?);
         let scoring_url = start_scoring_api(kept, gateway.clone(), &owner, shutdown).await?;
         let config = ArenaGatewayConfig {
@@ -61,26 +61,26 @@ impl Services {
             wins_needed: true,
             ..ArenaGatewayConfig::new(Arc::clone(&owner))
         };
-        let arena = ArenaGateway::open(config, &passing.join("arena"), false, None).await?;
+        let arena = ArenaGateway::open(config, &temporary.join("arena"), false, None).await?;
         let arena_url = serve_here("arena gateway", arena.router(), shutdown).await?;
         Ok(Self { gateway, signer, scoring_url, arena_url, arena, owner })
     }
 
-    /// Asks for a miner's place in the arena.
+    /// Submits a miner to the arena gateway.
     pub(super) async fn enter_arena(&self, miner: &Keypair, uid: Uid, address: &Url) -> anyhow::Result<()> {
         let submission = Submission { endpoint_url: address.to_string(), uid: uid.0 };
         submit(&self.arena_url, Some(self.arena.hotkey()), miner, &submission).await?;
         Ok(())
     }
 
-    /// Lets those into the arena that have won a challenge by now.
+    /// Refreshes the arena, so that recent winners qualify.
     pub(super) async fn look_for_winners(&self, engine: EngineClient) -> anyhow::Result<()> {
         let scores = ScoresClient::new(&self.scoring_url, Arc::clone(&self.owner))?;
         self.arena.look(&Results { engine, scores, every: CALL_TIMEOUT }).await;
         Ok(())
     }
 
-    /// Who may ask the engine: the owner's own services.
+    /// Hotkey of the owner's services, which the engine must admit.
     pub(super) fn owner(&self) -> &Arc<Keypair> {
         &self.owner
     }
@@ -122,14 +122,14 @@ async fn start_signer(
     Ok(SignerClient::new(&url, None)?)
 }
 
-/// Validators are those with a permit on the chain; the owner may ask.
+/// Starts the scoring API: validators need a permit on the chain, the owner is a reader.
 async fn start_scoring_api(
     directory: &Path,
     gateway: GatewayClient,
     owner: &Keypair,
     shutdown: &Shutdown,
 ) -> anyhow::Result<Url> {
-    let failed = || format!("the scoring API cannot keep its results in {}", directory.display());
+    let failed = || format!("the scoring API cannot use the directory {}", directory.display());
     std::fs::create_dir_all(directory).with_context(failed)?;
     let store = Store::open(&format!("sqlite:{}", directory.join("scoring.sqlite").display())).await;
     let artifacts = ArtifactStore::open(&directory.join("artifacts"), None)?;
@@ -142,9 +142,9 @@ async fn start_scoring_api(
     Ok(url)
 }
 
-/// Serves on a free port of this machine; gives the URL.
+/// Serves on a free loopback port and returns the URL.
 pub(super) async fn serve_here(name: &'static str, router: axum::Router, shutdown: &Shutdown) -> anyhow::Result<Url> {
-    let listener = TcpListener::bind("127.0.0.1:0").await.context("cannot listen on this machine")?;
+    let listener = TcpListener::bind("127.0.0.1:0").await.context("cannot listen on loopback")?;
     let url = Url::parse(&format!("http://{}", listener.local_addr()?))?;
     let stop = shutdown.clone();
     shutdown.spawn(name, async move { serve(listener, router, &stop, ServeLimits::default()).await });

@@ -1,4 +1,4 @@
-//! What a localnet says when it is up.
+//! Startup message of a localnet.
 
 use std::path::Path;
 
@@ -10,15 +10,15 @@ use super::{clock, rpc};
 use crate::table::{facts, table};
 use crate::tables::ACCOUNTS;
 
-/// An account that the first block knows.
+/// An account with funds in the genesis block.
 pub(super) struct Account {
-    /// `//Alice`, or nothing for one that was endowed by its address.
+    /// Development key such as `//Alice`; `None` for an account endowed by address.
     pub(super) name: Option<String>,
     pub(super) address: String,
     pub(super) free: Rao,
 }
 
-/// A chain that answers.
+/// A running chain and its accounts.
 pub(super) struct Announcement<'a> {
     pub(super) node: &'a NodeHandle,
     pub(super) clock: Clock,
@@ -27,7 +27,7 @@ pub(super) struct Announcement<'a> {
 }
 
 impl Announcement<'_> {
-    /// One document for scripts, which they read as the first line of standard output.
+    /// JSON startup message, the first line on standard output.
     pub(super) fn document(&self) -> Value {
         let url = self.node.url();
         let accounts = self
@@ -48,7 +48,7 @@ impl Announcement<'_> {
         })
     }
 
-    /// What a person reads.
+    /// Text startup message.
     pub(super) fn text(&self) -> String {
         let url = self.node.url();
         let mut node = facts();
@@ -57,14 +57,14 @@ impl Announcement<'_> {
         node.add_row(["clock", &clock::describe(self.clock)]);
         node.add_row(["genesis", &format!("{:?}", self.node.genesis())]);
         node.add_row(["block", &self.node.head().number().to_string()]);
-        let memory = || "in memory, gone at the end".to_owned();
+        let memory = || "in memory, discarded on shutdown".to_owned();
         node.add_row(["state", &self.directory.map_or_else(memory, |directory| directory.display().to_string())]);
         let mut accounts = table(&ACCOUNTS);
         for account in &self.accounts {
             accounts.add_row([account.name.as_deref().unwrap_or("–"), &account.address, &account.free.to_string()]);
         }
         format!(
-            "localnet is up\n{node}\n\nAccounts; everybody knows the keys of those with a name\n{accounts}\n\nTry \
+            "localnet is up\n{node}\n\nAccounts (the keys of named accounts are public)\n{accounts}\n\nTry \
              this\n  btcli subnets list --network {url}\n  python -c 'import bittensor; \
              print(bittensor.Subtensor(\"{url}\").block)'\n  tao subnets list --network {url}\n\nCtrl-C stops it."
         )

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use taonet_localnet::Clock;
 
-/// How the chain's time goes on, as an option says it.
+/// Value of `--block-time`: interval, `fast` or `manual`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct BlockTime(pub(super) Clock);
 
@@ -22,22 +22,22 @@ impl FromStr for BlockTime {
                 let plain = !digits.is_empty() && digits.len() <= 6 && digits.bytes().all(|byte| byte.is_ascii_digit());
                 let number = plain.then(|| digits.parse().ok()).flatten().filter(|number| *number > 0);
                 let number = number.filter(|_| text.ends_with('s'));
-                Clock::Every(number.map(unit).ok_or("expected a time such as 12s or 250ms, `fast` or `manual`")?)
+                Clock::Every(number.map(unit).ok_or("expected a block time such as 12s or 250ms, `fast` or `manual`")?)
             }
         }))
     }
 }
 
-/// What a person reads.
+/// Text form of the clock.
 pub(super) fn describe(clock: Clock) -> String {
     match clock {
-        Clock::Every(pause) => format!("a block every {pause:?}"),
-        Clock::Fastest => "block after block, as fast as possible".to_owned(),
-        Clock::Manual => "no block by itself: tao localnet mine N makes them".to_owned(),
+        Clock::Every(pause) => format!("one block every {pause:?}"),
+        Clock::Fastest => "as fast as possible".to_owned(),
+        Clock::Manual => "manual: `tao localnet mine N` produces blocks".to_owned(),
     }
 }
 
-/// What a program reads: the name as the option takes it.
+/// JSON form of the clock, as `--block-time` accepts it.
 pub(super) fn name(clock: Clock) -> String {
     match clock {
         Clock::Every(pause) => format!("{}ms", pause.as_millis()),

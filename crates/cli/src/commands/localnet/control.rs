@@ -1,4 +1,4 @@
-//! Orders to the running chain.
+//! Control of a running localnet: status, blocks, snapshots, shutdown.
 
 #![allow(clippy::indexing_slicing, reason = "a JSON value is null where it has no such key")]
 
@@ -10,55 +10,55 @@ use clap::Args;
 use serde_json::{Value, json};
 use taonet_service::STOP_WITHIN;
 
-use super::place::{DataArgs, Running};
-use super::rpc::{self, Refusal, number, order};
+use super::data_dir::{DataArgs, Running};
+use super::rpc::{self, RpcError, control, number};
 use crate::chain::{LOCAL, parse_network};
 use crate::context::Context;
 use crate::table::facts;
 
-/// How often is looked whether the process has ended.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Polling interval while the process shuts down.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Which running chain
+/// Target localnet
 #[derive(Debug, Args)]
 pub(super) struct TargetArgs {
     #[command(flatten)]
     data: DataArgs,
-    /// The node's URL, instead of the one that the folder names
+    /// URL of the node, instead of the one recorded in the data directory
     #[arg(long, short = 'n', value_name = "URL", conflicts_with = "data")]
     network: Option<String>,
 }
 
-/// Make blocks now
+/// Produce blocks immediately
 #[derive(Debug, Args)]
 pub(super) struct MineArgs {
-    /// How many
+    /// Number of blocks
     #[arg(value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     blocks: u32,
     #[command(flatten)]
     target: TargetArgs,
 }
 
-/// Make blocks up to and with the next one in which a subnet's epoch runs
+/// Produce blocks up to and including the next epoch of a subnet
 #[derive(Debug, Args)]
 pub(super) struct EpochArgs {
-    /// The subnet's number
+    /// Netuid of the subnet
     netuid: u16,
     #[command(flatten)]
     target: TargetArgs,
 }
 
-/// Save the running chain
+/// Save a snapshot of the running chain
 #[derive(Debug, Args)]
 pub(super) struct SaveArgs {
-    /// The new file
+    /// Output file
     file: PathBuf,
     #[command(flatten)]
     target: TargetArgs,
 }
 
 impl TargetArgs {
-    /// The node's address: as given, else what the folder says, else the usual one.
+    /// URL of the node: from `--network`, the data directory, or the default.
     fn url(&self) -> anyhow::Result<String> {
         let named = match &self.network {
             Some(network) => network,
@@ -68,14 +68,14 @@ impl TargetArgs {
             },
         };
         let network = parse_network(named)?;
-        network.nodes().first().map(ToString::to_string).context("the network has no node")
+        network.nodes().first().map(ToString::to_string).context("the network has no node URL")
     }
 }
 
 pub(super) fn status(args: &TargetArgs, context: &Context) -> anyhow::Result<()> {
     let url = args.url()?;
-    let asked = async { rpc::call(&url, "dev_status", json!([])).await.map_err(|refusal| refusal.into_error(&url)) };
-    let status = context.block_on(asked)?;
+    let request = async { rpc::call(&url, "dev_status", json!([])).await.map_err(|error| error.into_error(&url)) };
+    let status = context.block_on(request)?;
     if context.json {
         return context.print_json(&json!({
             "url": url,
@@ -92,7 +92,7 @@ pub(super) fn status(args: &TargetArgs, context: &Context) -> anyhow::Result<()>
         }));
     }
     let clock = match (status["clock"].as_str(), status["blockMillis"].as_u64()) {
-        (_, Some(millis)) => format!("a block every {:?}", Duration::from_millis(millis)),
+        (_, Some(millis)) => format!("one block every {:?}", Duration::from_millis(millis)),
         (Some(name), None) => name.to_owned(),
         (None, None) => String::new(),
     };
@@ -103,7 +103,7 @@ pub(super) fn status(args: &TargetArgs, context: &Context) -> anyhow::Result<()>
     rows.add_row(["oldest block", &status["oldest"].to_string()]);
     rows.add_row(["runtime", &status["specVersion"].to_string()]);
     rows.add_row(["clock", &clock]);
-    rows.add_row(["pool", &format!("{} ready, {} waiting", status["pool"]["ready"], status["pool"]["future"])]);
+    rows.add_row(["pool", &format!("{} ready, {} future", status["pool"]["ready"], status["pool"]["future"])]);
     rows.add_row(["on disk", &format!("{:.1} MB", status["bytes"].as_f64().unwrap_or_default() / 1e6)]);
     rows.add_row(["process", &status["pid"].to_string()]);
     context.print(&rows.to_string())
@@ -114,29 +114,29 @@ fn text(value: &Value) -> String {
 }
 
 pub(super) fn mine(args: &MineArgs, context: &Context) -> anyhow::Result<()> {
-    make("dev_mine", json!([args.blocks]), &args.target, context)
+    produce("dev_mine", json!([args.blocks]), &args.target, context)
 }
 
 pub(super) fn to_epoch(args: &EpochArgs, context: &Context) -> anyhow::Result<()> {
-    make("dev_epoch", json!([args.netuid]), &args.target, context)
+    produce("dev_epoch", json!([args.netuid]), &args.target, context)
 }
 
-fn make(method: &str, params: Value, target: &TargetArgs, context: &Context) -> anyhow::Result<()> {
-    let made = context.block_on(async { order(&target.url()?, method, params).await })?;
+fn produce(method: &str, params: Value, target: &TargetArgs, context: &Context) -> anyhow::Result<()> {
+    let block = context.block_on(async { control(&target.url()?, method, params).await })?;
     if context.json {
-        return context.print_json(&json!({ "block": { "number": made["number"], "hash": made["hash"] } }));
+        return context.print_json(&json!({ "block": { "number": block["number"], "hash": block["hash"] } }));
     }
-    context.print(&format!("block {} {}", number(&made, "number")?, text(&made["hash"])))
+    context.print(&format!("block {} {}", number(&block, "number")?, text(&block["hash"])))
 }
 
 pub(super) fn save(args: &SaveArgs, context: &Context) -> anyhow::Result<()> {
-    // The node writes it, and may stand in another folder.
-    let file = std::path::absolute(&args.file).context("the current directory is gone")?;
-    context.block_on(async { order(&args.target.url()?, "dev_snapshot", json!([file])).await })?;
+    // The node writes the file, and may have another working directory.
+    let file = std::path::absolute(&args.file).context("the current directory no longer exists")?;
+    context.block_on(async { control(&args.target.url()?, "dev_snapshot", json!([file])).await })?;
     if context.json {
         return context.print_json(&json!({ "file": file }));
     }
-    context.print(&format!("the chain is saved in {}", file.display()))
+    context.print(&format!("snapshot saved to {}", file.display()))
 }
 
 pub(super) fn stop(args: &TargetArgs, context: &Context) -> anyhow::Result<()> {
@@ -148,38 +148,38 @@ pub(super) fn stop(args: &TargetArgs, context: &Context) -> anyhow::Result<()> {
     context.print(&format!("the localnet at {url} has stopped"))
 }
 
-/// Asks the node to end, and waits until it has.
+/// Requests shutdown and waits until the node has stopped.
 pub(super) async fn stop_at(url: &str, directory: &Path) -> anyhow::Result<()> {
     match rpc::call(url, "dev_stop", json!([])).await {
         Ok(_) => {}
-        // It takes orders from nobody, since other machines reach it; but it is ours where our folder says so.
-        Err(Refusal::NoOrders) if Running::read(directory)?.is_some_and(|running| running.url == url) => {
+        // Control methods are disabled beyond loopback; the data directory shows that the process is ours.
+        Err(RpcError::ControlDisabled) if Running::read(directory)?.is_some_and(|running| running.url == url) => {
             terminate(directory)?;
         }
-        Err(refusal) => return Err(refusal.into_error(url)),
+        Err(error) => return Err(error.into_error(url)),
     }
-    let began = Instant::now();
-    let announced = || anyhow::Ok(Running::read(directory)?.is_some_and(|running| running.url == url));
-    while announced()? || rpc::call(url, "system_health", json!([])).await.is_ok() {
-        if began.elapsed() > STOP_WITHIN {
-            bail!("the localnet at {url} was asked to stop and still answers after {STOP_WITHIN:?}");
+    let started = Instant::now();
+    let is_recorded = || anyhow::Ok(Running::read(directory)?.is_some_and(|running| running.url == url));
+    while is_recorded()? || rpc::call(url, "system_health", json!([])).await.is_ok() {
+        if started.elapsed() > STOP_WITHIN {
+            bail!("the localnet at {url} is still running {STOP_WITHIN:?} after the shutdown request");
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
     Ok(())
 }
 
-/// Ends the process that the folder names as a service manager would.
+/// Sends SIGTERM to the process recorded in the data directory.
 #[cfg(unix)]
 fn terminate(directory: &Path) -> anyhow::Result<()> {
-    let running = Running::read(directory)?.context("no process runs the chain of this folder")?;
+    let running = Running::read(directory)?.context("no process is recorded in this data directory")?;
     let pid = i32::try_from(running.pid).ok().and_then(rustix::process::Pid::from_raw);
-    let pid = pid.context("the process's number is none")?;
+    let pid = pid.context("the recorded process id is invalid")?;
     let ended = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-    ended.with_context(|| format!("cannot end process {}", running.pid))
+    ended.with_context(|| format!("cannot stop process {}", running.pid))
 }
 
 #[cfg(not(unix))]
 fn terminate(_directory: &Path) -> anyhow::Result<()> {
-    bail!("the localnet takes no orders, since other machines reach it: end its process")
+    bail!("control methods are disabled beyond loopback\nhint: stop the process instead")
 }

@@ -1,4 +1,4 @@
-//! Beginning anew: from the first block, or from a saved chain.
+//! `tao localnet reset` and `tao localnet snapshot load`.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -9,18 +9,18 @@ use clap::Args;
 use serde_json::json;
 
 use super::control::stop_at;
-use super::place::{DataArgs, Running};
+use super::data_dir::{DataArgs, Running};
 use super::rpc;
 use crate::context::Context;
 use crate::prompt;
 
-/// The chain's database, which is all that a folder holds of it.
+/// Database file, the whole state of a data directory.
 const DATABASE: &str = "chain.redb";
 
-/// Stop the chain and remove its state
+/// Stop the chain and delete its state
 #[derive(Debug, Args)]
 pub(super) struct ResetArgs {
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long, short)]
     yes: bool,
     #[command(flatten)]
@@ -31,43 +31,51 @@ pub(super) fn run(args: &ResetArgs, context: &Context) -> anyhow::Result<()> {
     let directory = args.data.directory();
     let database = directory.join(DATABASE);
     if !database.exists() {
-        return told(false, &directory, context);
+        return report(false, &directory, context);
     }
-    prompt::confirm(&format!("Remove the chain in {}?", directory.display()), args.yes)?;
+    prompt::confirm(&format!("Delete the chain in {}?", directory.display()), args.yes)?;
     context.block_on(async {
         let Some(running) = running(&directory).await? else { return Ok(()) };
         stop_at(&running.url, &directory).await
     })?;
-    fs::remove_file(&database).with_context(|| format!("cannot remove {}", database.display()))?;
-    told(true, &directory, context)
+    fs::remove_file(&database).with_context(|| format!("cannot delete {}", database.display()))?;
+    report(true, &directory, context)
 }
 
-fn told(removed: bool, directory: &Path, context: &Context) -> anyhow::Result<()> {
+fn report(removed: bool, directory: &Path, context: &Context) -> anyhow::Result<()> {
     if context.json {
         return context.print_json(&json!({ "data": directory, "removed": removed }));
     }
-    let what = if removed { "the chain is removed from" } else { "there is no chain in" };
+    let what = if removed { "deleted the chain in" } else { "no chain in" };
     context.print(&format!("{what} {}", directory.display()))
 }
 
 pub(super) fn load(file: &Path, data: &DataArgs, context: &Context) -> anyhow::Result<()> {
     let directory = data.directory();
     if let Some(running) = context.block_on(running(&directory))? {
-        bail!("the chain in {} is running at {}: stop it first", directory.display(), running.url);
+        bail!(
+            "the chain in {} is running at {}\nhint: stop it first with `tao localnet \
+            stop`",
+            directory.display(),
+            running.url
+        );
     }
     taonet_localnet::load_snapshot(file, &directory)?;
     if context.json {
         return context.print_json(&json!({ "file": file, "data": directory }));
     }
-    context.print(&format!("tao localnet goes on from {} in {}", file.display(), directory.display()))
+    context.print(&format!("loaded {} into {}; `tao localnet` resumes from it", file.display(), directory.display()))
 }
 
-/// Who runs the folder's chain; what a killed process left behind is removed.
+/// The process that runs the chain of this data directory; removes a stale record.
 async fn running(directory: &Path) -> anyhow::Result<Option<Running>> {
     let Some(running) = Running::read(directory)? else { return Ok(None) };
     match rpc::call(&running.url, "system_health", json!([])).await {
-        Err(rpc::Refusal::NotRunning(_)) => match Running::forget(directory) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(error).context("cannot tidy up"),
+        Err(rpc::RpcError::NotRunning(_)) => match Running::remove(directory) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error).context(
+                "cannot remove the stale process \
+                record",
+            ),
             _ => Ok(None),
         },
         _ => Ok(Some(running)),

@@ -1,4 +1,4 @@
-//! Starting the chain, and running it until it is to stop.
+//! `tao localnet start`: runs the chain until shutdown.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -15,63 +15,64 @@ use tokio::sync::oneshot;
 
 use super::announce::{Account, Announcement};
 use super::clock::BlockTime;
-use super::place::{DataArgs, Running};
+use super::data_dir::{DataArgs, Running};
 use crate::chain::{failed, parse_network};
 use crate::context::Context;
 use crate::daemon::serve_metrics;
 use crate::exit::{Classified, Failure};
 
-/// Reference builds read this account from the environment, too.
+/// Variable for an endowed account, as in reference builds.
 const ENDOWED: &str = "BT_DEFAULT_TOKEN_WALLET";
 
 /// Start the chain
 #[derive(Debug, Args)]
 pub(super) struct StartArgs {
-    /// When blocks are made: every so often (12s, 250ms), as `fast` as possible, or on demand only (`manual`)
+    /// Block time: an interval (12s, 250ms), as `fast` as possible, or on demand (`manual`)
     #[arg(long, value_name = "TIME", default_value = "250ms")]
     block_time: BlockTime,
-    /// Where to listen. Orders such as `mine` are taken on loopback only
+    /// Listen address. Control methods such as `dev_mine` are enabled on loopback only
     #[arg(long, default_value = "127.0.0.1:9944", value_name = "ADDRESS")]
     listen: SocketAddr,
-    /// The port, instead of that of --listen; 0 takes a free one
+    /// Port, instead of the port of --listen; 0 selects a free one
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,
-    /// Let a web page of this origin use the node, e.g. https://polkadot.js.org; pages of this machine may, and programs
+    /// Allow requests with this Origin, such as https://polkadot.js.org; loopback origins and requests without one
+    /// are always allowed
     #[arg(long, value_name = "ORIGIN", value_parser = origin)]
     allow_origin: Vec<String>,
     #[command(flatten)]
     data: DataArgs,
-    /// Keep the state in memory; it is gone when the chain stops
+    /// Keep the state in memory and discard it on shutdown
     #[arg(long, conflicts_with = "data")]
     memory: bool,
-    /// Keep the state and content of so many blocks [default: 2500; the least is 2400]
-    #[arg(long, value_name = "N", conflicts_with = "archive", value_parser = clap::value_parser!(u32).range(i64::from(History::LEAST)..))]
+    /// Number of blocks whose state and content are kept, at least 2400 [default: 2500]
+    #[arg(long, value_name = "N", conflicts_with = "archive", value_parser = clap::value_parser!(u32).range(i64::from(History::MIN)..))]
     keep_blocks: Option<u32>,
     /// Keep the state of all blocks
     #[arg(long)]
     archive: bool,
-    /// Give this address 1 000 000 TAO in the first block; BT_DEFAULT_TOKEN_WALLET sets one, too
+    /// Endow this address with 1 000 000 TAO in the genesis block [env: BT_DEFAULT_TOKEN_WALLET]
     #[arg(long, value_name = "SS58")]
     endow: Vec<Coldkey>,
-    /// Serve /metrics and /readyz here
+    /// Listen address of /metrics and /readyz
     #[arg(long, value_name = "ADDRESS")]
     metrics: Option<SocketAddr>,
 }
 
 pub(super) fn run(args: &StartArgs, context: &Context) -> anyhow::Result<()> {
     context.block_on(async {
-        let shutdown = Shutdown::on_signals().context("signals cannot be handled")?;
+        let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let readiness = serve_metrics(args.metrics, &shutdown).await?;
         let directory = (!args.memory).then(|| args.data.directory());
         let endowed = args.endowed()?;
         let node = args.start(directory.as_deref(), &endowed).await?;
         let running = Running { pid: std::process::id(), url: node.url() };
-        let announced = directory.as_deref().map(|directory| running.announce(directory)).transpose()?;
+        let record = directory.as_deref().map(|directory| running.record(directory)).transpose()?;
         let accounts = accounts(&node, &endowed).await?;
         let announcement =
             Announcement { node: &node, clock: args.block_time.0, directory: directory.as_deref(), accounts };
         if context.json {
-            // One line, so that a program can read it and leave the rest.
+            // On one line, so that a program can read it separately.
             context.print(&announcement.document().to_string())?;
         } else {
             context.print(&announcement.text())?;
@@ -86,12 +87,12 @@ pub(super) fn run(args: &StartArgs, context: &Context) -> anyhow::Result<()> {
             };
             stop.request();
             node.stop().await;
-            drop(announced);
-            // Nobody waits for it where stopping took too long.
+            drop(record);
+            // Detached if the shutdown deadline passed.
             let _ = tell.send(ended);
         });
         shutdown.finished().await.context("the localnet did not stop in time")?;
-        Ok(ended.await.context("the localnet ended without a word")??)
+        Ok(ended.await.context("the localnet stopped unexpectedly")??)
     })
 }
 
@@ -111,7 +112,7 @@ impl StartArgs {
         config.dev_methods = listen.ip().is_loopback();
         config.allow_origins.clone_from(&self.allow_origin);
         if endowed.is_empty() && directory.is_some() {
-            // A chain that is there keeps the accounts that it began with.
+            // An existing chain keeps its genesis accounts.
             let mut existing = config.clone();
             existing.genesis = None;
             match Node::start(existing).await {
@@ -132,7 +133,7 @@ impl StartArgs {
     }
 }
 
-/// An origin as browsers write it: nothing else would ever match.
+/// Parses an origin in the form that browsers send.
 fn origin(text: &str) -> Result<String, &'static str> {
     let whole = text.split_once("://").is_some_and(|(scheme, host)| {
         !scheme.is_empty() && !host.is_empty() && !host.contains(['/', '?', '#', '@']) && text.is_ascii()
@@ -140,7 +141,7 @@ fn origin(text: &str) -> Result<String, &'static str> {
     if whole || text == "null" { Ok(text.to_owned()) } else { Err("expected scheme://host, or scheme://host:port") }
 }
 
-/// The accounts of the first block and what they have now.
+/// Accounts of the genesis block with their current balances.
 async fn accounts(node: &NodeHandle, endowed: &[Coldkey]) -> anyhow::Result<Vec<Account>> {
     let chain = Client::connect(&parse_network(&node.url())?).await.map_err(failed)?;
     let mut accounts = Vec::new();

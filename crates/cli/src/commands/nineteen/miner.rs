@@ -26,46 +26,47 @@ use crate::daemon::{CallerArgs, Daemon, MetricsArgs};
 use crate::keys::KeyArgs;
 use crate::{input, settings};
 
-/// How often stakes are read again.
+/// Refresh interval of the stakes.
 const REFRESH: Duration = Duration::from_mins(5);
-/// Largest request: an image-to-image request holds a picture.
+/// Maximum request size: an image-to-image request contains an image.
 const LARGEST_REQUEST: usize = 16 << 20;
 
 /// Serve a miner in front of an OpenAI-compatible server
 #[derive(Debug, Args)]
 pub(crate) struct MinerArgs {
-    /// Base URL of the server that does the work, with its /v1 where it has one
+    /// Base URL of the backend server, including /v1 if it has that prefix
     #[arg(long, value_name = "URL")]
     backend_url: Url,
-    /// File with the bearer token that the server asks for
+    /// File with the bearer token for the backend
     #[arg(long, value_name = "FILE")]
     backend_token_file: Option<PathBuf>,
-    /// A task to serve, the capacity a period that all validators share, and the server's name of the model; left out, the
+    /// A task to serve, the capacity a period that all validators share, and the server's name of the model; left
+    /// out, the
     /// largest capacity that is accepted, and the task's name. May be repeated
     #[arg(long = "task", value_name = "TASK[@CAPACITY][=MODEL]", required = true)]
     tasks: Vec<Served>,
     /// Kind of the tasks
     #[arg(long = "type", value_enum, default_value = "text")]
     kind: Kind,
-    /// Requests at a time
+    /// Maximum number of concurrent requests
     #[arg(long, default_value = "16", value_parser = clap::value_parser!(u32).range(1..=4096))]
     concurrency: u32,
-    /// Which requests are accepted
+    /// Admission of requests
     #[arg(long, value_enum, default_value = "strict")]
     rules: Rules,
-    /// Where to listen
+    /// Listen address
     #[arg(long, default_value = "127.0.0.1:4001")]
     listen: SocketAddr,
-    /// The subnet's number
+    /// Netuid of the subnet
     #[arg(long, default_value = "19")]
     netuid: NetUid,
-    /// Stake that a caller must have, in TAO
+    /// Minimum stake of callers, in TAO
     #[arg(long, value_name = "TAO", default_value = "1000", conflicts_with = "no_metagraph")]
     min_stake: Rao,
-    /// Hotkeys that may not call
+    /// Blocked hotkeys
     #[arg(long, value_name = "HOTKEY")]
     block: Vec<Hotkey>,
-    /// Ask the chain nothing: everyone with a valid signature may call
+    /// Do not query the chain: any caller with a valid signature is admitted
     #[arg(long)]
     no_metagraph: bool,
     #[command(flatten)]
@@ -82,7 +83,7 @@ pub(crate) struct MinerArgs {
 enum Kind {
     /// Chats and completions
     Text,
-    /// Pictures
+    /// Images
     Image,
     /// Embeddings
     Embedding,
@@ -90,9 +91,9 @@ enum Kind {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Rules {
-    /// Requests that are signed for this miner
+    /// Require requests signed for this miner
     Strict,
-    /// As fiber 1.0: also requests that are signed for other miners
+    /// Also accept requests signed for other miners, as fiber 1.0
     Reference,
 }
 
@@ -148,7 +149,7 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
         let layer = signed_requests(hotkey, rules).limits(limits);
         let signed = args.callers.build_with(layer, args.policy(validators.as_ref()), &hotkey, args.listen)?;
         let router = miner_router(Miner::new(args.config(), backend, validators.clone()), handshake, signed);
-        let shutdown = Shutdown::on_signals().context("signals cannot be handled")?;
+        let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let readiness = Readiness::starting();
         match validators {
             Some(validators) => {
@@ -176,7 +177,7 @@ async fn refresh(chain: &Client, netuid: NetUid, validators: &Validators) -> Res
     Ok(())
 }
 
-/// Reads stakes again and again. While the chain cannot be reached, the last ones hold.
+/// Refreshes the stakes periodically. While the chain is unreachable, the last ones remain in effect.
 async fn keep_fresh(chain: &Client, netuid: NetUid, validators: &Validators, stop: &Shutdown) {
     loop {
         tokio::select! {
@@ -186,7 +187,7 @@ async fn keep_fresh(chain: &Client, netuid: NetUid, validators: &Validators, sto
         tokio::select! {
             () = stop.requested() => return,
             refreshed = refresh(chain, netuid, validators) => if let Err(error) = refreshed {
-                tracing::warn!(error = &error as &dyn std::error::Error, "stakes could not be read");
+                tracing::warn!(error = &error as &dyn std::error::Error, "cannot read the stakes");
             },
         }
     }

@@ -8,10 +8,10 @@ use crate::context::Context;
 use crate::table::table;
 use crate::tables::STAKES;
 
-/// Show what a coldkey has staked, and what it is worth
+/// List a coldkey's stake and its value
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
-    /// An address, or a development account such as //Alice [default: the wallet's coldkey]
+    /// Coldkey address, or a development account such as //Alice [default: the wallet's coldkey]
     #[arg(value_name = "ACCOUNT")]
     account: Option<Account>,
     #[command(flatten)]

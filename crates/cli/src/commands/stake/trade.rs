@@ -9,13 +9,13 @@ use crate::chain::{NetworkArgs, PairArgs, Plan, SubmitArgs, failed};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 
-/// At which price
+/// Price limit
 #[derive(Debug, Args)]
 struct LimitArgs {
-    /// The worst price that is accepted, in TAO for one alpha [default: any]
+    /// Limit price, in TAO per alpha [default: none]
     #[arg(long, value_name = "TAO")]
     limit: Option<Rao>,
-    /// Where --limit does not allow all, trade as much as it does instead of nothing
+    /// Allow a partial trade up to --limit instead of failing
     #[arg(long, requires = "limit")]
     partial: bool,
 }
@@ -29,10 +29,10 @@ impl LimitArgs {
 /// Stake TAO on a hotkey
 #[derive(Debug, Args)]
 pub(crate) struct AddArgs {
-    /// How much TAO, e.g. 1.5: at most nine decimals
+    /// Amount in TAO, with at most 9 decimals
     #[arg(value_name = "TAO")]
     amount: Rao,
-    /// The subnet's number; 0 is the root network
+    /// Netuid of the subnet; 0 is the root network
     #[arg(long, value_name = "NETUID")]
     netuid: NetUid,
     #[command(flatten)]
@@ -45,16 +45,16 @@ pub(crate) struct AddArgs {
     pair: PairArgs,
 }
 
-/// Take stake back
+/// Unstake from a hotkey
 #[derive(Debug, Args)]
 pub(crate) struct RemoveArgs {
-    /// How much alpha, e.g. 1.5: at most nine decimals
+    /// Amount in alpha, with at most 9 decimals
     #[arg(value_name = "ALPHA", required_unless_present = "all", conflicts_with = "all")]
     amount: Option<Alpha>,
-    /// Take all that the coldkey has on the hotkey: on the subnet, or without --netuid on every subnet
+    /// Unstake everything from the hotkey: on the subnet, or on all subnets without --netuid
     #[arg(long)]
     all: bool,
-    /// The subnet's number; 0 is the root network
+    /// Netuid of the subnet; 0 is the root network
     #[arg(long, value_name = "NETUID", required_unless_present = "all")]
     netuid: Option<NetUid>,
     #[command(flatten)]
@@ -86,14 +86,14 @@ pub(super) fn add(args: &AddArgs, context: &Context) -> anyhow::Result<()> {
         });
         let what =
             format!("Stake {amount} TAO on {hotkey} on subnet {netuid} for about {} alpha", expected.alpha_amount);
-        args.submit.spend(&chain, &key, Plan::new(call, what, about), context).await
+        args.submit.confirm_and_submit(&chain, &key, Plan::new(call, what, about), context).await
     })
 }
 
 pub(super) fn remove(args: &RemoveArgs, context: &Context) -> anyhow::Result<()> {
     let hotkey = args.pair.hotkey()?;
     if args.netuid.is_none() && args.limit.limit.is_some() {
-        return Err(Classified::error(Failure::Usage, "--limit is the price on one subnet: name it with --netuid"));
+        return Err(Classified::error(Failure::Usage, "--limit requires --netuid: prices differ by subnet"));
     }
     context.block_on(async {
         let chain = args.network.connect().await?;
@@ -103,11 +103,11 @@ pub(super) fn remove(args: &RemoveArgs, context: &Context) -> anyhow::Result<()>
             Some(netuid) => remove_on(args, &chain, (hotkey, coldkey, netuid)).await?,
             None => Plan::new(
                 calls::unstake_all(hotkey),
-                format!("Take all stake from {hotkey} on every subnet"),
+                format!("Unstake everything from {hotkey} on all subnets"),
                 json!({ "coldkey": coldkey, "hotkey": hotkey, "netuid": null }),
             ),
         };
-        args.submit.spend(&chain, &key, plan, context).await
+        args.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
 
@@ -120,18 +120,18 @@ async fn remove_on(
         let stake = chain.stake(hotkey, coldkey, netuid, At::Head).await.map_err(failed)?;
         let staked = stake.map(|stake| stake.stake).unwrap_or_default();
         if staked == Alpha::ZERO {
-            bail!("{coldkey} has no stake on {hotkey} on subnet {netuid}: tao stake list shows what there is");
+            bail!("{coldkey} has no stake on {hotkey} on subnet {netuid}\nhint: list the stake with `tao stake list`");
         }
         staked
     } else {
-        args.amount.context("say how much alpha, or --all")?
+        args.amount.context("no amount given\nhint: pass an amount of alpha, or --all")?
     };
     let call = match args.limit.limit() {
         Some(limit) => calls::remove_stake_limit(hotkey, netuid, amount, limit),
         None => calls::remove_stake(hotkey, netuid, amount),
     };
     let expected = chain.simulate_selling(netuid, amount, At::Head).await.map_err(failed)?;
-    let what = format!("Take {amount} alpha from {hotkey} on subnet {netuid} for about {} TAO", expected.tao_amount);
+    let what = format!("Unstake {amount} alpha from {hotkey} on subnet {netuid} for about {} TAO", expected.tao_amount);
     let about = json!({
         "coldkey": coldkey,
         "hotkey": hotkey,

@@ -19,10 +19,10 @@ pub(crate) struct CreateArgs {
     pair: PairArgs,
 }
 
-/// Start a subnet's emission, as its owner
+/// Start a subnet's emission (owner only)
 #[derive(Debug, Args)]
 pub(crate) struct StartArgs {
-    /// The subnet's number
+    /// Netuid of the subnet
     netuid: NetUid,
     #[command(flatten)]
     submit: SubmitArgs,
@@ -42,11 +42,11 @@ pub(super) fn create(args: &CreateArgs, context: &Context) -> anyhow::Result<()>
         let what = format!("Create a subnet for {cost} TAO, owned by {}, with {hotkey} as uid 0", key.coldkey());
         let mut plan = Plan::new(calls::register_network(hotkey), what, about);
         plan.found = created;
-        args.submit.spend(&chain, &key, plan, context).await
+        args.submit.confirm_and_submit(&chain, &key, plan, context).await
     })
 }
 
-/// The number of a subnet that was created.
+/// The netuid from the creation event.
 fn created(inclusion: &Inclusion) -> Value {
     let added = inclusion.events.iter().find(|event| event.is("SubtensorModule", "NetworkAdded"));
     json!({ "netuid": added.map(|event| &event.fields[0]) })
@@ -58,6 +58,6 @@ pub(super) fn start(args: &StartArgs, context: &Context) -> anyhow::Result<()> {
         let key = args.key.unlock(&args.network, &chain)?;
         let about = json!({ "netuid": args.netuid, "coldkey": key.coldkey() });
         let plan = Plan::new(calls::start_call(args.netuid), format!("Start subnet {}", args.netuid), about);
-        args.submit.carry_out(&chain, &key, plan, context).await
+        args.submit.submit(&chain, &key, plan, context).await
     })
 }

@@ -19,10 +19,10 @@ pub(crate) struct ListArgs {
     network: NetworkArgs,
 }
 
-/// One subnet
+/// Show one subnet
 #[derive(Debug, Args)]
 pub(crate) struct SubnetArgs {
-    /// The subnet's number
+    /// Netuid of the subnet
     netuid: NetUid,
     #[command(flatten)]
     at: AtArgs,
@@ -66,7 +66,7 @@ pub(super) fn list(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
     })
 }
 
-/// The price of a subnet's alpha.
+/// Price of a subnet's alpha, in TAO.
 fn price_of(prices: &[Price], netuid: NetUid) -> Option<Rao> {
     prices.iter().find(|price| price.netuid == netuid).map(|price| price.price)
 }
@@ -100,13 +100,20 @@ pub(super) fn show(args: &SubnetArgs, context: &Context) -> anyhow::Result<()> {
             ("name", format!("{} {}", subnet.name, subnet.symbol)),
             ("owner", subnet.owner_coldkey.to_string()),
             ("owner's hotkey", subnet.owner_hotkey.to_string()),
-            ("neurons", format!("{} of {}, {validators} with permit", metagraph.neurons.len(), metagraph.max_uids)),
+            ("neurons", format!("{} of {}, {validators} with a permit", metagraph.neurons.len(), metagraph.max_uids)),
             ("registration", format!("{} TAO", metagraph.burn)),
-            ("price", format!("{price} TAO for one alpha, smoothed {}", subnet.moving_price)),
-            ("pool", format!("{} TAO, {} alpha; {} alpha outside", subnet.tao_in, subnet.alpha_in, subnet.alpha_out)),
-            ("tempo", format!("{}, the last epoch at {}", counted(subnet.tempo, "block"), subnet.last_step)),
+            ("price", format!("{price} TAO per alpha, moving average {}", subnet.moving_price)),
+            (
+                "pool",
+                format!(
+                    "{} TAO, {} alpha; {} alpha outside the \
+                pool",
+                    subnet.tao_in, subnet.alpha_in, subnet.alpha_out
+                ),
+            ),
+            ("tempo", format!("{}, last epoch at {}", counted(subnet.tempo, "block"), subnet.last_step)),
             ("next epoch", next_epoch.map_or_else(|| "none".to_owned(), |block| block.to_string())),
-            ("weights", rules.commit_reveal.map_or("in clear", |_| "hidden until later (commit-reveal)").to_owned()),
+            ("weights", rules.commit_reveal.map_or("in clear", |_| "commit-reveal").to_owned()),
             ("created", format!("block {}", subnet.registered_at)),
         ] {
             rows.add_row([name, &value]);

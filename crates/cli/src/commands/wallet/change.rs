@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::password::{NewPasswordArgs, PasswordArgs, refused};
 use crate::prompt;
 
-/// Protect a plain keyfile with a password
+/// Encrypt a keyfile with a password
 #[derive(Debug, Args)]
 pub(crate) struct EncryptArgs {
     #[command(flatten)]
@@ -19,10 +19,10 @@ pub(crate) struct EncryptArgs {
     password: PasswordArgs,
 }
 
-/// Take the password off a keyfile
+/// Decrypt a keyfile on disk
 #[derive(Debug, Args)]
 pub(crate) struct DecryptArgs {
-    /// Do not ask whether the key may lie on the disk unprotected
+    /// Do not ask for confirmation
     #[arg(long, short)]
     yes: bool,
     #[command(flatten)]
@@ -31,7 +31,7 @@ pub(crate) struct DecryptArgs {
     password: PasswordArgs,
 }
 
-/// Give an encrypted keyfile another password
+/// Change the password of a keyfile
 #[derive(Debug, Args)]
 pub(crate) struct ChangePasswordArgs {
     #[command(flatten)]
@@ -46,20 +46,20 @@ pub(crate) fn encrypt(args: &EncryptArgs, context: &Context) -> anyhow::Result<(
     let stored = args.key.stored()?;
     if let Some(method) = stored.encryption() {
         let path = stored.path().display();
-        bail!("{path} is encrypted already ({method}): tao wallet change-password gives it another password");
+        bail!("{path} is already encrypted ({method})\nhint: change the password with `tao wallet change-password`");
     }
     let password = args.password.for_new(&stored.path().display().to_string())?;
     stored.change_password(None, Some(&password)).map_err(refused)?;
-    tell(&stored, true, context)
+    report(&stored, true, context)
 }
 
 pub(crate) fn decrypt(args: &DecryptArgs, context: &Context) -> anyhow::Result<()> {
     let stored = encrypted(&args.key)?;
     let path = stored.path().display();
-    prompt::confirm(&format!("Whoever can read {path} will have the key. Take its password off?"), args.yes)?;
+    prompt::confirm(&format!("Anyone who can read {path} will have the key. Decrypt it?"), args.yes)?;
     let password = args.password.existing(stored.path())?;
     stored.change_password(Some(&password), None).map_err(refused)?;
-    tell(&stored, false, context)
+    report(&stored, false, context)
 }
 
 pub(crate) fn change_password(args: &ChangePasswordArgs, context: &Context) -> anyhow::Result<()> {
@@ -67,21 +67,21 @@ pub(crate) fn change_password(args: &ChangePasswordArgs, context: &Context) -> a
     let old = args.password.existing(stored.path())?;
     let new = args.new.for_new(&stored.path().display().to_string())?;
     stored.change_password(Some(&old), Some(&new)).map_err(refused)?;
-    tell(&stored, true, context)
+    report(&stored, true, context)
 }
 
 fn encrypted(key: &KeyArgs) -> anyhow::Result<StoredKey> {
     let stored = key.stored()?;
     if stored.encryption().is_none() {
-        bail!("{} is not encrypted: tao wallet encrypt gives it a password", stored.path().display());
+        bail!("{} is not encrypted\nhint: encrypt it with `tao wallet encrypt`", stored.path().display());
     }
     Ok(stored)
 }
 
-fn tell(stored: &StoredKey, encrypted: bool, context: &Context) -> anyhow::Result<()> {
+fn report(stored: &StoredKey, encrypted: bool, context: &Context) -> anyhow::Result<()> {
     if context.json {
         return context.print_json(&json!({ "path": stored.path(), "encrypted": encrypted }));
     }
-    let state = if encrypted { "is encrypted" } else { "is not encrypted any more" };
+    let state = if encrypted { "is encrypted" } else { "is now unencrypted" };
     context.print(&format!("{} {state}", stored.path().display()))
 }

@@ -6,29 +6,29 @@ use anyhow::Context as _;
 use clap::Args;
 use taonet_wallet::{CryptoType, Keyfile, Mnemonic, Name, Overwrite, Password, Wallet, WordCount};
 
-use super::made::{self, Made, check_free, not_completed};
 use super::mnemonic::{Destination, word_count};
 use super::place::{HotkeyArgs, WalletArgs};
+use super::written_key::{self, WrittenKey, check_free, not_completed};
 use crate::context::Context;
 use crate::password::PasswordArgs;
 
-/// What a new key is like
+/// New key options
 #[derive(Debug, Args)]
 pub(crate) struct NewKeyArgs {
-    /// Words of the mnemonic: 12, 15, 18, 21 or 24
+    /// Number of words of the mnemonic: 12, 15, 18, 21 or 24
     #[arg(long, alias = "n_words", value_parser = word_count, default_value = "12", value_name = "COUNT")]
     n_words: WordCount,
     #[command(flatten)]
     write: WriteArgs,
 }
 
-/// How a key is written
+/// Key file options
 #[derive(Debug, Args)]
 pub(crate) struct WriteArgs {
-    /// The signature scheme: sr25519, or ed25519
+    /// Signature scheme: sr25519 or ed25519
     #[arg(long, default_value_t = CryptoType::Sr25519, value_name = "SCHEME")]
     pub(super) crypto_type: CryptoType,
-    /// Replace a key of the same name; .backups keeps the old one
+    /// Replace an existing key of the same name; the old one is moved to .backups
     #[arg(long)]
     overwrite: bool,
 }
@@ -39,16 +39,16 @@ impl WriteArgs {
     }
 }
 
-/// Whether a coldkey is encrypted
+/// Coldkey encryption
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Password options")]
 pub(crate) struct ColdkeyPasswordArgs {
     #[command(flatten)]
     password: PasswordArgs,
-    /// Leave the coldkey unencrypted: whoever reads the file has the funds
+    /// Leave the coldkey unencrypted: anyone who can read the file can spend the funds
     #[arg(long, alias = "no-password", conflicts_with_all = ["password_file", "password_fd"])]
     no_use_password: bool,
-    /// Encrypt the coldkey, as without this option
+    /// Encrypt the coldkey (the default)
     #[arg(long, hide = true, conflicts_with = "no_use_password")]
     use_password: bool,
 }
@@ -60,14 +60,14 @@ impl ColdkeyPasswordArgs {
     }
 }
 
-/// Whether a hotkey is encrypted
+/// Hotkey encryption
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Password options")]
 pub(crate) struct HotkeyPasswordArgs {
-    /// Encrypt the hotkey; daemons then need its password
+    /// Encrypt the hotkey; daemons then need its password at startup
     #[arg(long)]
     use_password: bool,
-    /// Leave the hotkey unencrypted, as without this option
+    /// Leave the hotkey unencrypted (the default)
     #[arg(long, hide = true, alias = "no-password", conflicts_with_all = ["use_password", "password_file", "password_fd"])]
     no_use_password: bool,
     #[command(flatten)]
@@ -81,7 +81,7 @@ impl HotkeyPasswordArgs {
     }
 }
 
-/// Make a wallet: a new coldkey and a new hotkey
+/// Create a wallet with a new coldkey and a new hotkey
 #[derive(Debug, Args)]
 pub(crate) struct CreateArgs {
     #[command(flatten)]
@@ -98,7 +98,7 @@ pub(crate) struct CreateArgs {
     password: ColdkeyPasswordArgs,
 }
 
-/// Make a new coldkey
+/// Create a coldkey
 #[derive(Debug, Args)]
 pub(crate) struct NewColdkeyArgs {
     #[command(flatten)]
@@ -112,7 +112,7 @@ pub(crate) struct NewColdkeyArgs {
     password: ColdkeyPasswordArgs,
 }
 
-/// Make a new hotkey
+/// Create a hotkey
 #[derive(Debug, Args)]
 pub(crate) struct NewHotkeyArgs {
     #[command(flatten)]
@@ -129,31 +129,31 @@ pub(crate) struct NewHotkeyArgs {
 pub(crate) fn run(args: &CreateArgs, context: &Context) -> anyhow::Result<()> {
     let (wallet, hotkey) = (args.place.wallet()?, args.place.name()?);
     let overwrite = args.new.write.overwrite();
-    let coldkey_goes = Destination::choose(args.coldkey_mnemonic_file.as_ref(), "--coldkey-mnemonic-file", context)?;
-    let hotkey_goes = Destination::choose(args.hotkey_mnemonic_file.as_ref(), "--hotkey-mnemonic-file", context)?;
-    // Both, before one of them is written.
+    let coldkey_output = Destination::choose(args.coldkey_mnemonic_file.as_ref(), "--coldkey-mnemonic-file", context)?;
+    let hotkey_output = Destination::choose(args.hotkey_mnemonic_file.as_ref(), "--hotkey-mnemonic-file", context)?;
+    // Check both paths before writing either key.
     check_free(&[wallet.coldkey_path(), wallet.coldkeypub_path()], overwrite)?;
     check_free(&[wallet.hotkey_path(&hotkey), wallet.hotkeypub_path(&hotkey)], overwrite)?;
     let password = args.password.choose(&wallet)?;
-    let coldkey = args.new.coldkey(&wallet, password.as_ref(), &coldkey_goes, context)?;
-    let hotkey = args.new.hotkey(&wallet, &hotkey, None, &hotkey_goes, context).with_context(|| coldkey.remains())?;
-    made::tell(&wallet, &[coldkey, hotkey], context)
+    let coldkey = args.new.coldkey(&wallet, password.as_ref(), &coldkey_output, context)?;
+    let hotkey = args.new.hotkey(&wallet, &hotkey, None, &hotkey_output, context).with_context(|| coldkey.remains())?;
+    written_key::report(&wallet, &[coldkey, hotkey], context)
 }
 
 pub(crate) fn run_coldkey(args: &NewColdkeyArgs, context: &Context) -> anyhow::Result<()> {
     let wallet = args.place.wallet()?;
-    let goes = Destination::choose(args.mnemonic_file.as_ref(), "--mnemonic-file", context)?;
+    let output = Destination::choose(args.mnemonic_file.as_ref(), "--mnemonic-file", context)?;
     check_free(&[wallet.coldkey_path(), wallet.coldkeypub_path()], args.new.write.overwrite())?;
     let password = args.password.choose(&wallet)?;
-    made::tell(&wallet, &[args.new.coldkey(&wallet, password.as_ref(), &goes, context)?], context)
+    written_key::report(&wallet, &[args.new.coldkey(&wallet, password.as_ref(), &output, context)?], context)
 }
 
 pub(crate) fn run_hotkey(args: &NewHotkeyArgs, context: &Context) -> anyhow::Result<()> {
     let (wallet, hotkey) = (args.place.wallet()?, args.place.name()?);
-    let goes = Destination::choose(args.mnemonic_file.as_ref(), "--mnemonic-file", context)?;
+    let output = Destination::choose(args.mnemonic_file.as_ref(), "--mnemonic-file", context)?;
     check_free(&[wallet.hotkey_path(&hotkey), wallet.hotkeypub_path(&hotkey)], args.new.write.overwrite())?;
     let password = args.password.choose(&hotkey)?;
-    made::tell(&wallet, &[args.new.hotkey(&wallet, &hotkey, password.as_ref(), &goes, context)?], context)
+    written_key::report(&wallet, &[args.new.hotkey(&wallet, &hotkey, password.as_ref(), &output, context)?], context)
 }
 
 impl NewKeyArgs {
@@ -161,11 +161,11 @@ impl NewKeyArgs {
         &self,
         wallet: &Wallet,
         password: Option<&Password>,
-        mnemonic_goes: &Destination<'_>,
+        mnemonic_output: &Destination<'_>,
         context: &Context,
-    ) -> anyhow::Result<Made> {
+    ) -> anyhow::Result<WrittenKey> {
         let write = |key: &Keyfile| wallet.write_coldkey(key, password, self.write.overwrite());
-        self.make("coldkey", write, password.is_some(), mnemonic_goes, context)
+        self.create("coldkey", write, password.is_some(), mnemonic_output, context)
     }
 
     fn hotkey(
@@ -173,35 +173,35 @@ impl NewKeyArgs {
         wallet: &Wallet,
         hotkey: &Name,
         password: Option<&Password>,
-        mnemonic_goes: &Destination<'_>,
+        mnemonic_output: &Destination<'_>,
         context: &Context,
-    ) -> anyhow::Result<Made> {
+    ) -> anyhow::Result<WrittenKey> {
         let write = |key: &Keyfile| wallet.write_hotkey(hotkey, key, password, self.write.overwrite());
-        let made = self.make("hotkey", write, password.is_some(), mnemonic_goes, context)?;
-        Ok(made.named(hotkey.as_str()))
+        let key = self.create("hotkey", write, password.is_some(), mnemonic_output, context)?;
+        Ok(key.named(hotkey.as_str()))
     }
 
-    fn make(
+    fn create(
         &self,
         role: &'static str,
         write: impl FnOnce(&Keyfile) -> Result<taonet_wallet::Written, taonet_wallet::WalletError>,
         encrypted: bool,
-        mnemonic_goes: &Destination<'_>,
+        mnemonic_output: &Destination<'_>,
         context: &Context,
-    ) -> anyhow::Result<Made> {
+    ) -> anyhow::Result<WrittenKey> {
         let mnemonic = Mnemonic::generate(self.n_words)?;
         let key = Keyfile::from_mnemonic(&mnemonic, self.write.crypto_type);
-        mnemonic_goes.keep(&mnemonic)?;
+        mnemonic_output.write(&mnemonic)?;
         let written = write(&key);
         if let Err(error) = &written
             && !error.is_partly_written()
         {
-            mnemonic_goes.undo();
+            mnemonic_output.undo();
         } else {
-            mnemonic_goes.show(&format!("the {role}"), &mnemonic, context)?;
+            mnemonic_output.show(&format!("the {role}"), &mnemonic, context)?;
         }
-        let written = written.map_err(|error| not_completed(error, mnemonic_goes.file()))?;
-        Ok(Made::new(role, key.public(), encrypted, written).with_mnemonic_file(mnemonic_goes.file()))
+        let written = written.map_err(|error| not_completed(error, mnemonic_output.file()))?;
+        Ok(WrittenKey::new(role, key.public(), encrypted, written).with_mnemonic_file(mnemonic_output.file()))
     }
 }
 
@@ -213,9 +213,9 @@ mod tests {
 
     use super::*;
 
-    /// Of a key that is in place, the mnemonic is what can restore it.
+    /// A partly written key keeps its mnemonic file, since only the mnemonic can restore the key.
     #[test]
-    fn a_mnemonic_goes_only_where_no_key_was_written() {
+    fn the_mnemonic_file_is_removed_unless_the_key_was_written() {
         let folder = tempfile::tempdir().unwrap();
         let write = WriteArgs { crypto_type: CryptoType::Sr25519, overwrite: false };
         let new = NewKeyArgs { n_words: WordCount::try_from(12).unwrap(), write };
@@ -227,10 +227,10 @@ mod tests {
         };
         for (name, error, stays) in [("first", partly, true), ("second", failed(), false)] {
             let file = folder.path().join(name);
-            let goes = Destination::File(&file);
-            let made = new.make("coldkey", |_| Err(error), false, &goes, &Context { json: true });
+            let output = Destination::File(&file);
+            let key = new.create("coldkey", |_| Err(error), false, &output, &Context { json: true });
             assert_eq!(file.exists(), stays, "{name}");
-            let said = format!("{:#}", made.unwrap_err());
+            let said = format!("{:#}", key.unwrap_err());
             for part in ["/w/coldkey", "/w/.backups/coldkey.1", file.to_str().unwrap()] {
                 assert_eq!(said.contains(part), stays, "{said}");
             }

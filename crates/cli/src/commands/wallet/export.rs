@@ -13,16 +13,16 @@ use crate::context::Context;
 use crate::password::{PasswordArgs, chosen};
 use crate::secret_file;
 
-/// Write a key as an encrypted Polkadot-JS export
+/// Export a key as encrypted Polkadot-JS JSON
 #[derive(Debug, Args)]
 pub(crate) struct ExportArgs {
-    /// The new file
+    /// Output file; must not exist
     #[arg(long, short, value_name = "FILE")]
     out: PathBuf,
-    /// A file with the export's password in one line; without it, the terminal is asked
+    /// File with the export's password on one line [default: prompt on the terminal]
     #[arg(long, value_name = "FILE")]
     json_password_file: Option<PathBuf>,
-    /// The account's name in the export [default: the wallet's, or the hotkey's]
+    /// Account name in the export [default: the name of the wallet or hotkey]
     #[arg(long, value_name = "TEXT")]
     account_name: Option<String>,
     #[command(flatten)]
@@ -37,12 +37,12 @@ pub(crate) fn run(args: &ExportArgs, context: &Context) -> anyhow::Result<()> {
     let given = args.json_password_file.as_ref().map(Password::from_file).transpose()?;
     let password = chosen(given, &args.out.display().to_string(), "--json-password-file")?;
     let name = args.account_name.clone().map_or_else(|| args.key.name(), Ok)?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock stands before 1970")?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the system clock is before 1970")?;
     let text = PolkadotJs::export(&pair, &password, &name, u64::try_from(now.as_millis())?)?;
     secret_file::write(&args.out, &[text.as_bytes()])?;
     let address = pair.public().to_string();
     if context.json {
         return context.print_json(&json!({ "address": address, "path": args.out, "name": name }));
     }
-    context.print(&format!("{address} is in {}", args.out.display()))
+    context.print(&format!("exported {address} to {}", args.out.display()))
 }

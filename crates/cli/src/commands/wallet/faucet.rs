@@ -9,19 +9,19 @@ use super::place::WalletArgs;
 use crate::chain::{Account, NetworkArgs, Plan, SubmitArgs, development_key};
 use crate::context::Context;
 
-/// Who has most of the TAO on a development chain.
-const RICH: &str = "//Alice";
+/// The account that funds the faucet: it holds most of the TAO on a development chain.
+const FUNDED: &str = "//Alice";
 
 /// Get TAO for a wallet on a development chain.
 ///
-/// On a localnet this is a transfer from the development account //Alice. The real chain has a faucet only in builds made
-/// for tests, and this command does not ask it.
+/// On a localnet this is a transfer from the development account //Alice. The main network has a faucet only in test
+/// builds, which this command does not call.
 #[derive(Debug, Args)]
 pub(crate) struct FaucetArgs {
-    /// How much TAO
+    /// Amount in TAO
     #[arg(long, value_name = "TAO", default_value = "10000")]
     amount: Rao,
-    /// The account that gets it [default: the wallet's coldkey]
+    /// Recipient [default: the wallet's coldkey]
     #[arg(long, value_name = "ACCOUNT")]
     to: Option<Account>,
     #[command(flatten)]
@@ -39,11 +39,17 @@ pub(crate) fn run(args: &FaucetArgs, context: &Context) -> anyhow::Result<()> {
     };
     context.block_on(async {
         let chain = args.network.connect().await?;
-        let rich = development_key(RICH, &args.network, &chain)?;
+        let rich = development_key(FUNDED, &args.network, &chain)?;
         let amount = args.amount;
         let about = json!({ "from": rich.coldkey(), "to": to.id(), "amount_rao": amount });
-        let plan =
-            Plan::new(calls::transfer_keep_alive(to.id(), amount), format!("Give {to} {amount} TAO of {RICH}"), about);
-        args.submit.carry_out(&chain, &rich, plan, context).await
+        let plan = Plan::new(
+            calls::transfer_keep_alive(to.id(), amount),
+            format!(
+                "Transfer {amount} TAO from {FUNDED} to \
+                {to}"
+            ),
+            about,
+        );
+        args.submit.submit(&chain, &rich, plan, context).await
     })
 }

@@ -26,9 +26,9 @@ struct Key {
     mismatch: Option<PublicKey>,
     secret: SecretState,
     path: PathBuf,
-    /// The file's mode, where others than its owner may read it.
+    /// File mode, if group or others can read the file.
     exposed: Option<u32>,
-    /// Keys that stood in its place before.
+    /// Backups of overwritten keys.
     backups: Vec<Backup>,
 }
 
@@ -46,7 +46,7 @@ pub(crate) fn run(args: &InspectArgs, context: &Context) -> anyhow::Result<()> {
 
 fn keys(wallet: &Wallet) -> anyhow::Result<Vec<Key>> {
     let Some(listed) = wallet.list() else {
-        bail!("{} holds no wallet: tao wallet list shows which there are", wallet.directory().display());
+        bail!("no wallet in {}\nhint: list the wallets with `tao wallet list`", wallet.directory().display());
     };
     let coldkey = (listed.coldkey, listed.mismatch);
     let mut keys = vec![Key::new("coldkey", None, coldkey, listed.secret, wallet.coldkey_path())];
@@ -102,9 +102,9 @@ fn text(key: &Key) -> String {
     let backups =
         key.backups.iter().map(|backup| format!("\n  backup  {} ({})", backup.path.display(), backup.secret.name()));
     format!(
-        "{}  {}{}\n  kept  {}\n  file  {}{}",
+        "{}  {}{}\n  secret  {}\n  file    {}{}",
         console::style(format!("{}{name}", key.role)).bold(),
-        public.as_deref().unwrap_or("address unknown without the password"),
+        public.as_deref().unwrap_or("address unknown (encrypted)"),
         mismatch(key.mismatch),
         kept(key),
         key.path.display(),
@@ -117,7 +117,7 @@ fn kept(key: &Key) -> String {
         SecretState::Encrypted(method) => format!("encrypted ({method})"),
         other => other.name().to_owned(),
     };
-    let open = key.exposed.map(|mode| format!(", open to others ({mode:o})")).unwrap_or_default();
+    let open = key.exposed.map(|mode| format!(", readable by others (mode {mode:o})")).unwrap_or_default();
     let text = kept + &open;
     let worrying = key.exposed.is_some()
         || key.secret == SecretState::Unreadable

@@ -7,10 +7,10 @@ use taonet_wallet::{ListedHotkey, ListedWallet, Name, PublicKey, SecretState, Wa
 use super::place::RootArgs;
 use crate::context::Context;
 
-/// What a list says of a keyfile that is there, or may be there, and cannot be read.
+/// Label of a keyfile that cannot be read.
 const UNREADABLE: &str = "  keyfile unreadable";
 
-/// Show all wallets and their hotkeys
+/// List wallets and their hotkeys
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
     #[command(flatten)]
@@ -25,7 +25,7 @@ pub(crate) fn run(args: &ListArgs, context: &Context) -> anyhow::Result<()> {
         return context.print_json(&json!({ "path": wallets.root(), "wallets": list }));
     }
     if list.is_empty() {
-        context.say(&format!("no wallets in {}: tao wallet create makes one", wallets.root().display()));
+        context.say(&format!("no wallets in {}; create one with `tao wallet create`", wallets.root().display()));
         return Ok(());
     }
     context.print(&tree(&wallets, &list))
@@ -49,7 +49,7 @@ fn key(name: &Name, public: Option<PublicKey>, mismatch: Option<PublicKey>, secr
     fields.map(|(field, value)| (field.to_owned(), value)).into_iter().collect()
 }
 
-/// The folder, below it the wallets, below each its hotkeys.
+/// Tree view: the directory, its wallets, and their hotkeys.
 fn tree(wallets: &Wallets, list: &[ListedWallet]) -> String {
     let width = |names: &mut dyn Iterator<Item = usize>| names.max().unwrap_or_default();
     let names = width(&mut list.iter().map(|wallet| wallet.name.as_str().chars().count()));
@@ -87,7 +87,7 @@ fn hotkey(hotkey: &ListedHotkey) -> String {
     address(hotkey.hotkey, "no public file") + &mismatch(hotkey.mismatch) + &note
 }
 
-/// What to say where the public file names another key than the keyfile.
+/// Warning for a public file that contradicts the keyfile.
 pub(super) fn mismatch(keyfile: Option<PublicKey>) -> String {
     keyfile
         .map(|key| console::style(format!("  does not match: the keyfile is {key}'s")).red().to_string())

@@ -1,4 +1,4 @@
-//! What is signed and verified.
+//! Message arguments of `tao wallet sign` and `verify`.
 
 use std::path::PathBuf;
 
@@ -6,19 +6,19 @@ use clap::Args;
 
 use crate::input;
 
-/// The message
+/// Message
 #[derive(Debug, Args)]
 pub(crate) struct MessageArgs {
-    /// The message as text: its UTF-8 bytes are signed
+    /// Message text, signed as UTF-8
     #[arg(long, value_name = "TEXT")]
     message: Option<String>,
-    /// A file that holds the message, byte by byte; `-` is standard input
+    /// File with the message bytes; `-` is standard input
     #[arg(long, value_name = "FILE")]
     message_file: Option<PathBuf>,
 }
 
 impl MessageArgs {
-    /// The message's bytes, or `None` where no message was named.
+    /// Reads the message, or `None` if there is none.
     pub(crate) fn read(&self) -> anyhow::Result<Option<Vec<u8>>> {
         match (&self.message, &self.message_file) {
             (Some(text), _) => Ok(Some(text.clone().into_bytes())),

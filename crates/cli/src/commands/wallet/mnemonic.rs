@@ -1,4 +1,4 @@
-//! New mnemonics: who gets to see them.
+//! Output of new mnemonics: to the terminal or to a file.
 
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
@@ -10,37 +10,37 @@ use crate::context::Context;
 use crate::exit::{Classified, Failure};
 use crate::secret_file;
 
-/// How long a new mnemonic is, as an argument.
+/// Parses the number of words of a new mnemonic.
 pub(super) fn word_count(text: &str) -> Result<WordCount, String> {
     let count = text.parse::<usize>().ok().and_then(|number| WordCount::try_from(number).ok());
-    count.ok_or_else(|| "a mnemonic has 12, 15, 18, 21 or 24 words".to_owned())
+    count.ok_or_else(|| "expected 12, 15, 18, 21 or 24 words".to_owned())
 }
 
-/// Where a new mnemonic goes. Chosen before anything is made: a key whose mnemonic nobody saw is easily lost.
+/// Destination of a new mnemonic. Chosen before the key is created, so that no key exists without a known mnemonic.
 pub(super) enum Destination<'a> {
     Terminal,
     File(&'a PathBuf),
 }
 
 impl<'a> Destination<'a> {
-    /// The file, where one is named by `option`; otherwise the terminal, where there is one.
+    /// Selects the file from `option`, else the terminal; an error without either.
     pub(super) fn choose(file: Option<&'a PathBuf>, option: &str, context: &Context) -> anyhow::Result<Self> {
         if let Some(file) = file {
             secret_file::refuse_existing(file)?;
             return Ok(Self::File(file));
         }
         let refusal = if context.json {
-            "a mnemonic is never part of the JSON output"
+            "mnemonics are not printed as JSON"
         } else if !io::stdout().is_terminal() {
-            "a mnemonic is shown on a terminal only"
+            "mnemonics are printed to a terminal only"
         } else {
             return Ok(Self::Terminal);
         };
-        Err(Classified::error(Failure::Usage, format!("{refusal}: name a new file for it with {option}")))
+        Err(Classified::error(Failure::Usage, format!("{refusal}\nhint: write it to a new file with {option}")))
     }
 
-    /// Writes the file, before the key is: when this fails there is no key yet, and `undo` takes it back.
-    pub(super) fn keep(&self, mnemonic: &Mnemonic) -> anyhow::Result<()> {
+    /// Writes the mnemonic file, before the key is written; `undo` removes it.
+    pub(super) fn write(&self, mnemonic: &Mnemonic) -> anyhow::Result<()> {
         let Self::File(file) = self else { return Ok(()) };
         secret_file::write(file, &[mnemonic.phrase().as_bytes(), b"\n"])
     }
@@ -50,7 +50,8 @@ impl<'a> Destination<'a> {
         if let Self::File(file) = self
             && let Err(error) = std::fs::remove_file(file)
         {
-            tracing::warn!(file = %file.display(), %error, "the mnemonic of a key that was not written stays");
+            tracing::warn!(file = %file.display(), %error, "cannot remove the mnemonic file of a key that was not \
+                written");
         }
     }
 
@@ -59,13 +60,14 @@ impl<'a> Destination<'a> {
         match self {
             Self::File(_) => Ok(()),
             Self::Terminal => context.print(&Zeroizing::new(format!(
-                "\nMnemonic of {of}. Write it down: it is not shown again, and whoever has it has the key.\n\n  {}\n",
+                "\nMnemonic of {of}. Write it down: it is not shown again, and anyone who has it has the key.\n\n  \
+                 {}\n",
                 console::style(mnemonic.phrase().as_str()).bold()
             ))),
         }
     }
 
-    /// The file, where there is one.
+    /// The mnemonic file, if there is one.
     pub(super) fn file(&self) -> Option<&PathBuf> {
         match self {
             Self::Terminal => None,

@@ -14,10 +14,10 @@ use crate::context::Context;
 use crate::table::{table, whole};
 use crate::tables::OVERVIEW;
 
-/// Show a wallet's funds, and its hotkeys' neurons on all subnets
+/// Show a wallet's balance, stake and neurons
 #[derive(Debug, Args)]
 pub(crate) struct OverviewArgs {
-    /// Only this subnet
+    /// Only neurons of this subnet
     #[arg(long, value_name = "NETUID")]
     netuid: Option<NetUid>,
     #[command(flatten)]
@@ -87,7 +87,7 @@ pub(crate) fn run(args: &OverviewArgs, context: &Context) -> anyhow::Result<()> 
     })
 }
 
-/// The subnets that a hotkey is registered on.
+/// Subnets on which a hotkey is registered.
 async fn memberships(chain: &Client, hotkey: Hotkey, block: BlockHash) -> anyhow::Result<Vec<NetUid>> {
     let entries = chain.storage_map("SubtensorModule", "IsNetworkMember", &[json!(hotkey)], block.into()).await;
     let entries = entries.map_err(failed)?.into_iter().filter(|(_, is_member)| is_member == &Value::Bool(true));

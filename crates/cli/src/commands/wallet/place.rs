@@ -1,4 +1,4 @@
-//! Which wallet, and which of its keys.
+//! Wallet and key selection.
 
 use std::path::PathBuf;
 
@@ -11,44 +11,44 @@ use crate::password::PasswordArgs;
 
 const DEFAULT_NAME: &str = "default";
 
-/// Where the wallets are
+/// Wallet directory
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Wallet options")]
 pub(crate) struct RootArgs {
-    /// Folder that holds the wallets; BT_WALLET_PATH sets it, too [default: ~/.bittensor/wallets]
+    /// Wallet directory [env: BT_WALLET_PATH] [default: ~/.bittensor/wallets]
     #[arg(long, short = 'p', aliases = ["wallet.path", "wallet_path"], value_name = "DIR")]
     wallet_path: Option<PathBuf>,
 }
 
-/// Which wallet
+/// Wallet
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Wallet options")]
 pub(crate) struct WalletArgs {
-    /// The wallet's name; BT_WALLET_NAME or BT_WALLET sets it, too [default: default]
+    /// Name of the wallet [env: BT_WALLET_NAME, BT_WALLET] [default: default]
     #[arg(long, short = 'w', aliases = ["wallet.name", "wallet_name", "name", "wallet"], value_name = "NAME")]
     wallet_name: Option<String>,
     #[command(flatten)]
     root: RootArgs,
 }
 
-/// Which hotkey
+/// Hotkey
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Wallet options")]
 pub(crate) struct HotkeyArgs {
     #[command(flatten)]
     wallet: WalletArgs,
-    /// The hotkey's name; BT_WALLET_HOTKEY sets it, too [default: default]
+    /// Name of the hotkey [env: BT_WALLET_HOTKEY] [default: default]
     #[arg(long, short = 'H', aliases = ["wallet.hotkey", "wallet-hotkey", "wallet_hotkey"], value_name = "NAME")]
     hotkey: Option<String>,
 }
 
-/// Which key
+/// Key
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Wallet options")]
 pub(crate) struct KeyArgs {
     #[command(flatten)]
     hotkey: HotkeyArgs,
-    /// Take the hotkey instead of the coldkey
+    /// Use the hotkey instead of the coldkey
     #[arg(long)]
     use_hotkey: bool,
 }
@@ -69,7 +69,7 @@ impl WalletArgs {
 }
 
 impl HotkeyArgs {
-    /// Whether the command line names a wallet or a hotkey; what the environment says is for commands that need one.
+    /// Whether the command line selects a wallet or hotkey. The environment does not count here.
     pub(crate) const fn is_given(&self) -> bool {
         let WalletArgs { wallet_name, root } = &self.wallet;
         self.hotkey.is_some() || wallet_name.is_some() || root.wallet_path.is_some()
@@ -94,19 +94,19 @@ impl KeyArgs {
         &self.hotkey
     }
 
-    /// The key's file as it is.
+    /// The key's file, still encrypted.
     pub(crate) fn stored(&self) -> anyhow::Result<StoredKey> {
         let wallet = self.hotkey.wallet()?;
         Ok(if self.use_hotkey { wallet.hotkey(&self.hotkey.name()?)? } else { wallet.coldkey()? })
     }
 
-    /// The public half, for which no password is needed.
+    /// The public key, which needs no password.
     pub(crate) fn public(&self) -> anyhow::Result<PublicKey> {
         let wallet = self.hotkey.wallet()?;
         Ok(if self.use_hotkey { wallet.hotkeypub(&self.hotkey.name()?)? } else { wallet.coldkeypub()? })
     }
 
-    /// What the key is called: the wallet's name, or the hotkey's.
+    /// Name of the key: the wallet's, or the hotkey's.
     pub(crate) fn name(&self) -> anyhow::Result<String> {
         let name = if self.use_hotkey { self.hotkey.name()? } else { self.hotkey.wallet()?.name().clone() };
         Ok(name.to_string())
@@ -120,10 +120,10 @@ impl KeyArgs {
 
 pub(crate) fn unlock(stored: &StoredKey, password: &PasswordArgs) -> anyhow::Result<Keypair> {
     let keyfile = password.open(stored)?;
-    keyfile.into_keypair().with_context(|| format!("{} cannot sign", stored.path().display()))
+    keyfile.into_keypair().with_context(|| format!("cannot sign with {}", stored.path().display()))
 }
 
-/// A name from an option, else from the first of these environment variables that has a value.
+/// Reads a name from an option, else from the first variable that is set.
 fn name(given: Option<&str>, variables: &[&str], option: &str) -> anyhow::Result<Name> {
     let text = given.map(str::to_owned).or_else(|| setting(variables)).unwrap_or_else(|| DEFAULT_NAME.to_owned());
     text.parse().map_err(|error| Classified::error(Failure::Usage, format!("{option}: {error}")))

@@ -8,39 +8,39 @@ use taonet_wallet::{CryptoType, Keyfile, Keypair, Mnemonic, Password, PolkadotJs
 use zeroize::Zeroizing;
 
 use super::create::{ColdkeyPasswordArgs, HotkeyPasswordArgs, WriteArgs};
-use super::made::{self, Made, check_free, not_written};
 use super::place::{HotkeyArgs, WalletArgs};
+use super::written_key::{self, WrittenKey, check_free, not_written};
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 use crate::{prompt, secret_file};
 
-/// Where the secret comes from
+/// Secret
 #[derive(Debug, Args)]
 #[group(multiple = false)]
-#[command(next_help_heading = "Secret, one of these; without any, the terminal is asked for it")]
+#[command(next_help_heading = "Secret (one of these; default: prompt on the terminal)")]
 struct SecretArgs {
-    /// A file with the mnemonic, and where a key is derived from it, the path (`word word …//path`); `-` is standard input
+    /// File with the mnemonic, with an optional derivation path (`word word …//path`); `-` is standard input
     #[arg(id = "mnemonic_file", long = "mnemonic-file", value_name = "FILE")]
     mnemonic: Option<PathBuf>,
-    /// A file with the 32-byte seed, 64 hex digits; `-` is standard input
+    /// File with the 32-byte seed as 64 hex digits; `-` is standard input
     #[arg(id = "seed_file", long = "seed-file", value_name = "FILE")]
     seed: Option<PathBuf>,
-    /// A file with the private key as keyfiles hold it: 128 hex digits, for ed25519 64; `-` is standard input
+    /// File with the private key as in keyfiles: 128 hex digits, 64 for ed25519; `-` is standard input
     #[arg(id = "private_key_file", long = "private-key-file", value_name = "FILE")]
     private_key: Option<PathBuf>,
-    /// A Polkadot-JS export, the JSON file of an account
+    /// Polkadot-JS account export (JSON)
     #[arg(id = "json_file", long = "json-file", alias = "json-path", value_name = "FILE")]
     json: Option<PathBuf>,
 }
 
-/// What a key is recovered from
+/// Secret and its password
 #[derive(Debug, Args)]
 struct SourceArgs {
     #[command(flatten)]
     write: WriteArgs,
     #[command(flatten)]
     secret: SecretArgs,
-    /// A file with the export's password in one line; without it, the terminal is asked
+    /// File with the export's password on one line [default: prompt on the terminal]
     #[arg(long, requires = "json_file", value_name = "FILE")]
     json_password_file: Option<PathBuf>,
 }
@@ -70,7 +70,7 @@ pub(crate) struct RegenHotkeyArgs {
 /// Write the public file of a coldkey
 #[derive(Debug, Args)]
 pub(crate) struct RegenColdkeypubArgs {
-    /// The coldkey: its address, or its public key as 0x and 64 hex digits
+    /// Address of the coldkey, or its public key as 0x and 64 hex digits
     #[arg(long, visible_alias = "public-key", aliases = ["ss58-address", "public-key-hex"], value_name = "ADDRESS|KEY")]
     ss58: String,
     #[command(flatten)]
@@ -82,7 +82,7 @@ pub(crate) struct RegenColdkeypubArgs {
 /// Write the public file of a hotkey
 #[derive(Debug, Args)]
 pub(crate) struct RegenHotkeypubArgs {
-    /// The hotkey: its address, or its public key as 0x and 64 hex digits
+    /// Address of the hotkey, or its public key as 0x and 64 hex digits
     #[arg(long, visible_alias = "public-key", aliases = ["ss58-address", "public-key-hex"], value_name = "ADDRESS|KEY")]
     ss58: String,
     #[command(flatten)]
@@ -98,7 +98,7 @@ pub(crate) fn run_coldkey(args: &RegenColdkeyArgs, context: &Context) -> anyhow:
     let key = args.source.keyfile()?;
     let password = args.password.choose(&wallet)?;
     let written = wallet.write_coldkey(&key, password.as_ref(), overwrite).map_err(not_written)?;
-    made::tell(&wallet, &[Made::new("coldkey", key.public(), password.is_some(), written)], context)
+    written_key::report(&wallet, &[WrittenKey::new("coldkey", key.public(), password.is_some(), written)], context)
 }
 
 pub(crate) fn run_hotkey(args: &RegenHotkeyArgs, context: &Context) -> anyhow::Result<()> {
@@ -108,22 +108,28 @@ pub(crate) fn run_hotkey(args: &RegenHotkeyArgs, context: &Context) -> anyhow::R
     let key = args.source.keyfile()?;
     let password = args.password.choose(&hotkey)?;
     let written = wallet.write_hotkey(&hotkey, &key, password.as_ref(), overwrite).map_err(not_written)?;
-    let made = Made::new("hotkey", key.public(), password.is_some(), written).named(hotkey.as_str());
-    made::tell(&wallet, &[made], context)
+    let key = WrittenKey::new("hotkey", key.public(), password.is_some(), written).named(hotkey.as_str());
+    written_key::report(&wallet, &[key], context)
 }
 
 pub(crate) fn run_coldkeypub(args: &RegenColdkeypubArgs, context: &Context) -> anyhow::Result<()> {
     let wallet = args.place.wallet()?;
-    let key = PublicKey::parse(&args.ss58, args.write.crypto_type).context("--ss58 names no key")?;
+    let key = PublicKey::parse(&args.ss58, args.write.crypto_type).context(
+        "--ss58 is not a valid address or public \
+        key",
+    )?;
     let written = wallet.write_coldkeypub(key, args.write.overwrite()).map_err(not_written)?;
-    made::tell(&wallet, &[Made::new("coldkeypub", key, false, written)], context)
+    written_key::report(&wallet, &[WrittenKey::new("coldkeypub", key, false, written)], context)
 }
 
 pub(crate) fn run_hotkeypub(args: &RegenHotkeypubArgs, context: &Context) -> anyhow::Result<()> {
     let (wallet, hotkey) = (args.place.wallet()?, args.place.name()?);
-    let key = PublicKey::parse(&args.ss58, args.write.crypto_type).context("--ss58 names no key")?;
+    let key = PublicKey::parse(&args.ss58, args.write.crypto_type).context(
+        "--ss58 is not a valid address or public \
+        key",
+    )?;
     let written = wallet.write_hotkeypub(&hotkey, key, args.write.overwrite()).map_err(not_written)?;
-    made::tell(&wallet, &[Made::new("hotkeypub", key, false, written).named(hotkey.as_str())], context)
+    written_key::report(&wallet, &[WrittenKey::new("hotkeypub", key, false, written).named(hotkey.as_str())], context)
 }
 
 impl SourceArgs {
@@ -134,7 +140,13 @@ impl SourceArgs {
             return self.import(file);
         }
         let read = |file: &PathBuf, parse: fn(&str, CryptoType) -> anyhow::Result<Keyfile>| {
-            parse(&secret_file::read(file)?, scheme).with_context(|| format!("{} gives no key", file.display()))
+            parse(&secret_file::read(file)?, scheme).with_context(|| {
+                format!(
+                    "{} is not a valid \
+                secret",
+                    file.display()
+                )
+            })
         };
         if let Some(file) = &secret.mnemonic {
             read(file, from_mnemonic)
@@ -143,9 +155,8 @@ impl SourceArgs {
         } else if let Some(file) = &secret.private_key {
             read(file, from_private_key)
         } else {
-            let remedy =
-                "give the secret in a file with --mnemonic-file, --seed-file, --private-key-file or --json-file";
-            let answer = prompt::secret("Mnemonic, or seed or private key in hex", remedy)?;
+            let hint = "pass the secret in a file with --mnemonic-file, --seed-file, --private-key-file or --json-file";
+            let answer = prompt::secret("Mnemonic, or seed or private key in hex", hint)?;
             from_any(answer.trim(), scheme)
         }
     }
@@ -156,26 +167,26 @@ impl SourceArgs {
         }
         let name = file.display();
         let export = PolkadotJs::parse(secret_file::read(file)?.as_bytes())
-            .with_context(|| format!("{name} is no account of Polkadot-JS"))?;
+            .with_context(|| format!("{name} is not a Polkadot-JS account export"))?;
         let password = match &self.json_password_file {
             Some(file) => Password::from_file(file)?,
             None if export.is_encrypted() => Password::new(prompt::secret(
                 &format!("Password of {name}"),
-                "give the export's password with --json-password-file",
+                "pass the export's password with --json-password-file",
             )?),
             None => Password::new(String::new()),
         };
         match export.open(&password) {
             Ok(pair) => Ok(Keyfile::from_keypair(pair)),
             Err(error @ PolkadotJsError::WrongPassword) => {
-                Err(Classified::error(Failure::Authentication, format!("{name} gives no key: {error}")))
+                Err(Classified::error(Failure::Authentication, format!("cannot decrypt {name}: {error}")))
             }
-            Err(error) => Err(error).with_context(|| format!("{name} gives no key")),
+            Err(error) => Err(error).with_context(|| format!("cannot decrypt {name}")),
         }
     }
 }
 
-/// A secret by its form: digits are a private key or a seed, anything else is a mnemonic.
+/// Classifies a secret by its form: hex digits are a private key or seed, anything else is a mnemonic.
 fn from_any(text: &str, scheme: CryptoType) -> anyhow::Result<Keyfile> {
     let digits = text.strip_prefix("0x").unwrap_or(text);
     match digits.len() {
@@ -188,7 +199,7 @@ fn from_any(text: &str, scheme: CryptoType) -> anyhow::Result<Keyfile> {
 fn from_mnemonic(text: &str, scheme: CryptoType) -> anyhow::Result<Keyfile> {
     match text.find('/') {
         None => {}
-        Some(0) => bail!("there is a derivation path, but no mnemonic before it"),
+        Some(0) => bail!("missing mnemonic before the derivation path"),
         Some(_) => return Ok(Keyfile::from_keypair(Keypair::from_uri_with(text, scheme)?)),
     }
     Ok(Keyfile::from_mnemonic(&Mnemonic::parse(text)?, scheme))
@@ -196,7 +207,13 @@ fn from_mnemonic(text: &str, scheme: CryptoType) -> anyhow::Result<Keyfile> {
 
 fn from_seed(text: &str, scheme: CryptoType) -> anyhow::Result<Keyfile> {
     let bytes = from_hex(text)?;
-    let Ok(seed) = bytes.as_slice().try_into() else { bail!("a seed has 64 hex digits, not {}", 2 * bytes.len()) };
+    let Ok(seed) = bytes.as_slice().try_into() else {
+        bail!(
+            "expected a seed of 64 hex digits, not \
+        {}",
+            2 * bytes.len()
+        )
+    };
     Ok(Keyfile::from_seed(seed, scheme))
 }
 
@@ -206,6 +223,6 @@ fn from_private_key(text: &str, scheme: CryptoType) -> anyhow::Result<Keyfile> {
 
 fn from_hex(text: &str) -> anyhow::Result<Zeroizing<Vec<u8>>> {
     let digits = text.strip_prefix("0x").unwrap_or(text);
-    // The error would tell a digit of the secret.
-    hex::decode(digits).map(Zeroizing::new).map_err(|_| anyhow::anyhow!("not an even number of hex digits"))
+    // The parser's error would reveal a digit of the secret.
+    hex::decode(digits).map(Zeroizing::new).map_err(|_| anyhow::anyhow!("odd number of hex digits"))
 }

@@ -18,7 +18,7 @@ use crate::prompt;
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("what").required(true).args(["message", "message_file", "validator_name"]))]
 pub(crate) struct SignArgs {
-    /// Do not ask before bytes are signed that are not text
+    /// Do not ask for confirmation before signing a message that is not text
     #[arg(long, short)]
     yes: bool,
     #[command(flatten)]
@@ -31,14 +31,14 @@ pub(crate) struct SignArgs {
     password: PasswordArgs,
 }
 
-/// What a validator tells about itself
+/// Validator information
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Validator information, instead of a message; the hotkey signs it")]
+#[command(next_help_heading = "Validator information, signed by the hotkey (instead of a message)")]
 struct ValidatorArgs {
-    /// The validator's name
+    /// Name of the validator
     #[arg(id = "validator_name", long = "validator-name", value_name = "TEXT")]
     name: Option<String>,
-    /// Where it is on the web
+    /// Website of the validator
     #[arg(
         id = "validator_url",
         long = "validator-url",
@@ -47,7 +47,7 @@ struct ValidatorArgs {
         conflicts_with_all = ["message", "message_file"]
     )]
     url: String,
-    /// What it does, in a sentence
+    /// One-sentence description of the validator
     #[arg(
         id = "validator_description",
         long = "validator-description",
@@ -62,12 +62,12 @@ pub(crate) fn run(args: &SignArgs, context: &Context) -> anyhow::Result<()> {
     if let Some(name) = &args.validator.name {
         return validator(name, args, context);
     }
-    let Some(message) = args.message.read()? else { bail!("a message is needed: --message or --message-file") };
+    let Some(message) = args.message.read()? else { bail!("no message given\nhint: use --message or --message-file") };
     if str::from_utf8(&message).is_err() {
         let (length, hash) = (message.len(), hex::encode(Sha256::digest(&message)));
-        // What chains have signed is never text: there are hashes in it.
+        // Extrinsics are never valid text: they contain hashes.
         let question = format!(
-            "The message is not text, {} with the SHA-256 {hash}: it may be a transaction. Sign it?",
+            "The message is not text ({}, SHA-256 {hash}); it could be a transaction. Sign it?",
             counted(length, "byte")
         );
         prompt::confirm(&question, args.yes)?;
@@ -85,7 +85,7 @@ fn validator(name: &str, args: &SignArgs, context: &Context) -> anyhow::Result<(
     let keypair = args.key.hotkey().unlock(&args.password)?;
     if keypair.crypto_type() != CryptoType::Sr25519 {
         bail!(
-            "validator information is signed with sr25519, and {} is an {} key",
+            "validator information requires an sr25519 key, and {} is an {} key",
             keypair.public(),
             keypair.crypto_type()
         );

@@ -10,7 +10,7 @@ use crate::exit::{Classified, Failure};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Write addresses and public keys as addresses of a network
+    /// Convert addresses and public keys to addresses of a network
     Convert(ConvertArgs),
 }
 
@@ -19,7 +19,7 @@ pub(crate) struct ConvertArgs {
     /// Addresses of any network, or public keys as 0x and 64 hex digits
     #[arg(required = true, value_name = "ADDRESS|KEY")]
     keys: Vec<String>,
-    /// The network's number: 42 is Bittensor and generic Substrate, 0 Polkadot, 2 Kusama
+    /// SS58 prefix of the network: 42 is Bittensor and generic Substrate, 0 Polkadot, 2 Kusama
     #[arg(long, default_value_t = Ss58Prefix::BITTENSOR.get(), value_name = "NUMBER")]
     prefix: u16,
 }
@@ -29,9 +29,9 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     let prefix = Ss58Prefix::new(args.prefix)
         .map_err(|error| Classified::error(Failure::Usage, format!("--prefix {}: {error}", args.prefix)))?;
     let converted = args.keys.iter().zip(1..).map(|(text, number)| {
-        // The text is not repeated: it may be a secret in the wrong place.
+        // The argument is not echoed: it could be a secret passed by mistake.
         let address =
-            read(text).with_context(|| format!("argument {number} is neither an address nor a public key"))?;
+            read(text).with_context(|| format!("argument {number} is neither an SS58 address nor a public key"))?;
         Ok((text, address.with_prefix(prefix)))
     });
     let converted = converted.collect::<anyhow::Result<Vec<_>>>()?;
@@ -47,12 +47,12 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     context.print(&lines.join("\n"))
 }
 
-/// An address of any network, or a key, whose network does not matter.
+/// Parses an address of any network, or a public key.
 fn read(text: &str) -> anyhow::Result<Ss58> {
     let Some(digits) = text.strip_prefix("0x") else {
         return Ok(text.parse()?);
     };
     let mut key = [0; 32];
-    hex::decode_to_slice(digits, &mut key).context("a public key is 0x and 64 hex digits")?;
+    hex::decode_to_slice(digits, &mut key).context("expected a public key as 0x and 64 hex digits")?;
     Ok(Ss58::new(key, Ss58Prefix::BITTENSOR))
 }

@@ -1,7 +1,6 @@
-//! How validators tell who they are: name, address on the web and description, signed with the hotkey.
-//!
-//! What is signed is the JSON text `{"5F…": {"name": "…", "url": "…", "description": "…"}}` exactly as Python's
-//! `json.dumps` writes it. Public lists hold the same object with a `signature` in each entry.
+//! Public information of validators: name, website and description, signed with the hotkey.
+//! The signed message is the JSON text `{"5F…": {"name": "…", "url": "…", "description": "…"}}` exactly as Python's
+//! `json.dumps` writes it. Public lists contain the same object with a `signature` in each entry.
 
 use std::fmt::Write as _;
 
@@ -12,11 +11,11 @@ use taonet_wallet::Signature;
 
 /// One validator's entry.
 pub(crate) struct ValidatorInfo {
-    /// Who signs, and whom the entry is about.
+    /// Hotkey of the validator, which signs the entry.
     pub(crate) hotkey: Hotkey,
-    /// The texts in the order in which they are signed.
+    /// Fields in signing order.
     fields: Vec<(String, String)>,
-    /// The signature that the entry carries.
+    /// Signature of the entry, if present.
     pub(crate) signature: Option<Signature>,
 }
 
@@ -27,21 +26,19 @@ impl ValidatorInfo {
         Self { hotkey, fields, signature: None }
     }
 
-    /// Reads a list of entries: an object with an object for each hotkey.
+    /// Reads a list: a JSON object with one entry per hotkey.
     pub(crate) fn read_list(document: &str) -> anyhow::Result<Vec<Self>> {
         let entries: Map<String, Value> =
-            serde_json::from_str(document).context("validator information is a JSON object {\"hotkey\": {…}, …}")?;
+            serde_json::from_str(document).context("expected a JSON object {\"hotkey\": {…}, …}")?;
         entries.iter().map(|(hotkey, entry)| Self::read(hotkey, entry)).collect()
     }
 
     fn read(address: &str, entry: &Value) -> anyhow::Result<Self> {
-        let hotkey = address.parse().with_context(|| format!("{address:?} is no hotkey"))?;
-        let Value::Object(entry) = entry else {
-            bail!("{address}: an object with name, url and description is needed")
-        };
+        let hotkey = address.parse().with_context(|| format!("{address:?} is not a hotkey"))?;
+        let Value::Object(entry) = entry else { bail!("{address}: expected an object with name, url and description") };
         let mut info = Self { hotkey, fields: Vec::new(), signature: None };
         for (key, value) in entry {
-            let Value::String(text) = value else { bail!("{address}.{key}: a text is needed") };
+            let Value::String(text) = value else { bail!("{address}.{key}: expected a string") };
             if key == "signature" {
                 info.signature = Some(text.parse().with_context(|| format!("{address}.signature"))?);
             } else {
@@ -51,19 +48,19 @@ impl ValidatorInfo {
         Ok(info)
     }
 
-    /// The validator's name, where it tells one.
+    /// Name of the validator, if present.
     pub(crate) fn name(&self) -> Option<&str> {
         self.fields.iter().find(|(key, _)| key == "name").map(|(_, text)| text.as_str())
     }
 
-    /// The text that is signed.
+    /// The message to sign.
     pub(crate) fn message(&self) -> String {
         let fields: Vec<_> =
             self.fields.iter().map(|(key, text)| format!("{}: {}", quoted(key), quoted(text))).collect();
         format!("{{\"{}\": {{{}}}}}", self.hotkey, fields.join(", "))
     }
 
-    /// The entry as public lists have it, with its signature.
+    /// The entry of a public list, with its signature.
     pub(crate) fn entry(&self, signature: &Signature) -> Value {
         let mut entry: Map<_, _> = self.fields.iter().map(|(key, text)| (key.clone(), text.as_str().into())).collect();
         entry.insert("signature".to_owned(), signature.to_bare_hex().into());
@@ -71,7 +68,7 @@ impl ValidatorInfo {
     }
 }
 
-/// A JSON string in ASCII, as Python writes it: characters beyond it as UTF-16 units.
+/// A JSON string in ASCII, as Python writes it: other characters are escaped as UTF-16 units.
 fn quoted(text: &str) -> String {
     let mut quoted = String::from('"');
     for character in text.chars() {
@@ -104,7 +101,7 @@ mod tests {
 
     #[test]
     fn strings_are_written_as_python_writes_them() {
-        // Right: json.dumps of Python.
+        // Expected texts are from Python's json.dumps.
         for (text, expected) in [
             ("plain", r#""plain""#),
             ("τ 𝄞 é", r#""\u03c4 \ud834\udd1e \u00e9""#),
@@ -129,9 +126,9 @@ mod tests {
         for (list, says) in [
             ("[]".to_owned(), "JSON object"),
             ("{".to_owned(), "JSON object"),
-            (r#"{"5Grw": {}}"#.to_owned(), "\"5Grw\" is no hotkey"),
-            (format!(r#"{{"{ALICE}": "A"}}"#), "an object with name"),
-            (format!(r#"{{"{ALICE}": {{"name": 1}}}}"#), "name: a text is needed"),
+            (r#"{"5Grw": {}}"#.to_owned(), "\"5Grw\" is not a hotkey"),
+            (format!(r#"{{"{ALICE}": "A"}}"#), "expected an object with name"),
+            (format!(r#"{{"{ALICE}": {{"name": 1}}}}"#), "name: expected a string"),
             (format!(r#"{{"{ALICE}": {{"signature": "12"}}}}"#), ".signature"),
         ] {
             let Err(error) = ValidatorInfo::read_list(&list) else { panic!("{list} was taken") };

@@ -15,23 +15,23 @@ use crate::context::Context;
 use crate::input;
 use crate::printable::printable;
 
-/// Check who signed a message; exit code 1 when the signature does not hold
+/// Verify a signature; exit code 1 when it is invalid
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("what").required(true).args(["message", "message_file", "validator_info"]))]
 pub(crate) struct VerifyArgs {
     #[command(flatten)]
     message: MessageArgs,
-    /// The signature: 128 hex digits, with or without 0x
+    /// Signature as 128 hex digits, with or without 0x
     #[arg(long, value_name = "HEX", required_unless_present = "validator_info")]
     signature: Option<Signature>,
-    /// Who is said to have signed: an address or a public key [default: the wallet's coldkey, or hotkey]
+    /// Address or public key of the signer [default: the wallet's coldkey, or hotkey with --use-hotkey]
     #[arg(long, visible_alias = "address", value_name = "ADDRESS|KEY", conflicts_with = "validator_info")]
     ss58: Option<String>,
-    /// The key's scheme, where --ss58 names it
+    /// Signature scheme of the key in --ss58
     #[arg(long, default_value_t = CryptoType::Sr25519, value_name = "SCHEME")]
     crypto_type: CryptoType,
-    /// Check a JSON file of signed validator information instead: {"hotkey": {"name", "url", "description",
-    /// "signature"}, …}; a single entry's signature may come from --signature
+    /// Verify a JSON file of signed validator information instead of a message: {"hotkey": {"name", "url",
+    /// "description", "signature"}, …}; the signature of a single entry can come from --signature
     #[arg(long, value_name = "FILE")]
     validator_info: Option<PathBuf>,
     #[command(flatten)]
@@ -43,20 +43,22 @@ pub(crate) fn run(args: &VerifyArgs, context: &Context) -> anyhow::Result<()> {
         return validators(&read_list(file)?, args.signature, context);
     }
     let (Some(message), Some(signature)) = (args.message.read()?, args.signature) else {
-        bail!("a message and --signature are needed");
+        bail!("--signature and a message are required");
     };
     let signer = match &args.ss58 {
-        Some(text) => PublicKey::parse(text, args.crypto_type).context("--ss58 names no key")?,
+        Some(text) => {
+            PublicKey::parse(text, args.crypto_type).context("--ss58 is not a valid address or public key")?
+        }
         None => args.key.public()?,
     };
     let verified = signer.verify_wrapped(&message, &signature);
     if context.json {
         context.print_json(&json!({ "verified": verified, "signer_address": signer.to_string() }))?;
     } else if verified {
-        context.print(&format!("the signature holds: {signer} signed this message"))?;
+        context.print(&format!("valid signature: {signer} signed this message"))?;
     }
     if !verified {
-        bail!("the signature does not hold: {signer} did not sign this message");
+        bail!("invalid signature: {signer} did not sign this message");
     }
     Ok(())
 }
@@ -65,15 +67,19 @@ fn read_list(file: &Path) -> anyhow::Result<Vec<ValidatorInfo>> {
     let text = String::from_utf8(input::read(file)?).with_context(|| format!("{} is not UTF-8", file.display()))?;
     let list = ValidatorInfo::read_list(&text).with_context(|| format!("cannot use {}", file.display()))?;
     if list.is_empty() {
-        bail!("{} lists no validator", file.display());
+        bail!("{} contains no validator", file.display());
     }
     Ok(list)
 }
 
-/// Checks every entry; `signature` belongs to the only one.
+/// Verifies every entry; `signature` applies to a single entry.
 fn validators(list: &[ValidatorInfo], signature: Option<Signature>, context: &Context) -> anyhow::Result<()> {
     if signature.is_some() && list.len() > 1 {
-        bail!("--signature is one entry's, but there are {}: put a signature into each entry", list.len());
+        bail!(
+            "--signature applies to a single entry, but the file has {}\nhint: put a signature into each \
+            entry",
+            list.len()
+        );
     }
     let checked = list.iter().map(|info| {
         let signature = signature.or(info.signature);
@@ -89,7 +95,7 @@ fn validators(list: &[ValidatorInfo], signature: Option<Signature>, context: &Co
         context.print_json(&json!({ "validators": entries.collect::<Vec<_>>() }))?;
     } else {
         let lines = checked.iter().map(|(info, verified)| {
-            let state = console::style(format!("{:13}", if *verified { "holds" } else { "does not hold" }));
+            let state = console::style(format!("{:13}", if *verified { "holds" } else { "invalid" }));
             let state = if *verified { state.green() } else { state.red() };
             format!("{state}  {}  {}", info.hotkey, info.name().map_or("–".into(), printable))
         });

@@ -1,4 +1,4 @@
-//! Commits by hash: first the hash, some epochs later the weights.
+//! Commit-reveal by hash: the hash first, the weights some epochs later.
 
 use std::path::PathBuf;
 
@@ -18,18 +18,18 @@ use crate::context::Context;
 use crate::exit::{Classified, Failure};
 use crate::input;
 
-/// Commit to weights by their hash
+/// Commit to weights by hash
 #[derive(Debug, Args)]
 pub(crate) struct CommitArgs {
-    /// Neurons and their weights, e.g. 3:0.5 4:1; only the proportions count
+    /// Weights as uid:weight, such as 3:0.5 4:1; only the proportions matter
     #[arg(value_name = "UID:WEIGHT", required = true)]
     weights: Vec<Pair>,
-    /// Keep what reveals the commit in this new file: without it the weights are lost
+    /// Write the reveal data to this new file; without it, the commit cannot be revealed
     #[arg(long, value_name = "FILE")]
     save: PathBuf,
     #[command(flatten)]
     mechanism: MechanismArgs,
-    /// The version of the validator's code [default: what the subnet asks for]
+    /// Version key [default: the subnet's weights_version]
     #[arg(long, value_name = "NUMBER")]
     version_key: Option<u64>,
     #[command(flatten)]
@@ -40,10 +40,10 @@ pub(crate) struct CommitArgs {
     key: SigningHotkeyArgs,
 }
 
-/// Reveal weights that were committed to
+/// Reveal committed weights
 #[derive(Debug, Args)]
 pub(crate) struct RevealArgs {
-    /// The file that `tao weights commit --save` wrote; `-` is standard input
+    /// File written by `tao weights commit --save`; `-` is standard input
     file: PathBuf,
     #[command(flatten)]
     submit: SubmitArgs,
@@ -53,7 +53,7 @@ pub(crate) struct RevealArgs {
     key: SigningHotkeyArgs,
 }
 
-/// What reveals a commit.
+/// Reveal data of a commit.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Secret {
@@ -80,7 +80,11 @@ pub(super) fn commit(args: &CommitArgs, context: &Context) -> anyhow::Result<()>
     let MechanismArgs { netuid, mech } = args.mechanism;
     let weights = row(&args.weights)?;
     if args.save.exists() {
-        let text = format!("{} exists: name a new file, it may be the only key to another commit", args.save.display());
+        let text = format!(
+            "{} already exists and can belong to another commit\nhint: choose a new \
+            file",
+            args.save.display()
+        );
         return Err(Classified::error(Failure::Usage, text));
     }
     context.block_on(async {
@@ -92,8 +96,8 @@ pub(super) fn commit(args: &CommitArgs, context: &Context) -> anyhow::Result<()>
         let salt = salt(&mut rand::rng());
         let secret = Secret { netuid, mech, hotkey: key.hotkey(), uids, values, salt, version_key };
         if !args.submit.is_dry_run() {
-            // Before the commit: one without its secret cannot be revealed.
-            let text = serde_json::to_vec_pretty(&secret).context("the weights do not fit into JSON")?;
+            // Saved before the commit: without its salt it cannot be revealed.
+            let text = serde_json::to_vec_pretty(&secret).context("cannot serialize the weights")?;
             atomic_write(&args.save, &text, Access::Owner)?;
         }
         let hash = secret.hash();
@@ -106,11 +110,11 @@ pub(super) fn commit(args: &CommitArgs, context: &Context) -> anyhow::Result<()>
             "file": args.save,
         });
         let what = format!(
-            "Commit to {} on subnet {netuid}, kept in {}",
+            "Commit to {} on subnet {netuid}, saved to {}",
             counted(weights.len(), "weight"),
             args.save.display()
         );
-        args.submit.carry_out(&chain, &key, Plan::new(call, what, about), context).await
+        args.submit.submit(&chain, &key, Plan::new(call, what, about), context).await
     })
 }
 
@@ -125,7 +129,7 @@ pub(super) fn reveal(args: &RevealArgs, context: &Context) -> anyhow::Result<()>
         let chain = args.network.connect().await?;
         let key = args.key.unlock(&args.network, &chain)?;
         if key.hotkey() != secret.hotkey {
-            bail!("the commit is of the hotkey {}, and {} would sign", secret.hotkey, key.hotkey());
+            bail!("the commit belongs to hotkey {}, not {}", secret.hotkey, key.hotkey());
         }
         let Secret { netuid, mech, version_key, .. } = secret;
         let weights = secret.weights();
@@ -139,6 +143,6 @@ pub(super) fn reveal(args: &RevealArgs, context: &Context) -> anyhow::Result<()>
             "version_key": version_key,
         });
         let what = format!("Reveal {} on subnet {netuid}", counted(weights.len(), "weight"));
-        args.submit.carry_out(&chain, &key, Plan::new(call, what, about), context).await
+        args.submit.submit(&chain, &key, Plan::new(call, what, about), context).await
     })
 }

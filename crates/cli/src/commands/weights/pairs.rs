@@ -1,4 +1,4 @@
-//! Weights as people write them, and as the chain takes them.
+//! Parses weights and converts them to the chain's form.
 
 use std::str::FromStr;
 
@@ -9,7 +9,7 @@ use taonet_primitives::{MechId, Uid};
 
 use crate::exit::{Classified, Failure};
 
-/// A neuron and its weight, written `3:0.5`.
+/// A uid and its weight, such as `3:0.5`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Pair {
     uid: Uid,
@@ -24,25 +24,30 @@ impl FromStr for Pair {
         let (uid, weight) = text.split_once([':', '=']).ok_or(EXPECTED)?;
         let uid = uid.parse().map_err(|_| EXPECTED)?;
         let weight: f64 = weight.parse().map_err(|_| EXPECTED)?;
-        if weight.is_finite() && weight >= 0.0 { Ok(Self { uid, weight }) } else { Err("a weight is 0 or more") }
+        if weight.is_finite() && weight >= 0.0 {
+            Ok(Self { uid, weight })
+        } else {
+            Err("expected a weight of 0 or \
+            more")
+        }
     }
 }
 
-/// The weights as the chain takes them.
+/// Converts weights to the chain's form, scaled to u16.
 pub(super) fn row(pairs: &[Pair]) -> anyhow::Result<WeightRow> {
     let weights: Vec<(Uid, f64)> = pairs.iter().map(|pair| (pair.uid, pair.weight)).collect();
     let row = quantise(&weights).map_err(|error| Classified::error(Failure::Usage, error.to_string()))?;
     if row.is_empty() {
-        return Err(Classified::error(Failure::Usage, "all weights are 0: the chain takes no such weights"));
+        return Err(Classified::error(Failure::Usage, "all weights are 0, which the chain rejects"));
     }
     Ok(row)
 }
 
-/// Refuses what the chain would refuse on a subnet, `uid` being whose weights they are.
+/// Validates the weights of `uid` against the subnet's limits before submission.
 pub(super) fn check(row: &WeightRow, uid: Uid, mech: MechId, rules: &WeightRules) -> anyhow::Result<()> {
     if mech.0 >= rules.mechanisms {
         bail!(
-            "the subnet has {} incentive mechanisms, numbered from 0: --mech {mech} is none of them",
+            "--mech {mech} is out of range: the subnet has {} incentive mechanisms, numbered from 0",
             rules.mechanisms
         );
     }
@@ -61,7 +66,7 @@ mod tests {
         for (texts, expected) in [
             (&["0:1", "7:0.5", "3:0"][..], &[(0, 65_535), (7, 32_768)][..]),
             (&["5=0.000001"], &[(5, 65_535)]),
-            // As the SDK rounds: half to the even number.
+            // Rounds half to even, as the SDK does.
             (&["0:1", "1:6"], &[(0, 10_922), (1, 65_535)]),
             (&["1:1", "2:0.000001"], &[(1, 65_535)]),
         ] {
@@ -76,7 +81,7 @@ mod tests {
         for text in ["", "1", "1:", ":1", "-1:1", "70000:1", "1:x", "1:nan", "1:inf", "1:-1"] {
             assert!(text.parse::<Pair>().is_err(), "{text:?}");
         }
-        for (texts, words) in [(&["1:1", "1:2"][..], "uid 1 is named twice"), (&["1:0"], "all weights are 0")] {
+        for (texts, words) in [(&["1:1", "1:2"][..], "duplicate uid 1"), (&["1:0"], "all weights are 0")] {
             let pairs: Vec<Pair> = texts.iter().map(|text| text.parse().unwrap()).collect();
             assert!(row(&pairs).unwrap_err().to_string().contains(words), "{texts:?}");
         }

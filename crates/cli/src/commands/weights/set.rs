@@ -16,12 +16,12 @@ use crate::context::Context;
 /// Set a validator's weights
 #[derive(Debug, Args)]
 pub(crate) struct SetArgs {
-    /// Neurons and their weights, e.g. 3:0.5 4:1; only the proportions count
+    /// Weights as uid:weight, such as 3:0.5 4:1; only the proportions matter
     #[arg(value_name = "UID:WEIGHT", required = true)]
     weights: Vec<Pair>,
     #[command(flatten)]
     mechanism: MechanismArgs,
-    /// The version of the validator's code [default: what the subnet asks for]
+    /// Version key [default: the subnet's weights_version]
     #[arg(long, value_name = "NUMBER")]
     version_key: Option<u64>,
     #[command(flatten)]
@@ -43,7 +43,10 @@ pub(super) fn run(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
         let key = args.key.unlock(&args.network, &chain)?;
         let hotkey = key.hotkey();
         let Some(uid) = chain.uid(netuid, &hotkey, head.into()).await.map_err(failed)? else {
-            bail!("{hotkey} is not registered on subnet {netuid}: tao register --netuid {netuid} does that");
+            bail!(
+                "{hotkey} is not registered on subnet {netuid}\nhint: register it with `tao register --netuid \
+                {netuid}`"
+            );
         };
         check(&weights, uid, mech, &rules)?;
         let rng = &mut rand::rng();
@@ -51,7 +54,7 @@ pub(super) fn run(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
             Form::Plain => ("plain", calls::set_mechanism_weights(netuid, mech, &weights, version_key), None),
             Form::Timelocked { period_epochs } => {
                 let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-                let time = time.context("this machine's clock stands before 1970")?;
+                let time = time.context("the system clock is before 1970")?;
                 let (beacon, block_time) = (Beacon::quicknet(), chain.block_time());
                 let sealing = Sealing { beacon, head: head.number, block_time, time };
                 let (uids, values) = weights.iter().copied().unzip();
@@ -60,14 +63,15 @@ pub(super) fn run(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
                 ("timelocked", call, Some(round.0))
             }
             _ => bail!(
-                "subnet {netuid} wants commits by hash: tao weights commit makes them, tao weights reveal opens them"
+                "subnet {netuid} requires commit-reveal by hash\nhint: use `tao weights commit` and `tao weights \
+                 reveal`"
             ),
         };
         let what = match round {
             None => format!("Set {} on subnet {netuid}", counted(weights.len(), "weight")),
             Some(round) => {
                 format!(
-                    "Commit to {} on subnet {netuid}, open from drand round {round} on",
+                    "Commit to {} on subnet {netuid}, revealed at drand round {round}",
                     counted(weights.len(), "weight")
                 )
             }
@@ -82,6 +86,6 @@ pub(super) fn run(args: &SetArgs, context: &Context) -> anyhow::Result<()> {
             "values": weights.iter().map(|(_, value)| value).collect::<Vec<_>>(),
             "version_key": version_key,
         });
-        args.submit.carry_out(&chain, &key, Plan::new(call, what, about), context).await
+        args.submit.submit(&chain, &key, Plan::new(call, what, about), context).await
     })
 }

@@ -9,10 +9,10 @@ use crate::context::Context;
 use crate::table::table;
 use crate::tables::WEIGHTS;
 
-/// Show the weights that validators have set
+/// Show the weights of validators
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {
-    /// Only those of this neuron
+    /// Only the weights of this uid
     #[arg(long, value_name = "UID")]
     uid: Option<Uid>,
     #[command(flatten)]

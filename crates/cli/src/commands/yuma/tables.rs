@@ -1,4 +1,4 @@
-//! Epochs as text.
+//! Tables of an epoch.
 
 use std::collections::HashMap;
 
@@ -10,10 +10,10 @@ use crate::tables::{YUMA_CLASSIC, YUMA_RESULT, YUMA_STAKE};
 
 type Epoch = taonet_consensus::Epoch<Sparse>;
 
-/// Matrices with more columns are cut into several tables, so that lines stay readable.
+/// Maximum columns of a matrix; wider ones are split into several tables.
 const COLUMNS: usize = 8;
 
-/// What the chain stores after the epoch.
+/// The state that the chain stores after the epoch.
 pub(super) fn result(output: &EpochOutput) -> String {
     let mut table = table(&YUMA_RESULT);
     let share = |shares: &[u16], uid: usize| shares.get(uid).map_or_else(String::new, u16::to_string);
@@ -34,7 +34,7 @@ pub(super) fn result(output: &EpochOutput) -> String {
             rao(&output.emission, uid),
         ]);
     }
-    section("Result: shares in parts of 65535", &table)
+    section("Result (shares in parts of 65535)", &table)
 }
 
 /// Every step of the epoch.
@@ -43,15 +43,15 @@ pub(super) fn steps(input: &EpochInput, epoch: &Epoch) -> String {
         if input.yuma3 { "Yuma 3: α·W + (1−α)·old" } else { "Yuma 2: bought with W·S, largest of a column 1" };
     [
         stake(input, epoch),
-        matrix("2. Weights W that count, rows normalised", &epoch.weights),
+        matrix("2. Active weights W, rows normalised", &epoch.weights),
         columns("3. Consensus C: the weight that a majority of stake supports", &[("C", &epoch.consensus)]),
         matrix("4. Clipped weights min(W, C)", &epoch.clipped_weights),
-        columns("5. Validator trust Tv: what is left of each validator's weights", &[("Tv", &epoch.validator_trust)]),
+        columns("5. Validator trust Tv: each validator's sum of clipped weights", &[("Tv", &epoch.validator_trust)]),
         columns("6. Rank R and incentive I = R / ΣR", &[("R", &epoch.rank), ("I", &epoch.incentive)]),
-        matrix("7. Old bonds that still count", &epoch.old_bonds),
-        matrix("8. Weights from which bonds grow", &epoch.bond_weights),
+        matrix("7. Old bonds, active entries", &epoch.old_bonds),
+        matrix("8. Weights for the bond update", &epoch.bond_weights),
         matrix(&format!("9. New bonds B, {bonds}"), &epoch.bonds),
-        columns("10. Dividends D: each validator's share in the incentive it bonded to", &[("D", &epoch.dividends)]),
+        columns("10. Dividends D: each validator's bonds times the incentive", &[("D", &epoch.dividends)]),
     ]
     .concat()
 }
@@ -93,7 +93,7 @@ fn stake(input: &EpochInput, epoch: &Epoch) -> String {
             decimal(counted.to_f64()),
         ]);
     }
-    section("1. Stake S, and the part of it that votes", &table)
+    section("1. Stake S and active stake", &table)
 }
 
 /// One line per neuron, one column per quantity.
@@ -114,7 +114,7 @@ fn matrix(title: &str, matrix: &Sparse) -> String {
     grid(title, &rows.collect::<Vec<_>>())
 }
 
-/// A matrix from its entries (row, column, value): rows and columns without any are left out.
+/// Renders a sparse matrix from (row, column, value); empty rows and columns are omitted.
 fn grid(title: &str, entries: &[(usize, usize, f64)]) -> String {
     let used = |number: fn(&(usize, usize, f64)) -> usize| {
         let mut numbers: Vec<usize> = entries.iter().map(number).collect();

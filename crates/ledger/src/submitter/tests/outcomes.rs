@@ -135,7 +135,7 @@ async fn refused_bytes_that_might_still_land_are_waited_for() {
     assert!(world.chain.submit(&refused.extrinsic, Follow::default()).await.is_success());
     let error = submitter.retry(&key).await.unwrap_err();
     assert!(matches!(error, SubmitError::Unsettled { state: State::Invalid, .. }), "{error}");
-    assert!(error.to_string().contains("in a block up to "), "{error}");
+    assert!(error.to_string().contains("be included up to block "), "{error}");
     world.chain.mine(128);
     assert!(advance(&submitter).await.is_done());
     assert_eq!(world.chain.included().len(), 1);

@@ -27,7 +27,7 @@ const AURA: [u8; 4] = *b"aura";
 #[non_exhaustive]
 pub enum BuildError {
     /// A call into the runtime failed.
-    #[error("block {number} cannot be built: {source}")]
+    #[error("cannot build block {number}: {source}")]
     Call {
         /// The block's height.
         number: u32,
@@ -35,7 +35,7 @@ pub enum BuildError {
         source: CallError,
     },
     /// The runtime refused an inherent.
-    #[error("block {number} cannot be built: its inherent call was refused: {reason}")]
+    #[error("cannot build block {number}: its inherent was refused: {reason}")]
     Inherent {
         /// The block's height.
         number: u32,
@@ -53,7 +53,7 @@ pub enum BuildError {
         state: H256,
     },
     /// The parent's state cannot be read.
-    #[error("block {number} cannot be built: {reason}")]
+    #[error("cannot build block {number}: {reason}")]
     State {
         /// The block's height.
         number: u32,
@@ -65,9 +65,9 @@ pub enum BuildError {
 /// Why a call was not included in a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Left {
-    /// It does not fit now, but may fit a later block.
+    /// The call exceeds the block's remaining weight, but may fit a later block.
     Later,
-    /// It is invalid.
+    /// The call is invalid.
     Invalid,
 }
 
@@ -167,12 +167,12 @@ pub(crate) fn build(
     })
 }
 
-/// Applies the call of a ciphertext. One that cannot be applied is left out: its sender finds it in no block.
+/// Applies the call of a ciphertext. Calls that cannot be applied are dropped.
 fn take_shielded(draft: &mut Draft<'_>, extrinsic: &[u8]) {
     match draft.apply(extrinsic) {
         Ok(Ok(_)) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "an encrypted call is not valid"),
-        Err(error) => tracing::error!(%error, "an encrypted call was rolled back and dropped"),
+        Ok(Err(error)) => tracing::debug!(%error, "invalid encrypted call"),
+        Err(error) => tracing::error!(%error, "encrypted call rolled back and dropped"),
     }
 }
 
@@ -197,11 +197,11 @@ fn take_calls(draft: &mut Draft<'_>, queued: &[Queued], shield_key: &ShieldKey) 
                 left.push((position, Left::Later));
             }
             Ok(Err(error)) => {
-                tracing::debug!(hash = ?call.hash, %error, "a pooled call is no longer valid");
+                tracing::debug!(hash = ?call.hash, %error, "pooled call is no longer valid");
                 left.push((position, Left::Invalid));
             }
             Err(error) => {
-                tracing::error!(hash = ?call.hash, %error, "a call was rolled back and dropped");
+                tracing::error!(hash = ?call.hash, %error, "call rolled back and dropped");
                 left.push((position, Left::Invalid));
             }
         }

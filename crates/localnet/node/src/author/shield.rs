@@ -5,13 +5,13 @@ use taonet_localnet_runtime::mev_shield::{Call, ShieldKey};
 use taonet_localnet_runtime::{RuntimeCall, UncheckedExtrinsic};
 
 /// Bytes that every ciphertext is longer than: those of the encapsulated secret.
-const LEAST: usize = 1_088;
+const MIN_LENGTH: usize = 1_088;
 /// How deep calls may nest.
 const DEPTH: u32 = 8;
 
-/// The signed call within an extrinsic that submits a ciphertext; `None` where there is none, or it cannot be opened.
+/// The signed call within an extrinsic that submits a ciphertext; `None` if there is none, or it cannot be opened.
 pub(super) fn opened(extrinsic: &[u8], key: &ShieldKey) -> Option<Vec<u8>> {
-    if extrinsic.len() <= LEAST {
+    if extrinsic.len() <= MIN_LENGTH {
         return None;
     }
     let outer = UncheckedExtrinsic::decode_all_with_depth_limit(DEPTH, &mut &*extrinsic).ok()?;

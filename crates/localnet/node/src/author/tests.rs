@@ -58,7 +58,7 @@ fn an_order_ends_with_who_gave_it() {
         drop(answer);
         chain.head().number()
     });
-    author.obey(Order { goal: Goal::Blocks(u32::MAX), reply });
+    author.execute(Command { goal: Goal::Blocks(u32::MAX), reply });
     // The blocks made until then exist.
     assert!(author.chain.head().number() >= caller.join().unwrap());
     assert_eq!(author.chain.head(), author.tip);

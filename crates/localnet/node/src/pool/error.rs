@@ -44,10 +44,10 @@ pub enum SubmitError {
     #[error("No tags provided")]
     NoTags,
     /// The chain's state cannot be read.
-    #[error("the chain cannot be read: {0}")]
+    #[error("cannot read the chain: {0}")]
     Store(#[from] StoreError),
     /// The node is shutting down.
-    #[error("the node is stopping; submit to another one")]
+    #[error("the node is shutting down; hint: submit to another node")]
     Stopping,
 }
 

@@ -7,19 +7,19 @@ use tokio::sync::mpsc;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TxEvent {
-    /// It waits for calls before it.
+    /// The call waits for earlier calls of its account.
     Future,
-    /// It is ready for the next block.
+    /// The call is ready for the next block.
     Ready,
-    /// It is included in this block.
+    /// The call is included in this block.
     InBlock(H256),
     /// Its block is finalized. The last event.
     Finalized(H256),
     /// The call with this hash, the same account and nonce, replaced it. The last event.
     Usurped(H256),
-    /// It was evicted from a full pool. The last event.
+    /// The call was evicted from a full pool. The last event.
     Dropped,
-    /// It is no longer valid. The last event.
+    /// The call is no longer valid. The last event.
     Invalid,
 }
 

@@ -52,7 +52,7 @@ async fn watch(params: Params<'static>, asked: Asked, context: Arc<Context>) -> 
     match submitted {
         Some(Ok(_)) => {}
         Some(Err(error)) => return asked.reject(submit(&error)).await,
-        None => return asked.reject(internal("the call could not be checked")).await,
+        None => return asked.reject(internal("cannot validate the extrinsic")).await,
     }
     let feed = asked.accept().await?;
     loop {

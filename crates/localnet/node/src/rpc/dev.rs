@@ -12,12 +12,12 @@ use crate::author::Goal;
 use crate::clock::Clock;
 
 pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
-    methods.order("dev_mine", |args| {
+    methods.command("dev_mine", |args| {
         let blocks = args.count(0, "the number of blocks")?;
-        let blocks = u32::try_from(blocks).map_err(|_| invalid_params("so many blocks take forever"))?;
+        let blocks = u32::try_from(blocks).map_err(|_| invalid_params("the number of blocks is at most 4294967295"))?;
         Ok(Goal::Blocks(blocks))
     })?;
-    methods.order("dev_epoch", |args| {
+    methods.command("dev_epoch", |args| {
         let netuid = args.count(0, "a netuid")?;
         let netuid = u16::try_from(netuid).map_err(|_| invalid_params("a netuid is at most 65535"))?;
         Ok(Goal::Epoch(netuid))
@@ -26,7 +26,7 @@ pub(super) fn register(methods: &mut Methods) -> Result<(), RegisterError> {
     methods.heavy(&["dev_snapshot"], |context, args| {
         let path = PathBuf::from(args.name(0, "a file")?);
         if path.is_relative() {
-            return Err(invalid_params("the file is given by its whole path"));
+            return Err(invalid_params("the path of the file must be absolute"));
         }
         context.chain.store.save(&path).map_err(|failure| snapshot(&failure))?;
         Ok(json!(path))
@@ -62,7 +62,7 @@ fn status(context: &Context, _: &Args) -> Answer {
     }))
 }
 
-/// The response to a finished order.
+/// The response to a finished command.
 pub(super) fn made(outcome: Result<crate::store::Head, crate::author::AuthorError>) -> Answer {
     let head = outcome.map_err(|failure| author(&failure))?;
     Ok(json!({"number": head.number(), "hash": head.hash}))

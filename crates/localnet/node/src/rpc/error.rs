@@ -33,13 +33,13 @@ pub(crate) fn internal(reason: impl Into<String>) -> ErrorObjectOwned {
     error(INTERNAL_ERROR_CODE, "Internal error", Some(reason.into()))
 }
 
-pub(crate) fn too_many(count: u64, most: u64) -> ErrorObjectOwned {
-    error(COUNT, format!("count exceeds maximum value. value: {count}, max: {most}"), None)
+pub(crate) fn too_many(count: u64, max: u64) -> ErrorObjectOwned {
+    error(COUNT, format!("count exceeds maximum value. value: {count}, max: {max}"), None)
 }
 
 /// The error for an oversized response, in the words of the server itself.
-pub(crate) fn too_big(most: usize) -> ErrorObjectOwned {
-    error(OVERSIZED_RESPONSE_CODE, OVERSIZED_RESPONSE_MSG, Some(format!("Exceeded max limit of {most}")))
+pub(crate) fn too_big(max: usize) -> ErrorObjectOwned {
+    error(OVERSIZED_RESPONSE_CODE, OVERSIZED_RESPONSE_MSG, Some(format!("Exceeded max limit of {max}")))
 }
 
 pub(crate) fn state(failure: &StateError) -> ErrorObjectOwned {

@@ -16,7 +16,7 @@ use jsonrpsee::server::middleware::http::HostFilterLayer;
 use jsonrpsee::server::middleware::rpc::RpcServiceBuilder;
 use jsonrpsee::server::ws::is_upgrade_request;
 use jsonrpsee::server::{HttpBody, HttpRequest, HttpResponse, StopHandle, TowerServiceBuilder};
-use taonet_http::{Place, Places, Progress};
+use taonet_http::{ConnectionSlot, ConnectionSlots, Progress};
 use tokio::net::{TcpListener, TcpStream};
 use tower::Service as _;
 use tower::layer::util::{Identity, Stack};
@@ -29,12 +29,12 @@ use super::pace::{Pace, Paced};
 /// The pause after a failed accept, for instance with too many open files.
 const RETRY: Duration = Duration::from_millis(50);
 
-/// How long the head of a request may take, and how long a connection may idle between requests.
+/// Timeout of a request head, and idle timeout of a connection.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
-/// Connections beyond [`RpcLimits::connections`]: those that are told that there are too many.
+/// Connections beyond [`RpcLimits::connections`], which get the response that there are too many.
 const SPARE: usize = 64;
 
-/// What every connection is served with.
+/// Shared state of all connections.
 #[derive(Clone)]
 pub(super) struct Front {
     pub(super) builder: TowerServiceBuilder<Identity, Stack<HostFilterLayer, Identity>>,
@@ -46,26 +46,26 @@ pub(super) struct Front {
 }
 
 impl Front {
-    /// Accepts connections until told to stop. When there are too many, the one that has waited longest for a complete
-    /// request makes room.
+    /// Accepts connections until shutdown. At the limit, evicts the connection that has waited longest for a complete
+    /// request.
     pub(super) async fn accept(self, listener: TcpListener) {
-        let places = Places::new(self.limits.connections as usize + SPARE, usize::MAX);
+        let slots = ConnectionSlots::new(self.limits.connections as usize + SPARE, usize::MAX);
         loop {
             let next = async {
                 let (socket, peer) = listener.accept().await?;
-                Ok::<_, std::io::Error>((socket, places.enter(peer.ip()).await))
+                Ok::<_, std::io::Error>((socket, slots.acquire(peer.ip()).await))
             };
             let accepted = tokio::select! {
                 accepted = next => accepted,
                 () = self.stop.clone().shutdown() => return,
             };
             match accepted {
-                Ok((socket, Some(place))) => self.clone().serve(socket, place),
-                // Does not happen: one address may have all places.
+                Ok((socket, Some(slot))) => self.clone().serve(socket, slot),
+                // Does not happen: one address may use all slots.
                 Ok((_, None)) => {}
                 Err(error) => {
-                    tracing::debug!(%error, "a connection was not accepted");
-                    if !places.evict() {
+                    tracing::debug!(%error, "cannot accept connection");
+                    if !slots.evict() {
                         tokio::time::sleep(RETRY).await;
                     }
                 }
@@ -73,14 +73,14 @@ impl Front {
         }
     }
 
-    fn serve(self, socket: TcpStream, place: Place) {
+    fn serve(self, socket: TcpStream, slot: ConnectionSlot) {
         if let Err(error) = socket.set_nodelay(true) {
-            tracing::debug!(%error, "a connection was lost at once");
+            tracing::debug!(%error, "connection lost during the handshake");
             return;
         }
         let pace = Pace::new(self.limits.backlog, self.limits.waiting_bytes);
-        let (progress, stop) = (place.progress(), self.stop.clone());
-        let paced = Paced::new(socket, pace.clone()).holding(place);
+        let (progress, stop) = (slot.progress(), self.stop.clone());
+        let paced = Paced::new(socket, pace.clone()).holding(slot);
         let answers = progress.clone();
         let service = tower::service_fn(move |request| self.clone().answer(request, pace.clone(), answers.clone()));
         let mut http = http1::Builder::new();

@@ -29,8 +29,9 @@ impl Origins {
 
 /// The response to a page that is not allowed.
 pub(super) fn refusal() -> HttpResponse {
-    let mut response =
-        HttpResponse::new(HttpBody::from("This page may not use the node: name it with --allow-origin.\n"));
+    let mut response = HttpResponse::new(HttpBody::from(
+        "The origin of this page is not allowed; hint: start the node with --allow-origin\n",
+    ));
     *response.status_mut() = StatusCode::FORBIDDEN;
     response
 }

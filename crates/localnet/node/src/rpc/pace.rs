@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
-use taonet_http::Place;
+use taonet_http::ConnectionSlot;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{Notify, Semaphore};
 
@@ -20,13 +20,13 @@ const HEAVY: usize = 8;
 #[derive(Debug)]
 pub(super) struct Pace {
     state: Mutex<State>,
-    most: Most,
+    bounds: Bounds,
     heavy: Semaphore,
     taken: Notify,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Most {
+struct Bounds {
     requests: usize,
     bytes: usize,
 }
@@ -44,16 +44,16 @@ struct State {
 }
 
 impl State {
-    fn may_read(&self, most: Most) -> bool {
-        !self.paced || (self.requests < most.requests && self.asked.saturating_add(self.bytes) <= most.bytes)
+    fn may_read(&self, bounds: Bounds) -> bool {
+        !self.paced || (self.requests < bounds.requests && self.asked.saturating_add(self.bytes) <= bounds.bytes)
     }
 }
 
 impl Pace {
     /// Creates the state of a new connection, with limits on requests in flight and on bytes of unsent responses.
     pub(super) fn new(requests: u32, bytes: u32) -> Arc<Self> {
-        let most = Most { requests: requests as usize, bytes: bytes as usize };
-        Arc::new(Self { state: Mutex::default(), most, heavy: Semaphore::new(HEAVY), taken: Notify::new() })
+        let bounds = Bounds { requests: requests as usize, bytes: bytes as usize };
+        Arc::new(Self { state: Mutex::default(), bounds, heavy: Semaphore::new(HEAVY), taken: Notify::new() })
     }
 
     /// Enables backpressure when the connection becomes a WebSocket.
@@ -74,7 +74,7 @@ impl Pace {
         let reader = {
             let mut state = self.lock();
             change(&mut state);
-            if state.may_read(self.most) { state.reader.take() } else { None }
+            if state.may_read(self.bounds) { state.reader.take() } else { None }
         };
         self.taken.notify_waiters();
         if let Some(reader) = reader {
@@ -119,7 +119,7 @@ impl Pace {
             let taken = self.taken.notified();
             tokio::pin!(taken);
             taken.as_mut().enable();
-            if self.lock().bytes <= self.most.bytes {
+            if self.lock().bytes <= self.bounds.bytes {
                 return work.await;
             }
             taken.await;
@@ -128,7 +128,7 @@ impl Pace {
 
     fn poll_may_read(&self, context: &Context<'_>) -> Poll<()> {
         let mut state = self.lock();
-        if state.may_read(self.most) {
+        if state.may_read(self.bounds) {
             return Poll::Ready(());
         }
         state.reader = Some(context.waker().clone());
@@ -157,17 +157,17 @@ pub(super) struct Paced<T> {
     pace: Arc<Pace>,
     has_read: bool,
     /// Free again when the connection ends.
-    place: Option<Place>,
+    slot: Option<ConnectionSlot>,
 }
 
 impl<T> Paced<T> {
     pub(super) fn new(stream: T, pace: Arc<Pace>) -> Self {
-        Self { stream, pace, has_read: false, place: None }
+        Self { stream, pace, has_read: false, slot: None }
     }
 
-    /// Keeps the connection's place until the connection ends.
-    pub(super) fn holding(mut self, place: Place) -> Self {
-        self.place = Some(place);
+    /// Keeps the connection's slot until the connection ends.
+    pub(super) fn holding(mut self, slot: ConnectionSlot) -> Self {
+        self.slot = Some(slot);
         self
     }
 

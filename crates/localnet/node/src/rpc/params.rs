@@ -42,7 +42,7 @@ fn from_hex(text: &str) -> Parsed<Vec<u8>> {
 
 fn hash_of(text: &str) -> Parsed<H256> {
     let bytes = from_hex(text)?;
-    let bytes: [u8; 32] = bytes.try_into().map_err(|_| invalid_params("a hash has 32 bytes"))?;
+    let bytes: [u8; 32] = bytes.try_into().map_err(|_| invalid_params("a hash must have 32 bytes"))?;
     Ok(H256(bytes))
 }
 
@@ -52,9 +52,9 @@ pub(crate) fn short(values: &[Value]) -> Parsed<&[Value]> {
 }
 
 fn key(value: &Value) -> Parsed<Vec<u8>> {
-    let text = value.as_str().ok_or_else(|| invalid_params("a key is text"))?;
+    let text = value.as_str().ok_or_else(|| invalid_params("a storage key must be a string"))?;
     if text.len() > 2 * (KEY + 1) {
-        return Err(invalid_params(format!("a storage key of a list has at most {KEY} bytes")));
+        return Err(invalid_params(format!("a storage key in a list must have at most {KEY} bytes")));
     }
     from_hex(text)
 }
@@ -70,7 +70,7 @@ pub(crate) fn block_ref(value: &Value) -> Parsed<BlockRef> {
         },
         _ => None,
     };
-    let number = number.ok_or_else(|| invalid_params("a block number is an integer or hexadecimal text"))?;
+    let number = number.ok_or_else(|| invalid_params("a block number must be an integer or a hexadecimal string"))?;
     Ok(BlockRef::Number(u32::try_from(number).ok()))
 }
 
@@ -80,7 +80,7 @@ impl Args {
         match serde_json::from_str(text) {
             Ok(Value::Array(values)) => Ok(Self(values)),
             Ok(Value::Null) => Ok(Self::default()),
-            Ok(_) => Err(invalid_params("parameters are positional: send a list")),
+            Ok(_) => Err(invalid_params("parameters must be a list: they are positional")),
             Err(error) => Err(invalid_params(error.to_string())),
         }
     }
@@ -90,7 +90,7 @@ impl Args {
     }
 
     fn text(&self, position: usize, name: &str) -> Parsed<&str> {
-        self.value(position).as_str().ok_or_else(|| invalid_params(format!("{name} is text")))
+        self.value(position).as_str().ok_or_else(|| invalid_params(format!("{name} must be a string")))
     }
 
     /// A name parameter, such as a runtime API's.
@@ -124,13 +124,13 @@ impl Args {
         match self.value(position) {
             Value::Null => Ok(Vec::new()),
             Value::Array(values) => short(values)?.iter().map(key).collect(),
-            _ => Err(invalid_params("storage keys are a list")),
+            _ => Err(invalid_params("storage keys must be a list")),
         }
     }
 
     /// A count parameter.
     pub(crate) fn count(&self, position: usize, name: &str) -> Parsed<u64> {
-        self.value(position).as_u64().ok_or_else(|| invalid_params(format!("{name} is a whole number")))
+        self.value(position).as_u64().ok_or_else(|| invalid_params(format!("{name} must be a non-negative integer")))
     }
 
     /// An account parameter: its address, or its key in hexadecimal.
@@ -139,7 +139,8 @@ impl Args {
         if text.starts_with("0x") {
             return hash_of(text).map(|key| AccountId::new(key.0));
         }
-        AccountId::from_ss58check(text).map_err(|error| invalid_params(format!("{text:?} is no address: {error:?}")))
+        AccountId::from_ss58check(text)
+            .map_err(|error| invalid_params(format!("malformed address {text:?}: {error:?}")))
     }
 }
 

@@ -133,7 +133,7 @@ async fn runtime_version(asked: Asked) -> Result<(), SubscriptionError> {
 }
 
 /// The last values sent to a storage subscriber, as hashes, since a thousand subscribers may follow large values.
-type Told = HashMap<Vec<u8>, Option<H256>>;
+type Sent = HashMap<Vec<u8>, Option<H256>>;
 
 async fn storage(params: Params<'static>, asked: Asked, context: Arc<Context>) -> Result<(), SubscriptionError> {
     let keys = match Args::parse(&params).and_then(|args| args.keys(0)) {
@@ -141,8 +141,8 @@ async fn storage(params: Params<'static>, asked: Asked, context: Arc<Context>) -
         Err(error) => return asked.reject(error).await,
     };
     let mut news = context.chain.follow();
-    let mut told = Told::new();
-    let first = match asked.pace.heavy(read_changes(&context, &keys, &mut told)).await {
+    let mut sent = Sent::new();
+    let first = match asked.pace.heavy(read_changes(&context, &keys, &mut sent)).await {
         Ok(first) => first,
         Err(error) => return asked.reject(error).await,
     };
@@ -152,9 +152,9 @@ async fn storage(params: Params<'static>, asked: Asked, context: Arc<Context>) -
     }
     while let Some(news) = feed.next(&mut news).await {
         let message = match news {
-            News::Block(block) => block_changes(&block, &mut told),
+            News::Block(block) => block_changes(&block, &mut sent),
             // A failed read may succeed after the next block.
-            News::Missed => read_changes(&context, &keys, &mut told).await.unwrap_or_default(),
+            News::Missed => read_changes(&context, &keys, &mut sent).await.unwrap_or_default(),
         };
         if let Some(message) = message {
             feed.send(&message).await?;
@@ -172,10 +172,10 @@ fn fingerprint(value: Option<&Vec<u8>>) -> Option<H256> {
 }
 
 /// The changes of a block to a subscriber's keys.
-fn block_changes(block: &NewBlock, told: &mut Told) -> Option<Value> {
+fn block_changes(block: &NewBlock, sent: &mut Sent) -> Option<Value> {
     let mut changed = Vec::new();
     for (key, value) in &block.changes {
-        let Some(known) = told.get_mut(key) else { continue };
+        let Some(known) = sent.get_mut(key) else { continue };
         let new = fingerprint(value.as_ref());
         if *known != new {
             *known = new;
@@ -189,9 +189,9 @@ fn block_changes(block: &NewBlock, told: &mut Told) -> Option<Value> {
 async fn read_changes(
     context: &Arc<Context>,
     keys: &[Vec<u8>],
-    told: &mut Told,
+    sent: &mut Sent,
 ) -> Result<Option<Value>, ErrorObjectOwned> {
-    let (job, keys, mut known) = (context.clone(), keys.to_vec(), told.clone());
+    let (job, keys, mut known) = (context.clone(), keys.to_vec(), sent.clone());
     let read = context.workers.run(move || {
         let (head, state) = state_at(&job, None)?;
         let (mut room, mut changed) = (job.room(), Vec::new());
@@ -205,8 +205,8 @@ async fn read_changes(
         }
         Ok((message(head, &changed), known))
     });
-    let read = read.await.unwrap_or_else(|| Err(internal("the request made the node's worker panic")));
+    let read = read.await.unwrap_or_else(|| Err(internal("the request's worker panicked")));
     let (message, known) = read?;
-    *told = known;
+    *sent = known;
     Ok(message)
 }

@@ -162,7 +162,7 @@ pub(crate) struct NodeView {
     pub(crate) memory: Arc<NodeMemory>,
     pub(crate) table: ReadOnlyTable<&'static [u8], &'static [u8]>,
     pub(crate) at: u32,
-    /// Whether to cache what is read: only for the newest state, since a later death needs the node's birth.
+    /// Whether to cache read nodes: only for the newest state, since a later death needs the node's birth.
     pub(crate) newest: bool,
 }
 

@@ -19,7 +19,7 @@ use super::{BODIES, DEATHS, FILE, FORMAT, HEADERS, META, NUMBERS, Store, StoreEr
 
 const MAGIC: [u8; 8] = *b"TAOCHAIN";
 /// The longest key or value of a chain, in bytes.
-const LONGEST: u32 = 64 << 20;
+const MAX_LENGTH: u32 = 64 << 20;
 /// The number of rows per transaction when loading.
 const LOAD: u64 = 50_000;
 
@@ -28,7 +28,7 @@ const LOAD: u64 = 50_000;
 #[non_exhaustive]
 pub enum SnapshotError {
     /// A file operation failed.
-    #[error("the snapshot {path} cannot be read or written: {source}")]
+    #[error("cannot read or write the snapshot {path}: {source}")]
     File {
         /// The file.
         path: PathBuf,
@@ -36,16 +36,16 @@ pub enum SnapshotError {
         source: io::Error,
     },
     /// The file already exists.
-    #[error("{0} exists; a snapshot overwrites nothing: choose another name, or remove it")]
+    #[error("the snapshot {0} exists already; hint: choose another name, or remove the file")]
     Exists(PathBuf),
     /// The directory already contains a chain.
-    #[error("there is a chain in {0}; reset it first, or choose another directory")]
+    #[error("there is already a chain in {0}; hint: reset it first, or choose another directory")]
     ChainExists(PathBuf),
     /// The file is not a snapshot of this format version.
-    #[error("{0} is no snapshot that this build reads")]
+    #[error("{0} is not a snapshot, or its format is unsupported")]
     Format(PathBuf),
     /// The file is truncated or corrupt.
-    #[error("{0} is damaged: its checksum does not match; get another copy")]
+    #[error("the snapshot {0} is damaged: its checksum does not match; hint: get another copy")]
     Damaged(PathBuf),
     /// The chain's own store failed.
     #[error(transparent)]
@@ -86,7 +86,7 @@ impl<T: Read> Hashing<T> {
 
     fn take_sized(&mut self) -> io::Result<Vec<u8>> {
         let length = u32::from_le_bytes(self.take()?);
-        if length > LONGEST {
+        if length > MAX_LENGTH {
             return Err(io::ErrorKind::InvalidData.into());
         }
         let mut bytes = Vec::new();

@@ -206,7 +206,7 @@ async fn pages_of_others_are_refused() {
     node.stop().await;
 }
 
-/// An order is cancelled when its client disconnects, and orders do not pile up behind it.
+/// A command is cancelled when its client disconnects, and commands do not pile up behind it.
 #[tokio::test]
 async fn orders_end_with_their_client_and_do_not_pile_up() {
     let node = node().await;
@@ -221,14 +221,14 @@ async fn orders_end_with_their_client_and_do_not_pile_up() {
     others.write_all(&frame(&request(1)).repeat(100)).await.unwrap();
     let refused = timeout(Duration::from_secs(30), async {
         loop {
-            // An order that finds a place waits in the queue; if abandoned, it still keeps the place.
+            // A command that finds a place waits in the queue; if abandoned, it still keeps the place.
             if let Ok(Err(error)) = timeout(Duration::from_millis(100), ask(&node, "dev_mine", json!([1]))).await {
                 break error;
             }
         }
     });
     let refused = refused.await.unwrap();
-    assert!(refused["message"].as_str().unwrap().contains("orders to make blocks wait already"), "{refused}");
+    assert!(refused["message"].as_str().unwrap().contains("the queue is full"), "{refused}");
     drop((client, others));
     timeout(Duration::from_secs(30), async {
         while node.mine(1).await.is_err() {

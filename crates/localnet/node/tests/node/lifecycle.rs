@@ -132,7 +132,7 @@ async fn the_clock_makes_blocks() {
             assert!(tokio::time::Instant::now() < deadline, "{clock:?}");
             tokio::task::yield_now().await;
         }
-        // Orders work on any clock.
+        // Commands work on any clock.
         let before = node.head().number();
         assert!(node.mine(10).await.unwrap().number() >= before + 10);
         node.submit(signed(&node, "Alice", 0, &remark("timed"))).await.unwrap();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 /// The limit on resident memory in bytes: far more than a node needs, far less than the requested responses.
-const MOST_RESIDENT: u64 = 600 << 20;
+const MAX_RESIDENT: u64 = 600 << 20;
 
 /// A process that is killed on drop at the latest.
 pub(crate) struct Process {
@@ -48,7 +48,7 @@ impl Process {
     pub(crate) async fn stays_small<T>(&self, asked: impl Future<Output = T>) -> T {
         tokio::pin!(asked);
         loop {
-            assert!(self.resident() < MOST_RESIDENT, "the process fills the memory");
+            assert!(self.resident() < MAX_RESIDENT, "the process fills the memory");
             if let Ok(answer) = timeout(Duration::from_millis(20), &mut asked).await {
                 return answer;
             }

@@ -1,4 +1,4 @@
-//! Who may make a call.
+//! Authority required for an administrative call.
 
 use frame_support::pallet_prelude::*;
 use frame_system::{ensure_root, ensure_signed_or_root, pallet_prelude::OriginFor};
@@ -8,32 +8,32 @@ use crate::subtensor::rate_limits::OwnerAction;
 use crate::subtensor::{self, NetworksAdded, SubnetOwner};
 use crate::types::NetUid;
 
-/// Who may make a call.
+/// Authority required for an administrative call.
 pub(super) enum Authority<T> {
     /// The sudo key.
     Root,
-    /// The sudo key, about a subnet that exists.
+    /// The sudo key, for an existing subnet.
     RootOf(NetUid),
-    /// The sudo key at any time; the subnet's owner when no epoch is near and its last such action is long enough ago.
+    /// The sudo key at any time; the subnet's owner outside the freeze window and within the rate limit of the action.
     Owner { netuid: NetUid, action: OwnerAction, refused_to_owners: Option<Error<T>> },
 }
 
-/// The sudo key alone.
+/// Requires the sudo key.
 pub(super) fn root<T>() -> Authority<T> {
     Authority::Root
 }
 
-/// The sudo key alone, about a subnet.
+/// Requires the sudo key and an existing subnet.
 pub(super) fn root_of<T>(netuid: NetUid) -> Authority<T> {
     Authority::RootOf(netuid)
 }
 
-/// The sudo key and the subnet's owner.
+/// Requires the sudo key or the subnet's owner.
 pub(super) fn owner<T>(netuid: NetUid, action: impl Into<OwnerAction>) -> Authority<T> {
     Authority::Owner { netuid, action: action.into(), refused_to_owners: None }
 }
 
-/// The sudo key, and where `condition` holds the subnet's owner.
+/// Requires the sudo key, or the subnet's owner if `condition` holds.
 pub(super) fn owner_if<T>(
     condition: bool,
     otherwise: Error<T>,
@@ -44,7 +44,7 @@ pub(super) fn owner_if<T>(
 }
 
 impl<T: Config> Authority<T> {
-    /// Makes the change if `origin` has this authority, and remembers when an owner made it.
+    /// Makes the change if `origin` has this authority, and records the time of an owner's action for its rate limit.
     ///
     /// # Errors
     /// `BadOrigin`, `SubnetDoesNotExist`, those of [`subtensor::Pallet::ensure_owner_may`], and those of the change.

@@ -1,4 +1,4 @@
-//! Settings that must agree with others.
+//! Validation of settings that depend on each other.
 
 use frame_support::pallet_prelude::*;
 
@@ -9,14 +9,14 @@ use crate::subtensor::{
 };
 use crate::types::{MechId, NetUid, TaoBalance};
 
-/// The most neurons that a subnet has room for, counted in each of its mechanisms.
-const MOST_UIDS: u16 = 256;
-/// The least price of registration stays below this: 1 TAO.
+/// Maximum number of neurons of a subnet, summed over its mechanisms.
+const MAX_UIDS: u16 = 256;
+/// Exclusive upper bound of the minimum registration price: 1 TAO.
 const MIN_BURN_BELOW: TaoBalance = TaoBalance(1_000_000_000);
-/// The largest price of registration stays above this: 0.1 TAO.
+/// Exclusive lower bound of the maximum registration price: 0.1 TAO.
 const MAX_BURN_ABOVE: TaoBalance = TaoBalance(100_000_000);
-/// The least bound of liquid alpha, in parts of 65 535: 0.025.
-const LEAST_ALPHA: u16 = 1_638;
+/// Minimum of the liquid alpha bounds, in parts of 65 535: 0.025.
+const MIN_ALPHA: u16 = 1_638;
 
 impl<T: Config> Pallet<T> {
     pub(super) fn check_min_burn(netuid: NetUid, min: TaoBalance) -> DispatchResult {
@@ -32,7 +32,7 @@ impl<T: Config> Pallet<T> {
     pub(super) fn check_max_allowed_uids(netuid: NetUid, max: u16) -> DispatchResult {
         ensure!(max >= MinAllowedUids::<T>::get(netuid), Error::<T>::MaxAllowedUidsLessThanMinAllowedUids);
         ensure!(max >= SubnetworkN::<T>::get(netuid), Error::<T>::MaxAllowedUIdsLessThanCurrentUIds);
-        ensure!(max <= MOST_UIDS, Error::<T>::MaxAllowedUidsGreaterThanDefaultMaxAllowedUids);
+        ensure!(max <= MAX_UIDS, Error::<T>::MaxAllowedUidsGreaterThanDefaultMaxAllowedUids);
         Self::check_uids_of_mechanisms(max, MechanismCountCurrent::<T>::get(netuid))
     }
 
@@ -50,12 +50,12 @@ impl<T: Config> Pallet<T> {
 
     fn check_uids_of_mechanisms(uids: u16, mechanisms: MechId) -> DispatchResult {
         let total = uids.saturating_mul(mechanisms.0.into());
-        ensure!(total <= MOST_UIDS, subtensor::Error::<T>::TooManyUIDsPerMechanism);
+        ensure!(total <= MAX_UIDS, subtensor::Error::<T>::TooManyUIDsPerMechanism);
         Ok(())
     }
 
-    /// Shares emission by the given parts, which add up to 65 535; equally when there are none. Fewer parts than
-    /// mechanisms leave the last ones without emission, as on the real chain.
+    /// Splits emission by the given parts, which must add up to 65 535, or equally without parts. With fewer parts than
+    /// mechanisms, the last mechanisms receive no emission, as on the real chain.
     pub(super) fn split_emission(netuid: NetUid, split: Option<Vec<u16>>) -> DispatchResult {
         let Some(split) = split else {
             MechanismEmissionSplit::<T>::remove(netuid);
@@ -70,13 +70,13 @@ impl<T: Config> Pallet<T> {
 
     pub(super) fn set_alpha_values(netuid: NetUid, low: u16, high: u16) -> DispatchResult {
         ensure!(LiquidAlphaOn::<T>::get(netuid), subtensor::Error::<T>::LiquidAlphaDisabled);
-        ensure!(high >= LEAST_ALPHA, subtensor::Error::<T>::AlphaHighTooLow);
-        ensure!((LEAST_ALPHA..=high).contains(&low), subtensor::Error::<T>::AlphaLowOutOfRange);
+        ensure!(high >= MIN_ALPHA, subtensor::Error::<T>::AlphaHighTooLow);
+        ensure!((MIN_ALPHA..=high).contains(&low), subtensor::Error::<T>::AlphaLowOutOfRange);
         AlphaValues::<T>::insert(netuid, (low, high));
         Ok(())
     }
 
-    /// Refuses a setting that no longer has an effect, whatever its value.
+    /// Refuses a deprecated setting, whatever its value.
     pub(super) fn refuse<V>(_value: V, error: Error<T>) -> DispatchResult {
         Err(error.into())
     }

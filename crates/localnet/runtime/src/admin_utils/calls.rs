@@ -1,4 +1,4 @@
-//! The calls, in the order of their indices.
+//! The table of calls, ordered by index.
 
 use frame_support::dispatch::DispatchClass;
 use frame_support::pallet_prelude::*;
@@ -9,17 +9,17 @@ use substrate_fixed::types::{I96F32, U64F64};
 use super::authority::{owner, owner_if, root, root_of};
 use crate::subtensor::rate_limits::OwnerAction;
 use crate::subtensor::types::{ConsensusMode, Hyperparameter, RecycleOrBurnEnum};
-use crate::subtensor::{self, Event as Told};
+use crate::subtensor::{self, Event as SubtensorEvent};
 use crate::types::{MechId, NetUid, TaoBalance};
 
-/// The largest moving average of bonds that an owner may set.
-const MOST_BONDS_MOVING_AVERAGE: u64 = 975_000;
-/// The reveal periods that can be set, in epochs.
+/// Maximum moving average of bonds that an owner may set.
+const MAX_BONDS_MOVING_AVERAGE: u64 = 975_000;
+/// Allowed reveal periods, in epochs.
 const REVEAL_PERIODS: core::ops::RangeInclusive<u64> = 1..=100;
-/// How many hotkeys of an owner may be kept from being replaced.
+/// Allowed numbers of immune hotkeys of an owner.
 const IMMUNE_OWNER_UIDS: core::ops::RangeInclusive<u16> = 1..=10;
-/// The largest take of a child key, in parts of 65 535.
-const MOST_CHILDKEY_TAKE: PerU16 = PerU16::from_parts(11_796);
+/// Maximum child key take, in parts of 65 535.
+const MAX_CHILDKEY_TAKE: PerU16 = PerU16::from_parts(11_796);
 
 /// The class of a call, by its index.
 const fn class(index: u8) -> DispatchClass {
@@ -29,386 +29,386 @@ const fn class(index: u8) -> DispatchClass {
     }
 }
 
-fn tell<T: subtensor::Config>(event: Told<T>) {
+fn emit<T: subtensor::Config>(event: SubtensorEvent<T>) {
     subtensor::Pallet::<T>::deposit_event(event);
 }
 
 pallet_of_calls! {
-    /// Sets the largest take.
+    /// Sets the maximum delegate take.
     1: sudo_set_default_take(default_take: PerU16) by root() {
         subtensor::MaxDelegateTake::<T>::put(default_take);
-        tell::<T>(Told::MaxDelegateTakeSet(default_take));
+        emit::<T>(SubtensorEvent::MaxDelegateTakeSet(default_take));
     }
-    /// Sets the blocks between two stake moves of a coldkey.
+    /// Sets the rate limit of stake moves of a coldkey, in blocks.
     2: sudo_set_tx_rate_limit(tx_rate_limit: u64) by root() {
         subtensor::TxRateLimit::<T>::put(tx_rate_limit);
-        tell::<T>(Told::TxRateLimitSet(tx_rate_limit));
+        emit::<T>(SubtensorEvent::TxRateLimitSet(tx_rate_limit));
     }
-    /// Sets the blocks between two announcements of an endpoint.
+    /// Sets the rate limit of endpoint announcements, in blocks.
     3: sudo_set_serving_rate_limit(netuid: NetUid, serving_rate_limit: u64)
         by owner(netuid, Hyperparameter::ServingRateLimit) {
         subtensor::ServingRateLimit::<T>::insert(netuid, serving_rate_limit);
-        tell::<T>(Told::ServingRateLimitSet(netuid, serving_rate_limit));
+        emit::<T>(SubtensorEvent::ServingRateLimitSet(netuid, serving_rate_limit));
     }
-    /// Sets the least difficulty.
+    /// Sets the minimum difficulty.
     4: sudo_set_min_difficulty(netuid: NetUid, min_difficulty: u64) by root_of(netuid) {
         subtensor::MinDifficulty::<T>::insert(netuid, min_difficulty);
-        tell::<T>(Told::MinDifficultySet(netuid, min_difficulty));
+        emit::<T>(SubtensorEvent::MinDifficultySet(netuid, min_difficulty));
     }
-    /// Sets the largest difficulty.
+    /// Sets the maximum difficulty.
     5: sudo_set_max_difficulty(netuid: NetUid, max_difficulty: u64) by owner(netuid, Hyperparameter::MaxDifficulty) {
         subtensor::MaxDifficulty::<T>::insert(netuid, max_difficulty);
-        tell::<T>(Told::MaxDifficultySet(netuid, max_difficulty));
+        emit::<T>(SubtensorEvent::MaxDifficultySet(netuid, max_difficulty));
     }
-    /// Sets the version that validators must state at least.
+    /// Sets the minimum weights version key of validators.
     6: sudo_set_weights_version_key(netuid: NetUid, weights_version_key: u64)
         by owner(netuid, OwnerAction::WeightsVersion) {
         subtensor::WeightsVersionKey::<T>::insert(netuid, weights_version_key);
-        tell::<T>(Told::WeightsVersionKeySet(netuid, weights_version_key));
+        emit::<T>(SubtensorEvent::WeightsVersionKeySet(netuid, weights_version_key));
     }
-    /// Sets the blocks between two submissions of weights.
+    /// Sets the rate limit of weight submissions, in blocks.
     7: sudo_set_weights_set_rate_limit(netuid: NetUid, weights_set_rate_limit: u64) by root_of(netuid) {
         subtensor::WeightsSetRateLimit::<T>::insert(netuid, weights_set_rate_limit);
-        tell::<T>(Told::WeightsSetRateLimitSet(netuid, weights_set_rate_limit));
+        emit::<T>(SubtensorEvent::WeightsSetRateLimitSet(netuid, weights_set_rate_limit));
     }
-    /// Sets the blocks between two adjustments of registration.
+    /// Sets the interval of registration adjustments, in blocks.
     8: sudo_set_adjustment_interval(netuid: NetUid, adjustment_interval: u16) by root_of(netuid) {
         subtensor::AdjustmentInterval::<T>::insert(netuid, adjustment_interval);
-        tell::<T>(Told::AdjustmentIntervalSet(netuid, adjustment_interval));
+        emit::<T>(SubtensorEvent::AdjustmentIntervalSet(netuid, adjustment_interval));
     }
-    /// Sets the smoothing of these adjustments.
+    /// Sets the smoothing factor of registration adjustments.
     9: sudo_set_adjustment_alpha(netuid: NetUid, adjustment_alpha: u64)
         by owner(netuid, Hyperparameter::AdjustmentAlpha) {
         subtensor::AdjustmentAlpha::<T>::insert(netuid, adjustment_alpha);
-        tell::<T>(Told::AdjustmentAlphaSet(netuid, adjustment_alpha));
+        emit::<T>(SubtensorEvent::AdjustmentAlphaSet(netuid, adjustment_alpha));
     }
-    /// Sets the blocks for which a new neuron is kept.
+    /// Sets the immunity period of new neurons, in blocks.
     13: sudo_set_immunity_period(netuid: NetUid, immunity_period: u16)
         by owner(netuid, Hyperparameter::ImmunityPeriod) {
         subtensor::ImmunityPeriod::<T>::insert(netuid, immunity_period);
-        tell::<T>(Told::ImmunityPeriodSet(netuid, immunity_period));
+        emit::<T>(SubtensorEvent::ImmunityPeriodSet(netuid, immunity_period));
     }
-    /// Sets the least number of weights.
+    /// Sets the minimum number of weights.
     14: sudo_set_min_allowed_weights(netuid: NetUid, min_allowed_weights: u16)
         by owner(netuid, Hyperparameter::MinAllowedWeights) {
         subtensor::MinAllowedWeights::<T>::insert(netuid, min_allowed_weights);
-        tell::<T>(Told::MinAllowedWeightSet(netuid, min_allowed_weights));
+        emit::<T>(SubtensorEvent::MinAllowedWeightSet(netuid, min_allowed_weights));
     }
-    /// Sets how many neurons a subnet has room for.
+    /// Sets the maximum number of neurons of a subnet.
     15: sudo_set_max_allowed_uids(netuid: NetUid, max_allowed_uids: u16)
         by owner(netuid, Hyperparameter::MaxAllowedUids) {
         Self::check_max_allowed_uids(netuid, max_allowed_uids)?;
         subtensor::MaxAllowedUids::<T>::insert(netuid, max_allowed_uids);
-        tell::<T>(Told::MaxAllowedUidsSet(netuid, max_allowed_uids));
+        emit::<T>(SubtensorEvent::MaxAllowedUidsSet(netuid, max_allowed_uids));
     }
-    /// Sets the stake that must agree on a weight.
+    /// Sets kappa, the stake majority of consensus.
     16: sudo_set_kappa(netuid: NetUid, kappa: u16) by root_of(netuid) {
         subtensor::Kappa::<T>::insert(netuid, kappa);
-        tell::<T>(Told::KappaSet(netuid, kappa));
+        emit::<T>(SubtensorEvent::KappaSet(netuid, kappa));
     }
     /// Sets rho.
     17: sudo_set_rho(netuid: NetUid, rho: u16) by owner(netuid, Hyperparameter::Rho) {
         subtensor::Rho::<T>::insert(netuid, rho);
-        tell::<T>(Told::RhoSet(netuid, rho));
+        emit::<T>(SubtensorEvent::RhoSet(netuid, rho));
     }
-    /// Refused: the cutoff follows from the tempo and its factor.
+    /// Deprecated, always refused: the cutoff is derived from the tempo and a factor.
     18: sudo_set_activity_cutoff(netuid: NetUid, activity_cutoff: u16) by root_of(netuid) {
         Self::refuse(activity_cutoff, Error::Deprecated)?;
     }
-    /// Sets whether neurons can register.
+    /// Enables or disables registration of neurons.
     19: sudo_set_network_registration_allowed(netuid: NetUid, registration_allowed: bool) by root_of(netuid) {
         subtensor::NetworkRegistrationAllowed::<T>::insert(netuid, registration_allowed);
-        tell::<T>(Told::RegistrationAllowed(netuid, registration_allowed));
+        emit::<T>(SubtensorEvent::RegistrationAllowed(netuid, registration_allowed));
     }
-    /// Refused: neurons no longer register by work.
+    /// Deprecated, always refused: proof-of-work registration is not supported.
     20: sudo_set_network_pow_registration_allowed(netuid: NetUid, registration_allowed: bool) by root_of(netuid) {
         Self::refuse(registration_allowed, Error::POWRegistrationDisabled)?;
     }
-    /// Sets the registrations wanted in an interval.
+    /// Sets the target number of registrations per interval.
     21: sudo_set_target_registrations_per_interval(netuid: NetUid, target_registrations_per_interval: u16)
         by root_of(netuid) {
         subtensor::TargetRegistrationsPerInterval::<T>::insert(netuid, target_registrations_per_interval);
-        tell::<T>(Told::RegistrationPerIntervalSet(netuid, target_registrations_per_interval));
+        emit::<T>(SubtensorEvent::RegistrationPerIntervalSet(netuid, target_registrations_per_interval));
     }
-    /// Sets the least price of registration.
+    /// Sets the minimum registration price.
     22: sudo_set_min_burn(netuid: NetUid, min_burn: TaoBalance) by owner(netuid, Hyperparameter::MinBurn) {
         Self::check_min_burn(netuid, min_burn)?;
         subtensor::MinBurn::<T>::insert(netuid, min_burn);
-        tell::<T>(Told::MinBurnSet(netuid, min_burn));
+        emit::<T>(SubtensorEvent::MinBurnSet(netuid, min_burn));
     }
-    /// Sets the largest price of registration.
+    /// Sets the maximum registration price.
     23: sudo_set_max_burn(netuid: NetUid, max_burn: TaoBalance) by owner(netuid, Hyperparameter::MaxBurn) {
         Self::check_max_burn(netuid, max_burn)?;
         subtensor::MaxBurn::<T>::insert(netuid, max_burn);
-        tell::<T>(Told::MaxBurnSet(netuid, max_burn));
+        emit::<T>(SubtensorEvent::MaxBurnSet(netuid, max_burn));
     }
     /// Sets the difficulty.
     24: sudo_set_difficulty(netuid: NetUid, difficulty: u64) by root_of(netuid) {
         subtensor::Difficulty::<T>::insert(netuid, difficulty);
-        tell::<T>(Told::DifficultySet(netuid, difficulty));
+        emit::<T>(SubtensorEvent::DifficultySet(netuid, difficulty));
     }
-    /// Sets how many neurons may hold a validator permit.
+    /// Sets the maximum number of validator permits.
     25: sudo_set_max_allowed_validators(netuid: NetUid, max_allowed_validators: u16) by root_of(netuid) {
-        let most = subtensor::MaxAllowedUids::<T>::get(netuid);
-        ensure!(max_allowed_validators <= most, Error::<T>::MaxValidatorsLargerThanMaxUIds);
+        let max = subtensor::MaxAllowedUids::<T>::get(netuid);
+        ensure!(max_allowed_validators <= max, Error::<T>::MaxValidatorsLargerThanMaxUIds);
         subtensor::MaxAllowedValidators::<T>::insert(netuid, max_allowed_validators);
-        tell::<T>(Told::MaxAllowedValidatorsSet(netuid, max_allowed_validators));
+        emit::<T>(SubtensorEvent::MaxAllowedValidatorsSet(netuid, max_allowed_validators));
     }
-    /// Sets the weight of old bonds.
+    /// Sets the moving average factor of bonds.
     26: sudo_set_bonds_moving_average(netuid: NetUid, bonds_moving_average: u64)
         by owner_if(
-            bonds_moving_average <= MOST_BONDS_MOVING_AVERAGE,
+            bonds_moving_average <= MAX_BONDS_MOVING_AVERAGE,
             Error::BondsMovingAverageMaxReached,
             netuid,
             Hyperparameter::BondsMovingAverage
         ) {
         subtensor::BondsMovingAverage::<T>::insert(netuid, bonds_moving_average);
-        tell::<T>(Told::BondsMovingAverageSet(netuid, bonds_moving_average));
+        emit::<T>(SubtensorEvent::BondsMovingAverageSet(netuid, bonds_moving_average));
     }
-    /// Sets the registrations of a block.
+    /// Sets the maximum number of registrations per block.
     27: sudo_set_max_registrations_per_block(netuid: NetUid, max_registrations_per_block: u16) by root_of(netuid) {
         subtensor::MaxRegistrationsPerBlock::<T>::insert(netuid, max_registrations_per_block);
-        tell::<T>(Told::MaxRegistrationsPerBlockSet(netuid, max_registrations_per_block));
+        emit::<T>(SubtensorEvent::MaxRegistrationsPerBlockSet(netuid, max_registrations_per_block));
     }
-    /// Sets the owner's part of emission.
+    /// Sets the owner's cut of emission.
     28: sudo_set_subnet_owner_cut(subnet_owner_cut: u16) by root() {
         subtensor::SubnetOwnerCut::<T>::put(subnet_owner_cut);
-        tell::<T>(Told::SubnetOwnerCutSet(subnet_owner_cut));
+        emit::<T>(SubtensorEvent::SubnetOwnerCutSet(subnet_owner_cut));
     }
-    /// Sets the blocks between two creations of subnets.
+    /// Sets the rate limit of subnet creation, in blocks.
     29: sudo_set_network_rate_limit(rate_limit: u64) by root() {
         subtensor::NetworkRateLimit::<T>::put(rate_limit);
-        tell::<T>(Told::NetworkRateLimitSet(rate_limit));
+        emit::<T>(SubtensorEvent::NetworkRateLimitSet(rate_limit));
     }
-    /// Sets the blocks of an epoch; any number, and the cycle goes on.
+    /// Sets the tempo to any number of blocks, without restarting the cycle.
     30: sudo_set_tempo(netuid: NetUid, tempo: u16) by root_of(netuid) {
         subtensor::Tempo::<T>::insert(netuid, tempo);
-        tell::<T>(Told::TempoSet(netuid, tempo));
+        emit::<T>(SubtensorEvent::TempoSet(netuid, tempo));
     }
-    /// Sets the TAO issued so far.
+    /// Sets the total issuance of TAO.
     33: sudo_set_total_issuance(total_issuance: TaoBalance) by root() {
         subtensor::TotalIssuance::<T>::put(total_issuance);
     }
-    /// Sets the blocks for which a new subnet is kept.
+    /// Sets the immunity period of new subnets, in blocks.
     35: sudo_set_network_immunity_period(immunity_period: u64) by root() {
         subtensor::NetworkImmunityPeriod::<T>::put(immunity_period);
-        tell::<T>(Told::NetworkImmunityPeriodSet(immunity_period));
+        emit::<T>(SubtensorEvent::NetworkImmunityPeriodSet(immunity_period));
     }
-    /// Sets the least price of a subnet.
+    /// Sets the minimum lock cost of a subnet.
     36: sudo_set_network_min_lock_cost(lock_cost: TaoBalance) by root() {
         subtensor::NetworkMinLockCost::<T>::put(lock_cost);
-        tell::<T>(Told::NetworkMinLockCostSet(lock_cost));
+        emit::<T>(SubtensorEvent::NetworkMinLockCostSet(lock_cost));
     }
-    /// Sets how many subnets may exist.
+    /// Sets the maximum number of subnets.
     37: sudo_set_subnet_limit(max_subnets: u16) by root() {
         subtensor::SubnetLimit::<T>::put(max_subnets);
-        tell::<T>(Told::SubnetLimitSet(max_subnets));
+        emit::<T>(SubtensorEvent::SubnetLimitSet(max_subnets));
     }
-    /// Sets the blocks over which the price of a subnet falls.
+    /// Sets the interval over which the lock cost of a subnet falls, in blocks.
     38: sudo_set_lock_reduction_interval(interval: u64) by root() {
         subtensor::NetworkLockReductionInterval::<T>::put(interval);
-        tell::<T>(Told::NetworkLockCostReductionIntervalSet(interval));
+        emit::<T>(SubtensorEvent::NetworkLockCostReductionIntervalSet(interval));
     }
-    /// Sets the TAO spent on registrations.
+    /// Sets the TAO recycled for registrations.
     39: sudo_set_rao_recycled(netuid: NetUid, rao_recycled: TaoBalance) by root_of(netuid) {
         subtensor::RAORecycledForRegistration::<T>::insert(netuid, rao_recycled);
-        tell::<T>(Told::RAORecycledForRegistrationSet(netuid, rao_recycled));
+        emit::<T>(SubtensorEvent::RAORecycledForRegistrationSet(netuid, rao_recycled));
     }
-    /// Sets the stake below which a hotkey may not set weights.
+    /// Sets the minimum stake of a hotkey that sets weights.
     42: sudo_set_stake_threshold(min_stake: u64) by root() {
         subtensor::StakeThreshold::<T>::put(min_stake);
-        tell::<T>(Told::StakeThresholdSet(min_stake));
+        emit::<T>(SubtensorEvent::StakeThresholdSet(min_stake));
     }
-    /// Sets the stake below which a nomination is cleared.
+    /// Sets the minimum stake of a nominator.
     43: sudo_set_nominator_min_required_stake(min_stake: u64) by root() {
         subtensor::NominatorMinRequiredStake::<T>::put(min_stake);
     }
-    /// Sets the blocks between two raises of a take.
+    /// Sets the rate limit of take increases, in blocks.
     45: sudo_set_tx_delegate_take_rate_limit(tx_rate_limit: u64) by root() {
         subtensor::TxDelegateTakeRateLimit::<T>::put(tx_rate_limit);
-        tell::<T>(Told::TxDelegateTakeRateLimitSet(tx_rate_limit));
+        emit::<T>(SubtensorEvent::TxDelegateTakeRateLimitSet(tx_rate_limit));
     }
-    /// Sets the smallest take.
+    /// Sets the minimum delegate take.
     46: sudo_set_min_delegate_take(take: PerU16) by root() {
         subtensor::MinDelegateTake::<T>::put(take);
-        tell::<T>(Told::MinDelegateTakeSet(take));
+        emit::<T>(SubtensorEvent::MinDelegateTakeSet(take));
     }
-    /// Sets whether weights are committed first.
+    /// Enables or disables commit-reveal of weights.
     49: sudo_set_commit_reveal_weights_enabled(netuid: NetUid, enabled: bool)
         by owner(netuid, Hyperparameter::CommitRevealEnabled) {
         subtensor::CommitRevealWeightsEnabled::<T>::insert(netuid, enabled);
-        tell::<T>(Told::CommitRevealEnabled(netuid, enabled));
+        emit::<T>(SubtensorEvent::CommitRevealEnabled(netuid, enabled));
     }
-    /// Sets whether the moving average of bonds depends on consensus.
+    /// Enables or disables liquid alpha.
     50: sudo_set_liquid_alpha_enabled(netuid: NetUid, enabled: bool)
         by owner(netuid, Hyperparameter::LiquidAlphaEnabled) {
         subtensor::LiquidAlphaOn::<T>::insert(netuid, enabled);
     }
-    /// Sets the bounds of that moving average.
+    /// Sets the bounds of liquid alpha.
     51: sudo_set_alpha_values(netuid: NetUid, alpha_low: u16, alpha_high: u16)
         by owner(netuid, Hyperparameter::AlphaValues) {
         Self::set_alpha_values(netuid, alpha_low, alpha_high)?;
     }
-    /// Sets the epochs between a commit and its reveal.
+    /// Sets the reveal period, in epochs.
     57: sudo_set_commit_reveal_weights_interval(netuid: NetUid, interval: u64)
         by owner(netuid, Hyperparameter::WeightCommitInterval) {
         ensure!(interval <= *REVEAL_PERIODS.end(), subtensor::Error::<T>::RevealPeriodTooLarge);
         ensure!(interval >= *REVEAL_PERIODS.start(), subtensor::Error::<T>::RevealPeriodTooSmall);
         subtensor::RevealPeriodEpochs::<T>::insert(netuid, interval);
-        tell::<T>(Told::CommitRevealPeriodsSet(netuid, interval));
+        emit::<T>(SubtensorEvent::CommitRevealPeriodsSet(netuid, interval));
     }
-    /// Sets how much bonds follow clipped weights.
+    /// Sets the bonds penalty.
     60: sudo_set_bonds_penalty(netuid: NetUid, bonds_penalty: u16) by owner(netuid, Hyperparameter::BondsPenalty) {
         subtensor::BondsPenalty::<T>::insert(netuid, bonds_penalty);
-        tell::<T>(Told::BondsPenaltySet(netuid, bonds_penalty));
+        emit::<T>(SubtensorEvent::BondsPenaltySet(netuid, bonds_penalty));
     }
-    /// Sets whether stake may be given away.
+    /// Enables or disables stake transfers.
     61: sudo_set_toggle_transfer(netuid: NetUid, toggle: bool) by owner(netuid, Hyperparameter::TransferEnabled) {
         subtensor::TransferToggle::<T>::insert(netuid, toggle);
-        tell::<T>(Told::TransferToggle(netuid, toggle));
+        emit::<T>(SubtensorEvent::TransferToggle(netuid, toggle));
     }
-    /// Sets the smoothing of prices.
+    /// Sets the smoothing factor of moving prices.
     63: sudo_set_subnet_moving_alpha(alpha: I96F32) by root() {
         subtensor::SubnetMovingAlpha::<T>::put(alpha);
     }
-    /// Sets after how many blocks the moving price follows half as fast.
+    /// Sets the halving period of the moving price, in blocks.
     65: sudo_set_ema_price_halving_period(netuid: NetUid, ema_halving: u64) by root_of(netuid) {
         subtensor::EMAPriceHalvingBlocks::<T>::insert(netuid, ema_halving);
     }
-    /// Sets whether a subnet's alpha can be bought.
+    /// Enables or disables trading of a subnet's alpha.
     66: sudo_set_subtoken_enabled(netuid: NetUid, subtoken_enabled: bool) by root_of(netuid) {
         subtensor::SubtokenEnabled::<T>::insert(netuid, subtoken_enabled);
     }
-    /// Sets the hotkey that stands for the owner.
+    /// Sets the owner's hotkey.
     67: sudo_set_sn_owner_hotkey(netuid: NetUid, hotkey: T::AccountId) by owner(netuid, OwnerAction::OwnerHotkey) {
         subtensor::SubnetOwnerHotkey::<T>::insert(netuid, hotkey.clone());
-        tell::<T>(Told::SubnetOwnerHotkeySet(netuid, hotkey));
+        emit::<T>(SubtensorEvent::SubnetOwnerHotkeySet(netuid, hotkey));
     }
     /// Sets the steepness of liquid alpha.
     68: sudo_set_alpha_sigmoid_steepness(netuid: NetUid, steepness: i16)
         by owner_if(steepness >= 0, Error::NegativeSigmoidSteepness, netuid, Hyperparameter::AlphaSigmoidSteepness) {
         subtensor::AlphaSigmoidSteepness::<T>::insert(netuid, steepness);
-        tell::<T>(Told::AlphaSigmoidSteepnessSet(netuid, steepness));
+        emit::<T>(SubtensorEvent::AlphaSigmoidSteepnessSet(netuid, steepness));
     }
-    /// Sets whether bonds follow Yuma 3.
+    /// Enables or disables Yuma 3.
     69: sudo_set_yuma3_enabled(netuid: NetUid, enabled: bool) by owner(netuid, Hyperparameter::Yuma3Enabled) {
         subtensor::Yuma3On::<T>::insert(netuid, enabled);
         Self::deposit_event(Event::Yuma3EnableToggled { netuid, enabled });
     }
-    /// Sets whether neurons may ask for their bonds to be forgotten.
+    /// Enables or disables bond resets by neurons.
     70: sudo_set_bonds_reset_enabled(netuid: NetUid, enabled: bool) by owner(netuid, Hyperparameter::BondsResetEnabled) {
         subtensor::BondsResetOn::<T>::insert(netuid, enabled);
-        tell::<T>(Told::BondsResetOnSet(netuid, enabled));
+        emit::<T>(SubtensorEvent::BondsResetOnSet(netuid, enabled));
         Self::deposit_event(Event::BondsResetToggled { netuid, enabled });
     }
-    /// Sets the version of time-locked commits.
+    /// Sets the version of timelocked commits.
     71: sudo_set_commit_reveal_version(version: u16) by root() {
         subtensor::CommitRevealWeightsVersion::<T>::put(version);
-        tell::<T>(Told::CommitRevealVersionSet(version));
+        emit::<T>(SubtensorEvent::CommitRevealVersionSet(version));
     }
-    /// Sets how many hotkeys of the owner are never replaced.
+    /// Sets the number of immune hotkeys of the owner.
     72: sudo_set_owner_immune_neuron_limit(netuid: NetUid, immune_neurons: u16)
         by owner(netuid, Hyperparameter::ImmuneNeuronLimit) {
         ensure!(IMMUNE_OWNER_UIDS.contains(&immune_neurons), subtensor::Error::<T>::InvalidValue);
         subtensor::ImmuneOwnerUidsLimit::<T>::insert(netuid, immune_neurons);
     }
-    /// Sets the blocks before an epoch in which owners change nothing.
+    /// Sets the freeze window before an epoch, in blocks, in which owners cannot change settings.
     74: sudo_set_admin_freeze_window(window: u16) by root() {
         subtensor::AdminFreezeWindow::<T>::put(window);
-        tell::<T>(Told::AdminFreezeWindowSet(window));
+        emit::<T>(SubtensorEvent::AdminFreezeWindowSet(window));
     }
-    /// Sets the epochs between two changes of one setting by an owner.
+    /// Sets the rate limit of an owner's changes to one setting, in epochs.
     75: sudo_set_owner_hparam_rate_limit(epochs: u16) by root() {
         subtensor::OwnerHyperparamRateLimit::<T>::put(epochs);
-        tell::<T>(Told::OwnerHyperparamRateLimitSet(epochs));
+        emit::<T>(SubtensorEvent::OwnerHyperparamRateLimitSet(epochs));
     }
-    /// Sets how many mechanisms a subnet has.
+    /// Sets the number of mechanisms of a subnet.
     76: sudo_set_mechanism_count(netuid: NetUid, mechanism_count: MechId) by owner(netuid, OwnerAction::MechanismCount) {
         Self::check_mechanism_count(netuid, mechanism_count)?;
         subtensor::Pallet::<T>::set_mechanism_count(netuid, mechanism_count);
     }
-    /// Sets how mechanisms share emission.
+    /// Sets the emission split of mechanisms.
     77: sudo_set_mechanism_emission_split(netuid: NetUid, maybe_split: Option<Vec<u16>>)
         by owner(netuid, OwnerAction::MechanismSplit) {
         Self::split_emission(netuid, maybe_split)?;
     }
-    /// Removes the neurons that earn least until a number is left, and leaves room for no more.
+    /// Trims a subnet to a maximum number of neurons: those with the lowest emission are removed.
     78: sudo_trim_to_max_allowed_uids(netuid: NetUid, max_n: u16) by owner(netuid, OwnerAction::Trimming) {
         subtensor::Pallet::<T>::trim_to_max_allowed_uids(netuid, max_n)?;
     }
-    /// Sets the least number that the room for neurons may be limited to.
+    /// Sets the minimum of the maximum number of neurons.
     79: sudo_set_min_allowed_uids(netuid: NetUid, min_allowed_uids: u16) by root_of(netuid) {
         Self::check_min_allowed_uids(netuid, min_allowed_uids)?;
         subtensor::MinAllowedUids::<T>::insert(netuid, min_allowed_uids);
-        tell::<T>(Told::MinAllowedUidsSet(netuid, min_allowed_uids));
+        emit::<T>(SubtensorEvent::MinAllowedUidsSet(netuid, min_allowed_uids));
     }
-    /// Sets what becomes of emission withheld from the owner's miners.
+    /// Sets whether emission withheld from the owner's miners is recycled or burned.
     80: sudo_set_recycle_or_burn(netuid: NetUid, recycle_or_burn: RecycleOrBurnEnum)
         by owner(netuid, Hyperparameter::RecycleOrBurn) {
         subtensor::RecycleOrBurn::<T>::insert(netuid, recycle_or_burn);
     }
-    /// Sets how many neurons must be replaceable before immunity counts.
+    /// Sets the minimum number of non-immune neurons.
     84: sudo_set_min_non_immune_uids(netuid: NetUid, min: u16) by root_of(netuid) {
         subtensor::MinNonImmuneUids::<T>::insert(netuid, min);
-        tell::<T>(Told::MinNonImmuneUidsSet(netuid, min));
+        emit::<T>(SubtensorEvent::MinNonImmuneUidsSet(netuid, min));
     }
-    /// Sets the blocks that an owner waits before starting a subnet.
+    /// Sets the delay before an owner can start a subnet, in blocks.
     85: sudo_set_start_call_delay(delay: u64) by root() {
         subtensor::StartCallDelay::<T>::put(delay);
-        tell::<T>(Told::StartCallDelaySet(delay));
+        emit::<T>(SubtensorEvent::StartCallDelaySet(delay));
     }
-    /// Sets how many mechanisms a subnet may have.
+    /// Sets the maximum number of mechanisms of a subnet.
     88: sudo_set_max_mechanism_count(max_mechanism_count: MechId) by root() {
         subtensor::MaxMechanismCount::<T>::put(max_mechanism_count);
     }
-    /// Sets after how many blocks the price of registration has halved.
+    /// Sets the half-life of the registration price, in blocks.
     89: sudo_set_burn_half_life(netuid: NetUid, burn_half_life: u16) by owner(netuid, Hyperparameter::BurnHalfLife) {
         ensure!(burn_half_life > 0, Error::<T>::InvalidValue);
         subtensor::BurnHalfLife::<T>::insert(netuid, burn_half_life);
-        tell::<T>(Told::BurnHalfLifeSet { netuid, burn_half_life });
+        emit::<T>(SubtensorEvent::BurnHalfLifeSet { netuid, burn_half_life });
         Self::deposit_event(Event::BurnHalfLifeSet { netuid, burn_half_life });
     }
-    /// Sets by how much a registration raises the price: by 1 to 3 times.
+    /// Sets the factor `1..=3` by which a registration raises the price.
     90: sudo_set_burn_increase_mult(netuid: NetUid, burn_increase_mult: U64F64)
         by owner(netuid, Hyperparameter::BurnIncreaseMult) {
         ensure!((U64F64::from_num(1)..=U64F64::from_num(3)).contains(&burn_increase_mult), Error::<T>::InvalidValue);
         subtensor::BurnIncreaseMult::<T>::insert(netuid, burn_increase_mult);
-        tell::<T>(Told::BurnIncreaseMultSet { netuid, burn_increase_mult });
+        emit::<T>(SubtensorEvent::BurnIncreaseMultSet { netuid, burn_increase_mult });
         Self::deposit_event(Event::BurnIncreaseMultSet { netuid, burn_increase_mult });
     }
-    /// Sets whether the owner receives its cut.
+    /// Enables or disables the owner's cut.
     92: sudo_set_owner_cut_enabled(netuid: NetUid, enabled: bool) by owner(netuid, Hyperparameter::Unknown) {
         Self::ensure_not_root(netuid)?;
         subtensor::OwnerCutEnabled::<T>::insert(netuid, enabled);
     }
-    /// Sets the smallest take of a child key.
+    /// Sets the minimum child key take.
     93: sudo_set_min_childkey_take_per_subnet(netuid: NetUid, take: PerU16)
         by owner(netuid, Hyperparameter::MinChildkeyTake) {
-        ensure!(take <= MOST_CHILDKEY_TAKE, Error::<T>::InvalidValue);
+        ensure!(take <= MAX_CHILDKEY_TAKE, Error::<T>::InvalidValue);
         subtensor::MinChildkeyTakePerSubnet::<T>::insert(netuid, take);
-        tell::<T>(Told::MinChildKeyTakePerSubnetSet(netuid, take));
+        emit::<T>(SubtensorEvent::MinChildKeyTakePerSubnetSet(netuid, take));
     }
-    /// Sets whether a subnet receives TAO from the block emission.
+    /// Enables or disables TAO emission to a subnet.
     94: sudo_set_subnet_emission_enabled(netuid: NetUid, enabled: bool)
         by owner(netuid, Hyperparameter::SubnetEmissionEnabled) {
         Self::ensure_not_root(netuid)?;
         subtensor::SubnetEmissionEnabled::<T>::insert(netuid, enabled);
         Self::deposit_event(Event::SubnetEmissionEnabledSet { netuid, enabled });
     }
-    /// Sets how many epochs a block may run.
+    /// Sets the maximum number of epochs per block.
     96: sudo_set_max_epochs_per_block(max_epochs_per_block: u8) by root() {
         subtensor::MaxEpochsPerBlock::<T>::put(max_epochs_per_block);
-        tell::<T>(Told::MaxEpochsPerBlockSet(max_epochs_per_block));
+        emit::<T>(SubtensorEvent::MaxEpochsPerBlockSet(max_epochs_per_block));
     }
-    /// Sets after how many thousandths of an epoch a validator is inactive.
+    /// Sets the activity cutoff factor, in thousandths of an epoch.
     97: sudo_set_activity_cutoff_factor(netuid: NetUid, factor_milli: u32)
         by owner(netuid, Hyperparameter::ActivityCutoffFactorMilli) {
         subtensor::Pallet::<T>::set_activity_cutoff_factor_within_bounds(netuid, factor_milli)?;
     }
-    /// Sets which consensus liquid alpha looks at.
+    /// Sets the consensus that liquid alpha uses.
     104: sudo_set_liquid_alpha_consensus_mode(netuid: NetUid, mode: ConsensusMode)
         by owner(netuid, Hyperparameter::LiquidAlphaConsensusMode) {
         subtensor::LiquidAlphaConsensusMode::<T>::insert(netuid, mode);
-        tell::<T>(Told::LiquidAlphaConsensusModeSet(netuid, mode));
+        emit::<T>(SubtensorEvent::LiquidAlphaConsensusModeSet(netuid, mode));
     }
 }

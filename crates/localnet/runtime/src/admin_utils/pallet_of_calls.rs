@@ -1,7 +1,7 @@
-//! Makes the pallet of the table of its calls: the framework wants all calls of a pallet written out in one block.
+//! Generates the pallet from the table of calls: FRAME requires all calls of a pallet in one block.
 
-/// Each row is `INDEX: NAME(ARGUMENTS) by AUTHORITY(OF WHAT) { CHANGES }`. The authority is one of the functions of
-/// `authority`; the changes run once it is granted.
+/// Each row is `INDEX: NAME(ARGUMENTS) by AUTHORITY(SUBNET) { CHANGES }`. The authority is a function of `authority`;
+/// the changes run once it is granted.
 macro_rules! pallet_of_calls {
     ($(
         $(#[$doc:meta])*
@@ -22,28 +22,28 @@ macro_rules! pallet_of_calls {
             #[pallet::pallet]
             pub struct Pallet<T>(_);
 
-            /// What the pallet needs of the chain.
+            /// Configuration of the pallet.
             #[pallet::config]
             pub trait Config: frame_system::Config + subtensor::Config {}
 
-            /// What was changed, where the pallet of subnets does not say so.
+            /// Events for changes that the Subtensor pallet has no event for.
             #[pallet::event]
             #[pallet::generate_deposit(pub(super) fn deposit_event)]
             pub enum Event<T: Config> {
-                /// Yuma 3 was switched.
+                /// Yuma 3 was enabled or disabled.
                 #[codec(index = 1)]
                 Yuma3EnableToggled {
                     /// The subnet.
                     netuid: NetUid,
-                    /// Whether bonds follow it now.
+                    /// Whether Yuma 3 is enabled.
                     enabled: bool,
                 },
-                /// Forgetting of bonds was switched.
+                /// Bond resets were enabled or disabled.
                 #[codec(index = 2)]
                 BondsResetToggled {
                     /// The subnet.
                     netuid: NetUid,
-                    /// Whether neurons may ask for it now.
+                    /// Whether bond resets are enabled.
                     enabled: bool,
                 },
                 /// The half-life of the registration price changed.
@@ -51,10 +51,10 @@ macro_rules! pallet_of_calls {
                 BurnHalfLifeSet {
                     /// The subnet.
                     netuid: NetUid,
-                    /// Its new half-life, in blocks.
+                    /// The new half-life, in blocks.
                     burn_half_life: u16,
                 },
-                /// The rise of the registration price changed.
+                /// The increase factor of the registration price changed.
                 #[codec(index = 4)]
                 BurnIncreaseMultSet {
                     /// The subnet.
@@ -62,68 +62,68 @@ macro_rules! pallet_of_calls {
                     /// The new factor.
                     burn_increase_mult: U64F64,
                 },
-                /// A subnet's part in the block emission was switched.
+                /// TAO emission to a subnet was enabled or disabled.
                 #[codec(index = 5)]
                 SubnetEmissionEnabledSet {
                     /// The subnet.
                     netuid: NetUid,
-                    /// Whether it receives TAO now.
+                    /// Whether the subnet receives TAO.
                     enabled: bool,
                 },
             }
 
-            /// Why a call was refused.
+            /// Errors of the calls.
             #[pallet::error]
             pub enum Error<T> {
-                /// There is no such subnet.
+                /// The subnet does not exist.
                 #[codec(index = 0)]
                 SubnetDoesNotExist,
-                /// There cannot be more validators than neurons.
+                /// The number of validators exceeds the number of neurons.
                 #[codec(index = 1)]
                 MaxValidatorsLargerThanMaxUIds,
-                /// The subnet has more neurons already: trim it first.
+                /// The subnet already has more neurons: trim it first.
                 #[codec(index = 2)]
                 MaxAllowedUIdsLessThanCurrentUIds,
-                /// An owner may set the moving average of bonds to at most 975 000.
+                /// The moving average of bonds exceeds 975 000, the maximum for an owner.
                 #[codec(index = 3)]
                 BondsMovingAverageMaxReached,
-                /// An owner may not set a negative steepness.
+                /// The steepness is negative, which only root may set.
                 #[codec(index = 4)]
                 NegativeSigmoidSteepness,
-                /// The value is out of its bounds.
+                /// The value is out of bounds.
                 #[codec(index = 5)]
                 ValueNotInBounds,
-                /// The subnet has fewer neurons.
+                /// The minimum exceeds the current number of neurons.
                 #[codec(index = 6)]
                 MinAllowedUidsGreaterThanCurrentUids,
-                /// The subnet has room for fewer neurons.
+                /// The minimum exceeds the maximum number of neurons.
                 #[codec(index = 7)]
                 MinAllowedUidsGreaterThanMaxAllowedUids,
-                /// The subnet must have room for more neurons.
+                /// The maximum is below the minimum number of neurons.
                 #[codec(index = 8)]
                 MaxAllowedUidsLessThanMinAllowedUids,
-                /// A subnet has room for at most 256 neurons.
+                /// The maximum exceeds 256 neurons.
                 #[codec(index = 9)]
                 MaxAllowedUidsGreaterThanDefaultMaxAllowedUids,
-                /// The value is out of its bounds.
+                /// The value is out of bounds.
                 #[codec(index = 10)]
                 InvalidValue,
-                /// Root has no such setting.
+                /// The setting does not exist for root.
                 #[codec(index = 11)]
                 NotPermittedOnRootSubnet,
-                /// Neurons no longer register by work.
+                /// Proof-of-work registration is disabled.
                 #[codec(index = 12)]
                 POWRegistrationDisabled,
-                /// This setting is derived from others now.
+                /// The setting is deprecated: it is derived from others.
                 #[codec(index = 13)]
                 Deprecated,
-                /// The locked share is above the largest one.
+                /// The locked share exceeds its maximum.
                 #[codec(index = 14)]
                 CollateralLockShareTooHigh,
-                /// The drain of collateral is outside its bounds.
+                /// The drain ratio of collateral is out of bounds.
                 #[codec(index = 15)]
                 CollateralDrainRatioOutOfBounds,
-                /// A change of the finality authorities has no delay.
+                /// A change of the GRANDPA authorities must have no delay.
                 #[codec(index = 16)]
                 GrandpaChangeDelayMustBeZero,
             }

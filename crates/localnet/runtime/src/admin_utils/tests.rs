@@ -14,14 +14,14 @@ use crate::subtensor::{
 use crate::testing::{BABELBIT, Subtensor, account, chain, jump_to, key, outcome};
 use crate::types::{MechId, NetUid, NetUidStorageIndex, TaoBalance};
 
-/// Whether the owner may make a call.
+/// Whether a subnet owner may make a call.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum By {
     Owner,
     Root,
 }
 
-/// Every setting: a call, who may make it, and the one item of the pallet of subnets that then holds its last argument.
+/// Every setting: a call, its authority, and the storage item of the Subtensor pallet that receives its last argument.
 #[allow(clippy::too_many_lines)] // A table.
 fn settings() -> Vec<(Call<Runtime>, By, &'static str)> {
     use By::{Owner, Root};
@@ -138,7 +138,7 @@ fn as_owner(what: &Call<Runtime>) -> String {
     call(RuntimeOrigin::signed(SubnetOwner::<Runtime>::get(BABELBIT)), what)
 }
 
-/// Keys and values of the pallet of subnets.
+/// Keys and values of the Subtensor pallet.
 fn stored() -> Vec<(Vec<u8>, Vec<u8>)> {
     let prefix = twox_128(b"SubtensorModule");
     let mut found = Vec::new();
@@ -150,7 +150,7 @@ fn stored() -> Vec<(Vec<u8>, Vec<u8>)> {
     found
 }
 
-/// A subnet whose owner may change settings.
+/// Runs a test with a subnet whose owner may change settings.
 fn settled(test: impl FnOnce()) {
     chain(|| {
         jump_to(50);

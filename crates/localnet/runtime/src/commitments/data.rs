@@ -1,4 +1,4 @@
-//! One field of a statement, in the encoding of the real chain.
+//! One field of a commitment, in the encoding of the real chain.
 
 use codec::{Decode, DecodeWithMemTracking, Encode, EncodeLike, Error, Input, Output};
 use frame_support::BoundedVec;
@@ -10,18 +10,18 @@ use scale_info::{Path, Type, TypeInfo};
 /// A ciphertext.
 type Encrypted = BoundedVec<u8, ConstU32<1_024>>;
 
-/// The index of `Raw0`; `RawN` has the index N more, and N bytes follow it without their length.
+/// Variant index of `Raw0`. `RawN` has this index plus N, followed by N bytes without a length prefix.
 const RAW: u8 = 1;
-/// The longest raw text, in bytes.
-const MOST_RAW: u8 = 128;
+/// Maximum length of raw text, in bytes.
+const MAX_RAW: u8 = 128;
 
-/// One field of a statement. Metadata shows the raw text as 129 variants, one for each length.
+/// One field of a commitment. The metadata has 129 variants for raw text, one for each length.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Data {
-    /// Nothing.
+    /// Empty.
     None,
     /// A short text.
-    Raw(BoundedVec<u8, ConstU32<{ MOST_RAW as u32 }>>),
+    Raw(BoundedVec<u8, ConstU32<{ MAX_RAW as u32 }>>),
     /// A BLAKE2b-256 hash.
     BlakeTwo256([u8; 32]),
     /// A SHA-256 hash.
@@ -30,18 +30,18 @@ pub enum Data {
     Keccak256([u8; 32]),
     /// A SHA3-256 hash.
     ShaThree256([u8; 32]),
-    /// A statement that can be opened from a round of a randomness beacon on.
+    /// Timelocked data, which can be decrypted from a round of the drand beacon on.
     TimelockEncrypted {
         /// The ciphertext.
         encrypted: Encrypted,
         /// The round.
         reveal_round: u64,
     },
-    /// Asks for the bonds to this neuron to be forgotten.
+    /// Requests a reset of the bonds to this neuron.
     ResetBondsFlag,
     /// A longer text.
     BigRaw(BoundedVec<u8, ConstU32<512>>),
-    /// A statement that could not be opened.
+    /// Timelocked data whose reveal failed.
     TimelockRevealFailed {
         /// The ciphertext.
         encrypted: Encrypted,
@@ -50,7 +50,7 @@ pub enum Data {
     },
 }
 
-/// The indices after the raw texts.
+/// Variant indices after the raw texts.
 mod index {
     pub(super) const BLAKE_TWO_256: u8 = 130;
     pub(super) const SHA_256: u8 = 131;
@@ -63,7 +63,7 @@ mod index {
 }
 
 impl Data {
-    /// What the field counts against its neuron's space, in bytes.
+    /// Space that the field uses of its neuron's quota, in bytes.
     pub fn space(&self) -> usize {
         match self {
             Self::None | Self::ResetBondsFlag => 0,
@@ -105,7 +105,7 @@ impl Decode for Data {
     fn decode<I: Input>(input: &mut I) -> Result<Self, Error> {
         Ok(match input.read_byte()? {
             0 => Self::None,
-            raw if raw <= RAW + MOST_RAW => {
+            raw if raw <= RAW + MAX_RAW => {
                 let mut text = vec![0; usize::from(raw - RAW)];
                 input.read(&mut text)?;
                 Self::Raw(BoundedVec::truncate_from(text))
@@ -122,7 +122,7 @@ impl Decode for Data {
             index::TIMELOCK_REVEAL_FAILED => {
                 Self::TimelockRevealFailed { encrypted: Decode::decode(input)?, reveal_round: Decode::decode(input)? }
             }
-            _ => return Err("no such kind of field".into()),
+            _ => return Err("unknown field type".into()),
         })
     }
 }

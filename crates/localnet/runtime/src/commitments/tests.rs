@@ -41,7 +41,7 @@ fn a_neuron_makes_a_statement() {
         let stored = Registration { deposit: TaoBalance::ZERO, block: 7, info: info(&[raw(b"hello")]) };
         assert_eq!(CommitmentOf::<Runtime>::get(BABELBIT, &who), Some(stored));
         assert_eq!(LastCommitment::<Runtime>::get(BABELBIT, &who), Some(7));
-        assert!(said(&Event::Commitment { netuid: BABELBIT, who }));
+        assert!(said(&Event::Commitment { netuid: BABELBIT, who: who.clone() }));
     });
 }
 
@@ -65,7 +65,7 @@ fn statements_of_an_epoch_share_a_space() {
         let who = key(1);
         Subtensor::append_neuron(BABELBIT, &who);
         let big = Data::BigRaw(vec![7; 512].try_into().unwrap());
-        // A statement and how much space is used after it.
+        // A commitment, and the space used after it.
         let steps = [
             (vec![Data::None], 100),
             (vec![raw(&[1; 128]), Data::Sha256([0; 32])], 260),

@@ -1,4 +1,4 @@
-//! The order of an account's calls.
+//! Nonce check without an account balance.
 
 use codec::{Decode, DecodeWithMemTracking, Encode};
 use frame_support::dispatch::DispatchInfo;
@@ -14,13 +14,13 @@ use sp_runtime::transaction_validity::{
 
 use crate::runtime::{AccountId, Nonce, Runtime, RuntimeOrigin};
 
-/// Takes each account's calls in their order.
+/// Checks and increments the nonce of an account.
 ///
 /// The framework's extension of this name refuses accounts that hold nothing. Hotkeys hold nothing, and what they send
 /// is free, so the real chain, like this one, takes their calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
 pub struct CheckNonce(
-    /// How many calls the account sent before.
+    /// The account's nonce.
     #[codec(compact)]
     pub Nonce,
 );

@@ -1,4 +1,4 @@
-//! Refuses ciphertexts that no author can open.
+//! Refusal of shielded extrinsics that no author can decrypt.
 
 use codec::{Decode, DecodeWithMemTracking, Encode};
 use frame_support::dispatch::DispatchInfo;
@@ -11,12 +11,12 @@ use sp_runtime::transaction_validity::{InvalidTransaction, TransactionValidityEr
 use crate::mev_shield::{Call, Parts};
 use crate::runtime::{MevShield, RuntimeCall, RuntimeOrigin};
 
-/// The number by which clients know a malformed ciphertext.
+/// Custom error code of a malformed ciphertext.
 const MALFORMED: u8 = 23;
-/// The number by which clients know a ciphertext for another key.
+/// Custom error code of a ciphertext for another key.
 const WRONG_KEY: u8 = 24;
 
-/// Checks encrypted calls before they wait for a block.
+/// Validates shielded extrinsics before they enter the pool.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
 pub struct CheckShieldedTxValidity;
 

@@ -1,4 +1,4 @@
-//! What is refused before it takes a place in a block.
+//! Refusal of calls that cannot succeed, before they enter a block.
 
 use codec::{Decode, DecodeWithMemTracking, Encode};
 use frame_support::dispatch::DispatchInfo;
@@ -11,8 +11,8 @@ use sp_runtime::transaction_validity::{InvalidTransaction, TransactionValidityEr
 use crate::runtime::{AccountId, Runtime, RuntimeCall, RuntimeOrigin};
 use crate::subtensor::{Call, Error, Pallet};
 
-/// Refuses calls of the pallet that cannot succeed, so that clients hear of it at once and free calls cost nobody
-/// anything.
+/// Refuses calls of the Subtensor pallet that cannot succeed: clients get the error at once, and free calls take no
+/// block space.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
 pub struct SubtensorTransactionExtension;
 
@@ -41,7 +41,7 @@ impl TransactionExtension<RuntimeCall> for SubtensorTransactionExtension {
     }
 }
 
-/// Reads what a call would be refused for.
+/// Validates a call without executing it.
 fn check(who: &AccountId, call: &Call<Runtime>) -> Result<(), Error<Runtime>> {
     type Subtensor = Pallet<Runtime>;
     match call {
@@ -61,7 +61,7 @@ fn check(who: &AccountId, call: &Call<Runtime>) -> Result<(), Error<Runtime>> {
     }
 }
 
-/// The number by which the real chain tells clients why their call was refused.
+/// The real chain's custom error code of a refusal.
 fn code(error: &Error<Runtime>) -> u8 {
     match error {
         Error::NotEnoughStakeToSetWeights | Error::AmountTooLow => 1,

@@ -1,4 +1,4 @@
-//! Refuses calls that would replace the native code or write to storage directly, however they are wrapped.
+//! Refusal of calls that replace the native code or write to storage directly, also nested ones.
 
 use codec::{Decode, DecodeWithMemTracking, Encode};
 use frame_support::dispatch::DispatchInfo;
@@ -10,7 +10,7 @@ use sp_runtime::transaction_validity::{InvalidTransaction, TransactionValidityEr
 
 use crate::runtime::{Runtime, RuntimeCall, RuntimeOrigin};
 
-/// Where the real chain checks calls of the sudo key. A filter of calls would not do: the sudo key passes it.
+/// The real chain's extension for calls of the sudo key. A call filter does not suffice: the sudo key bypasses it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
 pub struct SudoTransactionExtension;
 
@@ -39,7 +39,7 @@ impl TransactionExtension<RuntimeCall> for SudoTransactionExtension {
     }
 }
 
-/// Whether a call, or one within it, replaces the code or writes to storage past all pallets.
+/// Whether a call, or a nested one, replaces the code or writes to storage directly.
 fn rewrites_the_chain(call: &RuntimeCall) -> bool {
     use frame_system::Call as System;
     use pallet_sudo::Call as Sudo;

@@ -48,11 +48,11 @@ fn the_block_time_and_the_epochs_of_a_block_are_the_clocks() {
             assert_eq!(MaxEpochsPerBlock::<Runtime>::get(), epochs, "{millis:?}");
         });
     }
-    // Metadata can be asked for without any state.
+    // Metadata is available without any state.
     assert_eq!(constant("Aura", "SlotDuration"), 250_u64.encode());
 }
 
-/// What metadata says of a constant.
+/// The value of a constant in the metadata.
 fn constant(pallet: &str, name: &str) -> Vec<u8> {
     let metadata = Runtime::metadata_at_version(15).unwrap();
     let RuntimeMetadata::V15(metadata) = RuntimeMetadataPrefixed::decode(&mut &metadata[..]).unwrap().1 else {
@@ -77,7 +77,7 @@ fn every_number_up_to_babelbits_has_a_subnet() {
     at_genesis(&[], || {
         assert_eq!(Subtensor::all_netuids(), (0..=59).map(NetUid).collect::<Vec<_>>());
         assert_eq!(TotalNetworks::<Runtime>::get(), 60);
-        // Subnet, tempo, slots, permits, least weights, neurons, symbol.
+        // Subnet, tempo, maximum neurons, validator permits, minimum weights, neurons, symbol.
         let rows = [
             (NetUid::ROOT, 100, 64, 64, 0, 0, "τ"),
             (NetUid(1), 100, 256, 64, 0, 1, "α"),

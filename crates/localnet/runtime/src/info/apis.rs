@@ -1,4 +1,4 @@
-//! The questions, under the real chain's names.
+//! Runtime API declarations, under the real chain's names.
 
 #![allow(clippy::type_complexity, reason = "the answers are the real chain's")]
 
@@ -21,17 +21,17 @@ use super::swap::{SimSwapResult, SubnetPrice};
 use crate::types::{AlphaBalance, MechId, NetUid, TaoBalance};
 
 sp_api::decl_runtime_apis! {
-    /// Hotkeys that take stake of others.
+    /// Runtime API of delegates.
     pub trait DelegateInfoRuntimeApi {
         /// All delegates.
         fn get_delegates() -> Vec<DelegateInfo>;
         /// One delegate.
         fn get_delegate(delegate_account: AccountId) -> Option<DelegateInfo>;
-        /// The delegates on which a coldkey has stake, with that stake.
+        /// The delegates of a coldkey, with its stake on each.
         fn get_delegated(delegatee_account: AccountId) -> Vec<(DelegateInfo, (Compact<NetUid>, Compact<AlphaBalance>))>;
     }
 
-    /// Neurons.
+    /// Runtime API of neurons.
     pub trait NeuronInfoRuntimeApi {
         /// All neurons of a subnet.
         fn get_neurons(netuid: NetUid) -> Vec<NeuronInfo>;
@@ -43,20 +43,20 @@ sp_api::decl_runtime_apis! {
         fn get_neuron_lite(netuid: NetUid, uid: u16) -> Option<NeuronInfoLite>;
     }
 
-    /// Subnets.
+    /// Runtime API of subnets.
     #[api_version(2)]
     pub trait SubnetInfoRuntimeApi {
-        /// A subnet in short.
+        /// Summary of a subnet.
         fn get_subnet_info(netuid: NetUid) -> Option<SubnetInfo>;
-        /// All subnets in short; none in the gaps between their numbers.
+        /// Summaries of all subnets, by netuid; `None` for unused netuids.
         fn get_subnets_info() -> Vec<Option<SubnetInfo>>;
-        /// A subnet in short, with its identity.
+        /// Summary of a subnet, with its identity.
         fn get_subnet_info_v2(netuid: NetUid) -> Option<SubnetInfov2>;
-        /// All subnets in short, with identities; none in the gaps.
+        /// Summaries of all subnets, with identities; `None` for unused netuids.
         fn get_subnets_info_v2() -> Vec<Option<SubnetInfov2>>;
-        /// Hyper-parameters for the oldest clients.
+        /// Hyperparameters in the layout of the oldest clients.
         fn get_subnet_hyperparams(netuid: NetUid) -> Option<SubnetHyperparams>;
-        /// Hyper-parameters for bittensor 9.
+        /// Hyperparameters in the layout of bittensor 9.
         fn get_subnet_hyperparams_v2(netuid: NetUid) -> Option<SubnetHyperparamsV2>;
         /// All subnets with their pools.
         fn get_all_dynamic_info() -> Vec<Option<DynamicInfo>>;
@@ -74,7 +74,7 @@ sp_api::decl_runtime_apis! {
         fn get_subnet_state(netuid: NetUid) -> Option<SubnetState>;
         /// Some fields of a metagraph.
         fn get_selective_metagraph(netuid: NetUid, metagraph_indexes: Vec<u16>) -> Option<SelectiveMetagraph>;
-        /// On whom a coldkey stakes its miners' earnings.
+        /// The hotkey on which a coldkey's miner emission is staked automatically.
         fn get_coldkey_auto_stake_hotkey(coldkey: AccountId, netuid: NetUid) -> Option<AccountId>;
         /// Some fields of the metagraph of a mechanism.
         fn get_selective_mechagraph(
@@ -82,19 +82,19 @@ sp_api::decl_runtime_apis! {
             subid: MechId,
             metagraph_indexes: Vec<u16>,
         ) -> Option<SelectiveMetagraph>;
-        /// The subnet that makes room for the next one.
+        /// The subnet that would be dissolved for the next one.
         fn get_subnet_to_prune() -> Option<NetUid>;
         /// The account that holds a subnet's own TAO.
         fn get_subnet_account_id(netuid: NetUid) -> Option<AccountId>;
         /// The block of the next epoch.
         fn get_next_epoch_start_block(netuid: NetUid) -> Option<u64>;
-        /// TAO issued with a block.
+        /// TAO issued per block.
         fn get_block_emission() -> TaoBalance;
-        /// Hyper-parameters by name.
+        /// Hyperparameters with their names.
         fn get_subnet_hyperparams_v3(netuid: NetUid) -> Option<Vec<HyperparamEntry>>;
     }
 
-    /// Stakes.
+    /// Runtime API of stake.
     pub trait StakeInfoRuntimeApi {
         /// All stakes of a coldkey.
         fn get_stake_info_for_coldkey(coldkey_account: AccountId) -> Vec<StakeInfo>;
@@ -106,7 +106,7 @@ sp_api::decl_runtime_apis! {
             coldkey_account: AccountId,
             netuid: NetUid,
         ) -> Option<StakeInfo>;
-        /// What coldkeys can take out.
+        /// Stake that coldkeys can withdraw.
         fn get_stake_availability_for_coldkeys(
             coldkey_accounts: Vec<AccountId>,
             netuids: Option<Vec<NetUid>>,
@@ -121,34 +121,34 @@ sp_api::decl_runtime_apis! {
         ) -> u64;
         /// A lock of a coldkey's stake.
         fn get_coldkey_lock(coldkey: AccountId, netuid: NetUid) -> Option<LockState>;
-        /// How long stake on a hotkey is locked.
+        /// Conviction of a hotkey: how long its stake is locked.
         fn get_hotkey_conviction(hotkey: AccountId, netuid: NetUid) -> U64F64;
         /// The hotkey with the longest locks.
         fn get_most_convicted_hotkey_on_subnet(netuid: NetUid) -> Option<AccountId>;
     }
 
-    /// Creating subnets.
+    /// Runtime API of subnet creation.
     pub trait SubnetRegistrationRuntimeApi {
-        /// What creating a subnet costs now.
+        /// The current cost of creating a subnet.
         fn get_network_registration_cost() -> TaoBalance;
     }
 
-    /// Baskets of root earnings.
+    /// Runtime API of root baskets.
     #[api_version(4)]
     pub trait BetaBasketRuntimeApi {
-        /// What baskets owe a coldkey.
+        /// TAO that baskets owe a coldkey.
         fn get_root_basket_owed(coldkey: AccountId) -> TaoBalance;
-        /// What one basket owes a coldkey.
+        /// TAO that one basket owes a coldkey.
         fn get_basket_payout(hotkey: AccountId, coldkey: AccountId) -> TaoBalance;
         /// A basket's value.
         fn get_validator_basket_nav(hotkey: AccountId) -> TaoBalance;
-        /// What a basket holds.
+        /// Holdings of a basket.
         fn get_validator_basket(hotkey: AccountId) -> Vec<(NetUid, AlphaBalance, TaoBalance)>;
         /// The value of all baskets.
         fn get_root_basket_total_nav() -> TaoBalance;
-        /// A basket in short.
+        /// Summary of a basket.
         fn get_validator_basket_summary(hotkey: AccountId) -> BasketSummary;
-        /// All baskets in short.
+        /// Summaries of all baskets.
         fn get_all_validator_baskets() -> Vec<BasketSummary>;
         /// A coldkey's shares: validator, shares, value.
         fn get_root_basket_positions(coldkey: AccountId) -> Vec<(AccountId, u64, TaoBalance)>;
@@ -158,27 +158,27 @@ sp_api::decl_runtime_apis! {
         fn get_root_basket_portfolio(coldkey: AccountId) -> Vec<BasketPosition>;
         /// The price of a basket's shares.
         fn get_beta_pricing(hotkey: AccountId) -> Option<BetaPricing>;
-        /// Such prices, page by page.
+        /// Prices of all baskets' shares, paginated.
         fn get_all_beta_pricing(start_after: Option<AccountId>, limit: u32) -> BetaPricingPage;
-        /// The index of baskets and of stakes.
+        /// The indices of baskets and of stake.
         fn get_beta_index() -> (U64F64, U64F64);
-        /// One share as shown to people.
+        /// One position in display units.
         fn get_beta_position(hotkey: AccountId, coldkey: AccountId) -> Option<BetaPosition>;
-        /// All shares of a coldkey as shown to people.
+        /// All positions of a coldkey in display units.
         fn get_beta_portfolio(coldkey: AccountId) -> Vec<BetaPosition>;
-        /// Whether a validator may trade its basket.
+        /// Trading status of a validator's basket.
         fn get_basket_trading_status(hotkey: AccountId) -> BasketTradingStatus;
     }
 
-    /// Prices and trades.
+    /// Runtime API of alpha prices and trades.
     pub trait SwapRuntimeApi {
-        /// Rao for a whole alpha of a subnet.
+        /// Price of one alpha of a subnet, in rao.
         fn current_alpha_price(netuid: NetUid) -> u64;
-        /// The same for all subnets.
+        /// Alpha prices of all subnets.
         fn current_alpha_price_all() -> Vec<SubnetPrice>;
-        /// What buying for so much TAO would give.
+        /// Simulated purchase of alpha for TAO.
         fn sim_swap_tao_for_alpha(netuid: NetUid, tao: TaoBalance) -> SimSwapResult;
-        /// What selling so much alpha would give.
+        /// Simulated sale of alpha.
         fn sim_swap_alpha_for_tao(netuid: NetUid, alpha: AlphaBalance) -> SimSwapResult;
     }
 }

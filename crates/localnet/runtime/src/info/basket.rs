@@ -1,4 +1,5 @@
-//! Baskets of validators' root earnings. This chain has none: the layouts are here so that clients can read "nothing".
+//! Baskets of validators' root earnings. This chain has none: the layouts exist so that clients can decode empty
+//! results.
 
 use codec::{Decode, Encode};
 use scale_info::TypeInfo;
@@ -7,22 +8,22 @@ use substrate_fixed::types::U64F64;
 
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
-/// What a validator's basket holds.
+/// Summary of a validator's basket.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct BasketSummary {
     /// The validator.
     pub hotkey: AccountId32,
-    /// Its value if sold now.
+    /// Value if sold now, in rao.
     pub nav_tao: TaoBalance,
-    /// Its value at the pools' prices.
+    /// Value at the pools' prices, in rao.
     pub spot_nav_tao: TaoBalance,
-    /// How many shares there are.
+    /// Total number of shares.
     pub shares: u64,
-    /// TAO ever put in.
+    /// Total TAO deposited.
     pub deposited_tao: TaoBalance,
-    /// TAO ever taken out.
+    /// Total TAO redeemed.
     pub redeemed_tao: TaoBalance,
-    /// What it holds.
+    /// The holdings.
     pub holdings: Vec<BasketHolding>,
 }
 
@@ -31,11 +32,11 @@ pub struct BasketSummary {
 pub struct BasketHolding {
     /// The subnet.
     pub netuid: NetUid,
-    /// How much alpha.
+    /// The amount of alpha.
     pub alpha: AlphaBalance,
-    /// Its value at the pool's price.
+    /// Value at the pool's price, in rao.
     pub spot_tao: TaoBalance,
-    /// Its value if sold now.
+    /// Value if sold now, in rao.
     pub realizable_tao: TaoBalance,
 }
 
@@ -46,13 +47,13 @@ pub struct BasketPosition {
     pub hotkey: AccountId32,
     /// The holder's shares.
     pub beta: u64,
-    /// All shares.
+    /// Total number of shares.
     pub beta_total: u64,
     /// The basket's value if sold now.
     pub nav_tao: TaoBalance,
-    /// The share's part of it.
+    /// Value of the holder's shares if sold now.
     pub value_tao: TaoBalance,
-    /// The share's part at the pools' prices.
+    /// Value of the holder's shares at the pools' prices.
     pub spot_value_tao: TaoBalance,
 }
 
@@ -61,77 +62,77 @@ pub struct BasketPosition {
 pub struct BetaPricing {
     /// The validator.
     pub hotkey: AccountId32,
-    /// At the pools' prices.
+    /// Price at the pools' prices.
     pub spot_price: U64F64,
-    /// As shown to people.
+    /// Price in display units.
     pub display_price: U64F64,
-    /// Of the stake alone.
+    /// Price of the stake alone.
     pub stake_price: U64F64,
-    /// What stakers earn.
+    /// Yield of stakers.
     pub staker_yield: U64F64,
-    /// The same, time-weighted.
+    /// Time-weighted return of stakers.
     pub staker_twr: U64F64,
     /// Index of the basket.
     pub bag_index: U64F64,
     /// Index of the stake.
     pub stake_index: U64F64,
-    /// Where the record begins.
+    /// First block of the record.
     pub first_block: u64,
-    /// Whether it is too young to say much.
+    /// Whether the record is too short to be meaningful.
     pub provisional: bool,
     /// The basket's value at the pools' prices.
     pub spot_nav_tao: TaoBalance,
-    /// How many shares there are.
+    /// Total number of shares.
     pub shares: u64,
-    /// The same as shown to people.
+    /// Total number of shares in display units.
     pub display_shares: U64F64,
 }
 
-/// Some of the prices.
+/// One page of prices.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct BetaPricingPage {
     /// The prices.
     pub pricing: Vec<BetaPricing>,
-    /// Where the next page begins.
+    /// First hotkey of the next page.
     pub next: Option<AccountId32>,
 }
 
-/// A share of a basket as shown to people.
+/// A position in a basket, in display units.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct BetaPosition {
     /// The validator.
     pub hotkey: AccountId32,
     /// The holder's shares.
     pub beta: u64,
-    /// The same as shown to people.
+    /// The holder's shares in display units.
     pub display_beta: U64F64,
-    /// Price of one.
+    /// Price of one share in display units.
     pub display_price: U64F64,
-    /// Their value if sold now.
+    /// Value if sold now, in rao.
     pub value_tao: TaoBalance,
-    /// Their value at the pools' prices.
+    /// Value at the pools' prices, in rao.
     pub spot_value_tao: TaoBalance,
-    /// Whether the price is too young to say much.
+    /// Whether the record of the price is too short to be meaningful.
     pub provisional: bool,
 }
 
-/// Whether a validator may trade its basket.
+/// Trading status of a validator's basket.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct BasketTradingStatus {
-    /// Whether baskets are traded.
+    /// Whether trading of baskets is enabled.
     pub enabled: bool,
-    /// Whether this one is stopped.
+    /// Whether trading of this basket is frozen.
     pub frozen: bool,
-    /// Blocks until it may spend all again.
+    /// Blocks until the budget is full again.
     pub refill_blocks: u64,
-    /// TAO that it may spend now.
+    /// Available part of the budget, in rao.
     pub tao_available: TaoBalance,
-    /// TAO that it may ever spend at once.
+    /// Full budget, in rao.
     pub budget_tao: TaoBalance,
 }
 
 impl BasketSummary {
-    /// A validator's basket, empty.
+    /// An empty basket of a validator.
     pub const fn empty(hotkey: AccountId32) -> Self {
         Self {
             hotkey,

@@ -1,4 +1,4 @@
-//! The vectors in which a subnet keeps one value for each neuron, read once for all of them.
+//! Per-neuron columns of a subnet, read once for all neurons.
 
 use std::cell::OnceCell;
 
@@ -10,7 +10,7 @@ use crate::subtensor::{
 };
 use crate::types::{AlphaBalance, MechId, NetUid, TaoBalance};
 
-/// One value for each neuron of a subnet; its place is the neuron's uid.
+/// Per-neuron columns of a subnet, indexed by uid.
 pub(super) struct Columns {
     pub(super) active: Vec<bool>,
     pub(super) validator_permit: Vec<bool>,
@@ -23,7 +23,7 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    /// Reads them; what each mechanism has of its own is that of `mecid`.
+    /// Reads the columns; per-mechanism ones for `mecid`.
     pub(super) fn read<T: Config>(netuid: NetUid, mecid: MechId) -> Self {
         let index = netuid.mechanism(mecid);
         Self {
@@ -39,23 +39,23 @@ impl Columns {
     }
 }
 
-/// A neuron's value in a column; nothing when the column ends before it.
+/// A neuron's value in a column; the default if the column is shorter.
 pub(super) fn at<Value: Copy + Default>(column: &[Value], uid: u16) -> Value {
     column.get(usize::from(uid)).copied().unwrap_or_default()
 }
 
-/// What neurons have staked, by uid.
+/// Stake of the neurons, by uid.
 #[derive(Default)]
 pub(super) struct Stakes {
     /// Alpha of the subnet.
     pub(super) alpha: Vec<AlphaBalance>,
     /// TAO on root.
     pub(super) tao: Vec<TaoBalance>,
-    /// Alpha and the weighted TAO: what counts.
+    /// Alpha plus the weighted TAO.
     pub(super) total: Vec<TaoBalance>,
 }
 
-/// Who the neurons of a subnet are and what they have staked; read when first asked for.
+/// Keys and stake of a subnet's neurons, read lazily.
 pub(super) struct Neurons {
     netuid: NetUid,
     hotkeys: OnceCell<Vec<AccountId32>>,

@@ -1,4 +1,4 @@
-//! Hotkeys that take stake of others.
+//! Runtime API of delegates.
 
 use std::collections::BTreeMap;
 
@@ -25,19 +25,19 @@ type Stakes = Vec<(Compact<NetUid>, Compact<u64>)>;
 pub struct DelegateInfo {
     /// The hotkey.
     pub delegate_ss58: AccountId32,
-    /// The part of dividends that it keeps.
+    /// The hotkey's take of dividends.
     pub take: Compact<PerU16>,
-    /// Who staked on it.
+    /// Nominators and their stake.
     pub nominators: Vec<(AccountId32, Stakes)>,
-    /// Its owner.
+    /// The owner's coldkey.
     pub owner_ss58: AccountId32,
-    /// Where it is registered.
+    /// Subnets on which the hotkey is registered.
     pub registrations: Vec<Compact<NetUid>>,
-    /// Where it may set weights.
+    /// Subnets on which the hotkey has a validator permit.
     pub validator_permits: Vec<Compact<NetUid>>,
-    /// What 1 000 TAO on root earn a day, after the take.
+    /// Daily return of 1 000 TAO on root after the take, in rao.
     pub return_per_1000: Compact<u64>,
-    /// What it earns a day.
+    /// Total daily return, in rao.
     pub total_daily_return: Compact<u64>,
 }
 
@@ -47,12 +47,12 @@ impl DelegateInfo {
         Delegates::<T>::iter_keys().map(|hotkey| Self::read::<T>(hotkey, true)).collect()
     }
 
-    /// One delegate; none when the hotkey is none.
+    /// One delegate; `None` if the hotkey is not a delegate.
     pub fn one<T: Config>(hotkey: AccountId32) -> Option<Self> {
         Delegates::<T>::contains_key(&hotkey).then(|| Self::read::<T>(hotkey, true))
     }
 
-    /// The delegates on which a coldkey has stake, once for each subnet, with that stake; other stakers are left out.
+    /// The delegates of a coldkey, once per subnet, with its stake. Other nominators are omitted.
     #[allow(clippy::type_complexity, reason = "what the real chain's API gives")]
     pub fn of_staker<T: Config>(coldkey: &AccountId32) -> Vec<(Self, (Compact<NetUid>, Compact<AlphaBalance>))> {
         let mut found = Vec::new();
@@ -104,7 +104,7 @@ impl DelegateInfo {
     }
 }
 
-/// Who has stake on a hotkey, and where.
+/// Nominators of a hotkey, with their stake by subnet.
 fn nominators<T: Config>(hotkey: &AccountId32) -> Vec<(AccountId32, Stakes)> {
     let mut nominators: BTreeMap<AccountId32, Stakes> = BTreeMap::new();
     for ((coldkey, netuid), _) in AlphaV2::<T>::iter_prefix((hotkey,)) {
@@ -116,7 +116,7 @@ fn nominators<T: Config>(hotkey: &AccountId32) -> Vec<(AccountId32, Stakes)> {
     nominators.into_iter().collect()
 }
 
-/// What 1 000 TAO of a stake that earns `daily` rao earn a day after the take.
+/// Daily return of 1 000 TAO of a stake that earns `daily` rao, after the take.
 fn return_per_1000(take: PerU16, stake: AlphaBalance, daily: u128) -> u64 {
     let kept = u128::from(u16::MAX.saturating_sub(take.deconstruct()));
     let per_thousand = daily.saturating_mul(kept).saturating_mul(THOUSAND_TAO);

@@ -1,4 +1,4 @@
-//! Subnets with their pools, as lists of subnets show them.
+//! Dynamic info: subnets with their pools.
 
 use codec::{Compact, Decode, Encode};
 use scale_info::TypeInfo;
@@ -15,26 +15,26 @@ use crate::subtensor::{
 };
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
-/// A subnet and its pool.
+/// Dynamic info of a subnet: the subnet and its pool.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct DynamicInfo {
-    /// Its number.
+    /// The netuid.
     pub netuid: Compact<NetUid>,
-    /// The hotkey that stands for its owner.
+    /// The owner's hotkey.
     pub owner_hotkey: AccountId32,
-    /// Its owner.
+    /// The owner's coldkey.
     pub owner_coldkey: AccountId32,
-    /// Its name, UTF-8.
+    /// The name, UTF-8.
     pub subnet_name: Vec<Compact<u8>>,
     /// The symbol of its alpha, UTF-8.
     pub token_symbol: Vec<Compact<u8>>,
-    /// Blocks of an epoch.
+    /// The tempo: blocks per epoch.
     pub tempo: Compact<u16>,
     /// The block of the last epoch.
     pub last_step: Compact<u64>,
-    /// Blocks since then.
+    /// Blocks since the last epoch.
     pub blocks_since_last_step: Compact<u64>,
-    /// 0: no longer used.
+    /// Always 0: no longer used.
     pub emission: Compact<u64>,
     /// Alpha in the pool.
     pub alpha_in: Compact<AlphaBalance>,
@@ -42,28 +42,28 @@ pub struct DynamicInfo {
     pub alpha_out: Compact<AlphaBalance>,
     /// TAO in the pool.
     pub tao_in: Compact<TaoBalance>,
-    /// Alpha that the last block gave to participants.
+    /// Alpha emission of the last block to participants.
     pub alpha_out_emission: Compact<AlphaBalance>,
-    /// Alpha that the last block put into the pool.
+    /// Alpha emission of the last block to the pool.
     pub alpha_in_emission: Compact<AlphaBalance>,
-    /// TAO that the last block put into the pool.
+    /// TAO emission of the last block to the pool.
     pub tao_in_emission: Compact<TaoBalance>,
-    /// Alpha that the next epoch shares out.
+    /// Pending alpha emission of the next epoch.
     pub pending_alpha_emission: Compact<AlphaBalance>,
-    /// 0: root is paid in alpha.
+    /// Always 0: root is paid in alpha.
     pub pending_root_emission: Compact<TaoBalance>,
-    /// TAO ever traded.
+    /// Total TAO volume traded.
     pub subnet_volume: Compact<u128>,
     /// The block of its creation.
     pub network_registered_at: Compact<u64>,
-    /// What its owner says about it.
+    /// The subnet's identity.
     pub subnet_identity: Option<SubnetIdentityV3>,
     /// Moving average of the alpha price.
     pub moving_price: I96F32,
 }
 
 impl DynamicInfo {
-    /// Reads it; none where there is no such subnet.
+    /// Reads the value; `None` if the subnet does not exist.
     pub fn read<T: Config>(netuid: NetUid) -> Option<Self> {
         NetworksAdded::<T>::get(netuid).then(|| Self {
             netuid: Compact(netuid),
@@ -91,7 +91,7 @@ impl DynamicInfo {
     }
 }
 
-/// The name of a subnet: the one that its owner gave it, else `root` or `unknown`.
+/// Name of a subnet: that of its identity, otherwise `root` or `unknown`.
 pub(super) fn name<T: Config>(netuid: NetUid) -> Vec<u8> {
     let given = SubnetIdentitiesV3::<T>::get(netuid).map(|identity| identity.subnet_name);
     given
@@ -99,7 +99,7 @@ pub(super) fn name<T: Config>(netuid: NetUid) -> Vec<u8> {
         .unwrap_or_else(|| if netuid == NetUid::ROOT { b"root".to_vec() } else { b"unknown".to_vec() })
 }
 
-/// Alpha that the next epoch gives to miners and validators.
+/// Pending alpha emission to miners and validators.
 pub(super) fn pending_alpha<T: Config>(netuid: NetUid) -> AlphaBalance {
     PendingServerEmission::<T>::get(netuid).saturating_add(PendingValidatorEmission::<T>::get(netuid))
 }

@@ -1,4 +1,4 @@
-//! A subnet's hyper-parameters, in the three forms that clients of different ages ask for.
+//! Hyperparameters of a subnet, in the three layouts of different client versions.
 
 use codec::{Compact, Decode, Encode};
 use scale_info::TypeInfo;
@@ -19,65 +19,65 @@ macro_rules! hyperparams {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
         pub struct $name {
-            /// Stored for clients.
+            /// Unused; stored for clients.
             pub rho: Compact<u16>,
-            /// Stake that agrees on a weight before it counts, in parts of 65 535.
+            /// Kappa, the stake majority of consensus, in parts of 65 535.
             pub kappa: Compact<u16>,
-            /// Blocks for which a new neuron cannot be replaced.
+            /// Immunity period of new neurons, in blocks.
             pub immunity_period: Compact<u16>,
-            /// How many weights a validator sets at least.
+            /// Minimum number of weights of a validator.
             pub min_allowed_weights: Compact<u16>,
-            /// The largest weight, in parts of 65 535.
+            /// Maximum weight, in parts of 65 535.
             pub max_weights_limit: Compact<u16>,
-            /// Blocks of an epoch.
+            /// The tempo: blocks per epoch.
             pub tempo: Compact<u16>,
-            /// Least difficulty of registration by work.
+            /// Minimum proof-of-work difficulty.
             pub min_difficulty: Compact<u64>,
-            /// Largest difficulty.
+            /// Maximum proof-of-work difficulty.
             pub max_difficulty: Compact<u64>,
-            /// The version that a validator must state at least.
+            /// Minimum weights version key.
             pub weights_version: Compact<u64>,
-            /// Blocks between two submissions of weights.
+            /// Rate limit of weight submissions, in blocks.
             pub weights_rate_limit: Compact<u64>,
-            /// Stored for clients.
+            /// Unused; stored for clients.
             pub adjustment_interval: Compact<u16>,
-            /// Blocks after which a validator without new weights is inactive.
+            /// Activity cutoff of validators, in blocks.
             pub activity_cutoff: Compact<u64>,
-            /// Whether neurons can register.
+            /// Whether registration is enabled.
             pub registration_allowed: bool,
-            /// Registrations wanted in an interval.
+            /// Target number of registrations per interval.
             pub target_regs_per_interval: Compact<u16>,
-            /// The least that a registration costs.
+            /// Minimum registration price.
             pub min_burn: Compact<TaoBalance>,
-            /// The most that it costs.
+            /// Maximum registration price.
             pub max_burn: Compact<TaoBalance>,
-            /// Weight of old bonds, in parts of 1 000 000.
+            /// Moving average factor of bonds, in parts of 1 000 000.
             pub bonds_moving_avg: Compact<u64>,
-            /// Registrations of a block.
+            /// Maximum number of registrations per block.
             pub max_regs_per_block: Compact<u16>,
-            /// Blocks between two announcements of an endpoint.
+            /// Rate limit of endpoint announcements, in blocks.
             pub serving_rate_limit: Compact<u64>,
-            /// How many neurons may hold a permit.
+            /// Maximum number of validator permits.
             pub max_validators: Compact<u16>,
-            /// Stored for clients.
+            /// Unused; stored for clients.
             pub adjustment_alpha: Compact<u64>,
-            /// Difficulty of registration by work.
+            /// Proof-of-work difficulty.
             pub difficulty: Compact<u64>,
-            /// Epochs between a commit and its reveal.
+            /// Reveal period, in epochs.
             pub commit_reveal_period: Compact<u64>,
-            /// Whether weights are committed first.
+            /// Whether commit-reveal is enabled.
             pub commit_reveal_weights_enabled: bool,
-            /// High bound of the moving average of bonds, in parts of 65 535.
+            /// Upper bound of liquid alpha, in parts of 65 535.
             pub alpha_high: Compact<u16>,
-            /// Low bound of it.
+            /// Lower bound of liquid alpha, in parts of 65 535.
             pub alpha_low: Compact<u16>,
-            /// Whether it moves between the bounds.
+            /// Whether liquid alpha is enabled.
             pub liquid_alpha_enabled: bool,
             $($(#[$field_doc])* pub $field: $type,)*
         }
 
         impl $name {
-            /// Reads them; none where there is no such subnet.
+            /// Reads the hyperparameters; `None` if the subnet does not exist.
             pub fn read<T: Config>(netuid: NetUid) -> Option<Self> {
                 if !NetworksAdded::<T>::get(netuid) {
                     return None;
@@ -122,38 +122,38 @@ macro_rules! hyperparams {
 }
 
 hyperparams! {
-    /// Hyper-parameters as the oldest clients ask for them.
+    /// Hyperparameters in the layout of the oldest clients.
     SubnetHyperparams {}
 }
 
 hyperparams! {
-    /// Hyper-parameters as bittensor 9 asks for them.
+    /// Hyperparameters in the layout of bittensor 9.
     SubnetHyperparamsV2 {
-        /// Steepness between the two bounds, in hundredths.
+        /// Steepness of liquid alpha, in hundredths.
         alpha_sigmoid_steepness: I32F32 = steepness::<T>,
-        /// 2 or 3.
+        /// Yuma version, 2 or 3.
         yuma_version: Compact<u16> = |netuid| Compact(yuma_version::<T>(netuid)),
-        /// Whether the subnet's alpha can be bought.
+        /// Whether trading of the subnet's alpha is enabled.
         subnet_is_active: bool = |netuid| SubtokenEnabled::<T>::get(netuid),
-        /// Whether stake may be given to another coldkey.
+        /// Whether stake transfers to other coldkeys are enabled.
         transfers_enabled: bool = |netuid| TransferToggle::<T>::get(netuid),
-        /// Whether a miner may ask for its bonds to be forgotten.
+        /// Whether bond resets by miners are enabled.
         bonds_reset_enabled: bool = |netuid| BondsResetOn::<T>::get(netuid),
-        /// Never: pools take liquidity from nobody.
+        /// Always false: pools accept no liquidity from users.
         user_liquidity_enabled: bool = |_| false,
     }
 }
 
-/// A hyper-parameter by name.
+/// A hyperparameter with its name.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct HyperparamEntry {
-    /// Its name.
+    /// The name.
     pub name: Vec<u8>,
     /// Its value.
     pub value: HyperparamValue,
 }
 
-/// The value of a hyper-parameter, with its kind.
+/// A typed value of a hyperparameter.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 #[allow(missing_docs, reason = "each variant is named as its type is")]
 pub enum HyperparamValue {
@@ -195,7 +195,7 @@ fn yuma_version<T: Config>(netuid: NetUid) -> u16 {
     if Yuma3On::<T>::get(netuid) { 3 } else { 2 }
 }
 
-/// Hyper-parameters by name, in the chain's order; none where there is no such subnet.
+/// Hyperparameters with names, in the chain's order; `None` if the subnet does not exist.
 pub fn entries<T: Config>(netuid: NetUid) -> Option<Vec<HyperparamEntry>> {
     if !NetworksAdded::<T>::get(netuid) {
         return None;

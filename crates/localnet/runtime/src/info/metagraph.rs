@@ -1,4 +1,4 @@
-//! The metagraph: everything about a subnet and its neurons in one answer, whole or by field.
+//! The metagraph: all data of a subnet and its neurons, complete or by selected fields.
 
 mod fields;
 mod source;

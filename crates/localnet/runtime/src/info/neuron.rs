@@ -1,4 +1,4 @@
-//! Neurons as `NeuronInfoRuntimeApi` answers them.
+//! Neurons in the layouts of `NeuronInfoRuntimeApi`.
 
 use codec::{Compact, Decode, Encode};
 use scale_info::TypeInfo;
@@ -18,42 +18,42 @@ macro_rules! neuron_info {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
         pub struct $name {
-            /// Its hotkey.
+            /// The hotkey.
             pub hotkey: AccountId32,
             /// The hotkey's owner.
             pub coldkey: AccountId32,
-            /// Its slot.
+            /// The uid.
             pub uid: Compact<u16>,
-            /// Its subnet.
+            /// The netuid.
             pub netuid: Compact<NetUid>,
-            /// Whether it was active at the last epoch.
+            /// Whether the neuron was active at the last epoch.
             pub active: bool,
-            /// Where it serves.
+            /// The axon.
             pub axon_info: AxonInfo,
-            /// Where it shows metrics.
+            /// The metrics endpoint.
             pub prometheus_info: PrometheusInfo,
-            /// All alpha staked on it, under its owner.
+            /// All alpha staked on the hotkey, attributed to its owner.
             pub stake: Vec<(AccountId32, Compact<AlphaBalance>)>,
-            /// 0: no longer computed.
+            /// Always 0: no longer computed.
             pub rank: Compact<u16>,
             /// Alpha earned at the last epoch.
             pub emission: Compact<AlphaBalance>,
-            /// Its part of what miners earned.
+            /// Incentive: share of miner emission.
             pub incentive: Compact<PerU16>,
-            /// The weight that validators agree on.
+            /// Consensus weight.
             pub consensus: Compact<PerU16>,
-            /// 0: no longer computed.
+            /// Always 0: no longer computed.
             pub trust: Compact<PerU16>,
-            /// How much of its weights agreed with consensus.
+            /// Validator trust: share of its weights within consensus.
             pub validator_trust: Compact<PerU16>,
-            /// Its part of what validators earned.
+            /// Dividends: share of validator emission.
             pub dividends: Compact<PerU16>,
-            /// The block of its last weights.
+            /// Block of the last weight submission.
             pub last_update: Compact<u64>,
-            /// Whether it may set weights.
+            /// Whether the neuron has a validator permit.
             pub validator_permit: bool,
             $($(#[$row_doc])* pub $row: Row,)*
-            /// 65 535: no longer computed.
+            /// Always 65 535: no longer computed.
             pub pruning_score: Compact<u16>,
         }
 
@@ -84,13 +84,13 @@ macro_rules! neuron_info {
                 })
             }
 
-            /// The neuron in one slot; none where there is no such subnet or slot.
+            /// The neuron with a uid; `None` if subnet or uid does not exist.
             pub fn one<T: Config>(netuid: NetUid, uid: u16) -> Option<Self> {
                 let columns = NetworksAdded::<T>::get(netuid).then(|| Columns::read::<T>(netuid, MechId(0)))?;
                 Self::read::<T>(netuid, &columns, uid)
             }
 
-            /// All neurons of a subnet, by uid; none where there is no such subnet.
+            /// All neurons of a subnet, by uid; empty if the subnet does not exist.
             pub fn all<T: Config>(netuid: NetUid) -> Vec<Self> {
                 if !NetworksAdded::<T>::get(netuid) {
                     return Vec::new();
@@ -105,9 +105,9 @@ macro_rules! neuron_info {
 neuron_info! {
     /// A neuron with its weights and bonds.
     NeuronInfo {
-        /// The weights that it set, without zeros.
+        /// Its weights, zeros omitted.
         weights: Weights,
-        /// The bonds that it holds, without zeros.
+        /// Its bonds, zeros omitted.
         bonds: Bonds,
     }
 }

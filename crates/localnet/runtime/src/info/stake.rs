@@ -1,4 +1,4 @@
-//! Who staked what, and what staking costs.
+//! Stake of coldkeys, and staking fees.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,23 +13,23 @@ use crate::types::{AlphaBalance, NetUid, TaoBalance};
 /// The stake of a coldkey on a hotkey in a subnet.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct StakeInfo {
-    /// On whom.
+    /// The hotkey.
     pub hotkey: AccountId32,
-    /// Whose.
+    /// The coldkey.
     pub coldkey: AccountId32,
-    /// Where.
+    /// The netuid.
     pub netuid: Compact<NetUid>,
-    /// How much.
+    /// The amount.
     pub stake: Compact<AlphaBalance>,
-    /// 0: this chain locks no stake.
+    /// Always 0: this chain has no stake locks.
     pub locked: Compact<u64>,
-    /// What the hotkey earned as dividends at the last epoch.
+    /// Dividends of the hotkey at the last epoch.
     pub emission: Compact<AlphaBalance>,
-    /// 0: root stake earns alpha.
+    /// Always 0: root stake earns alpha.
     pub tao_emission: Compact<TaoBalance>,
-    /// 0: no longer used.
+    /// Always 0: no longer used.
     pub drain: Compact<u64>,
-    /// Whether the hotkey is registered there.
+    /// Whether the hotkey is registered on the subnet.
     pub is_registered: bool,
 }
 
@@ -46,7 +46,7 @@ impl StakeInfo {
         coldkeys.into_iter().map(|coldkey| (coldkey.clone(), Self::of_coldkey::<T>(&coldkey))).collect()
     }
 
-    /// One stake, nothing included.
+    /// One stake, also if it is zero.
     pub fn one<T: Config>(hotkey: AccountId32, coldkey: AccountId32, netuid: NetUid) -> Self {
         let stake = Pallet::<T>::stake_of(&hotkey, &coldkey, netuid);
         Self::new::<T>(hotkey, coldkey, netuid, stake)
@@ -67,14 +67,14 @@ impl StakeInfo {
     }
 }
 
-/// How much of a coldkey's stake in a subnet can be taken out.
+/// Stake of a coldkey on a subnet that can be withdrawn.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct StakeAvailability {
-    /// All of it.
+    /// The total stake.
     pub total: Compact<AlphaBalance>,
-    /// 0: this chain locks no stake.
+    /// Always 0: this chain has no stake locks.
     pub locked: Compact<AlphaBalance>,
-    /// The rest.
+    /// The available stake.
     pub available: Compact<AlphaBalance>,
 }
 
@@ -87,7 +87,7 @@ impl StakeAvailability {
 /// Stake of a coldkey, by subnet.
 pub type Availability = BTreeMap<NetUid, StakeAvailability>;
 
-/// What coldkeys can take out, in these subnets or in all where they have stake.
+/// Stake that coldkeys can withdraw, on these subnets or on all with stake.
 pub fn availability<T: Config>(
     coldkeys: Vec<AccountId32>,
     netuids: Option<Vec<NetUid>>,
@@ -109,18 +109,18 @@ pub fn availability<T: Config>(
     coldkeys_found
 }
 
-/// Stake that cannot be taken out yet. This chain has none.
+/// A stake lock. This chain has none.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct LockState {
-    /// How much.
+    /// The amount.
     pub locked_mass: AlphaBalance,
-    /// How long it has been so.
+    /// The conviction: how long the stake has been locked.
     pub conviction: U64F64,
-    /// When that was computed.
+    /// Block of the last update.
     pub last_update: u64,
 }
 
-/// The stakes of a coldkey that are not nothing: hotkey, subnet, amount.
+/// Non-zero stakes of a coldkey: hotkey, subnet, amount.
 fn held<T: Config>(coldkey: &AccountId32) -> impl Iterator<Item = (AccountId32, NetUid, AlphaBalance)> {
     StakingHotkeys::<T>::get(coldkey)
         .into_iter()

@@ -1,4 +1,4 @@
-//! The neurons of a subnet as columns, without endpoints.
+//! Subnet state: the neurons of a subnet as columns, without endpoints.
 
 use codec::{Compact, Decode, Encode};
 use scale_info::TypeInfo;
@@ -9,49 +9,49 @@ use super::compact;
 use crate::subtensor::{BlockAtRegistration, Config, NetworksAdded, SubnetworkN};
 use crate::types::{AlphaBalance, MechId, NetUid, TaoBalance};
 
-/// The neurons of a subnet; each list is by uid.
+/// State of a subnet's neurons; each list is indexed by uid.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct SubnetState {
     /// The subnet.
     pub netuid: Compact<NetUid>,
     /// Hotkeys.
     pub hotkeys: Vec<AccountId32>,
-    /// Their owners.
+    /// Coldkeys of the hotkeys.
     pub coldkeys: Vec<AccountId32>,
-    /// Whether each was active at the last epoch.
+    /// Activity at the last epoch.
     pub active: Vec<bool>,
-    /// Whether each may set weights.
+    /// Validator permits.
     pub validator_permit: Vec<bool>,
-    /// Empty: no longer computed.
+    /// Always empty: no longer computed.
     pub pruning_score: Vec<Compact<u16>>,
-    /// The block of each one's last weights.
+    /// Blocks of the last weight submissions.
     pub last_update: Vec<Compact<u64>>,
     /// Alpha earned at the last epoch.
     pub emission: Vec<Compact<AlphaBalance>>,
-    /// Parts of what validators earned.
+    /// Dividends: shares of validator emission.
     pub dividends: Vec<Compact<PerU16>>,
-    /// Parts of what miners earned.
+    /// Incentives: shares of miner emission.
     pub incentives: Vec<Compact<PerU16>>,
-    /// The weights that validators agree on.
+    /// Consensus weights.
     pub consensus: Vec<Compact<PerU16>>,
-    /// Empty: no longer computed.
+    /// Always empty: no longer computed.
     pub trust: Vec<Compact<PerU16>>,
-    /// Empty: no longer computed.
+    /// Always empty: no longer computed.
     pub rank: Vec<Compact<u16>>,
-    /// When each registered.
+    /// Registration blocks.
     pub block_at_registration: Vec<Compact<u64>>,
-    /// Alpha staked on each.
+    /// Alpha stake.
     pub alpha_stake: Vec<Compact<AlphaBalance>>,
-    /// TAO on root staked on each.
+    /// TAO stake on root.
     pub tao_stake: Vec<Compact<TaoBalance>>,
-    /// Both, weighted.
+    /// Total stake: alpha plus weighted TAO.
     pub total_stake: Vec<Compact<TaoBalance>>,
-    /// Empty: this chain keeps no history of emission by hotkey.
+    /// Always empty: this chain keeps no emission history.
     pub emission_history: Vec<Vec<Compact<AlphaBalance>>>,
 }
 
 impl SubnetState {
-    /// Reads it; none where there is no such subnet.
+    /// Reads the value; `None` if the subnet does not exist.
     pub fn read<T: Config>(netuid: NetUid) -> Option<Self> {
         if !NetworksAdded::<T>::get(netuid) {
             return None;
@@ -82,7 +82,7 @@ impl SubnetState {
     }
 }
 
-/// When the neurons of a subnet registered, by uid.
+/// Registration blocks of a subnet's neurons, by uid.
 pub(super) fn registrations<T: Config>(netuid: NetUid) -> Vec<u64> {
     (0..SubnetworkN::<T>::get(netuid)).map(|uid| BlockAtRegistration::<T>::get(netuid, uid)).collect()
 }

@@ -1,4 +1,4 @@
-//! Subnets as the older questions of `SubnetInfoRuntimeApi` answer them, and what follows from a subnet's number alone.
+//! Subnet summaries of the older methods of `SubnetInfoRuntimeApi`, and data derived from the netuid alone.
 
 use codec::{Compact, Decode, Encode};
 use scale_info::TypeInfo;
@@ -22,47 +22,47 @@ macro_rules! subnet_info {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
         pub struct $name {
-            /// Its number.
+            /// The netuid.
             pub netuid: Compact<NetUid>,
-            /// Stored for clients.
+            /// Unused; stored for clients.
             pub rho: Compact<u16>,
-            /// Stake that agrees on a weight before it counts, in parts of 65 535.
+            /// Kappa, the stake majority of consensus, in parts of 65 535.
             pub kappa: Compact<u16>,
-            /// Difficulty of registration by work.
+            /// Proof-of-work difficulty.
             pub difficulty: Compact<u64>,
-            /// Blocks for which a new neuron cannot be replaced.
+            /// Immunity period of new neurons, in blocks.
             pub immunity_period: Compact<u16>,
-            /// How many neurons may hold a permit.
+            /// Maximum number of validator permits.
             pub max_allowed_validators: Compact<u16>,
-            /// How many weights a validator sets at least.
+            /// Minimum number of weights of a validator.
             pub min_allowed_weights: Compact<u16>,
-            /// The largest weight, in parts of 65 535.
+            /// Maximum weight, in parts of 65 535.
             pub max_weights_limit: Compact<u16>,
-            /// Stored for clients.
+            /// Unused; stored for clients.
             pub scaling_law_power: Compact<u16>,
-            /// How many neurons it has.
+            /// Number of neurons.
             pub subnetwork_n: Compact<u16>,
-            /// How many it has room for.
+            /// Maximum number of neurons.
             pub max_allowed_uids: Compact<u16>,
             /// Blocks since the last epoch.
             pub blocks_since_last_step: Compact<u64>,
-            /// Blocks of an epoch.
+            /// The tempo: blocks per epoch.
             pub tempo: Compact<u16>,
-            /// 0: no longer used.
+            /// Always 0: no longer used.
             pub network_modality: Compact<u16>,
             /// Empty: no longer used.
             pub network_connect: Vec<[u16; 2]>,
-            /// 0: no longer used.
+            /// Always 0: no longer used.
             pub $emission: Compact<u64>,
-            /// What a registration costs.
+            /// Current registration price.
             pub burn: Compact<TaoBalance>,
-            /// Its owner.
+            /// The owner's coldkey.
             pub owner: AccountId32,
             $($(#[$field_doc])* pub $field: $type,)*
         }
 
         impl $name {
-            /// Reads it; none where there is no such subnet.
+            /// Reads the value; `None` if the subnet does not exist.
             pub fn read<T: Config>(netuid: NetUid) -> Option<Self> {
                 NetworksAdded::<T>::get(netuid).then(|| Self {
                     netuid: Compact(netuid),
@@ -91,26 +91,26 @@ macro_rules! subnet_info {
 }
 
 subnet_info! {
-    /// A subnet in short.
+    /// Summary of a subnet.
     SubnetInfo, emission_values, {}
 }
 
 subnet_info! {
-    /// A subnet in short, with its identity.
+    /// Summary of a subnet, with its identity.
     SubnetInfov2, emission_value, {
-        /// What its owner says about it.
+        /// The subnet's identity.
         identity: Option<SubnetIdentityV3> = SubnetIdentitiesV3,
     }
 }
 
-/// Reads something of every subnet up to the largest number; none in the gaps.
-pub fn up_to_the_last<T: Config, Info>(read: impl Fn(NetUid) -> Option<Info>) -> Vec<Option<Info>> {
+/// Reads a value of every subnet up to the highest netuid; `None` for unused netuids.
+pub fn by_netuid<T: Config, Info>(read: impl Fn(NetUid) -> Option<Info>) -> Vec<Option<Info>> {
     let subnets = NetworksAdded::<T>::iter().filter(|(_, exists)| *exists);
     let end = subnets.map(|(netuid, _)| netuid.0.saturating_add(1)).max().unwrap_or_default();
     (0..end).map(|number| read(NetUid(number))).collect()
 }
 
-/// The account that holds a subnet's own TAO; none where there is no such subnet.
+/// The account that holds a subnet's own TAO; `None` if the subnet does not exist.
 pub fn account<T: Config>(netuid: NetUid) -> Option<AccountId32> {
     NetworksAdded::<T>::get(netuid).then(|| PALLET_ID.into_sub_account_truncating(netuid.0))
 }

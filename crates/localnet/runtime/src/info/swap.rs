@@ -1,4 +1,4 @@
-//! Prices of alpha, and what a trade would give.
+//! Alpha prices and simulated trades.
 
 use codec::{Decode, Encode};
 use scale_info::TypeInfo;
@@ -13,29 +13,29 @@ use crate::types::{AlphaBalance, NetUid, TaoBalance};
 pub struct SubnetPrice {
     /// The subnet.
     pub netuid: NetUid,
-    /// Rao for a whole alpha.
+    /// Price of one alpha, in rao.
     pub price: u64,
 }
 
-/// What a trade would do.
+/// Result of a simulated trade.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct SimSwapResult {
-    /// TAO that changes hands, the fee not included.
+    /// TAO traded, excluding the fee.
     pub tao_amount: TaoBalance,
-    /// Alpha that changes hands, the fee not included.
+    /// Alpha traded, excluding the fee.
     pub alpha_amount: AlphaBalance,
-    /// The fee for buying.
+    /// Fee of a purchase.
     pub tao_fee: TaoBalance,
-    /// The fee for selling.
+    /// Fee of a sale.
     pub alpha_fee: AlphaBalance,
-    /// TAO lost to the fee and to the trade's own effect on the price.
+    /// TAO slippage: the loss by the fee and the price impact.
     pub tao_slippage: TaoBalance,
-    /// Alpha lost to the same.
+    /// Alpha slippage: the loss by the fee and the price impact.
     pub alpha_slippage: AlphaBalance,
 }
 
 impl SimSwapResult {
-    /// What buying alpha for `tao` would do; nothing where the pool cannot serve that.
+    /// Simulates a purchase of alpha for `tao`; all zero if the pool cannot execute it.
     pub fn buying<T: Config>(netuid: NetUid, tao: TaoBalance) -> Self {
         let Ok(trade) = Pallet::<T>::quote_buy(netuid, tao, crate::subtensor::Fee::Charged) else {
             return Self::default();
@@ -50,7 +50,7 @@ impl SimSwapResult {
         }
     }
 
-    /// What selling `alpha` would do; nothing where the pool cannot serve that.
+    /// Simulates a sale of `alpha`; all zero if the pool cannot execute it.
     pub fn selling<T: Config>(netuid: NetUid, alpha: AlphaBalance) -> Self {
         let Ok(trade) = Pallet::<T>::quote_sell(netuid, alpha, crate::subtensor::Fee::Charged) else {
             return Self::default();
@@ -66,17 +66,17 @@ impl SimSwapResult {
     }
 }
 
-/// By how much `received` falls short of the whole amount at the price before the trade.
+/// Slippage: the difference between the amount at the price before the trade and `received`.
 fn lost(at_price: Option<U64F64>, received: u64) -> u64 {
     at_price.map_or(0, |amount| amount.saturating_to_num::<u64>().saturating_sub(received))
 }
 
-/// Rao for a whole alpha of a subnet.
+/// Price of one alpha of a subnet, in rao.
 pub fn price<T: Config>(netuid: NetUid) -> u64 {
     Pallet::<T>::alpha_price(netuid).saturating_mul(U64F64::from_num(UNIT)).saturating_to_num()
 }
 
-/// The fee of trading `amount`; nothing where alpha is not traded on a pool.
+/// The fee of trading `amount`; zero for subnets without a pool.
 pub fn fee<T: Config>(netuid: NetUid, amount: u64) -> u64 {
     if Pallet::<T>::has_pool(netuid) { swap::Pallet::<T>::fee(netuid, amount) } else { 0 }
 }

@@ -1,4 +1,4 @@
-//! The key of the shield, and how what is encrypted to it is opened.
+//! Key and decryption of the MEV shield.
 //!
 //! Layout of a ciphertext: hash of the key (16 bytes) ‖ length of the encapsulated secret (u16, little endian) ‖
 //! encapsulated secret (1 088) ‖ nonce (24) ‖ XChaCha20-Poly1305 with the secret as key, tag at the end.
@@ -15,13 +15,13 @@ const HASH_LEN: usize = 16;
 /// Bytes of a nonce.
 const NONCE_LEN: usize = 24;
 
-/// Key pair to which calls are encrypted.
+/// Key pair of the MEV shield.
 #[derive(Debug)]
 pub struct ShieldKey(DecapsulationKey<MlKem768>);
 
 impl ShieldKey {
-    /// The key of every development chain. Like the development accounts it is known to everybody: it lets clients take
-    /// the way that they take on the real chain, and hides nothing.
+    /// The key of every development chain. Like the development accounts it is public: clients can use the shield as on
+    /// the real chain, but it hides nothing.
     pub fn development() -> Self {
         let half = |name: &[u8]| blake2_256(&[b"taonet development chain: MEV shield, ", name].concat());
         Self::from_seed(half(b"d"), half(b"z"))
@@ -37,7 +37,7 @@ impl ShieldKey {
         self.0.encapsulation_key().to_bytes().to_vec()
     }
 
-    /// Opens a ciphertext. `None` when it is malformed, damaged, or encrypted to another key.
+    /// Decrypts a ciphertext; `None` if it is malformed, damaged, or encrypted to another key.
     pub fn open(&self, ciphertext: &[u8]) -> Option<Vec<u8>> {
         let Parts { key_hash, secret, nonce, text } = Parts::parse(ciphertext)?;
         if key_hash != twox_128(&self.public()) {
@@ -59,7 +59,7 @@ pub struct Parts<'a> {
     pub secret: &'a [u8],
     /// The nonce of the cipher.
     pub nonce: &'a [u8],
-    /// What is encrypted, and its tag.
+    /// The encrypted text with its tag.
     pub text: &'a [u8],
 }
 

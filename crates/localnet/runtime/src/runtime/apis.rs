@@ -1,4 +1,4 @@
-//! What clients ask of the chain's state.
+//! Implementation of the runtime APIs.
 
 #![allow(missing_docs, reason = "the macro makes items without")]
 #![allow(clippy::used_underscore_binding, reason = "the macro passes on what an answer does not need")]
@@ -183,7 +183,7 @@ impl_runtime_apis! {
         }
 
         fn get_subnets_info() -> Vec<Option<SubnetInfo>> {
-            subnet::up_to_the_last::<Runtime, _>(SubnetInfo::read::<Runtime>)
+            subnet::by_netuid::<Runtime, _>(SubnetInfo::read::<Runtime>)
         }
 
         fn get_subnet_info_v2(netuid: NetUid) -> Option<SubnetInfov2> {
@@ -191,7 +191,7 @@ impl_runtime_apis! {
         }
 
         fn get_subnets_info_v2() -> Vec<Option<SubnetInfov2>> {
-            subnet::up_to_the_last::<Runtime, _>(SubnetInfov2::read::<Runtime>)
+            subnet::by_netuid::<Runtime, _>(SubnetInfov2::read::<Runtime>)
         }
 
         fn get_subnet_hyperparams(netuid: NetUid) -> Option<SubnetHyperparams> {

@@ -1,11 +1,11 @@
-//! Which calls signed accounts may not make at all.
+//! Filter of calls for signed origins.
 
 use frame_support::traits::Contains;
 use pallet_utility::Call as Utility;
 
 use crate::runtime::RuntimeCall;
 
-/// Refuses batches of batches, as the real chain does. A root origin passes every filter.
+/// Refuses nested batches, as the real chain does. Root origins bypass call filters.
 #[derive(Debug)]
 pub struct CallFilter;
 

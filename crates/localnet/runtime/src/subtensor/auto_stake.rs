@@ -1,4 +1,4 @@
-//! Where the earnings of a coldkey's miners are staked.
+//! Automatic staking of miner emission.
 
 use frame_support::ensure;
 use sp_runtime::{AccountId32, DispatchResult};
@@ -7,7 +7,7 @@ use super::{AutoStakeDestination, AutoStakeDestinationColdkeys, Config, Error, E
 use crate::types::{AlphaBalance, NetUid};
 
 impl<T: Config> Pallet<T> {
-    /// Chooses the hotkey on which the earnings of a coldkey's miners are staked.
+    /// Sets the hotkey on which the emission of a coldkey's miners is staked.
     ///
     /// # Errors
     /// `SubnetNotExists`, `HotKeyNotRegisteredInSubNet`, `SameAutoStakeHotkeyAlreadySet`.
@@ -31,7 +31,7 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Stakes what a miner earned: on the hotkey of its coldkey's choice, else on its own.
+    /// Stakes a miner's emission: on the hotkey selected by its coldkey, otherwise on its own.
     pub(super) fn stake_earnings(hotkey: &AccountId32, owner: &AccountId32, netuid: NetUid, incentive: AlphaBalance) {
         let Some(destination) = AutoStakeDestination::<T>::get(owner, netuid) else {
             return Self::increase_stake(hotkey, owner, netuid, incentive);

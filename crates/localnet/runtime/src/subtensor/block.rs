@@ -1,4 +1,4 @@
-//! What happens at the start of every block, before its calls.
+//! Work at the start of every block, before its extrinsics.
 
 use super::{
     BlockEmission, BlocksSinceLastStep, Config, Event, LastEpochBlock, MaxEpochsPerBlock, Pallet, PendingEpochAt,
@@ -21,7 +21,7 @@ impl<T: Config> Pallet<T> {
         Self::store_root_proportions(&subnets);
     }
 
-    /// Runs the epochs that are due, as many as a block may; the others stay due.
+    /// Runs due epochs up to the maximum per block; the others stay due.
     fn run_due_epochs(subnets: &[NetUid]) {
         let block = Self::current_block();
         let mut room = MaxEpochsPerBlock::<T>::get();

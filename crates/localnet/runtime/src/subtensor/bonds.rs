@@ -1,4 +1,4 @@
-//! Bonds outside epochs.
+//! Bond resets.
 
 use sp_runtime::AccountId32;
 
@@ -6,7 +6,7 @@ use super::{Bonds, BondsResetOn, Config, Pallet};
 use crate::types::NetUid;
 
 impl<T: Config> Pallet<T> {
-    /// Removes all bonds to a neuron, in every mechanism, where the subnet allows its neurons to ask for it.
+    /// Removes all bonds to a neuron in every mechanism, if the subnet allows bond resets.
     pub fn forget_bonds_of(netuid: NetUid, hotkey: &AccountId32) {
         if !BondsResetOn::<T>::get(netuid) {
             return;

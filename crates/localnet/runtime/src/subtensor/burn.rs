@@ -1,4 +1,4 @@
-//! What a registration costs: every registration raises the price, every block lets it fall.
+//! Registration price: every registration raises it, every block lowers it.
 
 use substrate_fixed::types::U64F64;
 
@@ -12,7 +12,7 @@ use crate::types::{NetUid, TaoBalance};
 const ONE: u64 = 1 << 32;
 
 impl<T: Config> Pallet<T> {
-    /// Begins the count of registrations of a block, and lets their price fall, in these subnets and on root.
+    /// Resets the registration counters of a block and lowers the price, on these subnets and on root.
     pub fn begin_registrations(subnets: &[NetUid]) {
         for &netuid in subnets.iter().chain([&NetUid::ROOT]) {
             Self::decay_burn(netuid);
@@ -20,18 +20,17 @@ impl<T: Config> Pallet<T> {
                 RegistrationsThisBlock::<T>::remove(netuid);
             }
         }
-        // Only root limits the registrations of an interval, which is its tempo.
+        // Only root limits registrations per interval; its interval is its tempo.
         let tempo = u64::from(Tempo::<T>::get(NetUid::ROOT));
         if Self::current_block().checked_rem(tempo).is_none_or(|rest| rest == 0) {
             RegistrationsThisInterval::<T>::remove(NetUid::ROOT);
         }
     }
 
-    /// Lets the price of a registration fall by the part of its half-life that is one block. The first block changes
-    /// nothing but the bounds.
+    /// Lowers the registration price by one block's part of its half-life. The first block only applies the bounds.
     pub fn decay_burn(netuid: NetUid) {
         let burn = Burn::<T>::get(netuid);
-        // Nothing can fall any more: bounds keep the least price below the largest.
+        // The price is already at its minimum: the minimum is always below the maximum.
         if burn == MinBurn::<T>::get(netuid) {
             return;
         }
@@ -59,7 +58,7 @@ impl<T: Config> Pallet<T> {
     }
 }
 
-/// The largest factor with 32 fraction bits that, multiplied `half_life` times, gives at most one half.
+/// The largest factor with 32 fraction bits whose `half_life`th power is at most one half.
 fn decay_factor(half_life: u16) -> u64 {
     let (mut low, mut high) = (0, ONE);
     while high.saturating_sub(low) > 1 {
@@ -73,7 +72,7 @@ fn decay_factor(half_life: u16) -> u64 {
     low
 }
 
-/// A number with 32 fraction bits to a power, by squaring; each product is cut to 32 fraction bits.
+/// Power of a number with 32 fraction bits, by squaring; each product is truncated to 32 fraction bits.
 fn power(mut base: u64, mut exponent: u16) -> u64 {
     let mut result = ONE;
     while exponent > 0 {
@@ -86,7 +85,7 @@ fn power(mut base: u64, mut exponent: u16) -> u64 {
     result
 }
 
-/// The product of a number and one with 32 fraction bits, cut to whole numbers.
+/// Product of an integer and a number with 32 fraction bits, truncated to an integer.
 fn multiply(number: u64, factor: u64) -> u64 {
     u64::try_from((u128::from(number) * u128::from(factor)) >> 32).unwrap_or(u64::MAX)
 }

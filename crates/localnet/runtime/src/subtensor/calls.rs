@@ -1,8 +1,8 @@
-//! What accounts can ask of the chain.
+//! Calls of the Subtensor pallet.
 
 use frame_support::pallet_macros::pallet_section;
 
-/// Calls under the names, indices and arguments of the real chain; each is carried out in the module of its subject.
+/// Calls with the names, indices and arguments of the real chain; each is implemented in the module of its subject.
 #[pallet_section]
 mod calls {
     #[pallet::call]
@@ -152,7 +152,7 @@ mod calls {
             Self::do_increase_take(&who, hotkey, take)
         }
 
-        /// Describes the calling coldkey.
+        /// Sets the identity of the calling coldkey.
         #[pallet::call_index(68)]
         #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
         #[allow(clippy::too_many_arguments)]
@@ -170,7 +170,7 @@ mod calls {
             Self::do_set_identity(&who, name, url, github_repo, image, discord, description, additional)
         }
 
-        /// Describes a subnet.
+        /// Sets the identity of a subnet.
         #[pallet::call_index(78)]
         #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
         #[allow(clippy::too_many_arguments)]
@@ -201,7 +201,7 @@ mod calls {
             )
         }
 
-        /// Creates a subnet and describes it.
+        /// Creates a subnet with an identity.
         #[pallet::call_index(79)]
         #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
         pub fn register_network_with_identity(
@@ -213,7 +213,7 @@ mod calls {
             Self::do_register_network_with_identity(&who, &hotkey, identity)
         }
 
-        /// Sells all that the caller has staked on a hotkey, in every subnet and on root.
+        /// Sells all stake of the caller on a hotkey, on every subnet and on root.
         #[pallet::call_index(83)]
         #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
         pub fn unstake_all(origin: OriginFor<T>, hotkey: T::AccountId) -> DispatchResult {
@@ -221,7 +221,7 @@ mod calls {
             Self::do_unstake_all(&who, &hotkey)
         }
 
-        /// Sells all alpha that the caller has staked on a hotkey, and stakes the TAO on root.
+        /// Sells all alpha of the caller on a hotkey, and stakes the TAO on root.
         #[pallet::call_index(84)]
         #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
         pub fn unstake_all_alpha(origin: OriginFor<T>, hotkey: T::AccountId) -> DispatchResult {
@@ -251,7 +251,7 @@ mod calls {
             )
         }
 
-        /// Gives stake to another coldkey, in the same subnet or another one.
+        /// Transfers stake to another coldkey, on the same subnet or another one.
         #[pallet::call_index(86)]
         #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
         pub fn transfer_stake(
@@ -341,7 +341,7 @@ mod calls {
             )
         }
 
-        /// Makes the caller the owner of a hotkey that nobody owns.
+        /// Makes the caller the owner of a hotkey without an owner.
         #[pallet::call_index(91)]
         #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
         pub fn try_associate_hotkey(origin: OriginFor<T>, hotkey: T::AccountId) -> DispatchResult {
@@ -357,7 +357,7 @@ mod calls {
             Self::do_start_call(&who, netuid)
         }
 
-        /// Commits to weights by their hash.
+        /// Commits weights by their hash.
         #[pallet::call_index(96)]
         #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::No))]
         pub fn commit_weights(origin: OriginFor<T>, netuid: NetUid, commit_hash: H256) -> DispatchResult {
@@ -365,7 +365,7 @@ mod calls {
             Self::do_commit_weights(&who, netuid, commit_hash)
         }
 
-        /// Reveals weights that were committed to.
+        /// Reveals committed weights.
         #[pallet::call_index(97)]
         #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::No))]
         pub fn reveal_weights(
@@ -380,7 +380,7 @@ mod calls {
             Self::do_reveal_weights(&who, netuid, &uids, &values, &salt, version_key)
         }
 
-        /// Takes staked alpha out of existence: it can be issued again.
+        /// Recycles staked alpha: it can be issued again.
         #[pallet::call_index(101)]
         #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
         pub fn recycle_alpha(
@@ -393,7 +393,7 @@ mod calls {
             Self::do_recycle_alpha(&who, &hotkey, amount, netuid)
         }
 
-        /// Destroys staked alpha: it still counts as issued.
+        /// Burns staked alpha: it still counts as issued.
         #[pallet::call_index(102)]
         #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
         pub fn burn_alpha(
@@ -419,7 +419,7 @@ mod calls {
             Self::do_remove_stake_full_limit(&who, &hotkey, netuid, limit_price)
         }
 
-        /// Commits to encrypted weights that the chain opens later.
+        /// Commits timelocked weights, which the chain decrypts later.
         #[pallet::call_index(113)]
         #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::No))]
         pub fn commit_timelocked_weights(
@@ -433,7 +433,7 @@ mod calls {
             Self::do_commit_timelocked_weights(&who, netuid, commit, reveal_round, commit_reveal_version)
         }
 
-        /// Chooses the hotkey on which the earnings of the caller's miners in a subnet are staked.
+        /// Sets the hotkey on which the emission of the caller's miners on a subnet is staked.
         #[pallet::call_index(114)]
         #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
         pub fn set_coldkey_auto_stake_hotkey(
@@ -445,7 +445,7 @@ mod calls {
             Self::do_set_coldkey_auto_stake_hotkey(&who, netuid, &hotkey)
         }
 
-        /// Commits to weights of a mechanism by their hash.
+        /// Commits weights of a mechanism by their hash.
         #[pallet::call_index(115)]
         #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::No))]
         pub fn commit_mechanism_weights(
@@ -474,7 +474,7 @@ mod calls {
             Self::do_reveal_mechanism_weights(&who, netuid, mecid, &uids, &values, &salt, version_key)
         }
 
-        /// Commits to encrypted weights of a mechanism.
+        /// Commits timelocked weights of a mechanism.
         #[pallet::call_index(118)]
         #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::No))]
         pub fn commit_timelocked_mechanism_weights(
@@ -511,7 +511,7 @@ mod calls {
             Self::do_set_mechanism_weights(&who, netuid, mecid, &dests, &weights, version_key)
         }
 
-        /// Buys alpha and destroys it.
+        /// Buys and burns alpha.
         #[pallet::call_index(132)]
         #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
         pub fn add_stake_burn(
@@ -538,7 +538,7 @@ mod calls {
             Self::do_register_limit(&who, netuid, hotkey, limit_price)
         }
 
-        /// Lets the owner of a subnet change its tempo.
+        /// Sets the tempo, by the subnet's owner.
         #[pallet::call_index(139)]
         #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
         pub fn set_tempo(origin: OriginFor<T>, netuid: NetUid, tempo: u16) -> DispatchResult {
@@ -546,7 +546,7 @@ mod calls {
             Self::do_set_tempo(&who, netuid, tempo)
         }
 
-        /// Lets the owner of a subnet change the activity cutoff.
+        /// Sets the activity cutoff factor, by the subnet's owner.
         #[pallet::call_index(140)]
         #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
         pub fn set_activity_cutoff_factor(origin: OriginFor<T>, netuid: NetUid, factor_milli: u32) -> DispatchResult {
@@ -554,7 +554,7 @@ mod calls {
             Self::do_set_activity_cutoff_factor(&who, netuid, factor_milli)
         }
 
-        /// Lets the owner of a subnet ask for an epoch.
+        /// Triggers an epoch, by the subnet's owner.
         #[pallet::call_index(141)]
         #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
         pub fn trigger_epoch(origin: OriginFor<T>, netuid: NetUid) -> DispatchResult {
@@ -562,7 +562,7 @@ mod calls {
             Self::do_trigger_epoch(&who, netuid)
         }
 
-        /// Gives stake to another coldkey on another hotkey.
+        /// Transfers stake to another coldkey and hotkey.
         #[pallet::call_index(143)]
         #[pallet::weight((call_weight(), DispatchClass::Normal, Pays::Yes))]
         pub fn transfer_stake_and_hotkey(

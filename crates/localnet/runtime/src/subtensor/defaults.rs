@@ -1,4 +1,4 @@
-//! Defaults that are not plain numbers.
+//! Default values of types other than integers.
 
 use frame_support::traits::Get;
 use sp_runtime::{AccountId32, PerU16};
@@ -15,7 +15,7 @@ impl<const RAO: u64> Get<TaoBalance> for ConstTao<RAO> {
     }
 }
 
-/// A part, in 65 535ths.
+/// A constant [`PerU16`], in parts of 65 535.
 pub struct ConstPerU16<const PARTS: u16>;
 impl<const PARTS: u16> Get<PerU16> for ConstPerU16<PARTS> {
     fn get() -> PerU16 {
@@ -31,7 +31,7 @@ impl<const NUMBER: u8> Get<MechId> for ConstMechId<NUMBER> {
     }
 }
 
-/// The account that stands for nobody.
+/// The zero account, which stands for no account.
 pub struct DefaultAccount<T>(core::marker::PhantomData<T>);
 impl<T> Get<AccountId32> for DefaultAccount<T> {
     fn get() -> AccountId32 {
@@ -39,7 +39,7 @@ impl<T> Get<AccountId32> for DefaultAccount<T> {
     }
 }
 
-/// 3 · 10⁻⁶.
+/// Default smoothing factor of the moving price: 3 · 10⁻⁶.
 pub struct DefaultSubnetMovingAlpha;
 impl Get<I96F32> for DefaultSubnetMovingAlpha {
     fn get() -> I96F32 {
@@ -47,7 +47,7 @@ impl Get<I96F32> for DefaultSubnetMovingAlpha {
     }
 }
 
-/// The symbol of a subnet without one.
+/// Default token symbol.
 pub struct DefaultTokenSymbol;
 impl Get<Vec<u8>> for DefaultTokenSymbol {
     fn get() -> Vec<u8> {
@@ -55,7 +55,7 @@ impl Get<Vec<u8>> for DefaultTokenSymbol {
     }
 }
 
-/// 0.7 and 0.9.
+/// Default bounds of liquid alpha: 0.7 and 0.9.
 pub struct DefaultAlphaValues;
 impl Get<(u16, u16)> for DefaultAlphaValues {
     fn get() -> (u16, u16) {
@@ -63,7 +63,7 @@ impl Get<(u16, u16)> for DefaultAlphaValues {
     }
 }
 
-/// 1 000, that is 10.
+/// Default steepness of liquid alpha: 1 000 hundredths.
 pub struct DefaultAlphaSigmoidSteepness;
 impl Get<i16> for DefaultAlphaSigmoidSteepness {
     fn get() -> i16 {
@@ -71,7 +71,7 @@ impl Get<i16> for DefaultAlphaSigmoidSteepness {
     }
 }
 
-/// The chain's choice.
+/// Default consensus mode of liquid alpha.
 pub struct DefaultLiquidAlphaConsensusMode;
 impl Get<ConsensusMode> for DefaultLiquidAlphaConsensusMode {
     fn get() -> ConsensusMode {
@@ -79,7 +79,7 @@ impl Get<ConsensusMode> for DefaultLiquidAlphaConsensusMode {
     }
 }
 
-/// 1.26.
+/// Default factor by which a registration raises the price: 1.26.
 pub struct DefaultBurnIncreaseMult;
 impl Get<U64F64> for DefaultBurnIncreaseMult {
     fn get() -> U64F64 {
@@ -87,7 +87,7 @@ impl Get<U64F64> for DefaultBurnIncreaseMult {
     }
 }
 
-/// 500 000 rao of alpha.
+/// Default claim threshold: 500 000 rao of alpha.
 pub struct DefaultRootClaimableThreshold;
 impl Get<I96F32> for DefaultRootClaimableThreshold {
     fn get() -> I96F32 {

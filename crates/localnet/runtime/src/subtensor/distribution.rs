@@ -1,4 +1,4 @@
-//! Paying what an epoch shares out.
+//! Distribution of an epoch's emission.
 
 use sp_runtime::{AccountId32, PerThing, PerU16};
 use substrate_fixed::types::{I96F32, U64F64};
@@ -11,12 +11,12 @@ use super::{
 };
 use crate::types::{AlphaBalance, NetUid};
 
-/// What a validator receives, in alpha.
+/// Dividends of a validator, in alpha.
 struct Dividend {
     hotkey: AccountId32,
-    /// For alpha staked on it.
+    /// Dividends of its alpha stake.
     alpha: u64,
-    /// For TAO staked on it on root.
+    /// Dividends of its root stake.
     root: u64,
 }
 
@@ -25,14 +25,14 @@ impl<T: Config> Pallet<T> {
     pub(super) fn distribute(netuid: NetUid, neurons: &Neurons, earned: &Earned, pending: &Pending) {
         let owner = SubnetOwner::<T>::get(netuid);
         let owner_hotkey = SubnetOwnerHotkey::<T>::get(netuid);
-        // Dividends follow the stake at the epoch, which the payments below change.
+        // Dividends are based on the stake at the epoch, which the payments below change.
         let dividends = shared_dividends(neurons, earned, pending);
         Self::increase_stake(&owner_hotkey, &owner, netuid, AlphaBalance(pending.owner));
         Self::pay_miners(netuid, neurons, earned, (&owner, &owner_hotkey));
         Self::pay_validators(netuid, &dividends);
     }
 
-    /// Stakes what each miner earned on its own hotkey. Miners of the subnet's owner receive nothing.
+    /// Stakes each miner's emission. Miners of the subnet's owner receive nothing.
     fn pay_miners(netuid: NetUid, neurons: &Neurons, earned: &Earned, owner: (&AccountId32, &AccountId32)) {
         let mut withheld = 0_u64;
         for (hotkey, &amount) in neurons.hotkeys.iter().zip(&earned.server).filter(|(_, amount)| **amount > 0) {
@@ -51,7 +51,7 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Pays each validator's take to its owner, and the rest to those who stake on it.
+    /// Pays each validator's take to its owner, and the rest to its nominators.
     fn pay_validators(netuid: NetUid, dividends: &[Dividend]) {
         let _ = AlphaDividendsPerSubnet::<T>::clear_prefix(netuid, u32::MAX, None);
         let _ = RootAlphaDividendsPerSubnet::<T>::clear_prefix(netuid, u32::MAX, None);
@@ -72,7 +72,7 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Lets all who stake TAO on a hotkey on root claim `alpha`, each by the part of the stake.
+    /// Makes `alpha` claimable by a hotkey's root stakers, in proportion to their stake.
     fn make_claimable(hotkey: &AccountId32, netuid: NetUid, alpha: u64) {
         let stake = I96F32::saturating_from_num(Self::total_alpha(hotkey, NetUid::ROOT).0);
         let Some(rate) = I96F32::saturating_from_num(alpha).checked_div(stake) else { return };
@@ -88,9 +88,9 @@ fn taken(take: PerU16, amount: u64) -> u64 {
     (u128::from(amount) * u128::from(take.deconstruct()) / u128::from(PerU16::ACCURACY)) as u64
 }
 
-/// Shares out what is pending for validators: that for alpha by the alpha part of what consensus gave each, that for
-/// root by the root part. Children and parents are not served: a validator's dividends would be told apart by whose
-/// stake earned them before this.
+/// Splits the pending dividends of validators: the alpha part by the alpha share of each validator's consensus
+/// dividends, the root part by the root share. Child hotkeys are unsupported: dividends would have to be split by child
+/// and parent stake first.
 fn shared_dividends(neurons: &Neurons, earned: &Earned, pending: &Pending) -> Vec<Dividend> {
     let stakes = neurons.alpha.iter().zip(&neurons.root);
     let parts: Vec<(usize, u64, u64)> = earned

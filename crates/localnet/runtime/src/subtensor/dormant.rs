@@ -1,15 +1,15 @@
-//! Subnets that nobody uses yet.
+//! Dormant subnets, which are unused so far.
 //!
-//! The chain begins with every number up to Babelbit's, because clients index lists of subnets by number. All but
-//! Babelbit are dormant: no block spends time on them, and their epochs, which would share out nothing, are not run.
-//! The first call that uses a dormant subnet wakes it, with the schedule that it would have had.
+//! The genesis has every netuid up to Babelbit's, because clients index lists of subnets by netuid. All but Babelbit
+//! are dormant: blocks skip them, and their epochs, which have no emission, are not run. The first call that uses a
+//! dormant subnet wakes it, with the schedule that it would have had.
 
 use frame_support::storage::unhashed;
 
 use super::{BlocksSinceLastStep, Config, LastEpochBlock, LastMechansimStepBlock, Pallet, SubnetEpochIndex, Tempo};
 use crate::types::NetUid;
 
-/// Storage key of the subnets that are not dormant. It has no name in the metadata: the real chain has no such item.
+/// Storage key of the subnets that are not dormant. It is not in the metadata: the real chain has no such item.
 const AWAKE: &[u8] = b":awake_subnets";
 
 /// Position of a subnet in its cycle of epochs.
@@ -34,7 +34,8 @@ impl<T: Config> Pallet<T> {
         Self::awake_netuids().binary_search(&netuid).is_ok()
     }
 
-    /// Gives a subnet work in each block, from the next one on. Its epochs go on as if it had never been dormant.
+    /// Wakes a subnet: it is included in each block's work from the next one on. Its epochs continue as if it had never
+    /// been dormant.
     pub fn wake(netuid: NetUid) {
         let mut awake = Self::awake_netuids();
         let Err(position) = awake.binary_search(&netuid) else { return };
@@ -52,8 +53,8 @@ impl<T: Config> Pallet<T> {
         unhashed::put(AWAKE, &awake);
     }
 
-    /// Takes a subnet out of every block's work.
-    pub(super) fn let_sleep(netuid: NetUid) {
+    /// Makes a subnet dormant: excluded from each block's work.
+    pub(super) fn make_dormant(netuid: NetUid) {
         let mut awake = Self::awake_netuids();
         awake.retain(|other| *other != netuid);
         unhashed::put(AWAKE, &awake);

@@ -1,4 +1,4 @@
-//! What a block creates: TAO and alpha for the pools, and alpha for the participants of each subnet.
+//! Emission per block: TAO and alpha for the pools, and alpha for the participants of each subnet.
 
 use sp_core::U256;
 use substrate_fixed::types::U64F64;
@@ -12,18 +12,18 @@ use super::{
 use crate::swap::{self, Balancer, UNIT};
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
-/// The most TAO that will ever be, in rao; the same for the alpha of a subnet.
+/// Maximum supply of TAO, and of a subnet's alpha, in rao.
 const MAX_SUPPLY: u64 = 21_000_000 * UNIT;
 
-/// What a block issues of TAO, or of a subnet's alpha, when `issuance` of it exists: one, halved whenever half of what
-/// was left has been issued.
+/// Block emission of TAO, or of a subnet's alpha, at the given issuance: one unit, halved each time half of the
+/// remaining supply is issued.
 pub(super) fn block_emission(issuance: u64) -> u64 {
     let left = MAX_SUPPLY.saturating_sub(issuance);
     let halvings = MAX_SUPPLY.checked_div(left).and_then(u64::checked_ilog2);
     halvings.map_or(0, |halvings| UNIT >> halvings)
 }
 
-/// How the alpha that a block gives to the participants of a subnet is shared.
+/// Split of a block's alpha emission to the participants of a subnet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Split {
     owner: AlphaBalance,
@@ -33,8 +33,8 @@ struct Split {
 }
 
 impl Split {
-    /// The owner's cut, in parts of 65 535; half of the rest to miners, half to validators, of which the part that
-    /// root stake has goes to root.
+    /// Splits `alpha`: the owner's cut in parts of 65 535; half of the rest to miners, half to validators, of which
+    /// root stake receives its proportion.
     fn of(alpha: u64, owner_cut: u16, root_proportion: U64F64) -> Self {
         let owner = (u128::from(alpha) * u128::from(owner_cut) / u128::from(u16::MAX)) as u64;
         let rest = alpha.saturating_sub(owner);
@@ -51,8 +51,8 @@ impl Split {
 }
 
 impl<T: Config> Pallet<T> {
-    /// Issues what this block issues. `emission` TAO go into the pools of the subnets that have emission enabled; every
-    /// subnet that emits gives its own alpha to its participants.
+    /// Issues this block's emission. `emission` TAO go into the pools of the subnets with emission enabled; every
+    /// emitting subnet issues its own alpha to its participants.
     pub(super) fn emit(subnets: &[NetUid], emission: u64) {
         let (emitting, idle): (Vec<NetUid>, Vec<NetUid>) = subnets.iter().partition(|netuid| Self::emits(**netuid));
         for netuid in idle.into_iter().filter(|netuid| SubnetAlphaOutEmission::<T>::contains_key(netuid)) {
@@ -74,20 +74,20 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Alpha that exists, in the pool and outside.
+    /// Issued alpha, inside and outside the pool.
     pub fn alpha_issuance(netuid: NetUid) -> AlphaBalance {
         SubnetAlphaIn::<T>::get(netuid).saturating_add(SubnetAlphaOut::<T>::get(netuid))
     }
 
-    /// Whether a subnet gives alpha to its participants: it was started and neurons can register.
+    /// Whether a subnet emits alpha to its participants: it is started and registration is enabled.
     fn emits(netuid: NetUid) -> bool {
         FirstEmissionBlockNumber::<T>::contains_key(netuid)
             && SubtokenEnabled::<T>::get(netuid)
             && NetworkRegistrationAllowed::<T>::get(netuid)
     }
 
-    /// What a subnet's part of the TAO is proportional to: its moving price, times the part of its miners' emission that
-    /// was not withheld.
+    /// Claim of a subnet, to which its share of the TAO is proportional: its moving price times the fraction of miner
+    /// emission that was not withheld.
     fn claim(netuid: NetUid) -> u128 {
         if !SubnetEmissionEnabled::<T>::get(netuid) {
             return 0;
@@ -97,15 +97,15 @@ impl<T: Config> Pallet<T> {
         u128::from(price) * (kept.to_bits() >> 32)
     }
 
-    /// Puts TAO into a pool, with as much alpha as keeps the price, at most `most_alpha`; what TAO is left then buys
-    /// alpha that is destroyed.
-    fn inject(netuid: NetUid, tao: u64, most_alpha: u64) {
+    /// Adds TAO to a pool with the alpha that keeps the price, at most `max_alpha`. The remaining TAO buys alpha, which
+    /// is burned.
+    fn inject(netuid: NetUid, tao: u64, max_alpha: u64) {
         let price = Self::alpha_price(netuid);
         // Less than a TAO by the price: 30 + 64 bits.
         let fair = (u128::from(tao) << 64).checked_div(price.to_bits()).unwrap_or(u128::MAX);
         let fair = u64::try_from(fair).unwrap_or(u64::MAX);
         let (tao_in, alpha_in) =
-            if fair <= most_alpha { (tao, fair) } else { (part(most_alpha, price).min(tao), most_alpha) };
+            if fair <= max_alpha { (tao, fair) } else { (part(max_alpha, price).min(tao), max_alpha) };
         let (tao_in, alpha_in) = (TaoBalance(tao_in), AlphaBalance(alpha_in));
         SubnetTaoInEmission::<T>::insert(netuid, tao_in);
         SubnetAlphaInEmission::<T>::insert(netuid, alpha_in);
@@ -128,7 +128,7 @@ impl<T: Config> Pallet<T> {
         TotalIssuance::<T>::mutate(|total| *total = total.saturating_add(TaoBalance(tao)));
     }
 
-    /// Adds the alpha of a block to what the next epoch shares out. While root is not paid, its part is not issued.
+    /// Adds a block's alpha to the pending emission. While root is not paid, its part is not issued.
     fn accumulate(netuid: NetUid, alpha: u64, root_proportion: U64F64, root_is_paid: bool) {
         let owner_cut = if OwnerCutEnabled::<T>::get(netuid) { SubnetOwnerCut::<T>::get() } else { 0 };
         let Split { owner, server, validator, root } = Split::of(alpha, owner_cut, root_proportion);
@@ -144,7 +144,7 @@ impl<T: Config> Pallet<T> {
     }
 }
 
-/// ⌊`amount` · `factor`⌋, at most the largest amount.
+/// ⌊`amount` · `factor`⌋, saturating.
 fn part(amount: u64, factor: U64F64) -> u64 {
     let product = (U256::from(amount) * U256::from(factor.to_bits())) >> 64;
     u64::try_from(product).unwrap_or(u64::MAX)

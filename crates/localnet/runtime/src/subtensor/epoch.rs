@@ -15,44 +15,43 @@ use crate::types::{AlphaBalance, MechId, NetUid};
 
 pub use inputs::Neurons;
 
-/// A subnet whose maps contradict each other: no epoch can be computed.
+/// Inconsistent storage maps of a subnet: no epoch can be computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Inconsistent;
 
-/// What an epoch has to share out, in alpha.
+/// Pending emission of an epoch, in alpha.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Pending {
-    /// For miners.
+    /// For the miners.
     pub(super) server: u64,
-    /// For validators by their alpha.
+    /// For the validators' alpha stake.
     pub(super) validator: u64,
-    /// For validators by their TAO on root.
+    /// For the validators' root stake.
     pub(super) root: u64,
     /// For the owner.
     pub(super) owner: u64,
 }
 
 impl Pending {
-    /// What consensus shares out: all but the owner's cut.
+    /// The emission distributed by consensus: all except the owner's cut.
     fn emission(&self) -> u64 {
         self.server.saturating_add(self.validator).saturating_add(self.root)
     }
 }
 
-/// What each neuron earns in an epoch, by uid, over all mechanisms.
+/// Emission of each neuron in an epoch, by uid, summed over all mechanisms.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Earned {
-    /// As a miner.
+    /// Miner emission.
     pub(super) server: Vec<u64>,
-    /// As a validator, before root's part is told apart.
+    /// Validator emission, including root's part.
     pub(super) validator: Vec<u64>,
 }
 
 impl<T: Config> Pallet<T> {
-    /// Runs the epoch of a subnet and pays what is pending.
+    /// Runs the epoch of a subnet and distributes the pending emission.
     ///
-    /// # Errors
-    /// [`Inconsistent`]; nothing has changed then, and what is pending waits for the next epoch.
+    /// # Errors [`Inconsistent`]; nothing has changed then, and the emission stays pending.
     pub(super) fn run_epoch(netuid: NetUid, block: u64) -> Result<(), Inconsistent> {
         let neurons = Self::neurons(netuid)?;
         let mut pending = Pending {
@@ -80,8 +79,8 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// How much each mechanism shares out: as the owner chose, equally without a choice; what division leaves goes to
-    /// the first one.
+    /// Emission of each mechanism: by the owner's split, or equally without one. The remainder goes to the first
+    /// mechanism.
     fn emission_by_mechanism(netuid: NetUid, emission: u64) -> Vec<u64> {
         let mut emissions: Vec<u64> = Self::mechanism_split(netuid)
             .into_iter()
@@ -94,7 +93,7 @@ impl<T: Config> Pallet<T> {
         emissions
     }
 
-    /// The part of each mechanism, in parts of 65 535. The last ones that an owner's choice does not name have none.
+    /// Emission split of the mechanisms, in parts of 65 535. Mechanisms beyond the owner's split receive nothing.
     fn mechanism_split(netuid: NetUid) -> Vec<u16> {
         let count = MechanismCountCurrent::<T>::get(netuid).0.max(1);
         let Some(mut split) = MechanismEmissionSplit::<T>::get(netuid) else {
@@ -140,8 +139,8 @@ fn proportions(parts: &[u16]) -> Vec<PerU16> {
     parts.iter().copied().map(PerU16::from_parts).collect()
 }
 
-/// One result for all mechanisms: what was earned is added up; the rest is averaged by the split. Who is active or
-/// permitted follows from stake, which is the same in all of them.
+/// Combines the results of all mechanisms: emission is summed, the rest is averaged by the split. Activity and permits
+/// depend on stake, which is the same in all of them.
 fn combine(mut outputs: Vec<EpochOutput>, split: &[u16]) -> EpochOutput {
     if outputs.len() == 1
         && let Some(only) = outputs.pop()

@@ -1,4 +1,4 @@
-//! When the epochs of a subnet run, and what an owner may change about it.
+//! Schedule of a subnet's epochs, and the owner's calls that change it.
 
 use frame_support::pallet_prelude::*;
 use sp_runtime::AccountId32;
@@ -11,16 +11,16 @@ use super::{
 };
 use crate::types::NetUid;
 
-/// The tempos that an owner may choose, in blocks.
+/// Tempos that an owner may set, in blocks.
 const TEMPOS: core::ops::RangeInclusive<u16> = 360..=50_400;
-/// After so many blocks without one, an epoch runs whatever the tempo says.
-const LONGEST_WAIT: u64 = 50_400;
-/// The activity cutoffs that an owner may choose, in thousandths of an epoch.
+/// Maximum number of blocks between two epochs, whatever the tempo.
+const MAX_WAIT: u64 = 50_400;
+/// Activity cutoff factors that an owner may set, in thousandths of an epoch.
 const CUTOFF_FACTORS: core::ops::RangeInclusive<u32> = 1_000..=50_000;
 
 impl<T: Config> Pallet<T> {
-    /// Whether the subnet owes an epoch at this block: its tempo has passed, its owner asked for one, or it had none for
-    /// very long. A subnet whose tempo is 0 never does.
+    /// Whether an epoch is due at this block: the tempo has passed, the owner triggered one, or the maximum interval
+    /// has passed. Never due if the tempo is 0.
     pub fn is_epoch_due(netuid: NetUid, block: u64) -> bool {
         let tempo = u64::from(Tempo::<T>::get(netuid));
         let asked_for = PendingEpochAt::<T>::get(netuid);
@@ -28,34 +28,34 @@ impl<T: Config> Pallet<T> {
         tempo > 0
             && (block.saturating_sub(last_epoch) >= tempo
                 || (asked_for != 0 && block >= asked_for)
-                || waited > LONGEST_WAIT)
+                || waited > MAX_WAIT)
     }
 
-    /// The block after this one at which the next epoch runs, if nothing changes; `None` when the tempo is 0.
+    /// The block of the next epoch after this block, on the current schedule; `None` if the tempo is 0.
     pub fn next_epoch_block(netuid: NetUid) -> Option<u64> {
         let next_block = Self::current_block().saturating_add(1);
         let waited = Self::schedule(netuid).waited;
         let asked_for = PendingEpochAt::<T>::get(netuid);
         let earliest = Self::scheduled_epoch_block(netuid)?
-            .min(next_block.saturating_add((LONGEST_WAIT + 1).saturating_sub(waited)))
+            .min(next_block.saturating_add((MAX_WAIT + 1).saturating_sub(waited)))
             .min(if asked_for == 0 { u64::MAX } else { asked_for });
         Some(earliest.max(next_block))
     }
 
-    /// The block at which the tempo will have passed; `None` when it is 0.
+    /// The block at which the tempo has passed; `None` if the tempo is 0.
     fn scheduled_epoch_block(netuid: NetUid) -> Option<u64> {
         let tempo = u64::from(Tempo::<T>::get(netuid));
         (tempo > 0).then(|| Self::schedule(netuid).last_epoch.saturating_add(tempo))
     }
 
-    /// How many epochs the subnet had, counting one that is due in this very block and has not run yet.
+    /// Number of epochs so far, including one that is due in this block and has not run yet.
     pub fn epoch_index_now(netuid: NetUid) -> u64 {
         let due = Self::is_epoch_due(netuid, Self::current_block());
         Self::schedule(netuid).index.saturating_add(due.into())
     }
 
-    /// Whether the next epoch is so near that the owner may change nothing: fewer blocks remain than
-    /// `AdminFreezeWindow`, or the owner asked for an epoch.
+    /// Whether the owner's settings are frozen: fewer than `AdminFreezeWindow` blocks remain until the next epoch, or
+    /// the owner triggered an epoch.
     pub fn in_freeze_window(netuid: NetUid) -> bool {
         PendingEpochAt::<T>::get(netuid) != 0 || Self::epoch_is_near(netuid)
     }
@@ -65,13 +65,13 @@ impl<T: Config> Pallet<T> {
         Self::scheduled_epoch_block(netuid).is_some_and(|block| block.saturating_sub(Self::current_block()) < window)
     }
 
-    /// After how many blocks without new weights a validator is inactive: at least 1.
+    /// Activity cutoff of validators, in blocks: at least 1.
     pub fn activity_cutoff(netuid: NetUid) -> u64 {
         let thousandths = u64::from(ActivityCutoffFactorMilli::<T>::get(netuid));
         (thousandths * u64::from(Tempo::<T>::get(netuid)) / 1_000).max(1)
     }
 
-    /// Lets an owner change the tempo. The cycle begins anew at this block.
+    /// Sets the tempo, by the owner. The cycle restarts at this block.
     ///
     /// # Errors
     /// `SubnetNotExists`, `NotSubnetOwner`, `TempoOutOfBounds`, `AdminActionProhibitedDuringWeightsWindow`, and
@@ -88,7 +88,7 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Lets an owner change the activity cutoff.
+    /// Sets the activity cutoff factor, by the owner.
     ///
     /// # Errors
     /// `SubnetNotExists`, `NotSubnetOwner`, those of [`Self::set_activity_cutoff_factor_within_bounds`] and those of
@@ -107,7 +107,7 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Sets the activity cutoff, in thousandths of an epoch.
+    /// Sets the activity cutoff factor, in thousandths of an epoch.
     ///
     /// # Errors
     /// `ActivityCutoffFactorMilliOutOfBounds` outside 1 000..=50 000.
@@ -118,7 +118,7 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Lets an owner ask for an epoch, `AdminFreezeWindow` blocks from now.
+    /// Triggers an epoch `AdminFreezeWindow` blocks from now, by the owner.
     ///
     /// # Errors
     /// `SubnetNotExists`, `NotSubnetOwner`, `DynamicTempoBlockedByCommitReveal`, `EpochTriggerAlreadyPending`,

@@ -1,29 +1,29 @@
-//! Why a call was refused.
+//! Errors of the calls.
 
 use frame_support::pallet_macros::pallet_section;
 
-/// Errors under the names and indices of the real chain.
+/// Errors with the names and indices of the real chain.
 #[pallet_section]
 mod errors {
-    /// Why a call was refused.
+    /// Errors of the calls.
     #[pallet::error]
     pub enum Error<T> {
         /// Root does not exist.
         #[codec(index = 0)]
         RootNetworkDoesNotExist,
-        /// The address type must be 4 or 6.
+        /// The IP type is neither 4 nor 6.
         #[codec(index = 1)]
         InvalidIpType,
-        /// The address cannot be reached by others: unspecified, loopback or broadcast.
+        /// The IP address is unreachable: unspecified, loopback or broadcast.
         #[codec(index = 2)]
         InvalidIpAddress,
-        /// The port must not be 0.
+        /// The port is 0.
         #[codec(index = 3)]
         InvalidPort,
         /// The hotkey is not registered in this subnet.
         #[codec(index = 4)]
         HotKeyNotRegisteredInSubNet,
-        /// Nobody owns this hotkey: register it first.
+        /// The hotkey has no owner: register it first.
         #[codec(index = 5)]
         HotKeyAccountNotExists,
         /// The hotkey is not registered in any subnet.
@@ -35,19 +35,19 @@ mod errors {
         /// The hotkey has too little stake.
         #[codec(index = 8)]
         NotEnoughStake,
-        /// The coldkey has less stake on this hotkey.
+        /// The coldkey's stake on this hotkey is too low.
         #[codec(index = 9)]
         NotEnoughStakeToWithdraw,
-        /// The hotkey has less stake than setting weights needs.
+        /// The hotkey's stake is too low to set weights.
         #[codec(index = 10)]
         NotEnoughStakeToSetWeights,
-        /// The hotkey has less stake than setting children needs.
+        /// The hotkey's stake is too low to set child keys.
         #[codec(index = 11)]
         NotEnoughStakeToSetChildkeys,
         /// The coldkey's balance is too low.
         #[codec(index = 12)]
         NotEnoughBalanceToStake,
-        /// The balance could not be taken from the coldkey.
+        /// The withdrawal from the coldkey failed.
         #[codec(index = 13)]
         BalanceWithdrawalError,
         /// The withdrawal would empty the account.
@@ -56,151 +56,151 @@ mod errors {
         /// The neuron has no validator permit.
         #[codec(index = 15)]
         NeuronNoValidatorPermit,
-        /// There must be as many weights as uids.
+        /// The numbers of weights and uids differ.
         #[codec(index = 16)]
         WeightVecNotEqualSize,
-        /// A uid stands twice among the weights.
+        /// The weights contain a duplicate uid.
         #[codec(index = 17)]
         DuplicateUids,
-        /// A uid among the weights does not exist.
+        /// The weights contain an unknown uid.
         #[codec(index = 18)]
         UidVecContainInvalidOne,
-        /// There are fewer weights than the subnet asks for.
+        /// The number of weights is below the subnet's minimum.
         #[codec(index = 19)]
         WeightVecLengthIsLow,
-        /// No more registrations in this block.
+        /// The maximum number of registrations per block is reached.
         #[codec(index = 20)]
         TooManyRegistrationsThisBlock,
-        /// The hotkey is registered already.
+        /// The hotkey is already registered on this subnet.
         #[codec(index = 21)]
         HotKeyAlreadyRegisteredInSubNet,
-        /// The new hotkey is the old one.
+        /// The new hotkey equals the old one.
         #[codec(index = 22)]
         NewHotKeyIsSameWithOld,
-        /// The new hotkey has stake or claims on root already.
+        /// The new hotkey already has stake or claims on root.
         #[codec(index = 23)]
         NewHotKeyNotCleanForRootSwap,
-        /// The work is for a block that is too old or still to come.
+        /// The proof of work is for an old or future block.
         #[codec(index = 24)]
         InvalidWorkBlock,
-        /// The work misses the difficulty.
+        /// The proof of work does not meet the difficulty.
         #[codec(index = 25)]
         InvalidDifficulty,
-        /// The work is not what its nonce gives.
+        /// The seal of the proof of work is invalid.
         #[codec(index = 26)]
         InvalidSeal,
-        /// A weight is larger than the subnet allows.
+        /// A weight exceeds the subnet's maximum.
         #[codec(index = 27)]
         MaxWeightExceeded,
-        /// The hotkey is a delegate already.
+        /// The hotkey is already a delegate.
         #[codec(index = 28)]
         HotKeyAlreadyDelegate,
-        /// The last weights were set too recently.
+        /// The rate limit of weight submissions is exceeded.
         #[codec(index = 29)]
         SettingWeightsTooFast,
-        /// The version of the weights is older than the subnet asks for.
+        /// The weights version key is below the subnet's minimum.
         #[codec(index = 30)]
         IncorrectWeightVersionKey,
-        /// The endpoint was announced too recently.
+        /// The rate limit of endpoint announcements is exceeded.
         #[codec(index = 31)]
         ServingRateLimitExceeded,
         /// There are more weights than neurons.
         #[codec(index = 32)]
         UidsLengthExceedUidsInSubNet,
-        /// A subnet was created too recently.
+        /// The rate limit of subnet creation is exceeded.
         #[codec(index = 33)]
         NetworkTxRateLimitExceeded,
-        /// The take was raised too recently.
+        /// The rate limit of take increases is exceeded.
         #[codec(index = 34)]
         DelegateTxRateLimitExceeded,
-        /// Hotkeys were swapped too recently.
+        /// The rate limit of hotkey swaps is exceeded.
         #[codec(index = 35)]
         HotKeySetTxRateLimitExceeded,
-        /// Stake changed too often in this interval.
+        /// The rate limit of staking is exceeded.
         #[codec(index = 36)]
         StakingRateLimitExceeded,
-        /// Registration is closed in this subnet.
+        /// Registration is disabled on this subnet.
         #[codec(index = 37)]
         SubNetRegistrationDisabled,
-        /// No more registrations in this interval.
+        /// The maximum number of registrations per interval is reached.
         #[codec(index = 38)]
         TooManyRegistrationsThisInterval,
-        /// A hotkey must sign this call.
+        /// The call is not signed by a hotkey.
         #[codec(index = 39)]
         TransactorAccountShouldBeHotKey,
         /// The chain has no faucet.
         #[codec(index = 40)]
         FaucetDisabled,
-        /// Only the owner of the subnet may do this.
+        /// The caller is not the owner of the subnet.
         #[codec(index = 41)]
         NotSubnetOwner,
-        /// Root has its own registration.
+        /// The call cannot register on root: use `root_register`.
         #[codec(index = 42)]
         RegistrationNotPermittedOnRootSubnet,
-        /// Every member of root has more stake.
+        /// The stake is too low: every member of root has more.
         #[codec(index = 43)]
         StakeTooLowForRoot,
-        /// No subnet is old enough to give way.
+        /// All subnets are within their immunity period.
         #[codec(index = 44)]
         AllNetworksInImmunity,
-        /// The balance does not pay for swapping the hotkey.
+        /// The balance is too low to pay for the hotkey swap.
         #[codec(index = 45)]
         NotEnoughBalanceToPaySwapHotKey,
-        /// Only root has this.
+        /// The subnet is not root.
         #[codec(index = 46)]
         NotRootSubnet,
         /// Root has no weights.
         #[codec(index = 47)]
         CanNotSetRootNetworkWeights,
-        /// No slot is free and none can be replaced.
+        /// No uid is free, and no neuron can be replaced.
         #[codec(index = 48)]
         NoNeuronIdAvailable,
-        /// The take is below the least, or not higher (when raised) or not lower (when lowered) than before.
+        /// The take is below the minimum, or not changed in the call's direction.
         #[codec(index = 49)]
         DelegateTakeTooLow,
-        /// The take is above the largest.
+        /// The take exceeds the maximum.
         #[codec(index = 50)]
         DelegateTakeTooHigh,
-        /// There is no commit to reveal.
+        /// No commit to reveal was found.
         #[codec(index = 51)]
         NoWeightsCommitFound,
         /// The revealed weights do not match the commit.
         #[codec(index = 52)]
         InvalidRevealCommitHashNotMatch,
-        /// This subnet wants weights committed first.
+        /// Commit-reveal is enabled on this subnet.
         #[codec(index = 53)]
         CommitRevealEnabled,
-        /// This subnet takes no commits.
+        /// Commit-reveal is disabled on this subnet.
         #[codec(index = 54)]
         CommitRevealDisabled,
-        /// Liquid alpha is off.
+        /// Liquid alpha is disabled.
         #[codec(index = 55)]
         LiquidAlphaDisabled,
-        /// The high bound is too low.
+        /// The upper bound of liquid alpha is too low.
         #[codec(index = 56)]
         AlphaHighTooLow,
-        /// The low bound is too low or above the high one.
+        /// The lower bound of liquid alpha is out of range.
         #[codec(index = 57)]
         AlphaLowOutOfRange,
-        /// The new coldkey has hotkeys or stake already.
+        /// The new coldkey already has hotkeys or stake.
         #[codec(index = 58)]
         ColdKeyAlreadyAssociated,
-        /// The balance does not pay for swapping the coldkey.
+        /// The balance is too low to pay for the coldkey swap.
         #[codec(index = 59)]
         NotEnoughBalanceToPaySwapColdKey,
         /// A hotkey cannot be its own child.
         #[codec(index = 60)]
         InvalidChild,
-        /// A child is named twice.
+        /// A child is duplicated.
         #[codec(index = 61)]
         DuplicateChild,
-        /// The children's parts are more than the whole.
+        /// The children's proportions exceed the whole.
         #[codec(index = 62)]
         ProportionOverflow,
-        /// A hotkey has at most five children.
+        /// The hotkey exceeds the maximum of five children.
         #[codec(index = 63)]
         TooManyChildren,
-        /// The owner changed this too recently.
+        /// The rate limit of the owner's action is exceeded.
         #[codec(index = 64)]
         TxRateLimitExceeded,
         /// No swap of this coldkey was announced.
@@ -209,40 +209,40 @@ mod errors {
         /// The announced swap is not due yet.
         #[codec(index = 66)]
         ColdkeySwapTooEarly,
-        /// The last announcement is too recent for another one.
+        /// The coldkey swap was announced again too early.
         #[codec(index = 67)]
         ColdkeySwapReannouncedTooEarly,
-        /// Another coldkey was announced.
+        /// The announced coldkey hash does not match.
         #[codec(index = 68)]
         AnnouncedColdkeyHashDoesNotMatch,
-        /// The swap is disputed already.
+        /// The swap is already disputed.
         #[codec(index = 69)]
         ColdkeySwapAlreadyDisputed,
         /// The new coldkey is a hotkey.
         #[codec(index = 70)]
         NewColdKeyIsHotkey,
-        /// The take is outside its bounds.
+        /// The child key take is out of bounds.
         #[codec(index = 71)]
         InvalidChildkeyTake,
-        /// The take of a child was changed too recently.
+        /// The rate limit of child key takes is exceeded.
         #[codec(index = 72)]
         TxChildkeyTakeRateLimitExceeded,
         /// The identity is too long.
         #[codec(index = 73)]
         InvalidIdentity,
-        /// The subnet has no such mechanism.
+        /// The mechanism does not exist.
         #[codec(index = 74)]
         MechanismDoesNotExist,
         /// The stake is locked.
         #[codec(index = 75)]
         StakeUnavailable,
-        /// There is no such subnet.
+        /// The subnet does not exist.
         #[codec(index = 76)]
         SubnetNotExists,
-        /// Ten commits wait for their reveal already.
+        /// The maximum of ten unrevealed commits is reached.
         #[codec(index = 77)]
         TooManyUnrevealedCommits,
-        /// The time to reveal this commit has passed.
+        /// The reveal window of this commit has passed.
         #[codec(index = 78)]
         ExpiredWeightCommit,
         /// The commit cannot be revealed yet.
@@ -251,55 +251,55 @@ mod errors {
         /// The lists differ in length.
         #[codec(index = 80)]
         InputLengthsUnequal,
-        /// The last commit is too recent.
+        /// The rate limit of commits is exceeded.
         #[codec(index = 81)]
         CommittingWeightsTooFast,
         /// The amount is too small.
         #[codec(index = 82)]
         AmountTooLow,
-        /// The pool cannot serve this amount.
+        /// The pool's liquidity is insufficient for this amount.
         #[codec(index = 83)]
         InsufficientLiquidity,
-        /// The price would pass the limit.
+        /// The price would exceed the limit.
         #[codec(index = 84)]
         SlippageTooHigh,
-        /// Stake of this subnet cannot be given away.
+        /// Stake transfers are disabled on this subnet.
         #[codec(index = 85)]
         TransferDisallowed,
-        /// The activity cutoff is below the least one.
+        /// The activity cutoff is below its minimum.
         #[codec(index = 86)]
         ActivityCutoffTooLow,
         /// The call is disabled.
         #[codec(index = 87)]
         CallDisabled,
-        /// The subnet was started already.
+        /// The subnet is already started.
         #[codec(index = 88)]
         FirstEmissionBlockNumberAlreadySet,
         /// The subnet cannot be started yet.
         #[codec(index = 89)]
         NeedWaitingMoreBlocksToStarCall,
-        /// The subnet has issued less alpha.
+        /// The amount exceeds the subnet's issued alpha.
         #[codec(index = 90)]
         NotEnoughAlphaOutToRecycle,
-        /// TAO on root is neither burned nor recycled.
+        /// TAO on root cannot be burned or recycled.
         #[codec(index = 91)]
         CannotBurnOrRecycleOnRootSubnet,
-        /// The signature gives no public key.
+        /// No public key can be recovered from the signature.
         #[codec(index = 92)]
         UnableToRecoverPublicKey,
-        /// The signature is another key's.
+        /// The recovered public key is another one.
         #[codec(index = 93)]
         InvalidRecoveredPublicKey,
-        /// The subnet was not started yet.
+        /// Trading of the subnet's alpha is disabled: the subnet is not started.
         #[codec(index = 94)]
         SubtokenDisabled,
-        /// The hotkey was swapped in this subnet too recently.
+        /// The interval between hotkey swaps on this subnet has not passed.
         #[codec(index = 95)]
         HotKeySwapOnSubnetIntervalNotPassed,
-        /// Collateral keeps the stake from staying behind.
+        /// Collateral prevents keeping the stake.
         #[codec(index = 96)]
         KeepStakeBlockedByCollateral,
-        /// The stake is there already: keys and subnet are the same.
+        /// Origin and destination of the stake are the same.
         #[codec(index = 97)]
         SameNetuid,
         /// The balance is too low.
@@ -308,40 +308,40 @@ mod errors {
         /// The lease has another beneficiary.
         #[codec(index = 99)]
         InvalidLeaseBeneficiary,
-        /// A lease ends in the future.
+        /// The end of a lease must be in the future.
         #[codec(index = 100)]
         LeaseCannotEndInThePast,
         /// The leased subnet was not found.
         #[codec(index = 101)]
         LeaseNetuidNotFound,
-        /// There is no such lease.
+        /// The lease does not exist.
         #[codec(index = 102)]
         LeaseDoesNotExist,
         /// The lease has no end.
         #[codec(index = 103)]
         LeaseHasNoEndBlock,
-        /// The lease still runs.
+        /// The lease has not ended.
         #[codec(index = 104)]
         LeaseHasNotEnded,
-        /// A sum is out of range.
+        /// An arithmetic overflow occurred.
         #[codec(index = 105)]
         Overflow,
         /// The beneficiary does not own this hotkey.
         #[codec(index = 106)]
         BeneficiaryDoesNotOwnHotkey,
-        /// The beneficiary must sign this call.
+        /// The call is not signed by the beneficiary.
         #[codec(index = 107)]
         ExpectedBeneficiaryOrigin,
-        /// An epoch is near: wait until it has passed.
+        /// The freeze window before an epoch prohibits the action: wait until the epoch has passed.
         #[codec(index = 108)]
         AdminActionProhibitedDuringWeightsWindow,
-        /// The chain has no such symbol.
+        /// The symbol does not exist.
         #[codec(index = 109)]
         SymbolDoesNotExist,
-        /// Another subnet has this symbol.
+        /// The symbol is already in use.
         #[codec(index = 110)]
         SymbolAlreadyInUse,
-        /// The version of the commit is not the accepted one.
+        /// The version of the commit is unsupported.
         #[codec(index = 111)]
         IncorrectCommitRevealVersion,
         /// The reveal round has passed.
@@ -353,124 +353,124 @@ mod errors {
         /// The reveal period is too short.
         #[codec(index = 114)]
         RevealPeriodTooSmall,
-        /// The value is out of its bounds.
+        /// The value is out of bounds.
         #[codec(index = 115)]
         InvalidValue,
-        /// There are as many subnets as there may be.
+        /// The maximum number of subnets is reached.
         #[codec(index = 116)]
         SubnetLimitReached,
-        /// The balance is below the price of a subnet.
+        /// The balance is below the lock cost of a subnet.
         #[codec(index = 117)]
         CannotAffordLockCost,
-        /// An EVM key was associated too recently.
+        /// The rate limit of EVM associations is exceeded.
         #[codec(index = 118)]
         EvmKeyAssociateRateLimitExceeded,
-        /// The EVM key has as many hotkeys as it may.
+        /// The EVM key has the maximum number of hotkeys.
         #[codec(index = 119)]
         EvmKeyAssociationLimitExceeded,
-        /// The coldkey stakes on this hotkey already.
+        /// The hotkey is already selected for automatic staking.
         #[codec(index = 120)]
         SameAutoStakeHotkeyAlreadySet,
-        /// The slots of the subnet could not be cleared.
+        /// The uid map of the subnet could not be cleared.
         #[codec(index = 121)]
         UidMapCouldNotBeCleared,
-        /// Immune neurons would fill too much of the subnet.
+        /// The share of immune neurons would exceed its maximum.
         #[codec(index = 122)]
         TrimmingWouldExceedMaxImmunePercentage,
-        /// Children and parents contradict each other.
+        /// Child and parent keys are inconsistent.
         #[codec(index = 123)]
         ChildParentInconsistency,
-        /// The threshold of claims is outside its bounds.
+        /// The claim threshold is out of bounds.
         #[codec(index = 124)]
         InvalidRootClaimThreshold,
-        /// All mechanisms together have room for at most 256 neurons.
+        /// All mechanisms together would exceed 256 neurons.
         #[codec(index = 125)]
         TooManyUIDsPerMechanism,
         /// The subnet does not track voting power.
         #[codec(index = 126)]
         VotingPowerTrackingNotEnabled,
-        /// The smoothing factor is above one.
+        /// The smoothing factor exceeds one.
         #[codec(index = 127)]
         InvalidVotingPowerEmaAlpha,
-        /// The call is no longer in use.
+        /// The call is deprecated.
         #[codec(index = 128)]
         Deprecated,
-        /// The subnet bought its alpha too recently.
+        /// The rate limit of the subnet's buybacks is exceeded.
         #[codec(index = 129)]
         SubnetBuybackRateLimitExceeded,
-        /// The subnet is being dissolved already.
+        /// The subnet is already being dissolved.
         #[codec(index = 130)]
         NetworkDissolveAlreadyQueued,
-        /// Alpha was bought and destroyed too recently.
+        /// The rate limit of buying and burning alpha is exceeded.
         #[codec(index = 131)]
         AddStakeBurnRateLimitExceeded,
-        /// A swap of this coldkey is announced.
+        /// A coldkey swap is announced.
         #[codec(index = 132)]
         ColdkeySwapAnnounced,
-        /// A swap of this coldkey is disputed.
+        /// The coldkey swap is disputed.
         #[codec(index = 133)]
         ColdkeySwapDisputed,
         /// The announcement cannot be withdrawn yet.
         #[codec(index = 134)]
         ColdkeySwapClearTooEarly,
-        /// The call is disabled for now.
+        /// The call is temporarily disabled.
         #[codec(index = 135)]
         DisabledTemporarily,
-        /// The price is above the limit.
+        /// The registration price exceeds the limit.
         #[codec(index = 136)]
         RegistrationPriceLimitExceeded,
-        /// The lock is on another hotkey.
+        /// The lock belongs to another hotkey.
         #[codec(index = 137)]
         LockHotkeyMismatch,
-        /// There is less stake than is to be locked.
+        /// The stake is too low for the lock.
         #[codec(index = 138)]
         InsufficientStakeForLock,
-        /// Nothing is locked.
+        /// There is no lock.
         #[codec(index = 139)]
         NoExistingLock,
-        /// Stake is locked already.
+        /// A lock is already active.
         #[codec(index = 140)]
         ActiveLockExists,
-        /// The account belongs to the chain itself.
+        /// The account is a system account.
         #[codec(index = 141)]
         CannotUseSystemAccount,
-        /// Less is locked.
+        /// The amount exceeds the locked stake.
         #[codec(index = 142)]
         UnlockAmountTooHigh,
         /// A dissolved subnet is still being removed.
         #[codec(index = 143)]
         WaitingForDissolvedSubnetCleanup,
-        /// The tempo is out of its bounds.
+        /// The tempo is out of bounds.
         #[codec(index = 144)]
         TempoOutOfBounds,
-        /// The activity cutoff is out of its bounds.
+        /// The activity cutoff factor is out of bounds.
         #[codec(index = 145)]
         ActivityCutoffFactorMilliOutOfBounds,
-        /// The owner asked for an epoch already.
+        /// An epoch is already triggered.
         #[codec(index = 146)]
         EpochTriggerAlreadyPending,
-        /// The next epoch comes as soon.
+        /// The next scheduled epoch is as early.
         #[codec(index = 147)]
         AutoEpochAlreadyImminent,
-        /// With commit-reveal on, epochs keep their schedule.
+        /// With commit-reveal enabled, the schedule of epochs cannot be changed.
         #[codec(index = 148)]
         DynamicTempoBlockedByCommitReveal,
         /// The receiver refuses locked alpha.
         #[codec(index = 149)]
         AccountRejectsLockedAlpha,
-        /// No further lock can be numbered.
+        /// The lock id overflows.
         #[codec(index = 150)]
         LockIdOverFlow,
         /// The subnet cannot be started yet.
         #[codec(index = 151)]
         StartCallNotReady,
-        /// There is less alpha.
+        /// The alpha balance is too low.
         #[codec(index = 152)]
         InsufficientAlphaBalance,
         /// The coldkey's collateral is incomplete.
         #[codec(index = 153)]
         ColdkeyCollateralIncomplete,
-        /// The coldkey has collateral on as many hotkeys as it may.
+        /// The coldkey has the maximum number of collateral positions.
         #[codec(index = 154)]
         ColdkeyCollateralPositionsFull,
         /// The basket has no weights.
@@ -482,25 +482,25 @@ mod errors {
         /// The baskets are still being set up.
         #[codec(index = 157)]
         BetaBasketSeedInProgress,
-        /// Root sets no weights.
+        /// Setting root weights is disabled.
         #[codec(index = 158)]
         RootWeightSettingDisabled,
         /// The claim is too large for one call.
         #[codec(index = 159)]
         RootClaimTooHeavy,
-        /// One subnet would have too large a part of the basket.
+        /// The share of one subnet in the basket would be too large.
         #[codec(index = 160)]
         BasketConcentrationCapExceeded,
         /// A deposit into the basket is pending.
         #[codec(index = 161)]
         BasketDepositPending,
-        /// Baskets are not traded.
+        /// Trading of baskets is disabled.
         #[codec(index = 162)]
         BasketTradingDisabled,
         /// Trading of baskets is frozen.
         #[codec(index = 163)]
         BasketTradingFrozen,
-        /// The basket has traded as much as it may.
+        /// The basket's turnover budget is exceeded.
         #[codec(index = 164)]
         BasketTurnoverBudgetExceeded,
         /// The basket would trade a subnet against itself.
@@ -509,7 +509,7 @@ mod errors {
         /// The trade is too large for the pool.
         #[codec(index = 166)]
         BasketLiquidityCapExceeded,
-        /// The trade would bring less than asked for.
+        /// The trade would return less than the minimum.
         #[codec(index = 167)]
         BasketMinOutNotMet,
     }

@@ -1,11 +1,11 @@
-//! What happened in a block.
+//! Events of the pallet.
 
 use frame_support::pallet_macros::pallet_section;
 
-/// Events under the names and indices of the real chain.
+/// Events with the names and indices of the real chain.
 #[pallet_section]
 mod events {
-    /// What happened in a block. Fields stand in the order of the real chain; where they have no names, the text has their order.
+    /// Events of the pallet. Fields have the order of the real chain; for unnamed fields, the description gives it.
     #[pallet::event]
     #[pallet::generate_deposit(pub(crate) fn deposit_event)]
     pub enum Event<T: Config> {
@@ -30,25 +30,25 @@ mod events {
         /// A neuron registered: subnet, uid, hotkey.
         #[codec(index = 7)]
         NeuronRegistered(NetUid, u16, T::AccountId),
-        /// The room for neurons changed.
+        /// The maximum number of neurons changed.
         #[codec(index = 10)]
         MaxAllowedUidsSet(NetUid, u16),
         /// The difficulty changed.
         #[codec(index = 12)]
         DifficultySet(NetUid, u64),
-        /// The blocks between adjustments of registration changed.
+        /// The interval of registration adjustments changed.
         #[codec(index = 13)]
         AdjustmentIntervalSet(NetUid, u16),
-        /// The number of validator permits changed.
+        /// The maximum number of validator permits changed.
         #[codec(index = 28)]
         MaxAllowedValidatorsSet(NetUid, u16),
-        /// The wanted number of registrations changed.
+        /// The target number of registrations per interval changed.
         #[codec(index = 14)]
         RegistrationPerIntervalSet(NetUid, u16),
-        /// The registrations of a block changed.
+        /// The maximum number of registrations per block changed.
         #[codec(index = 15)]
         MaxRegistrationsPerBlockSet(NetUid, u16),
-        /// Alpha was bought and destroyed.
+        /// Alpha was bought and burned.
         #[codec(index = 125)]
         AddStakeBurn {
             /// The subnet.
@@ -57,10 +57,10 @@ mod events {
             hotkey: T::AccountId,
             /// TAO spent.
             amount: TaoBalance,
-            /// Alpha destroyed.
+            /// Alpha burned.
             alpha: AlphaBalance,
         },
-        /// The activity cutoff changed.
+        /// The activity cutoff factor changed.
         #[codec(index = 135)]
         ActivityCutoffFactorMilliSet {
             /// The subnet.
@@ -77,7 +77,7 @@ mod events {
         /// Kappa changed.
         #[codec(index = 19)]
         KappaSet(NetUid, u16),
-        /// The least number of weights changed.
+        /// The minimum number of weights changed.
         #[codec(index = 20)]
         MinAllowedWeightSet(NetUid, u16),
         /// The rate limit of weights changed.
@@ -89,10 +89,10 @@ mod events {
         /// The moving average of bonds changed.
         #[codec(index = 25)]
         BondsMovingAverageSet(NetUid, u64),
-        /// The bonds' penalty changed.
+        /// The bonds penalty changed.
         #[codec(index = 26)]
         BondsPenaltySet(NetUid, u16),
-        /// Whether bonds can be reset changed.
+        /// Bond resets were enabled or disabled.
         #[codec(index = 27)]
         BondsResetOnSet(NetUid, bool),
         /// An axon was announced.
@@ -101,31 +101,31 @@ mod events {
         /// A metrics endpoint was announced.
         #[codec(index = 30)]
         PrometheusServed(NetUid, T::AccountId),
-        /// The version of weights changed.
+        /// The minimum weights version key changed.
         #[codec(index = 33)]
         WeightsVersionKeySet(NetUid, u64),
-        /// The least difficulty changed.
+        /// The minimum difficulty changed.
         #[codec(index = 34)]
         MinDifficultySet(NetUid, u64),
-        /// The largest difficulty changed.
+        /// The maximum difficulty changed.
         #[codec(index = 35)]
         MaxDifficultySet(NetUid, u64),
         /// The rate limit of endpoints changed.
         #[codec(index = 36)]
         ServingRateLimitSet(NetUid, u64),
-        /// The highest price of registration changed.
+        /// The maximum registration price changed.
         #[codec(index = 38)]
         MaxBurnSet(NetUid, TaoBalance),
-        /// The lowest price of registration changed.
+        /// The minimum registration price changed.
         #[codec(index = 39)]
         MinBurnSet(NetUid, TaoBalance),
-        /// The epochs of a block changed.
+        /// The maximum number of epochs per block changed.
         #[codec(index = 40)]
         MaxEpochsPerBlockSet(u8),
         /// The rate limit of stake moves changed.
         #[codec(index = 41)]
         TxRateLimitSet(u64),
-        /// The rate limit of takes changed.
+        /// The rate limit of take increases changed.
         #[codec(index = 42)]
         TxDelegateTakeRateLimitSet(u64),
         /// The owner's freeze window changed.
@@ -134,49 +134,49 @@ mod events {
         /// The owner's rate limit changed.
         #[codec(index = 45)]
         OwnerHyperparamRateLimitSet(u16),
-        /// The smallest take of a child key changed.
+        /// The minimum child key take changed.
         #[codec(index = 47)]
         MinChildKeyTakePerSubnetSet(NetUid, PerU16),
-        /// The largest take changed.
+        /// The maximum delegate take changed.
         #[codec(index = 68)]
         MaxDelegateTakeSet(PerU16),
-        /// The smallest take changed.
+        /// The minimum delegate take changed.
         #[codec(index = 69)]
         MinDelegateTakeSet(PerU16),
-        /// Whether neurons can register changed.
+        /// Registration was enabled or disabled.
         #[codec(index = 51)]
         RegistrationAllowed(NetUid, bool),
         /// The tempo changed.
         #[codec(index = 53)]
         TempoSet(NetUid, u16),
-        /// The TAO spent on registrations was set.
+        /// The TAO recycled for registrations was set.
         #[codec(index = 54)]
         RAORecycledForRegistrationSet(NetUid, TaoBalance),
-        /// The stake needed for weights changed.
+        /// The minimum stake to set weights changed.
         #[codec(index = 55)]
         StakeThresholdSet(u64),
-        /// The smoothing of adjustments changed.
+        /// The smoothing factor of registration adjustments changed.
         #[codec(index = 56)]
         AdjustmentAlphaSet(NetUid, u64),
         /// The owner's cut changed.
         #[codec(index = 58)]
         SubnetOwnerCutSet(u16),
-        /// The rate limit of subnets changed.
+        /// The rate limit of subnet creation changed.
         #[codec(index = 59)]
         NetworkRateLimitSet(u64),
-        /// The immunity of subnets changed.
+        /// The immunity period of subnets changed.
         #[codec(index = 60)]
         NetworkImmunityPeriodSet(u64),
-        /// The owner's wait before a start changed.
+        /// The start delay of subnets changed.
         #[codec(index = 61)]
         StartCallDelaySet(u64),
-        /// The least price of a subnet changed.
+        /// The minimum lock cost of a subnet changed.
         #[codec(index = 62)]
         NetworkMinLockCostSet(TaoBalance),
-        /// The number of subnets changed.
+        /// The maximum number of subnets changed.
         #[codec(index = 63)]
         SubnetLimitSet(u16),
-        /// The time over which the price of a subnet falls changed.
+        /// The reduction interval of the lock cost changed.
         #[codec(index = 64)]
         NetworkLockCostReductionIntervalSet(u64),
         /// Coldkey, hotkey, new take.
@@ -185,25 +185,25 @@ mod events {
         /// Coldkey, hotkey, new take.
         #[codec(index = 66)]
         TakeIncreased(T::AccountId, T::AccountId, PerU16),
-        /// A coldkey described itself.
+        /// A coldkey set its identity.
         #[codec(index = 78)]
         ChainIdentitySet(T::AccountId),
-        /// A subnet was described.
+        /// A subnet's identity was set.
         #[codec(index = 79)]
         SubnetIdentitySet(NetUid),
-        /// Who, mechanism index, hash.
+        /// Hotkey, mechanism index, hash.
         #[codec(index = 86)]
         WeightsCommitted(T::AccountId, NetUidStorageIndex, H256),
-        /// Who, mechanism index, hash.
+        /// Hotkey, mechanism index, hash.
         #[codec(index = 87)]
         WeightsRevealed(T::AccountId, NetUidStorageIndex, H256),
-        /// Alpha was taken out of existence: coldkey, hotkey, amount, subnet.
+        /// Alpha was recycled: coldkey, hotkey, amount, subnet.
         #[codec(index = 97)]
         AlphaRecycled(T::AccountId, T::AccountId, AlphaBalance, NetUid),
-        /// Alpha was destroyed, and still counts as issued: coldkey, hotkey, amount, subnet.
+        /// Alpha was burned: coldkey, hotkey, amount, subnet.
         #[codec(index = 98)]
         AlphaBurned(T::AccountId, T::AccountId, AlphaBalance, NetUid),
-        /// Who, mechanism index, hash of the ciphertext, round.
+        /// Hotkey, mechanism index, hash of the ciphertext, reveal round.
         #[codec(index = 108)]
         TimelockedWeightsCommitted(T::AccountId, NetUidStorageIndex, H256, u64),
         /// Stake changed its coldkey: before, after, hotkey, subnet before, subnet after, its worth in TAO.
@@ -212,16 +212,16 @@ mod events {
         /// Stake changed its subnet: coldkey, hotkey, subnet before, subnet after, its worth in TAO.
         #[codec(index = 93)]
         StakeSwapped(T::AccountId, T::AccountId, NetUid, NetUid, TaoBalance),
-        /// The epochs between commit and reveal changed.
+        /// The reveal period changed.
         #[codec(index = 101)]
         CommitRevealPeriodsSet(NetUid, u64),
-        /// Whether weights are committed first changed.
+        /// Commit-reveal was enabled or disabled.
         #[codec(index = 102)]
         CommitRevealEnabled(NetUid, bool),
-        /// The version of time-locked commits changed.
+        /// The version of timelocked commits changed.
         #[codec(index = 107)]
         CommitRevealVersionSet(u16),
-        /// Whether stake may be given away changed.
+        /// Stake transfers were enabled or disabled.
         #[codec(index = 94)]
         TransferToggle(NetUid, bool),
         /// The owner's hotkey changed.
@@ -230,21 +230,21 @@ mod events {
         /// A subnet was started.
         #[codec(index = 96)]
         FirstEmissionBlockNumberSet(NetUid, u64),
-        /// A miner's earnings were staked on the hotkey of its coldkey's choice.
+        /// A miner's emission was staked automatically.
         #[codec(index = 110)]
         AutoStakeAdded {
             /// The subnet.
             netuid: NetUid,
             /// The hotkey with the stake.
             destination: T::AccountId,
-            /// The hotkey that earned.
+            /// The miner's hotkey.
             hotkey: T::AccountId,
             /// The coldkey.
             owner: T::AccountId,
             /// The amount.
             incentive: AlphaBalance,
         },
-        /// What the miners of a mechanism earned.
+        /// Emission of a mechanism's miners.
         #[codec(index = 111)]
         IncentiveAlphaEmittedToMiners {
             /// The subnet.
@@ -252,10 +252,10 @@ mod events {
             /// Alpha by uid.
             emissions: Vec<AlphaBalance>,
         },
-        /// The least room for neurons changed.
+        /// The minimum of the maximum number of neurons changed.
         #[codec(index = 112)]
         MinAllowedUidsSet(NetUid, u16),
-        /// A coldkey chose the hotkey on which its miners' earnings are staked.
+        /// A coldkey set its hotkey for automatic staking.
         #[codec(index = 113)]
         AutoStakeDestinationSet {
             /// The coldkey.
@@ -265,7 +265,7 @@ mod events {
             /// The hotkey.
             hotkey: T::AccountId,
         },
-        /// The number of replaceable neurons changed.
+        /// The minimum number of non-immune neurons changed.
         #[codec(index = 114)]
         MinNonImmuneUidsSet(NetUid, u16),
         /// The half-life of the registration price changed.
@@ -273,10 +273,10 @@ mod events {
         BurnHalfLifeSet {
             /// The subnet.
             netuid: NetUid,
-            /// Its new half-life, in blocks.
+            /// The new half-life, in blocks.
             burn_half_life: u16,
         },
-        /// The rise of the registration price changed.
+        /// The increase factor of the registration price changed.
         #[codec(index = 130)]
         BurnIncreaseMultSet {
             /// The subnet.
@@ -284,17 +284,17 @@ mod events {
             /// The new factor.
             burn_increase_mult: U64F64,
         },
-        /// The owner asked for an epoch.
+        /// The owner triggered an epoch.
         #[codec(index = 136)]
         EpochTriggered {
             /// The subnet.
             netuid: NetUid,
-            /// Who asked.
+            /// The caller.
             by: T::AccountId,
             /// The block of the epoch.
             fires_at: u64,
         },
-        /// An epoch waits for the next block.
+        /// An epoch was deferred to the next block.
         #[codec(index = 137)]
         EpochDeferred {
             /// The subnet.
@@ -304,7 +304,7 @@ mod events {
             /// The block it runs instead.
             to_block: u64,
         },
-        /// An epoch was left out because the subnet's maps disagree.
+        /// An epoch was skipped because the subnet's maps are inconsistent.
         #[codec(index = 138)]
         EpochSkipped {
             /// The subnet.
@@ -330,7 +330,7 @@ mod events {
             /// Its worth in TAO.
             amount: TaoBalance,
         },
-        /// The consensus that liquid alpha looks at changed.
+        /// The consensus mode of liquid alpha changed.
         #[codec(index = 146)]
         LiquidAlphaConsensusModeSet(NetUid, ConsensusMode),
     }

@@ -1,4 +1,4 @@
-//! The subnets that exist from the first block.
+//! Genesis configuration: the subnets that exist from the first block.
 
 use frame_support::traits::Get;
 use sp_runtime::AccountId32;
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
-/// The subnet that exists and waits to be started.
+/// A subnet that is not started.
 const FIRST: NetUid = NetUid(1);
 /// The subnet of the speech contest.
 const BABELBIT: NetUid = NetUid(59);
@@ -26,8 +26,8 @@ const FAST_TEMPO: u16 = 10;
 const USUAL_TEMPO: u16 = 360;
 
 impl<T: Config> Pallet<T> {
-    /// Makes root, a subnet of nobody that is not started, Babelbit, which is, and a dormant subnet for each number
-    /// between; `owner` owns all but the one of nobody, with `hotkey`.
+    /// Creates root, a subnet without an owner that is not started, Babelbit, which is started, and a dormant subnet
+    /// for each netuid between them. `owner` owns all others, with `hotkey`.
     pub(crate) fn build_genesis(owner: &AccountId32, hotkey: &AccountId32) {
         Self::build_root(owner, hotkey);
         Self::build_first();
@@ -59,18 +59,18 @@ impl<T: Config> Pallet<T> {
         Self::own_hotkey(&nobody, &nobody).unwrap_or_default();
         Self::init_network(FIRST, &nobody, &nobody, TEMPO);
         MinAllowedWeights::<T>::insert(FIRST, 0);
-        // Older than what newly created subnets start with.
+        // The default of an older chain version, unlike that of newly created subnets.
         ImmunityPeriod::<T>::remove(FIRST);
         Self::init_pool(FIRST, TaoBalance(10_000_000_000), AlphaBalance(10_000_000_000));
         let stake = AlphaBalance(1_000_000_000);
         SubnetAlphaOut::<T>::insert(FIRST, stake);
         Self::increase_stake(&nobody, &nobody, FIRST, stake);
         Burn::<T>::insert(FIRST, MinBurn::<T>::get(FIRST));
-        Self::let_sleep(FIRST);
+        Self::make_dormant(FIRST);
     }
 
-    /// A subnet as creation leaves it, for the least lock and at Babelbit's price. Its price of registration has fallen
-    /// to the least one, so that no block has work with it.
+    /// Creates a dormant subnet with the minimum lock cost and Babelbit's price. Its registration price is at the
+    /// minimum, so that blocks need not lower it.
     fn build_dormant(netuid: NetUid, owner: &AccountId32, hotkey: &AccountId32) {
         Self::own_hotkey(owner, hotkey).unwrap_or_default();
         Self::init_network(netuid, owner, hotkey, USUAL_TEMPO);
@@ -78,7 +78,7 @@ impl<T: Config> Pallet<T> {
         let lock = NetworkMinLockCost::<T>::get();
         Self::init_pool(netuid, lock, AlphaBalance(lock.0.saturating_mul(10)));
         SubnetLocked::<T>::insert(netuid, lock);
-        Self::let_sleep(netuid);
+        Self::make_dormant(netuid);
     }
 
     fn build_babelbit(owner: &AccountId32, hotkey: &AccountId32) {

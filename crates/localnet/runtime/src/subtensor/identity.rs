@@ -1,4 +1,4 @@
-//! What coldkeys say about themselves.
+//! Identities of coldkeys.
 
 use frame_support::ensure;
 use sp_runtime::{AccountId32, DispatchResult};
@@ -7,7 +7,7 @@ use super::types::ChainIdentityV2;
 use super::{Config, Error, Event, IdentitiesV2, OwnedHotkeys, Pallet};
 
 impl<T: Config> Pallet<T> {
-    /// Describes a coldkey.
+    /// Sets the identity of a coldkey.
     ///
     /// # Errors
     /// `HotKeyNotRegisteredInNetwork` when none of its hotkeys is registered anywhere, `InvalidIdentity` when a part is
@@ -33,13 +33,13 @@ impl<T: Config> Pallet<T> {
     }
 }
 
-/// Whether no part is longer than the chain takes.
+/// Whether all fields are within their maximum lengths.
 fn is_valid(
     ChainIdentityV2 { name, url, github_repo, image, discord, description, additional }: &ChainIdentityV2,
 ) -> bool {
     let parts = [(name, 256), (url, 256), (github_repo, 256), (image, 1_024), (discord, 256)];
     let texts = [(description, 1_024), (additional, 1_024)];
-    parts.iter().chain(&texts).all(|(part, most)| part.len() <= *most)
+    parts.iter().chain(&texts).all(|(part, max)| part.len() <= *max)
 }
 
 #[cfg(test)]

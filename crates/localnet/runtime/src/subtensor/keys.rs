@@ -1,4 +1,4 @@
-//! Which coldkey owns which hotkey.
+//! Ownership of hotkeys.
 
 use frame_support::pallet_prelude::*;
 use sp_runtime::AccountId32;
@@ -6,13 +6,13 @@ use sp_runtime::AccountId32;
 use super::{Config, Error, OwnedHotkeys, Owner, Pallet};
 
 impl<T: Config> Pallet<T> {
-    /// The block being built, in the width that the pallet stores.
+    /// The current block, as the pallet stores it.
     pub fn current_block() -> u64 {
         let number: u32 = frame_system::Pallet::<T>::block_number().try_into().unwrap_or(u32::MAX);
         u64::from(number)
     }
 
-    /// Whether somebody owns this hotkey.
+    /// Whether the hotkey has an owner.
     pub fn hotkey_exists(hotkey: &AccountId32) -> bool {
         Owner::<T>::contains_key(hotkey)
     }
@@ -22,7 +22,7 @@ impl<T: Config> Pallet<T> {
         Owner::<T>::contains_key(hotkey) && Owner::<T>::get(hotkey) == *coldkey
     }
 
-    /// Makes the coldkey the owner of a hotkey that nobody owns yet.
+    /// Makes the coldkey the owner of a hotkey without an owner.
     ///
     /// # Errors
     /// `NonAssociatedColdKey` when another coldkey owns it.
@@ -36,7 +36,7 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Makes the coldkey the owner of a hotkey; one that somebody owns already keeps its owner.
+    /// Makes the coldkey the owner of a hotkey; an existing owner is kept.
     pub(crate) fn do_try_associate_hotkey(who: &AccountId32, hotkey: &AccountId32) -> DispatchResult {
         if Self::hotkey_exists(hotkey) { Ok(()) } else { Self::own_hotkey(who, hotkey) }
     }

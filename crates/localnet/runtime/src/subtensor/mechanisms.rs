@@ -1,4 +1,4 @@
-//! How many incentive mechanisms a subnet has.
+//! Incentive mechanisms of a subnet.
 
 use super::{
     Bonds, Config, ConsensusByMechanism, Incentive, LastUpdate, MechanismCountCurrent, MechanismEmissionSplit, Pallet,
@@ -7,7 +7,7 @@ use super::{
 use crate::types::{MechId, NetUid};
 
 impl<T: Config> Pallet<T> {
-    /// Adds empty mechanisms, or removes the last ones with all that is stored of them; emission is shared equally then.
+    /// Adds empty mechanisms, or removes the last ones with all their storage, and resets the emission split.
     pub fn set_mechanism_count(netuid: NetUid, count: MechId) {
         let before = MechanismCountCurrent::<T>::get(netuid);
         if before == count {
@@ -24,7 +24,7 @@ impl<T: Config> Pallet<T> {
             LastUpdate::<T>::remove(index);
             Incentive::<T>::remove(index);
             ConsensusByMechanism::<T>::remove(index);
-            // The storage holds at most a row for each neuron; nothing is left for a second round.
+            // There is at most one row per neuron, so one call clears all.
             let _ = Weights::<T>::clear_prefix(index, u32::MAX, None);
             let _ = Bonds::<T>::clear_prefix(index, u32::MAX, None);
             let _ = WeightCommits::<T>::clear_prefix(index, u32::MAX, None);

@@ -1,4 +1,4 @@
-//! Creating, describing and starting subnets.
+//! Creation, identity and start of subnets.
 
 use frame_support::pallet_prelude::*;
 use frame_support::traits::fungible::Inspect;
@@ -20,7 +20,7 @@ use crate::types::{AlphaBalance, NetUid, TaoBalance};
 mod dissolve;
 mod symbols;
 
-/// The mechanism whose price follows the pool.
+/// The subnet mechanism that is priced by its pool.
 const DYNAMIC: u16 = 1;
 
 impl<T: Config> Pallet<T> {
@@ -37,7 +37,7 @@ impl<T: Config> Pallet<T> {
         NetworksAdded::<T>::get(netuid)
     }
 
-    /// What creating a subnet costs now: twice the last price (once before the first subnet), falling by that price
+    /// Current cost of creating a subnet: twice the last cost (once before the first subnet), falling by the last cost
     /// over `NetworkLockReductionInterval` blocks, at least `NetworkMinLockCost`.
     pub fn network_lock_cost() -> TaoBalance {
         let last = NetworkLastLockCost::<T>::get().0;
@@ -48,7 +48,7 @@ impl<T: Config> Pallet<T> {
         TaoBalance(last.saturating_mul(factor).saturating_sub(fallen)).max(NetworkMinLockCost::<T>::get())
     }
 
-    /// Whether the last subnet was created long enough ago for another one.
+    /// Whether the rate limit of subnet creation allows another subnet.
     pub fn may_create_network() -> bool {
         Self::key_rate_allows(&RateLimitKey::NetworkLastRegistered, NetworkRateLimit::<T>::get())
     }
@@ -58,8 +58,8 @@ impl<T: Config> Pallet<T> {
         T::Currency::reducible_balance(coldkey, Preservation::Preserve, Fortitude::Polite) >= amount.0
     }
 
-    /// Makes a subnet with the values that the chain writes at creation; the owner's hotkey becomes neuron 0. Its pool
-    /// is empty and it is not started.
+    /// Creates a subnet with initial values; the owner's hotkey becomes neuron 0. Its pool is empty and it is not
+    /// started.
     pub fn init_network(netuid: NetUid, owner_coldkey: &AccountId32, owner_hotkey: &AccountId32, tempo: u16) {
         let block = Self::current_block();
         NetworksAdded::<T>::insert(netuid, true);
@@ -117,7 +117,7 @@ impl<T: Config> Pallet<T> {
         ensure!(Self::can_pay(who, lock), Error::<T>::CannotAffordLockCost);
         ensure!(identity.as_ref().is_none_or(is_valid_identity), Error::<T>::InvalidIdentity);
 
-        // Read before the dissolution: the subnet that gives way counts too.
+        // Read before the dissolution: the dissolved subnet is included.
         let price = Self::median_alpha_price();
         Self::charge(who, lock.0)?;
         NetworkLastLockCost::<T>::put(lock);
@@ -130,7 +130,7 @@ impl<T: Config> Pallet<T> {
             None => Self::free_netuid(),
         };
         Self::own_hotkey(who, hotkey)?;
-        // Where a subnet has no tempo of its own, it has the default one.
+        // A subnet without a stored tempo has the default one.
         Self::init_network(netuid, who, hotkey, Tempo::<T>::get(netuid));
         let alpha = U64F64::from_num(lock.0).checked_div(price).map_or(lock.0, U64F64::saturating_to_num);
         Self::init_pool(netuid, lock, AlphaBalance(alpha));
@@ -143,13 +143,12 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// The lowest number that no subnet has.
+    /// The lowest unused netuid.
     fn free_netuid() -> NetUid {
         (1..u16::MAX).map(NetUid).find(|&netuid| !Self::subnet_exists(netuid)).unwrap_or(NetUid(u16::MAX))
     }
 
-    /// The middle of the alpha prices of all subnets that have one, the mean of the two middle ones when their number
-    /// is even, 1 when there are none.
+    /// Median alpha price of all subnets with a price; 1 if there are none.
     fn median_alpha_price() -> U64F64 {
         let mut prices: Vec<U64F64> = Self::all_netuids()
             .into_iter()
@@ -208,8 +207,8 @@ impl<T: Config> Pallet<T> {
     }
 }
 
-/// Whether no part of an identity is longer than the chain takes: 256 bytes of name and Discord channel, 1 024 of
-/// everything else.
+/// Whether all fields of an identity are within their maximum lengths: 256 bytes for name and Discord channel, 1 024
+/// for the others.
 fn is_valid_identity(identity: &SubnetIdentityV3) -> bool {
     let SubnetIdentityV3 {
         subnet_name,

@@ -1,4 +1,4 @@
-//! The pool of a subnet: what it holds, what its alpha costs, and the TAO that goes in and out.
+//! The pool of a subnet: reserves, alpha price, and payments to and from accounts.
 
 use frame_support::ensure;
 use frame_support::traits::fungible::{Inspect, Mutate};
@@ -13,22 +13,22 @@ use super::{
 use crate::swap::{self, Pool, UNIT};
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
-/// How many times what a pool holds may be traded at once.
+/// Maximum ratio of a trade's input to the pool's reserve.
 const MAX_TRADE: u64 = 1_000;
 
 /// A trade of TAO for alpha or of alpha for TAO.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trade {
-    /// What goes in, the fee included.
+    /// Input, including the fee.
     pub paid: u64,
-    /// The fee, in what goes in.
+    /// The fee, in units of the input.
     pub fee: u64,
-    /// What comes out.
+    /// Output.
     pub received: u64,
 }
 
 impl Trade {
-    /// What reaches the pool.
+    /// Input without the fee.
     pub const fn traded(&self) -> u64 {
         self.paid.saturating_sub(self.fee)
     }
@@ -41,7 +41,7 @@ impl Trade {
         Self { paid, fee, received: 0 }
     }
 
-    /// The trade with what comes out of a pool that holds `paid_side` of what goes in and `received_side` of the other.
+    /// The trade with its output from a pool with the reserves `paid_side` and `received_side`.
     fn filled<T: swap::Config>(
         mut self,
         received: impl FnOnce(u64) -> u64,
@@ -61,9 +61,9 @@ impl Trade {
 /// Whether a trade pays the pool's fee.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fee {
-    /// It does.
+    /// The fee is charged.
     Charged,
-    /// It does not: the fee was charged elsewhere, or there is none.
+    /// No fee: it was charged elsewhere, or there is none.
     Waived,
 }
 
@@ -92,12 +92,12 @@ impl<T: Config> swap::Subnets<AccountId32> for Pallet<T> {
 }
 
 impl<T: Config> Pallet<T> {
-    /// TAO that one alpha costs: 1 on root and in subnets without a pool, 0 where the pool is empty.
+    /// Price of one alpha in TAO: 1 on root and on subnets without a pool, 0 if the pool is empty.
     pub fn alpha_price(netuid: NetUid) -> U64F64 {
         if Self::has_pool(netuid) { Self::pool_of(netuid).price() } else { U64F64::from_num(1) }
     }
 
-    /// Fills the pool of a new subnet. The TAO must have been taken from somewhere, see [`Self::charge`].
+    /// Fills the pool of a new subnet. The caller must have charged the TAO, see [`Self::charge`].
     pub fn init_pool(netuid: NetUid, tao: TaoBalance, alpha: AlphaBalance) {
         SubnetTAO::<T>::insert(netuid, tao);
         SubnetAlphaIn::<T>::insert(netuid, alpha);
@@ -107,17 +107,16 @@ impl<T: Config> Pallet<T> {
         TotalStake::<T>::mutate(|total| *total = total.saturating_add(tao));
     }
 
-    /// Forgets fee and weights of a pool that is no more.
+    /// Removes fee and weights of a dissolved pool.
     pub(super) fn forget_pool(netuid: NetUid) {
         swap::FeeRate::<T>::remove(netuid);
         swap::SwapBalancer::<T>::remove(netuid);
         swap::PalSwapInitialized::<T>::remove(netuid);
     }
 
-    /// What `tao` buys: alpha, for what the fee leaves of the TAO.
+    /// Quotes a purchase of alpha for `tao`, fee included.
     ///
-    /// # Errors
-    /// `ReservesTooLow` when the pool has less than the least alpha, or `tao` is too little for any; `SwapInputTooLarge`
+    /// # Errors `ReservesTooLow` if the pool's alpha is below the minimum, or `tao` buys none; `SwapInputTooLarge`
     /// beyond 1 000 times the pool's TAO.
     pub fn quote_buy(netuid: NetUid, tao: TaoBalance, fee: Fee) -> Result<Trade, swap::Error<T>> {
         if !Self::has_pool(netuid) {
@@ -128,7 +127,7 @@ impl<T: Config> Pallet<T> {
         trade.filled(|traded| pool.buy(TaoBalance(traded)).0, pool.tao.0, pool.alpha.0)
     }
 
-    /// What `alpha` sells for: TAO, for what the fee leaves of the alpha.
+    /// Quotes a sale of `alpha`, fee included.
     ///
     /// # Errors
     /// As [`Self::quote_buy`], with both sides exchanged.
@@ -141,16 +140,15 @@ impl<T: Config> Pallet<T> {
         trade.filled(|traded| pool.sell(AlphaBalance(traded)).0, pool.alpha.0, pool.tao.0)
     }
 
-    /// Whether a pool with so much on the side of `amount` takes that much at once.
+    /// Whether `amount` is within the maximum trade of a pool with this reserve.
     pub(super) fn is_tradable(netuid: NetUid, amount: u64, reserve: u64) -> bool {
         !Self::has_pool(netuid) || amount <= reserve.saturating_mul(MAX_TRADE)
     }
 
-    /// TAO that can be spent, its fee included, until one alpha costs `limit` rao.
+    /// Maximum TAO that can be spent, fee included, until one alpha costs `limit` rao.
     ///
-    /// # Errors
-    /// `ReservesTooLow`; `PriceLimitExceeded` when alpha costs that much already.
-    pub(super) fn most_bought_below(netuid: NetUid, limit: TaoBalance) -> Result<TaoBalance, swap::Error<T>> {
+    /// # Errors `ReservesTooLow`; `PriceLimitExceeded` if the price is already at the limit.
+    pub(super) fn max_bought_below(netuid: NetUid, limit: TaoBalance) -> Result<TaoBalance, swap::Error<T>> {
         if !Self::has_pool(netuid) {
             return Ok(TaoBalance(if limit.0 >= UNIT { u64::MAX } else { 0 }));
         }
@@ -159,15 +157,14 @@ impl<T: Config> Pallet<T> {
         ensure!(pool.price() < price(limit), swap::Error::<T>::PriceLimitExceeded);
         let traded = pool.tao_until(limit);
         ensure!(traded.0 == 0 || pool.buy(traded).0 > 0, swap::Error::<T>::ReservesTooLow);
-        let most = pool.tao.0.saturating_mul(MAX_TRADE);
-        Ok(TaoBalance(swap::Pallet::<T>::with_fee(netuid, traded.0).min(most)))
+        let max = pool.tao.0.saturating_mul(MAX_TRADE);
+        Ok(TaoBalance(swap::Pallet::<T>::with_fee(netuid, traded.0).min(max)))
     }
 
-    /// Alpha that can be sold, its fee included, until one alpha brings `limit` rao.
+    /// Maximum alpha that can be sold, fee included, until one alpha costs `limit` rao.
     ///
-    /// # Errors
-    /// `ReservesTooLow`; `PriceLimitExceeded` when alpha brings no more than that already.
-    pub(super) fn most_sold_above(netuid: NetUid, limit: TaoBalance) -> Result<AlphaBalance, swap::Error<T>> {
+    /// # Errors `ReservesTooLow`; `PriceLimitExceeded` if the price is already at or below the limit.
+    pub(super) fn max_sold_above(netuid: NetUid, limit: TaoBalance) -> Result<AlphaBalance, swap::Error<T>> {
         if !Self::has_pool(netuid) {
             return Ok(AlphaBalance(if limit.0 <= UNIT { u64::MAX } else { 0 }));
         }
@@ -176,11 +173,11 @@ impl<T: Config> Pallet<T> {
         ensure!(pool.price() > price(limit), swap::Error::<T>::PriceLimitExceeded);
         let traded = pool.alpha_until(limit);
         ensure!(traded.0 == 0 || pool.sell(traded).0 > 0, swap::Error::<T>::ReservesTooLow);
-        let most = pool.alpha.0.saturating_mul(MAX_TRADE);
-        Ok(AlphaBalance(swap::Pallet::<T>::with_fee(netuid, traded.0).min(most)))
+        let max = pool.alpha.0.saturating_mul(MAX_TRADE);
+        Ok(AlphaBalance(swap::Pallet::<T>::with_fee(netuid, traded.0).min(max)))
     }
 
-    /// Puts TAO into the pool of a subnet, without a fee, and destroys the alpha that it buys. Returns that alpha.
+    /// Buys alpha from the pool of a subnet without a fee, and burns it. Returns that alpha.
     pub fn buy_and_burn(netuid: NetUid, tao: TaoBalance) -> AlphaBalance {
         let bought = if Self::has_pool(netuid) { Self::pool_of(netuid).buy(tao) } else { AlphaBalance::ZERO };
         Self::grow_tao(netuid, tao);
@@ -211,10 +208,9 @@ impl<T: Config> Pallet<T> {
         SubnetVolume::<T>::mutate(netuid, |volume| *volume = volume.saturating_add(trade.received.into()));
     }
 
-    /// Takes TAO from an account, which stays above the existential deposit.
+    /// Charges an account, which must keep the existential deposit.
     ///
-    /// # Errors
-    /// `NotEnoughBalanceToStake` when it would not.
+    /// # Errors `NotEnoughBalanceToStake` if the balance is too low.
     pub fn charge(coldkey: &AccountId32, rao: u64) -> DispatchResult {
         let available = T::Currency::reducible_balance(coldkey, Preservation::Preserve, Fortitude::Polite);
         ensure!(rao <= available, Error::<T>::NotEnoughBalanceToStake);
@@ -223,14 +219,14 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Gives TAO to an account. What is too little to open an account with is lost.
+    /// Credits TAO to an account. An amount too small to open an account is lost.
     pub fn credit(coldkey: &AccountId32, rao: u64) {
         if T::Currency::mint_into(coldkey, rao).is_err() {
             TotalIssuance::<T>::mutate(|total| *total = total.saturating_sub(TaoBalance(rao)));
         }
     }
 
-    /// Counts the TAO that exists: that of accounts and that in pools. For the end of genesis.
+    /// Sets the total issuance to the TAO on accounts and in pools. Called at the end of genesis.
     pub fn count_issuance() {
         let free = TaoBalance(T::Currency::total_issuance());
         TotalIssuance::<T>::put(free.saturating_add(TotalStake::<T>::get()));
@@ -241,7 +237,7 @@ impl<T: Config> Pallet<T> {
         netuid != NetUid::ROOT && SubnetMechanism::<T>::get(netuid) == 1
     }
 
-    /// The pool as it stands.
+    /// The current pool.
     pub fn pool_of(netuid: NetUid) -> Pool {
         Pool {
             tao: SubnetTAO::<T>::get(netuid),

@@ -1,4 +1,4 @@
-//! Averages that follow a subnet's price, and root's part in its dividends.
+//! Moving prices of subnets, and root's share of dividends.
 
 use substrate_fixed::types::{I96F32, U64F64};
 
@@ -10,8 +10,8 @@ use super::{
 use crate::types::{AlphaBalance, NetUid};
 
 impl<T: Config> Pallet<T> {
-    /// Moves the average price of each subnet that was started towards its price, which counts as at most one TAO. The
-    /// average follows faster the longer ago the start is: α' = α t / (t + `EMAPriceHalvingBlocks`).
+    /// Updates the moving price of each started subnet towards its price, capped at one TAO. The smoothing factor grows
+    /// with the age t of the subnet: α' = α t / (t + `EMAPriceHalvingBlocks`).
     pub(super) fn move_prices(subnets: &[NetUid]) {
         let block = Self::current_block();
         for &netuid in subnets {
@@ -29,7 +29,7 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// The part of a subnet's dividends that goes to root: TAO on root by the TAO weight, beside all alpha that exists.
+    /// Root's share of a subnet's dividends: the weighted TAO on root relative to it plus all issued alpha.
     pub fn root_proportion(netuid: NetUid) -> U64F64 {
         let root = weighted_root(AlphaBalance(SubnetTAO::<T>::get(NetUid::ROOT).0), TaoWeight::<T>::get());
         let whole = u128::from(root.0) + u128::from(Self::alpha_issuance(netuid).0);

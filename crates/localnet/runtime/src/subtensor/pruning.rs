@@ -1,4 +1,4 @@
-//! Which neuron gives way to a new one in a full subnet, and how a subnet is made smaller.
+//! Pruning: replacement of neurons in a full subnet, and trimming of subnets.
 
 use std::collections::BTreeMap;
 
@@ -11,18 +11,18 @@ use super::{
 };
 use crate::types::{AlphaBalance, NetUid, NetUidStorageIndex};
 
-/// The largest part of a subnet's slots, in percent, that neurons may hold which cannot be removed from it.
+/// Maximum share of immune neurons after trimming, in percent.
 const MAX_IMMUNE_PERCENT: usize = 80;
 
 impl<T: Config> Pallet<T> {
-    /// Whether a neuron registered too recently to be replaced.
+    /// Whether a neuron is within its immunity period.
     pub fn is_immune(netuid: NetUid, uid: u16) -> bool {
         let age = Self::current_block().saturating_sub(BlockAtRegistration::<T>::get(netuid, uid));
         age < u64::from(ImmunityPeriod::<T>::get(netuid))
     }
 
-    /// The neuron that a new one replaces: the one that earned least, of these the one that registered first. Immune
-    /// ones give way only when too few others are left; protected hotkeys of the owner never do.
+    /// The neuron that a new one replaces: the one with the lowest emission, the oldest if tied. Immune neurons are
+    /// replaced only if too few others are left; protected hotkeys of the owner never.
     pub fn neuron_to_prune(netuid: NetUid) -> Option<u16> {
         let emission = Emission::<T>::get(netuid);
         let protected = Self::immune_owner_uids(netuid);
@@ -34,12 +34,11 @@ impl<T: Config> Pallet<T> {
         candidates.into_iter().min().map(|(_, _, uid)| uid)
     }
 
-    /// Lowers the room of a subnet; neurons that find no place in it, those that earn least, go, and the others move
-    /// together.
+    /// Lowers the maximum number of neurons of a subnet. Surplus neurons with the lowest emission are removed, and the
+    /// others are renumbered.
     ///
-    /// # Errors
-    /// `SubnetNotExists`; `InvalidValue` when the room is below `MinAllowedUids` or above what it was;
-    /// `TrimmingWouldExceedMaxImmunePercentage` when immune neurons would fill 80 percent of it or more.
+    /// # Errors `SubnetNotExists`; `InvalidValue` if the maximum is below `MinAllowedUids` or above the current one;
+    /// `TrimmingWouldExceedMaxImmunePercentage` if immune neurons would be 80 % or more.
     pub fn trim_to_max_allowed_uids(netuid: NetUid, room: u16) -> DispatchResult {
         ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);
         ensure!(room >= MinAllowedUids::<T>::get(netuid), Error::<T>::InvalidValue);
@@ -60,7 +59,7 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Removes neurons and gives the slots that follow lower numbers.
+    /// Removes neurons and renumbers the following uids.
     fn remove_neurons(netuid: NetUid, removed: &[u16]) {
         let kept: Vec<u16> = (0..Self::neuron_count(netuid)).filter(|uid| !removed.contains(uid)).collect();
         for &uid in removed {
@@ -94,7 +93,7 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Gives the rows and columns of weights and bonds their new numbers; those of removed neurons go.
+    /// Renumbers rows and columns of weights and bonds; those of removed neurons are dropped.
     fn renumber_rows(index: NetUidStorageIndex, kept: &[u16]) {
         let numbers: BTreeMap<u16, u16> = kept.iter().copied().zip(0..).collect();
         let renumber = |(from, row): (u16, Vec<(u16, u16)>)| {
@@ -112,12 +111,12 @@ impl<T: Config> Pallet<T> {
     }
 }
 
-/// What a neuron earned at the last epoch.
+/// Emission of a neuron at the last epoch.
 fn earned(emission: &[AlphaBalance], uid: u16) -> AlphaBalance {
     emission.get(usize::from(uid)).copied().unwrap_or_default()
 }
 
-/// Leaves the entries of some slots, in their order.
+/// Retains the entries of the given uids, in their order.
 fn keep<V: Copy>(row: &mut Vec<V>, kept: &[u16]) {
     *row = kept.iter().filter_map(|&uid| row.get(usize::from(uid)).copied()).collect();
 }

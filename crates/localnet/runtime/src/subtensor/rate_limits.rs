@@ -1,4 +1,4 @@
-//! How often something may be done. An action that never happened, remembered as block 0, is always allowed.
+//! Rate limits. An action that never happened, recorded as block 0, is always allowed.
 
 use frame_support::pallet_prelude::*;
 use sp_runtime::AccountId32;
@@ -10,22 +10,22 @@ use super::{
 };
 use crate::types::NetUid;
 
-/// What the owner of a subnet may do only so often.
+/// A rate-limited action of a subnet's owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OwnerAction {
-    /// Change a hyper-parameter: once every `OwnerHyperparamRateLimit` epochs.
+    /// Changing a hyperparameter: once every `OwnerHyperparamRateLimit` epochs.
     Hyperparameter(Hyperparameter),
-    /// Change the version of weights: once every `WeightsVersionKeyRateLimit` epochs.
+    /// Changing the weights version key: once every `WeightsVersionKeyRateLimit` epochs.
     WeightsVersion,
-    /// Change the tempo: once every 360 blocks.
+    /// Changing the tempo: once every 360 blocks.
     Tempo,
-    /// Change the number of mechanisms: once a block, as on a chain of fast blocks.
+    /// Changing the number of mechanisms: once per block, as on a chain with fast blocks.
     MechanismCount,
-    /// Change how mechanisms share emission: once a block, as on a chain of fast blocks.
+    /// Changing the emission split: once per block, as on a chain with fast blocks.
     MechanismSplit,
-    /// Remove neurons: once a block.
+    /// Trimming neurons: once per block.
     Trimming,
-    /// Name another hotkey: once every 50 400 blocks.
+    /// Changing the owner's hotkey: once every 50 400 blocks.
     OwnerHotkey,
 }
 
@@ -35,14 +35,14 @@ impl From<Hyperparameter> for OwnerAction {
     }
 }
 
-/// Where the last block of an action is remembered.
+/// Storage location of the last block of an action.
 enum Memory<AccountId> {
     Keyed(RateLimitKey<AccountId>),
     Transaction(u16),
 }
 
 impl OwnerAction {
-    /// Blocks that must lie between two such actions.
+    /// Rate limit of the action, in blocks.
     fn blocks<T: Config>(self, netuid: NetUid) -> u64 {
         let tempo = u64::from(Tempo::<T>::get(netuid));
         match self {
@@ -54,7 +54,7 @@ impl OwnerAction {
         }
     }
 
-    // The numbers of the real chain's kinds of transactions; that of the tempo was not recorded, and is ours.
+    // Transaction type numbers of the real chain, except for that of the tempo, which is unknown.
     fn memory(self, netuid: NetUid) -> Memory<AccountId32> {
         match self {
             Self::Hyperparameter(which) => Memory::Keyed(RateLimitKey::OwnerHyperparamUpdate(netuid, which)),
@@ -69,32 +69,31 @@ impl OwnerAction {
 }
 
 impl<T: Config> Pallet<T> {
-    /// Whether an action that last happened at block `last` (0: never) may happen now, `blocks` being the least distance.
+    /// Whether a rate limit of `blocks` blocks allows an action that last happened at block `last` (0: never).
     pub fn rate_allows(last: u64, blocks: u64) -> bool {
         last == 0 || Self::current_block().saturating_sub(last) >= blocks
     }
 
-    /// Whether the action of this key may happen now, `blocks` being the least distance from its last time.
+    /// Whether a rate limit of `blocks` blocks allows the action of this key now.
     pub fn key_rate_allows(key: &RateLimitKey<AccountId32>, blocks: u64) -> bool {
         Self::rate_allows(LastRateLimitedBlock::<T>::get(key), blocks)
     }
 
-    /// Remembers that the action of this key happens now.
+    /// Records the action of this key at the current block.
     pub fn record_rate_limited(key: &RateLimitKey<AccountId32>) {
         LastRateLimitedBlock::<T>::insert(key, Self::current_block());
     }
 
-    /// Refuses what the owner of a subnet may not do now.
+    /// Checks freeze window and rate limit of an owner's action.
     ///
-    /// # Errors
-    /// `AdminActionProhibitedDuringWeightsWindow` when an epoch is near, `TxRateLimitExceeded` when the owner did it too
-    /// recently.
+    /// # Errors `AdminActionProhibitedDuringWeightsWindow` in the freeze window, `TxRateLimitExceeded` within the rate
+    /// limit.
     pub fn ensure_owner_may(owner: &AccountId32, netuid: NetUid, action: OwnerAction) -> DispatchResult {
         ensure!(!Self::in_freeze_window(netuid), Error::<T>::AdminActionProhibitedDuringWeightsWindow);
         Self::ensure_within_rate(owner, netuid, action)
     }
 
-    /// Refuses what the owner did too recently, however near an epoch is.
+    /// Checks the rate limit of an owner's action, without the freeze window.
     ///
     /// # Errors
     /// `TxRateLimitExceeded`.
@@ -107,7 +106,7 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Remembers that the owner does this now.
+    /// Records an owner's action at the current block.
     pub fn record_owner_action(owner: &AccountId32, netuid: NetUid, action: OwnerAction) {
         match action.memory(netuid) {
             Memory::Keyed(key) => Self::record_rate_limited(&key),

@@ -1,4 +1,4 @@
-//! Registering neurons.
+//! Registration of neurons.
 
 use frame_support::pallet_prelude::*;
 use sp_runtime::AccountId32;
@@ -35,7 +35,7 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    // The limit is looked at before whatever else could be wrong with the registration, as on the real chain.
+    // The price limit is checked before all other conditions, as on the real chain.
     pub(crate) fn do_register_limit(
         who: &AccountId32,
         netuid: NetUid,
@@ -70,7 +70,7 @@ impl<T: Config> Pallet<T> {
         };
 
         let uid = Self::take_slot(root, replaced, &hotkey);
-        // Whoever joins root is a delegate from then on.
+        // Members of root become delegates.
         if !Delegates::<T>::contains_key(&hotkey) {
             Delegates::<T>::insert(&hotkey, Delegates::<T>::get(&hotkey));
         }
@@ -80,7 +80,7 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// The member of root with the least stake there, of these the one that registered first.
+    /// The member of root with the lowest stake, the oldest if tied.
     fn weakest_of_root() -> Option<(AlphaBalance, u16)> {
         let root = NetUid::ROOT;
         (0..Self::neuron_count(root))

@@ -1,4 +1,4 @@
-//! Arithmetic on shares: decimal floating point of 36 digits, with the direction of rounding stated.
+//! Arithmetic on shares: decimal floating point of 36 digits with explicit rounding direction.
 //!
 //! A stake is at most 2⁶⁴ rao, fewer than 20 digits. The 16 digits beyond make rounding of shares invisible in it.
 
@@ -6,23 +6,23 @@ use sp_core::U256;
 
 use super::types::SafeFloat;
 
-/// Every mantissa but that of zero has this many digits.
+/// Number of digits of every mantissa except that of zero.
 const DIGITS: u32 = 36;
 
-/// Which neighbour a result becomes that has more digits than fit.
+/// Rounding direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Round {
-    /// The smaller one.
+    /// Rounds down.
     Down,
-    /// The larger one.
+    /// Rounds up.
     Up,
 }
 
 impl SafeFloat {
-    /// Nothing.
+    /// Zero.
     pub const ZERO: Self = Self { mantissa: 0, exponent: 0 };
 
-    /// Whether this is nothing.
+    /// Whether the number is zero.
     pub const fn is_zero(&self) -> bool {
         self.mantissa == 0
     }
@@ -45,12 +45,12 @@ impl SafeFloat {
         self.combined(other, round, U256::saturating_sub)
     }
 
-    /// Whether `self` has fewer digits than `before`: after a difference, its last ones may be but rounding.
+    /// Whether `self` has fewer digits than `before`: after a subtraction, its last digits may be rounding errors.
     pub(super) fn is_shorter_than(self, before: Self) -> bool {
         self.is_zero() || self.exponent < before.exponent
     }
 
-    /// `self` · `factor` / `divisor`; zero when the divisor is.
+    /// `self` · `factor` / `divisor`; zero if the divisor is zero.
     pub(super) fn scaled(self, factor: u64, divisor: u64, round: Round) -> Self {
         if divisor == 0 {
             return Self::ZERO;
@@ -60,7 +60,7 @@ impl SafeFloat {
         Self::rounded(divided(numerator, divisor.into(), round), self.exponent.saturating_sub(20), round)
     }
 
-    /// ⌊`amount` · `self` / `whole`⌋, at most `amount`; zero when the whole is.
+    /// ⌊`amount` · `self` / `whole`⌋, at most `amount`; zero if the whole is zero.
     pub(super) fn part_of(self, whole: Self, amount: u64) -> u64 {
         if whole.is_zero() || self.is_zero() {
             return 0;
@@ -69,7 +69,7 @@ impl SafeFloat {
         let denominator = U256::from(whole.mantissa);
         let shift = self.exponent.saturating_sub(whole.exponent);
         let part = match u32::try_from(shift.unsigned_abs()) {
-            // The part is larger than the whole, or cannot be told from nothing.
+            // The part exceeds the whole, or is indistinguishable from zero.
             Ok(digits) if digits > 20 && shift > 0 => return amount,
             Ok(digits) if digits <= 20 && shift >= 0 => numerator * power_of_ten(digits) / denominator,
             Ok(digits) if digits <= 20 => numerator / (denominator * power_of_ten(digits)),
@@ -78,7 +78,7 @@ impl SafeFloat {
         u64::try_from(part).unwrap_or(u64::MAX).min(amount)
     }
 
-    /// By how many digits the larger one's last digit stands above the smaller one's; none when `self` < `other`.
+    /// Difference of the exponents; `None` if `self` < `other`.
     fn digits_above(self, other: Self) -> Option<i64> {
         if other.is_zero() {
             return Some(0);
@@ -88,7 +88,7 @@ impl SafeFloat {
         larger.then_some(above)
     }
 
-    /// Aligns two numbers, the larger one first, and rounds what an operation makes of them.
+    /// Aligns two numbers, the larger one first, applies an operation and rounds the result.
     fn combined(self, other: Self, round: Round, operation: impl Fn(U256, U256) -> U256) -> Self {
         let (large, small) = if self.digits_above(other).is_some() { (self, other) } else { (other, self) };
         if small.is_zero() {
@@ -100,7 +100,7 @@ impl SafeFloat {
                 let aligned = U256::from(large.mantissa) * power_of_ten(digits);
                 Self::rounded(operation(aligned, small.mantissa.into()), small.exponent, round)
             }
-            // The smaller one lies wholly beyond the last digit: it counts as the least that is more than nothing.
+            // The smaller number is entirely below the last digit: it only affects rounding.
             _ => {
                 let aligned = U256::from(large.mantissa) * power_of_ten(DIGITS + 2);
                 let exponent = large.exponent.saturating_sub(i64::from(DIGITS + 2));

@@ -1,4 +1,4 @@
-//! Announcing endpoints.
+//! Announcement of endpoints.
 
 use frame_support::pallet_prelude::*;
 use sp_runtime::AccountId32;
@@ -8,7 +8,7 @@ use super::{Axons, Config, Error, Event, NeuronCertificates, Pallet, Prometheus,
 use crate::types::NetUid;
 
 impl<T: Config> Pallet<T> {
-    /// Whether a hotkey may announce this axon now. The address 0 takes an endpoint back.
+    /// Whether a hotkey may announce this axon now. The address 0 withdraws the endpoint.
     ///
     /// # Errors
     /// `HotKeyNotRegisteredInNetwork`, `InvalidIpType`, `InvalidIpAddress`, `InvalidPort`, `ServingRateLimitExceeded`.
@@ -82,7 +82,7 @@ impl<T: Config> Pallet<T> {
         certificate: &[u8],
     ) -> DispatchResult {
         Self::do_serve_axon(who, netuid, version, ip, port, ip_type, protocol, placeholder1, placeholder2)?;
-        // The chain takes the endpoint without a certificate that it cannot read.
+        // A malformed certificate is ignored; the endpoint is stored without it.
         if let Some(certificate) = read_certificate(certificate) {
             NeuronCertificates::<T>::insert(netuid, who, certificate);
         }
@@ -105,7 +105,7 @@ impl<T: Config> Pallet<T> {
     }
 }
 
-/// Whether others could reach an address: it is neither loopback nor broadcast, nor too large for its type.
+/// Whether an address is reachable: neither loopback nor broadcast, and within the range of its type.
 fn is_reachable(ip: u128, ip_type: u8) -> bool {
     const LOOPBACK_V4: u128 = 0x7f00_0001;
     const LOOPBACK_V6: u128 = 1;

@@ -1,8 +1,8 @@
 //! Shares in the alpha of a hotkey.
 //!
-//! All who stake on a hotkey in a subnet hold shares in one amount of alpha. A reward raises the amount, and with it
-//! what every share is worth; staking buys shares at their present worth. A stake is amount · share / all shares,
-//! rounded down. Rounding of shares favours the whole: what all stakers hold never exceeds the amount.
+//! All stakers of a hotkey on a subnet hold shares of one pool of alpha. A reward increases the pool, and with it the
+//! value of every share; staking buys shares at their current value. A stake is pool · share / all shares, rounded
+//! down. Rounding favours the pool: the sum of all stakes never exceeds it.
 
 use sp_runtime::AccountId32;
 
@@ -12,7 +12,7 @@ use super::{AlphaV2, Config, Owner, Pallet, StakingHotkeys, TaoWeight, TotalHotk
 use crate::types::{AlphaBalance, NetUid};
 
 impl<T: Config> Pallet<T> {
-    /// What a coldkey holds on a hotkey in a subnet.
+    /// Stake of a coldkey on a hotkey on a subnet.
     pub fn stake_of(hotkey: &AccountId32, coldkey: &AccountId32, netuid: NetUid) -> AlphaBalance {
         let share = AlphaV2::<T>::get((hotkey, coldkey, netuid));
         if share.is_zero() {
@@ -22,13 +22,13 @@ impl<T: Config> Pallet<T> {
         AlphaBalance(share.part_of(whole, Self::total_alpha(hotkey, netuid).0))
     }
 
-    /// What all coldkeys hold on a hotkey in a subnet.
+    /// Total stake of all coldkeys on a hotkey on a subnet.
     pub fn total_alpha(hotkey: &AccountId32, netuid: NetUid) -> AlphaBalance {
         TotalHotkeyAlpha::<T>::get(hotkey, netuid)
     }
 
-    /// What a hotkey's word counts in a subnet: its alpha, and its TAO on root by the TAO weight. Children and parents
-    /// are not served; they would change both amounts here.
+    /// Total stake of a hotkey on a subnet: its alpha plus its weighted TAO on root. Child hotkeys, which would change
+    /// both amounts, are unsupported.
     pub fn weighted_stake(hotkey: &AccountId32, netuid: NetUid) -> AlphaBalance {
         let alpha = Self::total_alpha(hotkey, netuid);
         if netuid == NetUid::ROOT {
@@ -37,14 +37,14 @@ impl<T: Config> Pallet<T> {
         alpha.saturating_add(weighted_root(Self::total_alpha(hotkey, NetUid::ROOT), TaoWeight::<T>::get()))
     }
 
-    /// Adds alpha to what a coldkey holds on a hotkey.
+    /// Adds alpha to a coldkey's stake on a hotkey.
     pub fn increase_stake(hotkey: &AccountId32, coldkey: &AccountId32, netuid: NetUid, amount: AlphaBalance) {
         if amount == AlphaBalance::ZERO {
             return;
         }
         let total = Self::total_alpha(hotkey, netuid);
         let whole = TotalHotkeySharesV2::<T>::get(hotkey, netuid);
-        // Shares without any alpha behind them are less than a rao: they are passed over.
+        // Shares without alpha are worth less than a rao and are ignored.
         let bought = if whole.is_zero() || total == AlphaBalance::ZERO {
             SafeFloat::from_integer(amount.0)
         } else {
@@ -63,7 +63,7 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Takes alpha from what a coldkey holds on a hotkey, at most all of it.
+    /// Removes alpha from a coldkey's stake on a hotkey, at most all of it.
     pub fn decrease_stake(hotkey: &AccountId32, coldkey: &AccountId32, netuid: NetUid, amount: AlphaBalance) {
         let stake = Self::stake_of(hotkey, coldkey, netuid);
         let amount = amount.min(stake);
@@ -96,14 +96,14 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// All shares, added up anew. Rounding would pile up in a sum that only ever changes.
+    /// Sum of all shares, recomputed: a running sum would accumulate rounding errors.
     fn sum_of_shares(hotkey: &AccountId32, netuid: NetUid) -> SafeFloat {
         AlphaV2::<T>::iter_prefix((hotkey,))
             .filter(|((_, subnet), _)| *subnet == netuid)
             .fold(SafeFloat::ZERO, |sum, (_, share)| sum.plus(share, Round::Up))
     }
 
-    /// Shares out alpha among all who stake on a hotkey; where nobody does, its owner receives it.
+    /// Distributes alpha among all stakers of a hotkey; without stakers, its owner receives it.
     pub fn increase_pool_of(hotkey: &AccountId32, netuid: NetUid, amount: AlphaBalance) {
         if TotalHotkeySharesV2::<T>::get(hotkey, netuid).is_zero() {
             Self::increase_stake(hotkey, &Owner::<T>::get(hotkey), netuid, amount);

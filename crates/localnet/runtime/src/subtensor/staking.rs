@@ -1,8 +1,8 @@
-//! Stake: buying and selling alpha, moving it between keys and subnets, destroying it.
+//! Stake: buying, selling, moving, recycling and burning alpha.
 //!
-//! Checks stand in the order of the real chain (its published source, spec version 425), because clients show the first
-//! error. [`add`] buys, [`remove`] sells, [`transition`] moves, [`destroy`] takes alpha out of circulation; all of them
-//! end in [`Pallet::buy_into`] and [`Pallet::sell_from`] of this module.
+//! Checks have the order of the real chain (its published source, spec version 425), because clients show the first
+//! error. [`add`] buys, [`remove`] sells, [`transition`] moves, [`destroy`] recycles and burns alpha; all of them use
+//! [`Pallet::buy_into`] and [`Pallet::sell_from`] of this module.
 
 mod add;
 mod destroy;
@@ -21,21 +21,21 @@ use super::pool::Fee;
 use super::{Config, Delegates, Error, Event, LastColdkeyHotkeyStakeBlock, Pallet, SubtokenEnabled, TotalIssuance};
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
-/// Least TAO that is staked at once, or unstaked while some stake remains.
+/// Minimum TAO of a stake, and of an unstake unless it is complete.
 pub(super) const MIN_STAKE: TaoBalance = TaoBalance(2_000_000);
 
-/// A bound on the price of a trade.
+/// Price limit of a trade.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limit {
-    /// Rao for one alpha; between two subnets, the ratio of their prices in parts of 10⁹.
+    /// Price of one alpha in rao; between two subnets, the ratio of their prices in parts of 10⁹.
     price: TaoBalance,
-    /// Whether less than asked for may be traded.
+    /// Whether partial execution is allowed.
     allow_partial: bool,
 }
 
 impl<T: Config> Pallet<T> {
-    /// Buys alpha for `tao` of a coldkey's balance and stakes it. The coldkey's account stays open: where `tao` is all
-    /// that it has, it keeps the existential deposit.
+    /// Buys alpha for `tao` of a coldkey's balance and stakes it. The account keeps the existential deposit, even if
+    /// `tao` is its whole balance.
     ///
     /// # Errors
     /// `NotEnoughBalanceToStake` when the coldkey can spend nothing, `AmountTooLow` when `tao` buys nothing, and those of
@@ -78,7 +78,7 @@ impl<T: Config> Pallet<T> {
         Self::decrease_stake(hotkey, coldkey, netuid, alpha);
         Self::settle_sell(netuid, &trade);
         Self::credit(coldkey, trade.received);
-        // Without an author the fee's alpha belongs to nobody, and stays issued.
+        // Without an author, the fee's alpha stays issued without an owner.
         if let Some(author) = T::Author::get().filter(|_| trade.fee > 0) {
             let of_author = Self::quote_sell(netuid, AlphaBalance(trade.fee), Fee::Waived)?;
             Self::settle_sell(netuid, &of_author);
@@ -91,7 +91,7 @@ impl<T: Config> Pallet<T> {
         Ok(received)
     }
 
-    /// Gives TAO to the author of the block; without an author it is gone.
+    /// Pays TAO to the author of the block; without an author it is lost.
     fn pay_author(rao: u64) {
         match T::Author::get() {
             _ if rao == 0 => {}
@@ -105,7 +105,7 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Makes a hotkey that others stake on a delegate, with the take that it has.
+    /// Makes a hotkey with nominators a delegate, with its current take.
     fn become_delegate(hotkey: &AccountId32, staker: &AccountId32) {
         if !Self::owns(staker, hotkey) && !Delegates::<T>::contains_key(hotkey) {
             Delegates::<T>::insert(hotkey, Delegates::<T>::get(hotkey));

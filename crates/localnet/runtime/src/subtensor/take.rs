@@ -1,4 +1,4 @@
-//! The part that a validator keeps of its stakers' dividends.
+//! Delegate take: the share of nominators' dividends that a validator keeps.
 
 use frame_support::pallet_prelude::*;
 use sp_runtime::{AccountId32, PerU16};
@@ -7,11 +7,10 @@ use super::types::RateLimitKey;
 use super::{Config, Delegates, Error, Event, MaxDelegateTake, MinDelegateTake, Pallet, TxDelegateTakeRateLimit};
 
 impl<T: Config> Pallet<T> {
-    /// Refuses a lower take that must not be stored; reads only.
+    /// Validates a take decrease, without writing.
     ///
-    /// # Errors
-    /// `HotKeyAccountNotExists`, `NonAssociatedColdKey`, `DelegateTakeTooLow` when the take is not lower than before or
-    /// below the least.
+    /// # Errors `HotKeyAccountNotExists`, `NonAssociatedColdKey`, `DelegateTakeTooLow` if the take is not lower than
+    /// before or below the minimum.
     pub fn check_decrease_take(who: &AccountId32, hotkey: &AccountId32, take: PerU16) -> Result<(), Error<T>> {
         Self::ensure_owns_hotkey(who, hotkey)?;
         if let Ok(before) = Delegates::<T>::try_get(hotkey) {
@@ -21,11 +20,10 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Refuses a higher take that must not be stored; reads only.
+    /// Validates a take increase, without writing.
     ///
-    /// # Errors
-    /// `HotKeyAccountNotExists`, `NonAssociatedColdKey`, `DelegateTakeTooLow` when the take is not higher than before,
-    /// `DelegateTakeTooHigh` above the largest, `DelegateTxRateLimitExceeded` soon after the last raise.
+    /// # Errors `HotKeyAccountNotExists`, `NonAssociatedColdKey`, `DelegateTakeTooLow` if the take is not higher than
+    /// before, `DelegateTakeTooHigh` above the maximum, `DelegateTxRateLimitExceeded` within the rate limit.
     pub fn check_increase_take(who: &AccountId32, hotkey: &AccountId32, take: PerU16) -> Result<(), Error<T>> {
         Self::ensure_owns_hotkey(who, hotkey)?;
         if let Ok(before) = Delegates::<T>::try_get(hotkey) {

@@ -1,4 +1,4 @@
-//! Values that the pallet stores.
+//! Stored types of the pallet.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use substrate_fixed::types::U64F64;
 
 use crate::types::{AlphaBalance, NetUid};
 
-/// The endpoint of a miner, as it announced it.
+/// Announced axon of a neuron.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
 pub struct AxonInfo {
     /// The block of the announcement.
@@ -20,13 +20,13 @@ pub struct AxonInfo {
     pub ip: u128,
     /// The port.
     pub port: u16,
-    /// 4 or 6.
+    /// IP version, 4 or 6.
     pub ip_type: u8,
-    /// 4 by convention.
+    /// Protocol number, 4 by convention.
     pub protocol: u8,
-    /// Not used.
+    /// Unused.
     pub placeholder1: u8,
-    /// Not used.
+    /// Unused.
     pub placeholder2: u8,
 }
 
@@ -41,60 +41,60 @@ pub struct PrometheusInfo {
     pub ip: u128,
     /// The port.
     pub port: u16,
-    /// 4 or 6.
+    /// IP version, 4 or 6.
     pub ip_type: u8,
 }
 
-/// The public key with which an endpoint speaks TLS.
+/// TLS public key of an endpoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
 pub struct NeuronCertificate {
     /// The key.
     pub public_key: BoundedVec<u8, ConstU32<64>>,
-    /// Its kind.
+    /// The algorithm.
     pub algorithm: u8,
 }
 
-/// What a coldkey says about itself, UTF-8.
+/// Identity of a coldkey, UTF-8.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
 pub struct ChainIdentityV2 {
-    /// Its name.
+    /// The name.
     pub name: Vec<u8>,
-    /// Its web page.
+    /// URL of the website.
     pub url: Vec<u8>,
-    /// Its sources.
+    /// URL of the source repository.
     pub github_repo: Vec<u8>,
-    /// Its picture.
+    /// URL of the image.
     pub image: Vec<u8>,
-    /// Its Discord handle.
+    /// Discord handle.
     pub discord: Vec<u8>,
     /// A description.
     pub description: Vec<u8>,
-    /// Anything else.
+    /// Additional information.
     pub additional: Vec<u8>,
 }
 
-/// What an owner says about a subnet, UTF-8.
+/// Identity of a subnet, UTF-8.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
 pub struct SubnetIdentityV3 {
     /// The subnet's name.
     pub subnet_name: Vec<u8>,
-    /// Its sources.
+    /// URL of the source repository.
     pub github_repo: Vec<u8>,
-    /// Whom to ask.
+    /// Contact address.
     pub subnet_contact: Vec<u8>,
-    /// Its web page.
+    /// URL of the website.
     pub subnet_url: Vec<u8>,
-    /// Its Discord channel.
+    /// Discord channel.
     pub discord: Vec<u8>,
     /// A description.
     pub description: Vec<u8>,
-    /// Its picture.
+    /// URL of the image.
     pub logo_url: Vec<u8>,
-    /// Anything else.
+    /// Additional information.
     pub additional: Vec<u8>,
 }
 
-/// A positive number with a decimal exponent: mantissa · 10^exponent. Shares in stake are counted in it.
+/// A positive decimal floating-point number, mantissa · 10^exponent. The unit of stake shares.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
@@ -105,67 +105,67 @@ pub struct SafeFloat {
     pub exponent: i64,
 }
 
-/// A lock on stake.
+/// A stake lock.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub struct LockState {
     /// Alpha that is locked.
     pub locked_mass: AlphaBalance,
-    /// How long it has been, weighted by the amount.
+    /// Conviction: lock duration weighted by the amount.
     pub conviction: U64F64,
     /// The block of these values.
     pub last_update: u64,
 }
 
-/// What becomes of the dividends that root stake claims.
+/// Handling of claimed root dividends.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
 pub enum RootClaimTypeEnum {
-    /// They are sold, and the TAO is staked on root.
+    /// Sells the dividends and stakes the TAO on root.
     #[default]
     Swap,
-    /// They stay in their subnets.
+    /// Keeps the dividends on their subnets.
     Keep,
-    /// They stay in these subnets, and are sold in all others.
+    /// Keeps the dividends on these subnets, and sells those on all others.
     KeepSubnets {
         /// The subnets.
         subnets: BTreeSet<NetUid>,
     },
 }
 
-/// What becomes of emission withheld from the owner's own miners.
+/// Whether emission withheld from the owner's miners is recycled or burned.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub enum RecycleOrBurnEnum {
-    /// It counts as issued and belongs to nobody.
+    /// Burned: it counts as issued without an owner.
     #[default]
     Burn,
-    /// It can be issued again.
+    /// Recycled: it can be issued again.
     Recycle,
 }
 
-/// Which consensus liquid alpha compares weights with.
+/// Consensus that liquid alpha compares weights with.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub enum ConsensusMode {
-    /// That of the epoch being computed.
+    /// Consensus of the current epoch.
     Current,
-    /// That of the epoch before, as stored.
+    /// Stored consensus of the previous epoch.
     Previous,
-    /// The chain's choice, which here is [`Self::Current`]: the recorded epochs of the real chain follow it.
+    /// Automatic choice, which here is [`Self::Current`], as in the recorded epochs of the real chain.
     #[default]
     Auto,
 }
 
-/// An action whose last block is remembered.
+/// Key of a rate-limited action.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
 pub enum RateLimitKey<AccountId> {
-    /// The owner named its hotkey.
+    /// The owner changed its hotkey.
     #[codec(index = 0)]
     SetSNOwnerHotkey(NetUid),
-    /// The owner changed a hyper-parameter.
+    /// The owner changed a hyperparameter.
     #[codec(index = 1)]
     OwnerHyperparamUpdate(NetUid, Hyperparameter),
     /// A subnet was created.
@@ -185,7 +185,7 @@ pub enum RateLimitKey<AccountId> {
     AddStakeBurn(NetUid),
 }
 
-/// A hyper-parameter whose changes by the owner are rate-limited; named as its setter is.
+/// A hyperparameter with a rate limit for the owner, named after its setter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
 #[allow(missing_docs)]
 pub enum Hyperparameter {

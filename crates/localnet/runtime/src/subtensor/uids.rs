@@ -1,4 +1,4 @@
-//! The slots of neurons.
+//! Uids of neurons.
 
 use sp_runtime::{AccountId32, PerU16};
 
@@ -11,17 +11,17 @@ use super::{
 use crate::types::{AlphaBalance, MechId, NetUid, NetUidStorageIndex};
 
 impl<T: Config> Pallet<T> {
-    /// The slot of a hotkey in a subnet.
+    /// The uid of a hotkey on a subnet.
     pub fn uid_of(netuid: NetUid, hotkey: &AccountId32) -> Option<u16> {
         Uids::<T>::get(netuid, hotkey)
     }
 
-    /// The hotkey in a slot; the zero account where there is none.
+    /// The hotkey of a uid; the zero account if the uid is unused.
     pub fn hotkey_at(netuid: NetUid, uid: u16) -> AccountId32 {
         Keys::<T>::get(netuid, uid)
     }
 
-    /// How many neurons a subnet has.
+    /// Number of neurons of a subnet.
     pub fn neuron_count(netuid: NetUid) -> u16 {
         SubnetworkN::<T>::get(netuid)
     }
@@ -31,17 +31,17 @@ impl<T: Config> Pallet<T> {
         IsNetworkMember::<T>::iter_prefix(hotkey).any(|(_, member)| member)
     }
 
-    /// Where the values of each mechanism of a subnet are stored.
+    /// Storage indices of a subnet's mechanisms.
     pub fn mechanisms(netuid: NetUid) -> impl Iterator<Item = NetUidStorageIndex> {
         (0..MechanismCountCurrent::<T>::get(netuid).0).map(move |mecid| netuid.mechanism(MechId(mecid)))
     }
 
-    /// The slot of the hotkey that stands for the owner of a subnet.
+    /// The uid of a subnet's owner hotkey.
     pub fn owner_uid(netuid: NetUid) -> Option<u16> {
         Self::uid_of(netuid, &SubnetOwnerHotkey::<T>::try_get(netuid).ok()?)
     }
 
-    /// The slots of all hotkeys of a subnet's owner, in no order.
+    /// The uids of all hotkeys of a subnet's owner, unordered.
     pub fn owner_uids(netuid: NetUid) -> Vec<u16> {
         let mut uids: Vec<u16> = OwnedHotkeys::<T>::get(SubnetOwner::<T>::get(netuid))
             .iter()
@@ -51,8 +51,7 @@ impl<T: Config> Pallet<T> {
         uids
     }
 
-    /// The slots of the owner's hotkeys that are never replaced: the hotkey that stands for the owner, then those that
-    /// registered first, as many as `ImmuneOwnerUidsLimit` allows.
+    /// The uids of the owner's immune hotkeys: the owner hotkey, then the oldest ones, up to `ImmuneOwnerUidsLimit`.
     pub fn immune_owner_uids(netuid: NetUid) -> Vec<u16> {
         let limit = usize::from(ImmuneOwnerUidsLimit::<T>::get(netuid));
         let mut uids = Self::owner_uids(netuid);
@@ -67,7 +66,7 @@ impl<T: Config> Pallet<T> {
         uids
     }
 
-    /// Gives a hotkey the next slot of a subnet.
+    /// Assigns the next uid of a subnet to a hotkey.
     pub(crate) fn append_neuron(netuid: NetUid, hotkey: &AccountId32) -> u16 {
         let uid = Self::neuron_count(netuid);
         SubnetworkN::<T>::insert(netuid, uid.saturating_add(1));
@@ -86,7 +85,7 @@ impl<T: Config> Pallet<T> {
         uid
     }
 
-    /// Gives the slot of a neuron to another hotkey; what the old one earned, said and was told goes.
+    /// Reassigns the uid of a neuron to another hotkey, and clears the old neuron's results, weights and endpoints.
     pub(crate) fn replace_neuron(netuid: NetUid, uid: u16, hotkey: &AccountId32) {
         Self::forget_hotkey(netuid, &Self::hotkey_at(netuid, uid));
         Self::clear_neuron(netuid, uid);
@@ -94,7 +93,7 @@ impl<T: Config> Pallet<T> {
         Self::seat(netuid, uid, hotkey);
     }
 
-    /// Makes a hotkey the one in a slot, from this block on.
+    /// Assigns a uid to a hotkey from this block on.
     fn seat(netuid: NetUid, uid: u16, hotkey: &AccountId32) {
         Keys::<T>::insert(netuid, uid, hotkey);
         Uids::<T>::insert(netuid, hotkey, uid);
@@ -102,7 +101,7 @@ impl<T: Config> Pallet<T> {
         IsNetworkMember::<T>::insert(hotkey, netuid, true);
     }
 
-    /// Removes what a subnet knows of a hotkey apart from its slot.
+    /// Removes a hotkey's storage on a subnet, except for its uid.
     pub(crate) fn forget_hotkey(netuid: NetUid, hotkey: &AccountId32) {
         Uids::<T>::remove(netuid, hotkey);
         IsNetworkMember::<T>::remove(hotkey, netuid);
@@ -111,8 +110,8 @@ impl<T: Config> Pallet<T> {
         NeuronCertificates::<T>::remove(netuid, hotkey);
     }
 
-    /// Empties the results, weights and bonds of a slot, and the weights of others towards it. Bonds of others towards
-    /// it stay: the next epoch drops them because they are older than the new neuron.
+    /// Clears results, weights and bonds of a uid, and the weights of others to it. Bonds of others to it remain: the
+    /// next epoch drops them because they are older than the new neuron.
     fn clear_neuron(netuid: NetUid, uid: u16) {
         Emission::<T>::mutate(netuid, |row| put(row, uid, AlphaBalance::ZERO));
         Consensus::<T>::mutate(netuid, |row| put(row, uid, PerU16::zero()));
@@ -140,7 +139,7 @@ impl<T: Config> Pallet<T> {
     }
 }
 
-/// Sets the entry of a slot, where the row has it.
+/// Sets the entry of a uid, if the row is long enough.
 fn put<V>(row: &mut [V], uid: u16, value: V) {
     if let Some(entry) = row.get_mut(usize::from(uid)) {
         *entry = value;

@@ -1,5 +1,5 @@
-//! Setting weights. `commit` and `timelock` commit to them first, `window` says when they are revealed, and `precheck`
-//! is what is refused before a call reaches a block.
+//! Weight submissions. `commit` and `timelock` commit weights, `window` computes the reveal window, and `precheck`
+//! refuses calls before they enter a block.
 
 mod commit;
 mod precheck;
@@ -42,7 +42,7 @@ impl<T: Config> Pallet<T> {
         Self::put_weights(who, netuid, mecid, dests, weights, version_key)
     }
 
-    /// Checks and stores weights, set or revealed. A reveal leaves `LastUpdate` at the block of its commit.
+    /// Validates and stores weights, set or revealed. A reveal keeps `LastUpdate` at the block of its commit.
     ///
     /// # Errors
     /// Those of [`Self::check_weights`].
@@ -65,7 +65,7 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Refuses weights that must not be stored; gives the uid of who may store them. Reads only.
+    /// Validates weights without writing; returns the caller's uid.
     ///
     /// # Errors
     /// In this order: `CanNotSetRootNetworkWeights`, `WeightVecNotEqualSize`, `MechanismDoesNotExist`,
@@ -87,8 +87,8 @@ impl<T: Config> Pallet<T> {
         ensure!(uids.len() <= usize::from(neurons), Error::<T>::UidsLengthExceedUidsInSubNet);
         let uid = Self::uid_of(netuid, who).ok_or(Error::<T>::HotKeyNotRegisteredInSubNet)?;
         Self::ensure_stake_for_weights(who, netuid)?;
-        let least_version = WeightsVersionKey::<T>::get(netuid);
-        ensure!(least_version == 0 || version_key >= least_version, Error::<T>::IncorrectWeightVersionKey);
+        let min_version = WeightsVersionKey::<T>::get(netuid);
+        ensure!(min_version == 0 || version_key >= min_version, Error::<T>::IncorrectWeightVersionKey);
         ensure!(
             CommitRevealWeightsEnabled::<T>::get(netuid)
                 || Self::weights_rate_allows(netuid, netuid.mechanism(mecid), uid),
@@ -98,8 +98,8 @@ impl<T: Config> Pallet<T> {
         ensure!(only_itself || Self::may_validate(netuid, uid, who), Error::<T>::NeuronNoValidatorPermit);
         ensure!(all_differ(uids), Error::<T>::DuplicateUids);
         ensure!(uids.iter().all(|uid| *uid < neurons), Error::<T>::UidVecContainInvalidOne);
-        let least_length = MinAllowedWeights::<T>::get(netuid).min(neurons);
-        ensure!(only_itself || uids.len() >= usize::from(least_length), Error::<T>::WeightVecLengthIsLow);
+        let min_length = MinAllowedWeights::<T>::get(netuid).min(neurons);
+        ensure!(only_itself || uids.len() >= usize::from(min_length), Error::<T>::WeightVecLengthIsLow);
         let limit = MaxWeightsLimit::<T>::get(netuid);
         ensure!(
             only_itself || limit == u16::MAX || is_max_limited(&max_upscale_weights(values), limit),
@@ -120,13 +120,13 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Whether enough blocks passed since this neuron last set or committed weights.
+    /// Whether the rate limit allows this neuron to set or commit weights.
     fn weights_rate_allows(netuid: NetUid, index: NetUidStorageIndex, uid: u16) -> bool {
         let last = LastUpdate::<T>::get(index).get(usize::from(uid)).copied().unwrap_or_default();
         Self::rate_allows(last, WeightsSetRateLimit::<T>::get(netuid))
     }
 
-    /// Whether a neuron holds a validator permit; the owner's always may set weights.
+    /// Whether a neuron may set weights: it has a validator permit or is the owner's.
     fn may_validate(netuid: NetUid, uid: u16, hotkey: &AccountId32) -> bool {
         SubnetOwnerHotkey::<T>::get(netuid) == *hotkey
             || ValidatorPermit::<T>::get(netuid).get(usize::from(uid)).copied().unwrap_or_default()

@@ -1,4 +1,4 @@
-//! A weighted pool of two amounts, and the amounts that trades give.
+//! A weighted pool of TAO and alpha, and its trading formulas.
 
 use sp_core::U256;
 use sp_runtime::{PerThing, Perquintill};
@@ -7,22 +7,22 @@ use substrate_fixed::types::U64F64;
 use super::power::{Ratio, fall, rise};
 use crate::types::{AlphaBalance, TaoBalance};
 
-/// The least weight of either side.
+/// Minimum weight of either side.
 pub const MIN_WEIGHT: Perquintill = Perquintill::from_parts(10_000_000_000_000_000);
-/// The largest weight of either side.
+/// Maximum weight of either side.
 pub const MAX_WEIGHT: Perquintill = Perquintill::from_parts(990_000_000_000_000_000);
 /// One TAO per alpha as a limit price.
 pub const UNIT: u64 = 1_000_000_000;
 
-/// What a pool holds. With x alpha, y TAO, and weights w₁ of alpha and w₂ of TAO, where w₁ + w₂ = 1, trades keep
-/// x^w₁ · y^w₂, and one alpha costs w₁ y / (w₂ x).
+/// Reserves and weights of a pool. With x alpha, y TAO, and weights w₁ of alpha and w₂ of TAO, where w₁ + w₂ = 1,
+/// trades keep x^w₁ · y^w₂, and one alpha costs w₁ y / (w₂ x).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pool {
-    /// y.
+    /// TAO reserve y.
     pub tao: TaoBalance,
-    /// x.
+    /// Alpha reserve x.
     pub alpha: AlphaBalance,
-    /// w₂.
+    /// Weight w₂ of TAO.
     pub quote: Perquintill,
 }
 
@@ -47,24 +47,24 @@ impl Pool {
         TaoBalance(fall(self.tao.0, self.alpha.0, alpha.0, exponent))
     }
 
-    /// TAO that raises the price to `limit` rao for one alpha: y ((limit / price)^w₁ − 1), rounded down; 0 when the
-    /// price is there already.
+    /// TAO that raises the price to `limit` rao for one alpha: y ((limit / price)^w₁ − 1), rounded down; 0 if the price
+    /// is already there.
     pub fn tao_until(&self, limit: TaoBalance) -> TaoBalance {
         let (price, unit) = self.price_fraction();
         let exponent = Ratio { numerator: self.base(), denominator: Perquintill::ACCURACY };
         TaoBalance(rise(self.tao.0, U256::from(limit.0) * unit, price, exponent))
     }
 
-    /// Alpha that lowers the price to `limit` rao for one alpha: x ((price / limit)^w₂ − 1), rounded down; 0 when the
-    /// price is there already.
+    /// Alpha that lowers the price to `limit` rao for one alpha: x ((price / limit)^w₂ − 1), rounded down; 0 if the
+    /// price is already there.
     pub fn alpha_until(&self, limit: TaoBalance) -> AlphaBalance {
         let (price, unit) = self.price_fraction();
         let exponent = Ratio { numerator: self.quote.deconstruct(), denominator: Perquintill::ACCURACY };
         AlphaBalance(rise(self.alpha.0, price, U256::from(limit.0) * unit, exponent))
     }
 
-    /// The pool after both sides grew, with the weights that keep its price. Where these would leave their bounds, the
-    /// bound counts and the price gives way.
+    /// The pool after both reserves grew, with weights that keep its price. Weights are clamped to their bounds, in
+    /// which case the price changes.
     #[must_use]
     pub fn grown(&self, tao: TaoBalance, alpha: AlphaBalance) -> Self {
         let (old_tao, old_alpha) = (U256::from(self.tao.0), U256::from(self.alpha.0));
@@ -81,7 +81,7 @@ impl Pool {
         Self { quote, ..grown }
     }
 
-    /// w₁, in parts of 10¹⁸.
+    /// Weight w₁ of alpha, in parts of 10¹⁸.
     fn base(&self) -> u64 {
         Perquintill::ACCURACY.saturating_sub(self.quote.deconstruct())
     }

@@ -62,7 +62,7 @@ fn logarithm(high: U256, low: U256) -> U256 {
         halvings = halvings.saturating_sub(1);
     }
     let low = low << halvings;
-    // Widths that leave room for 120 fraction bits lose nothing that counts.
+    // Truncation to a width with room for 120 fraction bits loses no significant bits.
     let surplus = (high.bits() + FRACTION_BITS + 1).saturating_sub(256);
     let (difference, sum) = ((high - low) >> surplus, (high >> surplus) + (low >> surplus));
     let ratio = (difference << FRACTION_BITS) / sum;

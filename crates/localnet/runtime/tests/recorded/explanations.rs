@@ -13,7 +13,7 @@ pub(crate) struct Explanation {
 }
 
 impl Explanation {
-    /// What differs in an item by this explanation; `None` where it is about others.
+    /// What differs in an item by this explanation; `None` if it is about others.
     pub(crate) fn expected(&self, item: &Item) -> Option<&'static str> {
         let is_its = self.place == item.place && self.kind == item.kind;
         let known = self.differences.iter().find(|(name, _)| is_its && *name == item.name);

@@ -125,7 +125,7 @@ fn source<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
 }
 
 fn shape() -> Error {
-    Error::Msg("the kernel takes contiguous 32-bit floats".to_owned())
+    Error::Msg("the kernel requires contiguous 32-bit floats".to_owned())
 }
 
 #[cfg(test)]

@@ -156,7 +156,7 @@ async fn another_file_is_refused_and_removed() {
     let error = setup.pull().await.unwrap_err();
     assert!(matches!(error, ModelError::WrongDownload { .. }), "{error}");
     let text = error.to_string();
-    assert!(text.contains("/tests/small/resolve/0a1b2c/weights.bin gave another file"), "{text}");
+    assert!(text.contains("/tests/small/resolve/0a1b2c/weights.bin is not the published file"), "{text}");
     assert!(text.contains(SMALL.files[0].sha256), "{text}");
     assert!(!setup.file("weights.bin").exists());
     assert!(!setup.file("weights.bin.part").exists());

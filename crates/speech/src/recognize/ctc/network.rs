@@ -51,7 +51,7 @@ impl Weights {
     fn take(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
         let tensor = self.0.remove(name).ok_or_else(|| Error::CannotFindTensor { path: name.into() }.bt())?;
         if tensor.dims() != shape {
-            return Err(Error::Msg(format!("weight {name} is {:?}, expected {shape:?}", tensor.dims())));
+            return Err(Error::Msg(format!("weight {name} has shape {:?}, expected {shape:?}", tensor.dims())));
         }
         tensor.to_dtype(DType::F32)
     }

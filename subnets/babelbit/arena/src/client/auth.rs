@@ -12,23 +12,23 @@ use taonet_wire::{CallError, SignedClient, sorted_json};
 use tokio::sync::Mutex;
 
 use super::ArenaTime;
-use taonet_service::since_1970;
+use taonet_service::unix_time;
 
 /// Minimum time for which a token is used.
-const SHORTEST_LIFE: Duration = Duration::from_secs(30);
+const MIN_LIFETIME: Duration = Duration::from_secs(30);
 /// Maximum lifetime; longer ones are capped.
-const LONGEST_LIFE: Duration = Duration::from_hours(24 * 365);
+const MAX_LIFETIME: Duration = Duration::from_hours(24 * 365);
 /// Maximum size of a token response in bytes.
 const MAX_ANSWER: usize = 64 << 10;
 /// Maximum number of cached tokens.
 const MAX_CACHED: usize = 4_096;
 
-/// Why there is no token.
+/// Why getting a token failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenError {
     /// The gateway refused both forms of the request.
-    #[error("the gateway gives no token: {second}; and for the miner alone: {first}")]
+    #[error("the gateway issues no token: {second}; and for the miner alone: {first}")]
     Refused {
         /// Error of the request for one miner.
         first: Box<CallError>,
@@ -36,10 +36,10 @@ pub enum TokenError {
         second: Box<CallError>,
     },
     /// The call of the gateway failed.
-    #[error("the gateway gives no token: {0}")]
+    #[error("the gateway issues no token: {0}")]
     Call(#[source] CallError),
     /// The response has no token.
-    #[error("the gateway's answer holds no token")]
+    #[error("the gateway's response contains no token")]
     NoToken,
 }
 
@@ -110,7 +110,7 @@ impl Tokens {
         }
         *cached = None;
         let answer = self.authenticate(client, scope).await?;
-        let life = Duration::from_secs(answer.expires_in).clamp(SHORTEST_LIFE, LONGEST_LIFE);
+        let life = Duration::from_secs(answer.expires_in).clamp(MIN_LIFETIME, MAX_LIFETIME);
         let token: Arc<str> = answer.auth_token.into();
         *cached = Some(Cached { token: Arc::clone(&token), until: now + life });
         Ok(token)
@@ -166,7 +166,7 @@ impl Tokens {
 
 /// Builds a token request for one miner or for all, signed at `now`.
 pub(crate) fn signed_request(keypair: &Keypair, miner: Option<(&str, u16)>, now: SystemTime) -> TokenRequest {
-    let since = since_1970(now);
+    let since = unix_time(now);
     let mut request = TokenRequest {
         hotkey: keypair.hotkey().to_string(),
         miner_hotkey: miner.map(|(hotkey, _)| hotkey.to_owned()),

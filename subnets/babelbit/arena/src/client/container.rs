@@ -6,7 +6,7 @@ use taonet_primitives::Hotkey;
 use taonet_wire::{PeerError, SignedClient};
 use url::Url;
 
-use super::gateway::LEAST_TOTAL;
+use super::gateway::MIN_TOTAL;
 use taonet_babelbit_runner::{CallError, HttpMiner, MinerAddress, MinerConnection, PredictCall};
 
 /// A miner in a container, called at its own endpoint: the signature covers the hash of each message.
@@ -26,15 +26,15 @@ impl ContainerMiner {
 
 impl MinerConnection for ContainerMiner {
     fn patience(&self) -> Duration {
-        LEAST_TOTAL
+        MIN_TOTAL
     }
 
     fn init(&self, request: InitRequest, timeout: Duration) -> BoxFuture<'_, Result<InitResponse, CallError>> {
-        self.0.init(request, timeout.max(LEAST_TOTAL))
+        self.0.init(request, timeout.max(MIN_TOTAL))
     }
 
     fn predict(&self, call: PredictCall, timeout: Duration) -> BoxFuture<'_, Result<PredictResponse, CallError>> {
-        self.0.predict(call, timeout.max(LEAST_TOTAL))
+        self.0.predict(call, timeout.max(MIN_TOTAL))
     }
 }
 

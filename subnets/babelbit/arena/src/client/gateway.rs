@@ -32,7 +32,7 @@ mod retry;
 use retry::{Backoff, is_retryable};
 
 /// Minimum total timeout of a call: a managed miner may have to be started first.
-pub(super) const LEAST_TOTAL: Duration = Duration::from_mins(10);
+pub(super) const MIN_TOTAL: Duration = Duration::from_mins(10);
 
 /// Gateway and miner of a route.
 pub(super) struct GatewayRoute {
@@ -71,7 +71,7 @@ struct Message {
 
 /// Why an attempt failed.
 enum Failure {
-    /// There is no token.
+    /// Getting a token failed.
     Token(TokenError),
     /// The gateway rejected this token, or returned another error.
     Call { error: WireError, token: Arc<str> },
@@ -93,7 +93,7 @@ impl GatewayMiner {
             peer: Peer::new(route.hotkey, "0.0.0.0", 0)?,
             scope: TokenScope { auth_url, miner_hotkey: route.hotkey.to_string(), uid: route.uid.0 },
             backoff: Backoff { base: settings.retry_base_delay, max: settings.retry_max_delay },
-            total: settings.gateway_timeout.max(LEAST_TOTAL),
+            total: settings.gateway_timeout.max(MIN_TOTAL),
             client,
             tokens,
             route,
@@ -148,7 +148,7 @@ impl GatewayMiner {
             let left = until.saturating_duration_since(self.time.now());
             let Some(pause) = self.backoff.pause(repeats, left) else { return Err(failure.into()) };
             repeats += 1;
-            tracing::debug!(uid = %self.route.uid, attempt, pause_s = pause.as_secs_f64(), "gateway call is repeated");
+            tracing::debug!(uid = %self.route.uid, attempt, pause_s = pause.as_secs_f64(), "retrying gateway call");
             self.time.sleep(pause).await;
         }
     }

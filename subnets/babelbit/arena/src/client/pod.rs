@@ -26,7 +26,7 @@ const RUNPOD: &str = "https://rest.runpod.io/v1";
 /// Timeout of one call that starts a pod or queries its health.
 const CALL: Duration = Duration::from_secs(10);
 /// Minimum poll interval.
-const SHORTEST_POLL: Duration = Duration::from_millis(200);
+const MIN_POLL: Duration = Duration::from_millis(200);
 /// Maximum number of bytes read from an error response.
 const MAX_ERROR_BODY: usize = 64 << 10;
 /// Fallback health route.
@@ -59,7 +59,7 @@ impl Pods {
             key: settings.runpod_api_key.clone(),
             health_path: settings.pod_health_path.clone(),
             wake_timeout: settings.pod_wake_timeout,
-            poll: settings.pod_wake_poll.max(SHORTEST_POLL),
+            poll: settings.pod_wake_poll.max(MIN_POLL),
             time,
         })
     }
@@ -115,7 +115,7 @@ impl PodMiner {
         let key = self.pods.key.as_ref().ok_or_else(|| refused("missing_runpod_api_key_for_pod_route"))?;
         let id = self.id.as_deref().ok_or_else(|| refused("missing_endpoint_id_for_pod_route"))?;
         if !self.is_up.load(Ordering::Relaxed) {
-            tracing::info!(pod = id, "pod is started");
+            tracing::info!(pod = id, "starting pod");
             self.pods.start(id, key).await?;
         }
         let (time, limit) = (&self.pods.time, timeout.max(self.pods.wake_timeout));

@@ -18,7 +18,7 @@ use taonet_http::{JsonCallError, JsonClient};
 /// Pauses between attempts.
 const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
 /// Maximum pause, regardless of the gateway's `Retry-After`.
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+const MAX_PAUSE: Duration = Duration::from_secs(10);
 /// Maximum size of a response in bytes; a full subnet's rows have less than 1 MB.
 const MAX_BODY: usize = 8 << 20;
 /// Expansion of `running` alone: every state that can become running.
@@ -38,7 +38,7 @@ pub enum RegistryError {
         /// The call's error.
         source: JsonCallError,
     },
-    /// There is no token.
+    /// Getting a token failed.
     #[error(transparent)]
     Token(#[from] TokenError),
     /// The response has neither containers nor miners.
@@ -178,8 +178,8 @@ impl Registry {
                 RegistryError::Call { source, .. } => source.retry_after().unwrap_or_default(),
                 _ => Duration::ZERO,
             };
-            tracing::info!(%error, "no list from the arena gateway, trying again");
-            self.time.sleep(pause.max(asked).min(LONGEST_PAUSE)).await;
+            tracing::info!(%error, "cannot list the arena's miners, retrying");
+            self.time.sleep(pause.max(asked).min(MAX_PAUSE)).await;
         }
     }
 

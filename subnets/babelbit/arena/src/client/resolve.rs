@@ -68,9 +68,9 @@ pub(super) enum RouteError {
     /// The miner is behind another gateway than the configured one. A token request names no gateway: one that is
     /// signed for this gateway could be replayed at the other.
     #[error(
-        "it is behind the gateway {origin}, which is not the one that is set, {ours}: with a token request that is signed \
-         for it, {origin} could get tokens of {ours} in this validator's name. Should {origin} be the arena's own gateway, \
-         set BB_ARENA_GATEWAY_URL to it (development mode, BB_DEV_MODE=1, permits other gateways)"
+        "its gateway {origin} is not the configured one, {ours}: with a token request signed for it, {origin} could \
+         obtain tokens of {ours} in this validator's name; hint: if {origin} is the arena's own gateway, set \
+         BB_ARENA_GATEWAY_URL to it (development mode, BB_DEV_MODE=1, allows other gateways)"
     )]
     ForeignGateway {
         /// Origin of the miner's gateway according to the registry.

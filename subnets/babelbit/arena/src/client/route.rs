@@ -47,7 +47,7 @@ impl<'a> Rows<'a> {
     pub(super) fn add(&mut self, rows: &[Value]) {
         let room = MAX_ROWS.saturating_sub(self.seen.len());
         if rows.len() > room {
-            tracing::warn!(rows = rows.len(), room, "the arena gateway lists more miners than are read");
+            tracing::warn!(rows = rows.len(), room, "the arena gateway's list of miners is truncated");
         }
         for row in rows.iter().take(room) {
             let fields = Fields::of(row);

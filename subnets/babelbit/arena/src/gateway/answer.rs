@@ -20,19 +20,19 @@ const SHOWN: usize = 300;
 /// An error response.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ApiError {
-    #[error("the auth token is missing, unknown or expired: get one at /auth/token")]
+    #[error("the auth token is missing, unknown or expired; hint: get one at /auth/token")]
     Token,
     #[error("the signature does not match the request and the hotkey")]
     Signature,
-    #[error("the request was signed at another time than now: {0}")]
+    #[error("the time of the signature is invalid: {0}")]
     Time(&'static str),
-    #[error("this request was accepted before")]
+    #[error("the request was accepted before")]
     Replayed,
-    #[error("this hotkey is not on the gateway's list")]
+    #[error("the hotkey is not on the gateway's allowlist")]
     NotAllowed,
     #[error("{0} is not registered on the subnet")]
     NotRegistered(Hotkey),
-    #[error("it is not known yet who is registered on the subnet")]
+    #[error("the subnet's registered hotkeys are not known yet")]
     MembersUnknown,
     #[error("{field}: {problem}")]
     Field { field: &'static str, problem: String },
@@ -40,27 +40,27 @@ pub(super) enum ApiError {
     Endpoint(#[from] AddressError),
     #[error(transparent)]
     Body(#[from] BodyError),
-    #[error("the body did not arrive in time")]
+    #[error("timeout while reading the body")]
     BodyTime,
-    #[error("no such miner is in the arena")]
+    #[error("the miner is not in the arena")]
     NoMiner,
-    #[error("the message was signed by another hotkey than the token is for")]
+    #[error("the message was signed by another hotkey than the token")]
     OtherCaller,
-    #[error("too many requests: wait {} s", wait.as_secs().max(1))]
+    #[error("too many requests; hint: wait {} s", wait.as_secs().max(1))]
     TooMany { wait: Duration },
-    #[error("too many calls at a time")]
+    #[error("too many concurrent calls")]
     Busy,
-    #[error("the miner is not reached")]
+    #[error("cannot reach the miner")]
     Unreached,
-    #[error("the miner did not answer within {} s", .0.as_secs_f64())]
+    #[error("the miner timed out after {} s", .0.as_secs_f64())]
     Silent(Duration),
     #[error("the miner is busy: {status} {text}")]
     MinerBusy { status: u16, text: String },
     #[error("the miner refused: {status} {text}")]
     MinerRefused { status: u16, text: String },
-    #[error("the miner's answer is no JSON object, or too large")]
+    #[error("the miner's response is not a JSON object, or too large")]
     MinerAnswer,
-    #[error("the submission could not be kept")]
+    #[error("cannot store the submission")]
     NotKept,
 }
 

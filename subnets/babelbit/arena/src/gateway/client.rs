@@ -22,19 +22,19 @@ const MAX_BODY: usize = 64 << 10;
 #[non_exhaustive]
 pub enum SubmitError {
     /// The gateway's health route failed.
-    #[error("the gateway does not say for which hotkey to sign (GET /healthz): {0}")]
+    #[error("cannot get the hotkey to sign for from the gateway (GET /healthz): {0}")]
     Health(#[source] JsonCallError),
     /// The gateway's health response has no hotkey.
-    #[error("the gateway's health names no hotkey: is it an arena gateway?")]
+    #[error("the gateway's health response names no hotkey; hint: check that the URL is an arena gateway's")]
     NoHotkey,
     /// The request could not be signed.
     #[error(transparent)]
     Signing(#[from] SigningError),
     /// The gateway is unreachable, or refused.
-    #[error("the gateway did not take the submission: {0}")]
+    #[error("the gateway refused the submission: {0}")]
     Call(#[from] CallError),
     /// The response is malformed.
-    #[error("the gateway's answer cannot be read")]
+    #[error("malformed response of the gateway")]
     Answer(#[source] serde_json::Error),
 }
 

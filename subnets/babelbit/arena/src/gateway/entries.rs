@@ -15,7 +15,7 @@ use taonet_service::{Access, WriteError, atomic_write, lock_file};
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 
-use taonet_service::since_1970;
+use taonet_service::unix_time;
 
 /// Version of the file format.
 const VERSION: u32 = 1;
@@ -33,7 +33,7 @@ const MAX_CHALLENGES: usize = 4_096;
 #[non_exhaustive]
 pub enum EntriesError {
     /// Another gateway holds the lock.
-    #[error("another arena gateway is working in {}: stop it, or use another state directory", .0.display())]
+    #[error("another arena gateway is using {}; hint: stop it, or use another state directory", .0.display())]
     Locked(PathBuf),
     /// The directory or the file could not be created or read.
     #[error("cannot use {}", path.display())]
@@ -44,7 +44,7 @@ pub enum EntriesError {
         source: io::Error,
     },
     /// The file is malformed.
-    #[error("{} holds no submissions: remove it to begin anew", path.display())]
+    #[error("{} is not a file of submissions; hint: remove it to start from scratch", path.display())]
     Damaged {
         /// Path of the file.
         path: PathBuf,
@@ -52,7 +52,9 @@ pub enum EntriesError {
         source: serde_json::Error,
     },
     /// The file has a newer format version.
-    #[error("{} was written by a newer version of this program: update it, or remove the file to begin anew", .0.display())]
+    #[error(
+        "a newer version of this program wrote {}; hint: update the program, or remove the file to start from \
+         scratch", .0.display())]
     Newer(PathBuf),
 }
 
@@ -130,7 +132,7 @@ impl Entries {
         submission: &Submission,
         now: SystemTime,
     ) -> Result<(), WriteError> {
-        let now = u64::try_from(since_1970(now).as_millis()).unwrap_or(u64::MAX);
+        let now = u64::try_from(unix_time(now).as_millis()).unwrap_or(u64::MAX);
         let entry = Entry {
             endpoint_url: submission.endpoint_url.clone(),
             uid: submission.uid,
@@ -154,7 +156,7 @@ impl Entries {
             return Ok(());
         }
         let challenge =
-            Challenge { uid: challenge_uid.to_owned(), seen_at: since_1970(now).as_secs(), winners: Vec::new() };
+            Challenge { uid: challenge_uid.to_owned(), seen_at: unix_time(now).as_secs(), winners: Vec::new() };
         self.change(|saved| {
             saved.challenges.push(challenge);
             let surplus = saved.challenges.len().saturating_sub(MAX_CHALLENGES);
@@ -177,7 +179,7 @@ impl Entries {
         now: SystemTime,
         window: Duration,
     ) -> Result<(), WriteError> {
-        let since = since_1970(now).as_secs().saturating_sub(window.as_secs());
+        let since = unix_time(now).as_secs().saturating_sub(window.as_secs());
         let is_known = self
             .saved
             .lock()
@@ -270,7 +272,7 @@ pub(super) struct Listed {
 
 impl Saved {
     fn records(&self, now: SystemTime, window: Duration) -> BTreeMap<&str, Record> {
-        let since = since_1970(now).as_secs().saturating_sub(window.as_secs());
+        let since = unix_time(now).as_secs().saturating_sub(window.as_secs());
         let lately = self.challenges.iter().filter(|challenge| challenge.seen_at >= since);
         records(lately.flat_map(|challenge| &challenge.winners))
     }

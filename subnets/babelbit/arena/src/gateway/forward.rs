@@ -34,7 +34,7 @@ const SIGNED: [&str; 12] = [
 const CALLER: &str = "bt_header_dendrite_hotkey";
 const TIMEOUT: &str = "timeout";
 /// Minimum timeout of a call of a miner.
-const SHORTEST_CALL: Duration = Duration::from_secs(1);
+const MIN_CALL: Duration = Duration::from_secs(1);
 
 impl State {
     /// Forwards a message of `caller`, and returns the miner's response.
@@ -50,7 +50,7 @@ impl State {
         let asked = bt_headers.get(TIMEOUT).and_then(|text| text.parse().ok());
         let asked = asked.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         let longest = self.config.call_timeout;
-        let limit = asked.unwrap_or(longest).clamp(SHORTEST_CALL.min(longest), longest);
+        let limit = asked.unwrap_or(longest).clamp(MIN_CALL.min(longest), longest);
         // The submission may have been accepted under another policy.
         let address = self.config.policy.resolve_managed(&miner.endpoint_url).map_err(|_| ApiError::Unreached)?;
         let url = predict_url(address.url(), &self.config.predict_path);
@@ -63,7 +63,7 @@ impl State {
         metrics::counter!("taonet_arena_gateway_calls_total", "result" => result).increment(1);
         if let Err(error) = &answer {
             let request_id = request.request_id.as_deref().map(|id| id.chars().take(200).collect::<String>());
-            tracing::info!(miner = %miner.hotkey, uid = miner.uid, request_id, %error, "a miner gave no answer");
+            tracing::info!(miner = %miner.hotkey, uid = miner.uid, request_id, %error, "a miner did not respond");
         }
         answer
     }
@@ -85,7 +85,7 @@ fn headers(bt_headers: &std::collections::BTreeMap<String, String>) -> Result<He
         let Some(value) = bt_headers.get(name) else { continue };
         let value = HeaderValue::from_str(value).map_err(|_| ApiError::Field {
             field: "input.bt_headers",
-            problem: format!("{name} cannot be sent as a header"),
+            problem: format!("{name} is not a valid header value"),
         })?;
         headers.insert(HeaderName::from_static(name), value);
     }
@@ -98,7 +98,7 @@ fn failed(error: CallError, limit: Duration) -> ApiError {
         CallError::Timeout { .. } => ApiError::Silent(limit),
         CallError::TooLarge { .. } => ApiError::MinerAnswer,
         error => {
-            tracing::debug!(%error, "a miner is not reached");
+            tracing::debug!(%error, "cannot reach a miner");
             ApiError::Unreached
         }
     }

@@ -12,7 +12,7 @@ use taonet_wire::{Claim, Refusal, ReplayBounds, ReplayGuard, ReplayLogError, Rep
 use super::ArenaGatewayConfig;
 use super::answer::ApiError;
 use taonet_http::BearerTokens;
-use taonet_service::since_1970;
+use taonet_service::unix_time;
 
 /// Accepted age of a request, and clock skew into the future.
 const WINDOW: Window =
@@ -45,7 +45,7 @@ impl Grants {
         let signature: Signature = parse("signature", &request.signature)?;
         let nonce: u64 = parse("nonce", &request.nonce)?;
         if request.miner_hotkey.is_some() != request.uid.is_some() {
-            let problem = "either both of miner_hotkey and uid, or none".to_owned();
+            let problem = "either both of miner_hotkey and uid, or neither".to_owned();
             return Err(ApiError::Field { field: "uid", problem });
         }
         for (field, signed_at) in
@@ -96,7 +96,7 @@ impl Grants {
 }
 
 fn is_fresh(signed_at: Duration, now: SystemTime) -> bool {
-    let now = since_1970(now);
+    let now = unix_time(now);
     signed_at.saturating_add(WINDOW.past) >= now && signed_at <= now.saturating_add(WINDOW.future)
 }
 
@@ -105,7 +105,7 @@ fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(field: &'static str, text
 }
 
 fn nanoseconds(time: SystemTime) -> u64 {
-    u64::try_from(since_1970(time).as_nanos()).unwrap_or(u64::MAX)
+    u64::try_from(unix_time(time).as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

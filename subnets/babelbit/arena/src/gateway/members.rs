@@ -47,7 +47,7 @@ impl Members {
             let pause = match self.refresh().await {
                 Ok(()) => LOOK_EVERY,
                 Err(error) => {
-                    tracing::warn!(%error, "the subnet's neurons are not known, trying again");
+                    tracing::warn!(%error, "cannot read the subnet's neurons, retrying");
                     TRY_AGAIN
                 }
             };

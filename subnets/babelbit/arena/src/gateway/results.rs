@@ -26,9 +26,9 @@ pub struct Results {
 /// Why results are unavailable.
 #[derive(Debug, thiserror::Error)]
 enum LookError {
-    #[error("the engine names no challenge: {0}")]
+    #[error("the engine does not return the challenge: {0}")]
     Engine(#[from] EngineError),
-    #[error("no scores of challenge {challenge_uid}: {source}")]
+    #[error("cannot get scores of challenge {challenge_uid}: {source}")]
     Scores { challenge_uid: String, source: JsonCallError },
     #[error(transparent)]
     Write(#[from] taonet_service::WriteError),
@@ -56,7 +56,7 @@ impl ArenaGateway {
             let result = if outcome.is_ok() { "ok" } else { "failed" };
             metrics::counter!("taonet_arena_gateway_looks_total", "result" => result).increment(1);
             if let Err(error) = outcome {
-                tracing::warn!(%error, "qualifying results are not up to date");
+                tracing::warn!(%error, "cannot refresh the qualifying results");
             }
         }
     }

@@ -215,12 +215,12 @@ async fn submit(
     let submission = Submission { endpoint_url: address.url().to_string(), uid };
     let now = state.now();
     state.entries.submit(hotkey, &submission, now).await.map_err(|error| {
-        tracing::error!(%error, "a submission could not be kept");
+        tracing::error!(%error, "cannot store a submission");
         ApiError::NotKept
     })?;
     let listed = state.listed().await?.iter().any(|listed| listed.hotkey == hotkey);
     let wins = state.entries.record(&hotkey, now, state.config.window).await.wins;
-    tracing::info!(%hotkey, uid, endpoint = submission.endpoint_url, listed, wins, "a miner asked to enter the arena");
+    tracing::info!(%hotkey, uid, endpoint = submission.endpoint_url, listed, wins, "arena entry submitted");
     let hotkey = hotkey.to_string();
     Ok(Json(SubmissionAnswer { hotkey, endpoint_url: submission.endpoint_url, listed, wins }))
 }

@@ -213,9 +213,7 @@ async fn submissions_are_signed_checked_and_kept() {
     let answer = running.submit(1, "127.0.0.1:9000").await.unwrap();
     assert_eq!((answer.endpoint_url.as_str(), answer.listed, answer.wins), ("http://127.0.0.1:9000/", true, 0));
     let said = |error: SubmitError| error.to_string();
-    for (endpoint, text) in
-        [("", "neither `ip:port` nor a URL"), ("ftp://9.9.9.9:1", "neither an http nor an https URL")]
-    {
+    for (endpoint, text) in [("", "neither `ip:port` nor a URL"), ("ftp://9.9.9.9:1", "not an http or https URL")] {
         let error = said(running.submit(1, endpoint).await.unwrap_err());
         assert!(error.contains("422:") && error.contains(text), "{error}");
     }

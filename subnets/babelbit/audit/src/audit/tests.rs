@@ -184,5 +184,5 @@ async fn who_came_later_was_held_against_those_before_but_not_the_reverse() {
 async fn a_challenge_that_is_not_there_is_told_with_those_that_are() {
     let run = Run::of(&[(1, 10)]).await;
     let error = Record::read(&run.paths.state, "other", ChallengeType::Main).await.unwrap_err();
-    assert_eq!(error.to_string(), "the ledger has no main challenge \"other\"; it has challenge-1");
+    assert_eq!(error.to_string(), "no main challenge \"other\" in the ledger; the ledger has challenge-1");
 }

@@ -124,67 +124,64 @@ impl Rule {
                 "health",
                 "health",
                 "GET /healthz and GET /health answer 200 with \"status\": \"healthy\", \"model\" and \"model_loaded\"",
-                "serve both routes beside the predict route, without signatures",
+                "serve both routes next to the predict route, without signatures",
             ),
             Self::SignedRequest => text(
                 SIGNATURES,
                 "signed_request",
-                "an init request that is signed for the miner, with an empty body hash, is answered 200",
-                "verify sr25519 over {nonce}.{validator}.{miner}.{uuid}. with --miner-hotkey as your own key; where only \
-                 known validators are admitted, sign with one of them (--wallet-name)",
+                "an init request signed for the miner, with an empty body hash, is answered 200",
+                "verify sr25519 over {nonce}.{validator}.{miner}.{uuid}. with --miner-hotkey as your own key; if \
+                 only known validators are allowed, sign with one of them (--wallet-name)",
             ),
             Self::SignedBody => text(
                 SIGNATURES,
                 "signed_body",
-                "the same with the SHA-256 of the compact JSON body signed is answered 200",
-                "take computed_body_hash as it is into the signed text; the body on the wire has spaces after , and :",
+                "an init request with the SHA-256 of the compact JSON body signed is answered 200",
+                "use computed_body_hash unchanged in the signed text; the body on the wire has spaces after , and :",
             ),
-            Self::Ready => text(
-                MESSAGES,
-                "ready",
-                "the answer to init has \"ready\": true",
-                "answer when the session can be played",
-            ),
+            Self::Ready => {
+                text(MESSAGES, "ready", "the init response has \"ready\": true", "respond when the session is ready")
+            }
             Self::SessionId => text(
                 MESSAGES,
                 "session_id",
-                "the answer to init has a \"session_id\" that is text and not empty",
-                "name each session, e.g. by a UUID",
+                "the init response has a non-empty string as \"session_id\"",
+                "give each session an id, such as a UUID",
             ),
             Self::SameUtterance => text(
                 MESSAGES,
                 "same_utterance",
-                "the answer to init repeats \"challenge_uid\" and \"utterance_id\"",
+                "the init response repeats \"challenge_uid\" and \"utterance_id\"",
                 "copy both from the request",
             ),
             Self::AudioFormat => text(
                 MESSAGES,
                 "audio_format",
-                "the answer to init repeats \"sample_rate_hz\" (24000), \"dtype\" (float32le) and \"channels\"",
-                "copy them from the request, and answer with sound of this format",
+                "the init response repeats \"sample_rate_hz\" (24000), \"dtype\" (float32le) and \"channels\"",
+                "copy them from the request, and reply with audio of this format",
             ),
             Self::FrameGrid => text(
                 MESSAGES,
                 "frame_grid",
-                "\"frame_rate_hz\" and \"frame_samples\" of the answer to init are above 0",
-                "copy both from the request: validators keep to 12.5 and 1920 whatever is answered",
+                "\"frame_rate_hz\" and \"frame_samples\" of the init response are above 0",
+                "copy both from the request: validators use 12.5 and 1920 in any case",
             ),
             Self::TwoChannels => text(
                 MESSAGES,
                 "two_channels",
                 "an init request with \"channels\": 2 is answered with \"channels\": 2",
-                "take as many channels as the source has, interleaved",
+                "support as many channels as the source has, interleaved",
             ),
             Self::JsonAnswer => text(
                 MESSAGES,
                 "json_answer",
-                "each predict request is answered 200 with a JSON object that has no key \"error\"",
-                "catch what fails while a frame is worked on: an error ends the utterance with score 0",
+                "each predict request is answered 200 with a JSON object without the key \"error\"",
+                "catch exceptions while processing a frame: an error ends the utterance with score 0",
             ),
             Self::AnswerSession => text(
                 MESSAGES,
                 "answer_session",
-                "each answer has the \"session_id\" of its request",
+                "each response has the \"session_id\" of its request",
                 "copy it from the request",
             ),
             Self::Base64 => text(
@@ -196,68 +193,68 @@ impl Rule {
             Self::WholeSamples => text(
                 MESSAGES,
                 "whole_samples",
-                "the bytes of the whole reply are a multiple of 4 for each channel",
-                "send whole float32 samples of all channels",
+                "the reply's size in bytes is a multiple of 4 for each channel",
+                "send complete float32 samples of all channels",
             ),
             Self::ByteCount => text(
                 MESSAGES,
                 "byte_count",
                 "\"n_bytes\" is 0, absent, or the number of bytes in \"audio_b64\"",
-                "count the bytes before base64, or leave the field out",
+                "count the bytes before base64 encoding, or omit the field",
             ),
             Self::FrameDeadline => text(
                 DEADLINES,
                 "frame_deadline",
-                "each frame is answered within 3 s, the last one within 10 s",
-                "answer at once with what is ready, empty if nothing is, and work in the background",
+                "each frame is answered within 3 s, the final one within 10 s",
+                "respond immediately with the audio that is ready, possibly none, and process in the background",
             ),
             Self::ReplyEnds => text(
                 DEADLINES,
                 "reply_ends",
-                "the reply ends with \"out_eos\": true within 10 s of the last frame, at the latest in the 8th empty request",
-                "when in_eos was true, send the rest and set out_eos",
+                "the reply ends with \"out_eos\": true within 10 s of the final frame, and within 8 empty requests",
+                "after in_eos, send the remaining audio and set out_eos",
             ),
             Self::ReplyLength => text(
                 MESSAGES,
                 "reply_length",
-                "a reply to one utterance has at most 120 s of sound",
-                "speak no longer than the source, roughly",
+                "a reply to one utterance has at most 120 s of audio",
+                "limit the reply to roughly the duration of the source",
             ),
             Self::UnsignedRefused => text(
                 SIGNATURES,
                 "unsigned_refused",
                 "a request without signed headers is answered 401",
-                "check signatures always: switch development modes such as MINER_DEV_MODE off",
+                "always verify signatures: disable development modes such as MINER_DEV_MODE",
             ),
             Self::OtherReceiverRefused => text(
                 SIGNATURES,
                 "other_receiver_refused",
-                "a request that is signed for another hotkey is answered 401",
+                "a request signed for another hotkey is answered 401",
                 "compare bt_header_axon_hotkey with your own key",
             ),
             Self::FalseSignatureRefused => text(
                 SIGNATURES,
                 "false_signature_refused",
-                "a request whose signature does not hold is answered 401",
+                "a request with an invalid signature is answered 401",
                 "verify with the key in bt_header_dendrite_hotkey over the whole signed text",
             ),
             Self::OldNonceRefused => text(
                 SIGNATURES,
                 "old_nonce_refused",
                 "a request older than 4 s and its timeout is refused",
-                "the nonce is nanoseconds of Unix time: compare it with your clock",
+                "the nonce is the Unix time in nanoseconds: compare it with your clock",
             ),
             Self::FutureNonceRefused => text(
                 SIGNATURES,
                 "future_nonce_refused",
-                "a request dated more than 3 s ahead is refused",
-                "the nonce is nanoseconds of Unix time: compare it with your clock",
+                "a request dated more than 3 s in the future is refused",
+                "the nonce is the Unix time in nanoseconds: compare it with your clock",
             ),
             Self::ReplayRefused => text(
                 SIGNATURES,
                 "replay_refused",
-                "the same signed request is accepted once",
-                "remember hotkey and nonce of what was accepted, at least as long as a nonce is fresh",
+                "a signed request is accepted only once",
+                "remember hotkey and nonce of accepted requests until the nonce expires",
             ),
         }
     }
@@ -314,7 +311,7 @@ impl Findings {
 
     pub(super) fn report(mut self) -> Vec<RuleReport> {
         let report = |rule: Rule| {
-            let untested = || (Verdict::NotTested, "the test did not come to it".to_owned());
+            let untested = || (Verdict::NotTested, "an earlier failure prevented the test".to_owned());
             let (verdict, seen) = self.0.remove(&rule).unwrap_or_else(untested);
             let mend = (verdict == Verdict::Failed).then(|| rule.mend());
             RuleReport { rule, section: rule.section(), expected: rule.demands(), verdict, seen, mend }

@@ -28,13 +28,13 @@ const MAX_FRAMES: u64 = 768_000 * 600;
 #[non_exhaustive]
 pub enum ManifestError {
     /// The text is not JSON, or has an unknown, missing or mistyped field.
-    #[error("the manifest cannot be read")]
+    #[error("malformed manifest")]
     Json(#[from] serde_json::Error),
     /// The format or its version is unsupported.
-    #[error("the bundle's format is {0:?}, and this program reads {FORMAT}")]
+    #[error("unsupported bundle format {0:?}, expected {FORMAT}")]
     Format(String),
     /// The manifest names a validator other than the signer.
-    #[error("the manifest is of the validator {named}, and {signer} signed it")]
+    #[error("the manifest names the validator {named}, but {signer} signed it")]
     Validator {
         /// Hotkey in the manifest.
         named: Hotkey,
@@ -164,57 +164,57 @@ impl Manifest {
     fn check(&self) -> Result<(), ManifestError> {
         let wrong = |place: String, problem| Err(ManifestError::Field { place, problem });
         if self.conditions.len() > MAX_CONDITIONS {
-            return wrong("conditions".into(), "there are more than 16");
+            return wrong("conditions".into(), "more than 16 entries");
         }
         for (name, conditions) in &self.conditions {
             if *name != conditions.sha256() {
-                return wrong(format!("conditions.{name:.16}"), "not the SHA-256 of these conditions");
+                return wrong(format!("conditions.{name:.16}"), "not the SHA-256 of the conditions");
             }
         }
         let mut indices = HashSet::new();
         for (position, utterance) in self.utterances.iter().enumerate() {
             let place = format!("utterances[{position}]");
             if !indices.insert(utterance.index) {
-                return wrong(place, "this index is there twice");
+                return wrong(place, "duplicate index");
             }
             if utterance.source.is_some() == utterance.error.is_some() {
-                return wrong(place, "either source or error must be given");
+                return wrong(place, "expected either source or error");
             }
             if utterance.source.as_ref().is_some_and(|source| {
                 !(1..=MAX_CHANNELS).contains(&source.channels)
                     || source.sample_rate_hz == 0
                     || source.frames > MAX_FRAMES
             }) {
-                return wrong(place, "no source has this format");
+                return wrong(place, "invalid audio format");
             }
         }
         let mut keys = HashSet::new();
         for (position, reply) in self.replies.iter().enumerate() {
             let place = |field: &str| format!("replies[{position}].{field}");
             if !keys.insert((reply.miner_uid, reply.miner_hotkey, reply.utterance_index)) {
-                return wrong(place("utterance_index"), "this reply is there twice");
+                return wrong(place("utterance_index"), "duplicate reply");
             }
             if !indices.contains(&reply.utterance_index) {
-                return wrong(place("utterance_index"), "there is no such utterance");
+                return wrong(place("utterance_index"), "unknown utterance");
             }
             if reply.audio_sha256.is_some() == reply.error.is_some() {
-                return wrong(place("audio_sha256"), "either audio_sha256 or error must be given");
+                return wrong(place("audio_sha256"), "expected either audio_sha256 or error");
             }
             if reply.audio_sha256.as_deref().is_some_and(|hash| !is_hash(hash)) {
-                return wrong(place("audio_sha256"), "not 64 lowercase hexadecimal digits");
+                return wrong(place("audio_sha256"), "expected 64 lower-case hexadecimal digits");
             }
             if reply.score.is_some() && reply.error.is_some() {
-                return wrong(place("score"), "a reply that failed has none");
+                return wrong(place("score"), "a failed reply has no score");
             }
             if reply.frames > MAX_FRAMES {
-                return wrong(place("frames"), "no reply is that long");
+                return wrong(place("frames"), "the reply is too long");
             }
             if reply.score.as_ref().is_some_and(|score| score.batch > MAX_BATCHES) {
-                return wrong(place("score.batch"), "no challenge is taken up that often");
+                return wrong(place("score.batch"), "the batch number is too large");
             }
             let named = reply.score.as_ref().and_then(|score| score.conditions.as_ref());
             if named.is_some_and(|name| !self.conditions.contains_key(name)) {
-                return wrong(place("score.conditions"), "there are no such conditions");
+                return wrong(place("score.conditions"), "unknown conditions");
             }
         }
         Ok(())

@@ -137,19 +137,19 @@ async fn a_manifest_is_as_it_was_signed() {
     assert!(matches!(read(&packed(&changed)), Err(EvidenceError::Signature(_))));
 
     let error = |bundle: &[u8]| read(bundle).unwrap_err().to_string();
-    assert!(error(&with_manifest(&bundle, &bob, |_| {})).contains("the manifest is of the validator 5Grwva"));
+    assert!(error(&with_manifest(&bundle, &bob, |_| {})).contains("the manifest names the validator 5Grwva"));
     for (place, value, says) in [
-        ("/format", json!("taonet.evidence/2"), "the bundle's format is"),
-        ("/replies/1/utterance_index", json!(0), "replies[1].utterance_index: this reply is there twice"),
-        ("/replies/1/utterance_index", json!(9), "replies[1].utterance_index: there is no such utterance"),
-        ("/replies/0/audio_sha256", json!("AB"), "replies[0].audio_sha256: not 64 lowercase"),
+        ("/format", json!("taonet.evidence/2"), "unsupported bundle format"),
+        ("/replies/1/utterance_index", json!(0), "replies[1].utterance_index: duplicate reply"),
+        ("/replies/1/utterance_index", json!(9), "replies[1].utterance_index: unknown utterance"),
+        ("/replies/0/audio_sha256", json!("AB"), "replies[0].audio_sha256: expected 64 lower-case"),
         ("/replies/0/error", json!("boom"), "either audio_sha256 or error"),
-        ("/replies/0/score/conditions", json!("x"), "there are no such conditions"),
-        ("/replies/0/frames", json!(u64::MAX), "replies[0].frames: no reply is that long"),
-        ("/replies/0/score/batch", json!(65), "replies[0].score.batch: no challenge is taken up that often"),
-        ("/utterances/1/index", json!(0), "utterances[1]: this index is there twice"),
-        ("/utterances/0/source/channels", json!(0), "utterances[0]: no source has this format"),
-        ("/replies/0/colour", json!("red"), "the manifest cannot be read"),
+        ("/replies/0/score/conditions", json!("x"), "unknown conditions"),
+        ("/replies/0/frames", json!(u64::MAX), "replies[0].frames: the reply is too long"),
+        ("/replies/0/score/batch", json!(65), "replies[0].score.batch: the batch number is too large"),
+        ("/utterances/1/index", json!(0), "utterances[1]: duplicate index"),
+        ("/utterances/0/source/channels", json!(0), "utterances[0]: invalid audio format"),
+        ("/replies/0/colour", json!("red"), "malformed manifest"),
     ] {
         let edit = |manifest: &mut serde_json::Value| {
             let (parent, field) = place.rsplit_once('/').unwrap();
@@ -164,7 +164,7 @@ async fn a_manifest_is_as_it_was_signed() {
         let conditions = manifest["conditions"].as_object_mut().unwrap().values_mut().next().unwrap();
         conditions["options"]["accuracy_threshold"] = 0.1.into();
     });
-    assert!(error(&options).contains("not the SHA-256 of these conditions"));
+    assert!(error(&options).contains("not the SHA-256 of the conditions"));
 }
 
 #[tokio::test]
@@ -191,13 +191,14 @@ async fn members_are_those_that_belong_there() {
         read(&packed(&members)).unwrap_err().to_string()
     };
     assert!(
-        error(&|members| members[2].0 = "elsewhere.wav".into()).contains("\"elsewhere.wav\" stands where replies/")
+        error(&|members| members[2].0 = "elsewhere.wav".into())
+            .contains("unexpected member \"elsewhere.wav\" in the bundle, expected replies/")
     );
-    assert!(error(&|members| members.swap(2, 3)).contains("stands where"));
+    assert!(error(&|members| members.swap(2, 3)).contains("unexpected member"));
     assert!(error(&|members| members.truncate(5)).contains("ends before replies/"));
-    assert!(error(&|members| members.push(("more".into(), vec![]))).contains("something follows"));
-    assert!(error(&|members| members[1].1 = vec![b' '; 5000]).contains("has 5000 bytes, at most 4096"));
-    assert!(error(&|members| members[1].1 = b"{}".to_vec()).contains("signature.json cannot be read"));
+    assert!(error(&|members| members.push(("more".into(), vec![]))).contains("trailing data"));
+    assert!(error(&|members| members[1].1 = vec![b' '; 5000]).contains("has 5000 bytes, the limit is 4096"));
+    assert!(error(&|members| members[1].1 = b"{}".to_vec()).contains("malformed signature.json"));
     assert!(error(&Vec::clear).contains("ends before manifest.json"));
     assert!(read(b"").unwrap_err().to_string().contains("ends before manifest.json"));
 
@@ -222,13 +223,13 @@ fn header(name: &str, kind: tar::EntryType, size: u64) -> Vec<u8> {
 #[test]
 fn links_paths_and_giants_are_refused_before_anything_is_written() {
     for (name, kind, size, says) in [
-        ("manifest.json", tar::EntryType::Symlink, 0, "is no plain file"),
-        ("manifest.json", tar::EntryType::Directory, 0, "is no plain file"),
-        ("manifest.json", tar::EntryType::GNULongName, 10, "is no plain file"),
-        ("manifest.json", tar::EntryType::XHeader, u64::MAX / 2, "is no plain file"),
-        ("../manifest.json", tar::EntryType::Regular, 1, "stands where manifest.json belongs"),
-        ("/manifest.json", tar::EntryType::Regular, 1, "stands where manifest.json belongs"),
-        ("manifest.json", tar::EntryType::Regular, MAX_MANIFEST_BYTES + 1, "at most 268435456 are taken"),
+        ("manifest.json", tar::EntryType::Symlink, 0, "is not a regular file"),
+        ("manifest.json", tar::EntryType::Directory, 0, "is not a regular file"),
+        ("manifest.json", tar::EntryType::GNULongName, 10, "is not a regular file"),
+        ("manifest.json", tar::EntryType::XHeader, u64::MAX / 2, "is not a regular file"),
+        ("../manifest.json", tar::EntryType::Regular, 1, "in the bundle, expected manifest.json"),
+        ("/manifest.json", tar::EntryType::Regular, 1, "in the bundle, expected manifest.json"),
+        ("manifest.json", tar::EntryType::Regular, MAX_MANIFEST_BYTES + 1, "the limit is 268435456"),
         ("manifest.json", tar::EntryType::Regular, MAX_MANIFEST_BYTES, "ends before the end of manifest.json"),
     ] {
         let directory = tempfile::tempdir().unwrap();

@@ -37,7 +37,7 @@ impl fmt::Display for ChallengeType {
 
 /// The text is not a known contest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` names no challenge type: use `main`, `solo` or `arena`")]
+#[error("unknown challenge type `{0}`, expected `main`, `solo` or `arena`")]
 pub struct UnknownChallengeType(String);
 
 impl FromStr for ChallengeType {

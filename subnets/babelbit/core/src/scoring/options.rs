@@ -18,7 +18,7 @@ pub enum OptionsError {
         value: f64,
     },
     /// A number is below 0.
-    #[error("{name} must not be below 0, it is {value}")]
+    #[error("{name} must be at least 0, not {value}")]
     Negative {
         /// Name of the option.
         name: &'static str,
@@ -144,7 +144,7 @@ mod tests {
     /// threshold, gamma, minimum score · clamped values
     #[test]
     fn duplication_settings_are_brought_into_range() {
-        for ((threshold, gamma, least), expected) in [
+        for ((threshold, gamma, min), expected) in [
             ((1.0, 0.5, 0.0), (0.999_999, 0.5, 0.0)),
             ((-0.1, -1.0, -2.0), (0.0, 0.0, 0.0)),
             ((0.5, 2.0, 0.3), (0.5, 2.0, 0.3)),
@@ -152,7 +152,7 @@ mod tests {
             let options = ScoreOptions {
                 duplication_similarity_threshold: threshold,
                 duplication_gamma: gamma,
-                duplication_min_score_for_pressure: least,
+                duplication_min_score_for_pressure: min,
                 ..ScoreOptions::default()
             };
             let checked = options.checked().unwrap();

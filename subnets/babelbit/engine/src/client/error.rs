@@ -55,13 +55,13 @@ impl fmt::Display for AuthStep {
 #[non_exhaustive]
 pub enum EngineError {
     /// The engine's URL is invalid.
-    #[error("{url:?} is not the address of an utterance engine: expected http://… or https://…")]
+    #[error("invalid engine URL {url:?}, expected http://… or https://…")]
     BaseUrl {
         /// The URL without credentials.
         url: String,
     },
     /// The HTTP client could not be created.
-    #[error("the HTTP client could not be set up")]
+    #[error("cannot set up the HTTP client")]
     Client(#[source] reqwest::Error),
     /// Authentication failed.
     #[error("engine authentication failed: {step}: {fault}")]

@@ -54,7 +54,7 @@ impl EngineClient {
         let mut utterances = Vec::new();
         let error = self.collect(kind, first, &mut utterances).await.err();
         if let Some(error) = &error {
-            tracing::warn!(%error, utterances = utterances.len(), "the challenge was not fetched to its end");
+            tracing::warn!(%error, utterances = utterances.len(), "challenge fetched incompletely");
         }
         let reference = transcription.or_else(|| {
             inline_document(&challenge_uid, &utterances)
@@ -101,11 +101,11 @@ impl EngineClient {
                 Some(Reference { document: answer.metadata, source })
             }
             Ok(answer) => {
-                tracing::warn!(other = %answer.challenge_uid, "the engine's reference is not of this challenge");
+                tracing::warn!(other = %answer.challenge_uid, "the engine's reference belongs to another challenge");
                 None
             }
             Err(error) => {
-                tracing::warn!(%error, "no reference from the engine");
+                tracing::warn!(%error, "cannot get the engine's reference");
                 None
             }
         }

@@ -264,7 +264,7 @@ mod calls {
         engine.open(86_400).await;
         engine.route("POST", "/source-audio/start", vec![ok(utterance(0, &"A".repeat(1_000), false))]).await;
         let error = engine.client.start_main().await.unwrap_err();
-        assert_eq!(error.to_string(), "Failed to start source-audio session: the answer is larger than 1000 bytes");
+        assert_eq!(error.to_string(), "Failed to start source-audio session: response is larger than 1000 bytes");
     }
 
     #[tokio::test]
@@ -274,7 +274,7 @@ mod calls {
         let late = ok(utterance(0, "AAA=", true)).set_delay(Duration::from_mins(1));
         engine.route("POST", "/source-audio/start", vec![late]).await;
         let error = engine.client.start_main().await.unwrap_err();
-        assert_eq!(error.record(), "TimeoutError:Failed to start source-audio session: no answer in time");
+        assert_eq!(error.record(), "TimeoutError:Failed to start source-audio session: timeout: no response in time");
     }
 
     #[tokio::test]

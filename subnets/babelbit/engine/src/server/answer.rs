@@ -18,17 +18,19 @@ use taonet_http::{BodyError, error_as_json, read_json};
 pub(super) enum ApiError {
     #[error("the token is missing, unknown or expired")]
     Token,
-    #[error("the challenge is unknown, expired or was used before")]
+    #[error("the auth challenge is unknown, expired or already used")]
     Challenge,
-    #[error("the timestamp is not that of the challenge")]
+    #[error("the timestamp does not match the auth challenge")]
     Timestamp,
-    #[error("the signature does not match the challenge and the hotkey")]
+    #[error("the signature does not match the auth challenge and the hotkey")]
     Signature,
-    #[error("this hotkey is not on the engine's list")]
+    #[error("the hotkey is not on the engine's allowlist")]
     NotAllowed,
-    #[error("no such session, or it has expired")]
+    #[error("the session is unknown or expired")]
     NoSession,
-    #[error("the session is of the other kind: main sessions go on at /source-audio/next, solo sessions at /solo/next")]
+    #[error(
+        "wrong route for the session; hint: advance main sessions at /source-audio/next, solo sessions at /solo/next"
+    )]
     OtherKind,
     #[error("{field}: {problem}")]
     Field { field: &'static str, problem: String },
@@ -36,7 +38,7 @@ pub(super) enum ApiError {
     Body(#[from] BodyError),
     #[error("Rate limit exceeded: at most {} requests in {} s", limit.requests, limit.window.as_secs())]
     TooMany { wait: Duration, limit: RateLimit },
-    #[error("the challenge could not be prepared")]
+    #[error("cannot prepare the challenge")]
     Unprepared,
 }
 

@@ -12,7 +12,7 @@ use taonet_wallet::{Signature, verify};
 
 use super::answer::ApiError;
 use taonet_http::{BearerTokens, drop_oldest, random_hex, shown_in};
-use taonet_service::since_1970;
+use taonet_service::unix_time;
 
 /// Maximum number of unsigned challenges; beyond it the oldest is dropped.
 const MAX_PENDING: usize = 10_000;
@@ -39,7 +39,7 @@ impl Authenticator {
 
     /// Issues a text to sign.
     pub(super) fn challenge(&self, now: SystemTime) -> AuthChallenge {
-        let timestamp = since_1970(now).as_secs();
+        let timestamp = unix_time(now).as_secs();
         let challenge = format!("taonet-engine:{timestamp}:{}", random_hex());
         let mut pending = lock(&self.pending);
         pending.retain(|_, issued| lives(*issued, self.challenge_lifetime, now));
@@ -58,7 +58,7 @@ impl Authenticator {
         if !lives(issued, self.challenge_lifetime, now) {
             return Err(ApiError::Challenge);
         }
-        if answer.timestamp != json!(since_1970(issued).as_secs()) {
+        if answer.timestamp != json!(unix_time(issued).as_secs()) {
             return Err(ApiError::Timestamp);
         }
         if !verify(&hotkey, answer.message.as_bytes(), &signature) {

@@ -145,7 +145,7 @@ fn prepared(outcome: Result<Option<Arc<BuiltChallenge>>, BuildError>) -> Result<
         Ok(Some(built)) => Ok(built),
         Ok(None) => Err(ApiError::Unprepared),
         Err(error) => {
-            tracing::error!(%error, "a challenge could not be prepared");
+            tracing::error!(%error, "cannot prepare a challenge");
             Err(ApiError::Unprepared)
         }
     }

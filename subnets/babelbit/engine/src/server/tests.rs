@@ -221,8 +221,8 @@ async fn each_wrong_answer_to_a_challenge_is_refused() {
     let table = [
         ("signature", json!("00".repeat(64)), 401, "the signature does not match"),
         ("hotkey", json!(key("//Bob").hotkey().to_string()), 401, "the signature does not match"),
-        ("message", json!("sign me"), 401, "the challenge is unknown"),
-        ("timestamp", json!(5), 401, "the timestamp is not that of the challenge"),
+        ("message", json!("sign me"), 401, "the auth challenge is unknown"),
+        ("timestamp", json!(5), 401, "the timestamp does not match the auth challenge"),
         ("signature", json!("xyz"), 422, "signature: "),
         ("signature", json!(5), 422, "signature: invalid type"),
         ("hotkey", json!("5Grw"), 422, "hotkey: "),
@@ -236,7 +236,7 @@ async fn each_wrong_answer_to_a_challenge_is_refused() {
     let body = served.signed("//Alice").await;
     assert_eq!(served.post("/auth/verify", body.clone()).await.status(), 200);
     let replayed = refusal(served.post("/auth/verify", body).await).await;
-    assert_eq!(replayed, (401, "the challenge is unknown, expired or was used before".to_owned()));
+    assert_eq!(replayed, (401, "the auth challenge is unknown, expired or already used".to_owned()));
 
     let late = served.signed("//Alice").await;
     served.hands.forward(60);
@@ -325,7 +325,7 @@ async fn sessions_are_private_and_expire() {
     let first = alice.start_main().await.unwrap().session_id;
     assert_eq!(status(alice.next_main("nothing").await), Err(404));
     assert_eq!(status(bob.next_main(&first).await), Err(404), "somebody else's");
-    assert_eq!(status(alice.next_solo(&first).await), Err(409), "of the other kind");
+    assert_eq!(status(alice.next_solo(&first).await), Err(409), "wrong route for the session");
     served.hands.forward(899);
     assert_eq!(status(alice.next_main(&first).await), Ok(()));
     served.hands.forward(900);
@@ -411,7 +411,7 @@ async fn challenges_take_turns() {
 async fn without_a_synthesizer_there_is_no_challenge() {
     let served = Served::new(|config| config.synthesizer = Arc::new(Mute)).await;
     let error = served.engine.prepare().await.unwrap_err();
-    assert_eq!(error.to_string(), "challenge-0: utterances[0] cannot be spoken: espeak-ng failed: no voice");
+    assert_eq!(error.to_string(), "challenge-0: cannot synthesize utterances[0]: espeak-ng failed: no voice");
     let error = served.client("//Alice").start_main().await.unwrap_err();
     assert_eq!(error.to_string(), "Failed to start source-audio session: HTTP 503");
 }
@@ -420,7 +420,7 @@ async fn without_a_synthesizer_there_is_no_challenge() {
 fn an_engine_needs_challenges_that_differ() {
     let setup = |challenges| Engine::new(EngineConfig { challenges, ..config() }).unwrap_err().to_string();
     assert_eq!(setup(vec![]), "an utterance engine needs at least one challenge");
-    assert_eq!(setup([challenges(1), challenges(1)].concat()), "two challenges have the uid challenge-0");
+    assert_eq!(setup([challenges(1), challenges(1)].concat()), "duplicate challenge uid challenge-0");
 }
 
 #[test]
@@ -438,5 +438,5 @@ fn lifetimes_have_bounds() {
         assert_eq!(made.is_ok(), is_good, "{token:?} {challenge:?}");
     }
     let none = Engine::new(EngineConfig { token_lifetime: Duration::ZERO, ..config() }).unwrap_err();
-    assert_eq!(none.to_string(), "the token lifetime must be more than 0 and at most 365 days, not 0s");
+    assert_eq!(none.to_string(), "the token lifetime must be above 0 and at most 365 days, not 0 s");
 }

@@ -15,7 +15,7 @@ use crate::rewrite::{Context, PhrasebookError, Rewriter};
 /// Silence after a breath, in samples at 24 kHz.
 const GAP: usize = 2_880;
 /// Maximum silence sent while there is nothing to say, in seconds, so that pauses of the reply sound natural.
-const LONGEST_PAUSE: f64 = 0.16;
+const MAX_PAUSE: f64 = 0.16;
 /// Backlog in seconds at which the reply is spoken at maximum speed.
 const HURRY: f64 = 1.2;
 /// Backlog in seconds at which the reply is condensed.
@@ -24,7 +24,7 @@ const LATE: f64 = 2.0;
 /// Shorter fragments, in words, wait for the next phrase: most are false starts, which can then be detected.
 const FRAGMENT: usize = 3;
 /// Length in seconds at which a phrase is cut even without a good place between two words.
-const LONGEST: f64 = 5.0;
+const MAX_WAIT: f64 = 5.0;
 /// Source speech recognised again as context of a phrase, in samples at 24 kHz: it gives the recogniser the sentence
 /// and the speaker's loudness, and costs little.
 const LEAD: usize = 5 * SAMPLE_RATE_HZ as usize;
@@ -160,7 +160,7 @@ impl Interpreting {
         if end {
             let (words, begins) = std::mem::take(&mut self.fragment);
             self.interpret(&words, begins, true, &mut reply)?;
-        } else if self.spoke && self.playback.ahead() <= 0.0 && self.playback.quiet() < LONGEST_PAUSE {
+        } else if self.spoke && self.playback.ahead() <= 0.0 && self.playback.quiet() < MAX_PAUSE {
             self.pause(frame.len(), &mut reply);
         }
         Ok(reply)
@@ -187,7 +187,7 @@ impl Interpreting {
         let mut words = self.recognize(self.segmenter.pending())?;
         let place = match best_cut(&words, seconds) {
             Some(place) => place,
-            None if seconds < LONGEST => return Ok((Vec::new(), begins)),
+            None if seconds < MAX_WAIT => return Ok((Vec::new(), begins)),
             None => words.len(),
         };
         let after = words.split_off(place);

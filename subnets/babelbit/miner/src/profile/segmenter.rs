@@ -7,9 +7,9 @@ const PAUSE: usize = 5;
 /// Pause that separates sentences, in blocks: 180 ms.
 const SENTENCE_PAUSE: usize = 9;
 /// Minimum number of loud blocks in a phrase: 0.4 s.
-const SHORTEST: usize = 20;
+const MIN_LENGTH: usize = 20;
 /// Number of blocks after which speech without a pause is cut.
-const LONGEST: usize = 110;
+const MAX_LENGTH: usize = 110;
 /// Number of blocks before another attempt to cut: 0.5 s.
 const AGAIN: usize = 25;
 /// Absolute loudness below which a block is quiet.
@@ -60,7 +60,7 @@ impl Segmenter {
             level: 0.0,
             quiet: SENTENCE_PAUSE,
             begins: true,
-            too_long: LONGEST,
+            too_long: MAX_LENGTH,
         }
     }
 
@@ -87,7 +87,7 @@ impl Segmenter {
             let spoken = self.loud.iter().filter(|loud| **loud).count();
             if spoken == 0 {
                 self.forget_silence();
-            } else if spoken >= SHORTEST && self.quiet == PAUSE {
+            } else if spoken >= MIN_LENGTH && self.quiet == PAUSE {
                 return Some(Found::Phrase(self.take(self.loud.len() * BLOCK)));
             } else if self.loud.len() >= self.too_long {
                 self.too_long = self.loud.len() + AGAIN;
@@ -128,7 +128,7 @@ impl Segmenter {
         // After a cut within a block, the loud flags shift by less than one block.
         self.loud.drain(..(at / BLOCK).min(self.loud.len()));
         self.loud.truncate(self.pending.len() / BLOCK);
-        self.too_long = LONGEST;
+        self.too_long = MAX_LENGTH;
         Phrase { samples, begins: mem::take(&mut self.begins) }
     }
 

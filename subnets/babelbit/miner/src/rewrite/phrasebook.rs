@@ -49,20 +49,20 @@ pub struct PhrasebookError {
 enum Problem {
     #[error("expected one `|` between phrase and replacement")]
     Bar,
-    #[error("the phrase must begin with a word")]
+    #[error("the phrase must start with a word")]
     FirstWord,
-    #[error("an option is empty")]
+    #[error("empty option")]
     EmptyOption,
-    #[error("no choice of the phrase has as many options as `{0}`")]
+    #[error("no choice in the phrase has as many options as `{0}`")]
     LoneChoice(String),
     #[error("the replacement has more `_` than the phrase")]
     LoneAny,
-    #[error("the line stands for more than {MOST_ENTRIES} entries")]
+    #[error("the line expands to more than {MAX_ENTRIES} entries")]
     TooMany,
 }
 
 /// Maximum number of entries to which one line may expand.
-const MOST_ENTRIES: usize = 2_000;
+const MAX_ENTRIES: usize = 2_000;
 
 impl Phrasebook {
     /// Parses entries in the text format; `book` names the text in errors. Of equal phrases, the first wins.
@@ -190,7 +190,7 @@ fn expand(line: &str) -> Result<Vec<(String, Entry)>, Problem> {
     }
     let followed = follow(&left, &right)?;
     let total = left.iter().try_fold(1_usize, |total, options| total.checked_mul(options.len()));
-    let total = total.filter(|total| *total <= MOST_ENTRIES).ok_or(Problem::TooMany)?;
+    let total = total.filter(|total| *total <= MAX_ENTRIES).ok_or(Problem::TooMany)?;
     (0..total)
         .map(|number| {
             // Number of the entry, as a mixed-radix numeral over the choices.
@@ -294,12 +294,12 @@ mod tests {
         let table = [
             ("a b", "expected one `|` between phrase and replacement"),
             ("a | b | c", "expected one `|` between phrase and replacement"),
-            (" | b", "the phrase must begin with a word"),
-            ("_ b | c", "the phrase must begin with a word"),
-            ("a//b | c", "an option is empty"),
-            ("a/b | c/d/e", "no choice of the phrase has as many options as `c/d/e`"),
+            (" | b", "the phrase must start with a word"),
+            ("_ b | c", "the phrase must start with a word"),
+            ("a//b | c", "empty option"),
+            ("a/b | c/d/e", "no choice in the phrase has as many options as `c/d/e`"),
             ("a | _", "the replacement has more `_` than the phrase"),
-            ("$his $his $his $his | a", "the line stands for more than 2000 entries"),
+            ("$his $his $his $his | a", "the line expands to more than 2000 entries"),
         ];
         for (line, problem) in table {
             let error = Phrasebook::parse("test", &format!("# comment\n\n{line}")).unwrap_err();

@@ -1,7 +1,7 @@
 //! Removal of stutters, repeated phrases, false starts and corrected words.
 
 /// Maximum number of words in a detected repetition.
-const LONGEST: usize = 6;
+const MAX_WORDS: usize = 6;
 
 /// Words that are repeated on purpose.
 const MEANT_TWICE: [&str; 28] = [
@@ -16,9 +16,9 @@ const PREPOSITIONS: [&str; 14] =
 /// Removes immediate repetitions of phrases: "i i think i think that" becomes "i think that".
 ///
 /// Repeated numbers stay: "five five one" is a number.
-pub(super) fn say_once(words: &[String]) -> Vec<String> {
+pub(super) fn drop_repeated(words: &[String]) -> Vec<String> {
     let mut words = words.to_vec();
-    for length in (1..=LONGEST).rev() {
+    for length in (1..=MAX_WORDS).rev() {
         let mut at = 0;
         while at + 2 * length <= words.len() {
             let first = words.get(at..at + length);
@@ -38,9 +38,9 @@ pub(super) fn say_once(words: &[String]) -> Vec<String> {
 
 /// Removes from `words` a phrase that repeats the end of `before`, or continues a repetition that started there: "so i
 /// think | i think that" leaves "that", and "i might | as well i might as well go" leaves "as well go".
-pub(super) fn say_once_across(before: &[String], words: &[String]) -> Vec<String> {
+pub(super) fn drop_repeated_across(before: &[String], words: &[String]) -> Vec<String> {
     let mut all = [before, words].concat();
-    let lengths = (1..=LONGEST).rev();
+    let lengths = (1..=MAX_WORDS).rev();
     let mut places = lengths.flat_map(|length| {
         (before.len().saturating_sub(length)..before.len()).map(move |start| (start, start + length, length))
     });
@@ -164,7 +164,7 @@ mod tests {
             ("", ""),
         ];
         for (heard, said) in table {
-            assert_eq!(say_once(&words(heard)).join(" "), said);
+            assert_eq!(drop_repeated(&words(heard)).join(" "), said);
         }
     }
 
@@ -181,7 +181,7 @@ mod tests {
             ("so i think", "", ""),
         ];
         for (before, heard, said) in table {
-            assert_eq!(say_once_across(&words(before), &words(heard)).join(" "), said, "{before} | {heard}");
+            assert_eq!(drop_repeated_across(&words(before), &words(heard)).join(" "), said, "{before} | {heard}");
         }
     }
 

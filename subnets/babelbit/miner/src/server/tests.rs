@@ -265,7 +265,7 @@ async fn bad_bodies_are_refused() {
     let table = [
         (String::new(), StatusCode::BAD_REQUEST, "the body is not JSON"),
         ("{\"kind\"".to_owned(), StatusCode::BAD_REQUEST, "the body is not JSON"),
-        ("[]".to_owned(), StatusCode::UNPROCESSABLE_ENTITY, "no init or predict message"),
+        ("[]".to_owned(), StatusCode::UNPROCESSABLE_ENTITY, "neither an init nor a predict message"),
         (json!({"kind": "bye"}).to_string(), StatusCode::UNPROCESSABLE_ENTITY, "unknown variant `bye`"),
         (json!({"kind": "predict"}).to_string(), StatusCode::UNPROCESSABLE_ENTITY, "missing field `session_id`"),
     ];
@@ -309,7 +309,7 @@ async fn bad_frames_are_refused_and_change_nothing() {
     let table = [
         ("@@@@", false, StatusCode::BAD_REQUEST, "audio_b64 is not base64"),
         ("AAAAAA", false, StatusCode::BAD_REQUEST, "audio_b64 is not base64"),
-        ("AAAA", false, StatusCode::BAD_REQUEST, "holds 3 bytes, which is not a multiple of 4"),
+        ("AAAA", false, StatusCode::BAD_REQUEST, "has 3 bytes, which is not a multiple of 4"),
         ("", false, StatusCode::BAD_REQUEST, "audio_b64 is empty, but in_eos is false"),
         (&long, false, StatusCode::PAYLOAD_TOO_LARGE, "more than 1920 samples"),
     ];
@@ -322,7 +322,7 @@ async fn bad_frames_are_refused_and_change_nothing() {
     assert_eq!(body["audio_b64"], json!(samples::encode(&[0.5, 0.0])));
     let (status, body) = miner.predict(&session, &samples::encode(&[0.5]), true).await;
     assert_eq!(status, StatusCode::CONFLICT);
-    assert_eq!(body, json!({"error": "the source has ended: only empty requests are answered"}));
+    assert_eq!(body, json!({"error": "the source has ended, expected an empty request"}));
 }
 
 #[tokio::test]
@@ -330,7 +330,7 @@ async fn unknown_sessions_are_refused() {
     let miner = start(Silent, Limits::default()).await;
     for session in ["", "s1", "00000000-0000-0000-0000-000000000000"] {
         let answer = miner.predict(session, "", true).await;
-        assert_eq!(answer, (StatusCode::NOT_FOUND, json!({"error": "there is no such session"})));
+        assert_eq!(answer, (StatusCode::NOT_FOUND, json!({"error": "unknown session"})));
     }
 }
 
@@ -348,7 +348,7 @@ async fn sessions_are_limited_and_expire() {
     miner.init(1).await;
     let (status, body) = miner.post(init_body(2).to_string()).await;
     assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
-    assert_eq!(body, json!({"error": "this hotkey has its 2 sessions open: finish one first"}));
+    assert_eq!(body, json!({"error": "the hotkey is at its limit of 2 sessions; hint: finish one first"}));
     *elapsed.lock().unwrap() = limits.idle;
     assert_eq!(miner.predict(&first, "", true).await.0, StatusCode::NOT_FOUND);
     miner.init(2).await;
@@ -410,7 +410,7 @@ async fn one_request_of_a_session_at_a_time() {
     let (first, second) = tokio::join!(miner.predict(&session, &audio, true), second);
     assert_eq!(first.0, StatusCode::OK);
     assert_eq!(second.0, StatusCode::CONFLICT);
-    assert_eq!(second.1, json!({"error": "another request of this session is being answered"}));
+    assert_eq!(second.1, json!({"error": "another request of this session is in progress"}));
 }
 
 #[tokio::test]
@@ -453,7 +453,7 @@ async fn a_failure_breaks_its_session_only() {
     for _ in 0..2 {
         let (status, body) = miner.predict(&lost, &STANDARD.encode([0; 4]), false).await;
         assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
-        assert_eq!(body, json!({"error": "the session was broken off by an earlier failure"}));
+        assert_eq!(body, json!({"error": "the session was aborted by an earlier failure"}));
     }
     assert_eq!(miner.predict(&good, &samples::encode(&[0.5]), true).await.0, StatusCode::OK);
 }

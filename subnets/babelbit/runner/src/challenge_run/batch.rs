@@ -120,7 +120,12 @@ impl Batches {
             let read = |row: ResultRow| {
                 let path = layout.predicted(row.miner, row.utterance_index);
                 find_candidate(&row, path.clone(), source_sec, channels)
-                    .inspect_err(|error| tracing::warn!(path = %path.display(), %error, "a scored reply is gone"))
+                    .inspect_err(|error| {
+                        tracing::warn!(
+                            path = %path.display(), %error,
+                            "the file of a scored reply is missing"
+                        );
+                    })
                     .ok()
                     .map(|candidate| (row.miner, candidate))
             };

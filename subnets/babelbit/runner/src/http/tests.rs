@@ -88,7 +88,7 @@ async fn answers_that_are_none_have_the_texts_of_the_record() {
         (json(json!({"session_id": "s1", "error": "unknown session"})), "unknown session".to_owned()),
         (json(json!({"error": {"code": 1}})), "{\"code\":1}".to_owned()),
         (json(json!({"out_eos": true})), "parse:missing field `session_id`".to_owned()),
-        (json(json!({"session_id": "s1", "audio_b64": "A".repeat(LIMIT)})), format!("answer exceeds {LIMIT} bytes")),
+        (json(json!({"session_id": "s1", "audio_b64": "A".repeat(LIMIT)})), format!("response exceeds {LIMIT} bytes")),
         (json(json!({})).set_delay(TIMEOUT), "timeout after 0.5s".to_owned()),
     ] {
         assert_eq!(answer(template).await.unwrap_err().to_string(), message);
@@ -106,7 +106,7 @@ async fn fields_that_may_be_missing_have_defaults() {
 #[tokio::test]
 async fn a_request_that_cannot_be_signed() {
     let error = connect_from("not\na header", "127.0.0.1:1").predict(predict(), TIMEOUT).await.unwrap_err();
-    let expected = "validator_identity_error:value of header bt_header_dendrite_ip cannot be sent";
+    let expected = "validator_identity_error:invalid value of header bt_header_dendrite_ip";
     assert_eq!(error.to_string(), expected);
 }
 

@@ -216,7 +216,7 @@ impl Ledger {
     }
 
     /// Challenges of a contest that are completely fetched but unfinished, were started at `since` (Unix seconds) or
-    /// later, and were resumed less than `most_take_ups` times; oldest first.
+    /// later, and were resumed less than `max_resumes` times; oldest first.
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
@@ -224,7 +224,7 @@ impl Ledger {
         &self,
         kind: ChallengeType,
         since: i64,
-        most_take_ups: u32,
+        max_resumes: u32,
     ) -> Result<Vec<ChallengeRow>, LedgerError> {
         let mut connection = self.connection.lock().await;
         let ids: Vec<i64> = sqlx::query_scalar(
@@ -233,7 +233,7 @@ impl Ledger {
         )
         .bind(kind.as_str())
         .bind(since)
-        .bind(most_take_ups)
+        .bind(max_resumes)
         .fetch_all(&mut *connection)
         .await?;
         let mut unfinished = Vec::new();
@@ -247,7 +247,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
-    pub async fn note_take_up(&self, challenge: &ChallengeRow) -> Result<u32, LedgerError> {
+    pub async fn record_resume(&self, challenge: &ChallengeRow) -> Result<u32, LedgerError> {
         let take_ups =
             sqlx::query_scalar("UPDATE challenge SET take_ups = take_ups + 1 WHERE id = ? RETURNING take_ups")
                 .bind(challenge.id)

@@ -61,7 +61,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
-    pub async fn hand_over(
+    pub async fn enqueue(
         &self,
         challenge: &ChallengeRow,
         miner: MinerKey,
@@ -100,21 +100,21 @@ impl Ledger {
             .await?;
         }
         transaction.commit().await?;
-        self.handed_over.notify_one();
+        self.enqueued.notify_one();
         Ok(())
     }
 
     /// Waits until files are queued; those queued since the last call count.
-    pub async fn handed_over(&self) {
-        self.handed_over.notified().await;
+    pub async fn enqueued(&self) {
+        self.enqueued.notified().await;
     }
 
-    /// Files due for submission, at most `most`: scores first, since weights depend on them, then the others, each in
+    /// Files due for submission, at most `max`: scores first, since weights depend on them, then the others, each in
     /// order of arrival.
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
-    pub async fn due(&self, now_unix_ms: i64, most: u32) -> Result<Vec<OutboxEntry>, LedgerError> {
+    pub async fn due(&self, now_unix_ms: i64, max: u32) -> Result<Vec<OutboxEntry>, LedgerError> {
         let rows = sqlx::query(
             "SELECT outbox.*, challenge_uid, challenge_type, run_timestamp, main_challenge_uid
              FROM outbox JOIN challenge ON challenge.id = challenge_id
@@ -123,7 +123,7 @@ impl Ledger {
         )
         .bind(now_unix_ms)
         .bind(ResultFile::ChallengeScore.file_type())
-        .bind(most)
+        .bind(max)
         .fetch_all(&mut *self.connection.lock().await)
         .await?;
         rows.iter().map(read_entry).collect()
@@ -203,7 +203,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
-    pub async fn put_off(&self, entry: &OutboxEntry, due_unix_ms: i64, error: &str) -> Result<(), LedgerError> {
+    pub async fn reschedule(&self, entry: &OutboxEntry, due_unix_ms: i64, error: &str) -> Result<(), LedgerError> {
         sqlx::query(
             "UPDATE outbox SET attempts = attempts + 1, due_unix_ms = ?, error = ? WHERE id = ? AND run_sha256 = ?",
         )
@@ -233,7 +233,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
-    pub async fn forget_delivered(&self, before_unix_ms: i64) -> Result<u64, LedgerError> {
+    pub async fn purge_delivered(&self, before_unix_ms: i64) -> Result<u64, LedgerError> {
         let forgotten = sqlx::query("DELETE FROM outbox WHERE state = 'delivered' AND due_unix_ms < ?")
             .bind(before_unix_ms)
             .execute(&mut *self.connection.lock().await)

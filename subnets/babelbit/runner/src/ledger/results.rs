@@ -108,7 +108,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
-    pub async fn forget(&self, challenge: &ChallengeRow, miner: MinerKey, index: u32) -> Result<(), LedgerError> {
+    pub async fn delete_reply(&self, challenge: &ChallengeRow, miner: MinerKey, index: u32) -> Result<(), LedgerError> {
         sqlx::query(
             "DELETE FROM result WHERE challenge_id = ? AND miner_uid = ? AND miner_hotkey = ? AND utterance_index = ?
              AND state = 'played'",

@@ -177,11 +177,11 @@ async fn how_often_a_challenge_was_taken_up_is_remembered() {
     let second = ledger.begin(&NewChallenge { challenge_uid: "d".into(), ..challenge() }).await.unwrap();
     let unfinished = async |ledger: &Ledger| ledger.unfinished(ChallengeType::Main, 0, 2).await.unwrap();
     assert_eq!(unfinished(&ledger).await, [first.clone(), second.clone()]);
-    assert_eq!(ledger.note_take_up(&first).await.unwrap(), 1);
+    assert_eq!(ledger.record_resume(&first).await.unwrap(), 1);
     drop(ledger);
     let ledger = Ledger::open(directory.path()).await.unwrap();
     assert_eq!(unfinished(&ledger).await, [first.clone(), second.clone()]);
-    assert_eq!(ledger.note_take_up(&first).await.unwrap(), 2);
+    assert_eq!(ledger.record_resume(&first).await.unwrap(), 2);
     assert_eq!(unfinished(&ledger).await, [second]);
 }
 
@@ -216,7 +216,7 @@ async fn results_are_entered_once_and_scored_once() {
     assert_eq!(rows[0].score, Some(score(0.5)));
     assert_eq!(rows[1].score, None);
     // A scored row is kept.
-    ledger.forget(&challenge, miner(1), 0).await.unwrap();
+    ledger.delete_reply(&challenge, miner(1), 0).await.unwrap();
     assert_eq!(ledger.results(&challenge).await.unwrap(), rows);
 }
 
@@ -226,7 +226,7 @@ async fn a_damaged_reply_is_forgotten() {
     let ledger = Ledger::open(directory.path()).await.unwrap();
     let challenge = ledger.begin(&challenge()).await.unwrap();
     ledger.record(&challenge, &result(1, 0, Ok("aa".into()))).await.unwrap();
-    ledger.forget(&challenge, miner(1), 0).await.unwrap();
+    ledger.delete_reply(&challenge, miner(1), 0).await.unwrap();
     assert_eq!(ledger.results(&challenge).await.unwrap(), []);
 }
 
@@ -238,7 +238,7 @@ async fn a_second_runner_is_refused_until_the_first_has_ended() {
     first.finish_miner(&row, miner(1)).await.unwrap();
     first.finish_miner(&row, miner(1)).await.unwrap();
     let second = Ledger::open(directory.path()).await.unwrap_err();
-    assert!(second.to_string().starts_with("another runner is working in "), "{second}");
+    assert!(second.to_string().starts_with("another runner is using "), "{second}");
     first.sync().await.unwrap();
     drop(first);
     let third = Ledger::open(directory.path()).await.unwrap();
@@ -256,7 +256,7 @@ async fn a_file_that_is_no_ledger_is_refused() {
 async fn a_reader_sees_what_a_runner_writes_beside_it() {
     let directory = tempfile::tempdir().unwrap();
     let missing = Ledger::read(directory.path()).await.unwrap_err();
-    assert!(missing.to_string().contains("there is no ledger"), "{missing}");
+    assert!(missing.to_string().contains("no ledger"), "{missing}");
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
 
     let runner = Ledger::open(directory.path()).await.unwrap();

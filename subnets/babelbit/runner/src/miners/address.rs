@@ -60,22 +60,22 @@ pub enum AddressError {
         source: url::ParseError,
     },
     /// The URL's scheme is neither http nor https.
-    #[error("`{0}` is neither an http nor an https URL")]
+    #[error("`{0}` is not an http or https URL")]
     Scheme(String),
     /// The URL has a user name, query or fragment.
-    #[error("`{0}` must not hold a user name, a query or a fragment")]
+    #[error("`{0}` must not contain a user name, a query or a fragment")]
     Parts(String),
     /// The port is 0.
     #[error("`{0}` has no port")]
     Port(String),
     /// The host cannot be part of signed headers.
-    #[error("`{0}` is at no host that can be called: names have letters, digits, `.`, `-` and `_`")]
+    #[error("invalid host in `{0}`; hint: host names have letters, digits, `.`, `-` and `_`")]
     Host(String),
     /// The address is loopback, private or otherwise not public.
-    #[error("`{0}` is not a public address (development mode, BB_DEV_MODE=1, permits it)")]
+    #[error("`{0}` is not a public address; hint: development mode, BB_DEV_MODE=1, allows it")]
     NotPublic(IpAddr),
     /// The host is a name instead of an IP address.
-    #[error("`{0}` is a name; only IP addresses are called (development mode, BB_DEV_MODE=1, permits names)")]
+    #[error("`{0}` is a host name, expected an IP address; hint: development mode, BB_DEV_MODE=1, allows host names")]
     Name(String),
 }
 

@@ -36,7 +36,7 @@ pub enum ChainViewError {
     #[error(transparent)]
     Gateway(#[from] GatewayError),
     /// The gateway and the node failed.
-    #[error("{gateway}; nor does the chain itself answer: {chain}")]
+    #[error("{gateway}; the fallback node failed too: {chain}")]
     Both {
         /// The gateway's error.
         gateway: GatewayError,
@@ -45,7 +45,7 @@ pub enum ChainViewError {
         chain: ChainError,
     },
     /// The gateway failed, and the node timed out.
-    #[error("{gateway}; nor does the chain itself answer in time")]
+    #[error("{gateway}; the fallback node timed out too")]
     BothSlow {
         /// The gateway's error.
         #[source]
@@ -111,7 +111,7 @@ impl ChainView {
         };
         match timeout(CONNECTING, asked).await {
             Ok(Ok(found)) => {
-                tracing::debug!(%gateway, "asked the chain itself");
+                tracing::debug!(%gateway, "using the fallback node");
                 Ok(found)
             }
             Ok(Err(chain)) => Err(ChainViewError::Both { gateway, chain }),

@@ -16,8 +16,8 @@ const MINERS: &str = "taonet_runner_round_miners";
 
 pub(super) fn describe() {
     describe_counter!(ROUNDS, "Rounds by contest and outcome");
-    describe_histogram!(ROUND_SECONDS, Unit::Seconds, "Time of a round that was played");
-    describe_counter!(UTTERANCES, "Utterances by contest, and whether the miner replied to its end");
+    describe_histogram!(ROUND_SECONDS, Unit::Seconds, "Duration of played rounds");
+    describe_counter!(UTTERANCES, "Utterances by contest, and whether the miner's reply was complete");
     describe_gauge!(BLOCK, "Height of the newest block");
     describe_gauge!(MINERS, "Miners with a score in the last round of a contest");
     // Initialized at startup, so that alerts see the first round, and its absence.

@@ -24,14 +24,14 @@ pub(super) fn announced(snapshot: &MetagraphSnapshot, policy: &AddressPolicy) ->
     for ((hotkey, axon), uid) in snapshot.hotkeys.iter().zip(&snapshot.axons).zip(0_u16..) {
         let Some(address) = address(axon) else { continue };
         let Ok(hotkey) = hotkey.parse::<Hotkey>() else {
-            tracing::debug!(uid, hotkey, "no hotkey");
+            tracing::debug!(uid, hotkey, "malformed hotkey");
             found.malformed += 1;
             continue;
         };
         match policy.resolve(&address) {
             Ok(address) => found.miners.push(MinerEntry { uid: Uid(uid), hotkey, address, name: None }),
             Err(error) => {
-                tracing::debug!(uid, %error, "a miner's address is not called");
+                tracing::debug!(uid, %error, "miner skipped: its address is not allowed");
                 if error.is_forbidden() {
                     found.refused += 1;
                 } else {

@@ -25,19 +25,19 @@ const CHAIN_PAUSE: Duration = Duration::from_secs(30);
 #[non_exhaustive]
 pub enum RoundError {
     /// The metagraph is unavailable.
-    #[error("the subnet's miners are not known: {0}")]
+    #[error("cannot get the subnet's miners: {0}")]
     Chain(#[from] ChainViewError),
     /// The arena's list of miners is unavailable.
     #[error(transparent)]
     Arena(#[from] ArenaUnavailable),
     /// There are no miners to play.
-    #[error("there are no miners to play")]
+    #[error("no miners to play")]
     NoMiners,
     /// The engine has no challenge.
     #[error("the engine has no challenge")]
     NoChallenge,
     /// The engine delivered only a part of the challenge. That part is played, scored and written.
-    #[error("the engine gave a part of challenge {challenge_uid} only: {error}")]
+    #[error("the engine returned challenge {challenge_uid} incompletely: {error}")]
     Partial {
         /// ID of the challenge.
         challenge_uid: String,
@@ -120,10 +120,10 @@ pub async fn registered_miners(chain: &ChainView, policy: &AddressPolicy) -> Res
             miners,
             not_public = found.refused,
             malformed = found.malformed,
-            "miners are left out for their addresses"
+            "miners skipped: their addresses are not allowed"
         );
     } else {
-        tracing::info!(neurons, miners, "the metagraph is read");
+        tracing::info!(neurons, miners, "metagraph read");
     }
     Ok(found.miners)
 }
@@ -175,7 +175,12 @@ impl Rounds {
         (self.parts.shuffle)(&mut entries);
         let connect = |entry: &MinerEntry| {
             let connection = (self.parts.connect)(entry)
-                .inspect_err(|error| tracing::warn!(miner = %entry.uid, %error, "a miner cannot be called"))
+                .inspect_err(|error| {
+                    tracing::warn!(
+                        miner = %entry.uid, %error,
+                        "cannot set up the client of a miner"
+                    );
+                })
                 .ok()?;
             let key = MinerKey { uid: entry.uid, hotkey: entry.hotkey };
             Some(Miner { key, name: entry.name.clone(), connection })

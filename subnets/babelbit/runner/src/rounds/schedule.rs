@@ -6,12 +6,12 @@ use std::time::{Duration, SystemTime};
 use taonet_babelbit_core::records::ChallengeType;
 
 use crate::ledger::{RoundEnd, RoundRow};
-use taonet_service::{BLOCK_TIME, since_1970};
+use taonet_service::{BLOCK_TIME, unix_time};
 
 /// Backoff before the first retry of a failed round; it doubles with each one.
 const FIRST_PAUSE: Duration = Duration::from_secs(30);
 /// Maximum backoff.
-const LONGEST_PAUSE: Duration = Duration::from_mins(10);
+const MAX_PAUSE: Duration = Duration::from_mins(10);
 
 /// Settings of the schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,7 +148,7 @@ impl Schedule {
     }
 
     /// Records the newest block. Returns rows for the ledger of contests whose first epoch starts here.
-    pub(super) fn see(&mut self, block: u32, now: SystemTime) -> Vec<RoundRow> {
+    pub(super) fn observe(&mut self, block: u32, now: SystemTime) -> Vec<RoundRow> {
         self.block = Some(block);
         if std::mem::take(&mut self.is_unplaced) {
             self.main.last = self.main.last.max(Some(block / self.settings.tempo.max(1)));
@@ -163,7 +163,10 @@ impl Schedule {
                 Some(last) if epoch.saturating_add(1) >= last => epoch > last,
                 last => {
                     if let Some(last) = last {
-                        tracing::warn!(%contest, block, epoch, last, "the chain is shorter than it was: its epochs count anew");
+                        tracing::warn!(
+                            %contest, block, epoch, last,
+                            "the chain is shorter than before, its epochs are counted again"
+                        );
                     }
                     track.last = Some(epoch);
                     begun.push(row(contest, Some(epoch), RoundEnd::Waited, None, now));
@@ -179,7 +182,7 @@ impl Schedule {
 
     /// Records that the newest block is unreadable: once the time of a tempo has passed, a main round is due
     /// nevertheless. Arena rounds are not.
-    pub(super) fn see_nothing(&mut self, now: SystemTime) {
+    pub(super) fn observe_outage(&mut self, now: SystemTime) {
         let passed = now.duration_since(self.main_ended).unwrap_or_default();
         if (self.main.startup || passed >= BLOCK_TIME.saturating_mul(self.settings.tempo))
             && !self.line.contains(&ChallengeType::Main)
@@ -236,7 +239,7 @@ impl Schedule {
                     return Some(row(due.contest, due.epoch, RoundEnd::Failed, challenge_uid.map(str::to_owned), now));
                 }
                 let doubled = 1_u32.checked_shl(due.attempt.saturating_sub(1)).unwrap_or(u32::MAX);
-                FIRST_PAUSE.saturating_mul(doubled).min(LONGEST_PAUSE)
+                FIRST_PAUSE.saturating_mul(doubled).min(MAX_PAUSE)
             }
         };
         track.pause = Some((now, pause));
@@ -301,7 +304,7 @@ fn row(
     challenge_uid: Option<String>,
     now: SystemTime,
 ) -> RoundRow {
-    let unix = since_1970(now).as_secs();
+    let unix = unix_time(now).as_secs();
     RoundRow { challenge_type, epoch, end, challenge_uid, ended_unix: i64::try_from(unix).unwrap_or(i64::MAX) }
 }
 

@@ -282,7 +282,7 @@ impl World {
             arena: self.arena.clone(),
             shuffle: Arc::clone(&self.shuffle),
             observer: Arc::new(()),
-            tell: Arc::new(move |report| drop(sender.send(report.clone()))),
+            on_round: Arc::new(move |report| drop(sender.send(report.clone()))),
             clock: Arc::new(move || SystemTime::UNIX_EPOCH + Duration::from_secs(*time.borrow())),
             sleeper: self.sleeper(),
         };

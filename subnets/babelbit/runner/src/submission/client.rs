@@ -24,7 +24,7 @@ const KEPT: usize = 300;
 /// Connect timeout.
 const CONNECTING: Duration = Duration::from_secs(5);
 /// Minimum upload rate in bytes per second, which extends the timeout of a file.
-const SLOWEST_UPLOAD: u64 = 256 << 10;
+const MIN_UPLOAD_RATE: u64 = 256 << 10;
 
 /// Why a submission failed.
 #[derive(Debug, thiserror::Error)]
@@ -41,10 +41,10 @@ pub enum SubmitError {
         retry_after: Option<Duration>,
     },
     /// There was no response.
-    #[error("the scoring API is not reached: {0}")]
+    #[error("cannot reach the scoring API: {0}")]
     Fault(Fault),
     /// The response is 200 but not JSON: another server may have answered.
-    #[error("the scoring API's answer is not JSON")]
+    #[error("the scoring API's response is not JSON")]
     NotJson,
     /// The upload to the bucket failed.
     #[error("{0}")]
@@ -58,7 +58,7 @@ pub enum SubmitError {
         source: std::io::Error,
     },
     /// The file is missing, and its submission requires it.
-    #[error("there is no file {}", .0.display())]
+    #[error("missing file {}", .0.display())]
     NoFile(PathBuf),
 }
 
@@ -131,7 +131,7 @@ impl ScoringApi {
             let form = Form::new(&metadata, &name, TAR, size);
             self.http
                 .post(self.submit_artifact.clone())
-                .timeout(self.timeout + Duration::from_secs(size / SLOWEST_UPLOAD))
+                .timeout(self.timeout + Duration::from_secs(size / MIN_UPLOAD_RATE))
                 .header(CONTENT_TYPE, form.content_type())
                 .header(CONTENT_LENGTH, form.length())
                 .body(form.body(opened))

@@ -71,7 +71,7 @@ impl Results {
                 std::fs::create_dir_all(path.parent().unwrap()).unwrap();
                 std::fs::write(path, Results::content(file, number)).unwrap();
             }
-            self.ledger.hand_over(&self.challenge, miner(number), &written("run"), true).await.unwrap();
+            self.ledger.enqueue(&self.challenge, miner(number), &written("run"), true).await.unwrap();
         }
     }
 

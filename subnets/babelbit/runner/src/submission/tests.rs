@@ -149,7 +149,7 @@ async fn files_that_are_missing_are_submitted_without_content() {
     // After a retry, the file is still missing, and the ledger names it.
     assert_eq!(results.ledger.retry_refused().await.unwrap(), 2);
     let reasons: Vec<_> = results.ledger.due(0, 10).await.unwrap().into_iter().map(|entry| entry.error).collect();
-    let reason = |file| Some(format!("there is no file {}", results.path(file, 0).display()));
+    let reason = |file| Some(format!("missing file {}", results.path(file, 0).display()));
     assert_eq!(reasons, [reason(ResultFile::ChallengeScore), reason(ResultFile::Audio)]);
     assert_eq!(results.outbox(&url).drain().await.unwrap().refused, 2);
     // The operator has restored the files.
@@ -174,7 +174,7 @@ async fn a_lasting_failure_is_logged_once() {
         assert_eq!(results.outbox(&url).drain().await.unwrap().refused, 1);
         results.ledger.retry_refused().await.unwrap();
     }
-    assert_eq!(log.text().matches("there is no file").count(), 1, "{}", log.text());
+    assert_eq!(log.text().matches("missing file").count(), 1, "{}", log.text());
 }
 
 /// The scoring API has a result signed later: this one is delivered, and the log says why it does not count.
@@ -186,7 +186,7 @@ async fn a_result_that_does_not_count_is_told() {
     results.outbox(&url).drain().await.unwrap();
     assert!(!log.text().contains("signed later"), "{}", log.text());
     let earlier: Clock = Arc::new(|| SystemTime::now() - Duration::from_mins(1));
-    results.ledger.hand_over(&results.challenge, miner(0), &written("run-2"), true).await.unwrap();
+    results.ledger.enqueue(&results.challenge, miner(0), &written("run-2"), true).await.unwrap();
     let counts = results.outbox(&url).with_clock(earlier).drain().await.unwrap();
     assert_eq!((counts.delivered, counts.refused), (4, 0));
     assert_eq!(log.text().matches("signed later").count(), 4, "{}", log.text());
@@ -252,7 +252,7 @@ async fn what_is_refused_for_good_is_kept_with_the_reason() {
 async fn solo_results_name_the_main_challenge() {
     let results = Results::new(0).await;
     let solo = results.ledger.begin(&challenge("solo-1", ChallengeType::Solo)).await.unwrap();
-    results.ledger.hand_over(&solo, miner(1), &written("run"), true).await.unwrap();
+    results.ledger.enqueue(&solo, miner(1), &written("run"), true).await.unwrap();
     let (server, url) = taking_all().await;
     results.outbox(&url).drain().await.unwrap();
     for request in requests(&server, "/v1/submit").await {
@@ -279,7 +279,7 @@ async fn a_running_outbox_submits_what_comes() {
     let feed = async {
         sent(4).await;
         for (name, count) in [("run", 4), ("run-2", 8), ("run-2", 8)] {
-            results.ledger.hand_over(&results.challenge, miner(0), &written(name), true).await.unwrap();
+            results.ledger.enqueue(&results.challenge, miner(0), &written(name), true).await.unwrap();
             sent(count).await;
         }
         tokio::time::sleep(Duration::from_millis(300)).await;

@@ -94,7 +94,7 @@ async fn play_and_submit(directory: PathBuf, services: &[Url]) {
         arena: Some(Arc::new(Contest { name: ChallengeType::Arena, directory })),
         shuffle: random_order(),
         observer: Arc::new(()),
-        tell: Arc::new(move |report| drop(sender.send(report.clone()))),
+        on_round: Arc::new(move |report| drop(sender.send(report.clone()))),
         clock: system_clock(),
         sleeper: Arc::new(|pause| tokio::time::sleep(pause).boxed()),
         runner,

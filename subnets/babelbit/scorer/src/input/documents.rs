@@ -125,7 +125,7 @@ fn timeline(first: Option<u64>, rate: Option<f64>, arrivals: Option<&[(u64, u64)
 
 fn not_negative(duration: Seconds, path: &str) -> Result<(), InputError> {
     if duration < Seconds::ZERO {
-        return Err(read::problem("the batch", path, "a duration must not be below 0"));
+        return Err(read::problem("the batch", path, "a duration must be at least 0"));
     }
     Ok(())
 }

@@ -109,11 +109,11 @@ fn unknown_fields_are_warnings() {
 fn mistakes_name_their_place() {
     for (path, value, message) in [
         ("/source_duration_sec", json!("long"), "the batch at source_duration_sec: invalid type"),
-        ("/source_duration_sec", json!(-1), "the batch at source_duration_sec: a duration must not be below 0"),
+        ("/source_duration_sec", json!(-1), "the batch at source_duration_sec: a duration must be at least 0"),
         (
             "/predictions/0/duration_sec",
             json!(-1),
-            "the batch at predictions[0].duration_sec: a duration must not be below 0",
+            "the batch at predictions[0].duration_sec: a duration must be at least 0",
         ),
         ("/predictions/0/arrivals", json!([[1]]), "the batch at predictions[0].arrivals[0]: invalid length 1"),
         ("/predictions/0/arrivals", json!([[1, -5]]), "the batch at predictions[0].arrivals[0][1]: invalid"),
@@ -123,7 +123,7 @@ fn mistakes_name_their_place() {
             json!({"word": "x"}),
             "the batch at predictions[0].transcript.words[0]: missing field `start`",
         ),
-        ("/predictions/0/wav", json!("absent.wav"), "absent.wav cannot be read; relative paths start at ."),
+        ("/predictions/0/wav", json!("absent.wav"), "cannot read absent.wav; hint: relative paths start at ."),
         ("/predictions", json!({}), "the batch at predictions: invalid type"),
         ("", json!(7), "the batch: not a JSON object"),
         ("", json!({}), "the batch: missing field `source_duration_sec`"),
@@ -182,7 +182,7 @@ fn one_reply_is_a_batch_of_one() {
 
     std::fs::write(&input.source, b"junk").unwrap();
     let error = score_pair(input, &batch_scorer()).unwrap_err();
-    assert!(error.to_string().ends_with("s.wav is not a WAV file that can be read"), "{error}");
+    assert!(error.to_string().ends_with("s.wav is not a readable WAV file"), "{error}");
 }
 
 /// document · uids and weights

@@ -23,19 +23,19 @@ pub(super) enum ApiError {
     Field { field: &'static str, expected: &'static str },
     #[error(transparent)]
     Kind(#[from] UnknownKind),
-    #[error("{kind} goes to {route}")]
+    #[error("wrong route for {kind}; hint: use {route}")]
     Route { kind: &'static str, route: &'static str },
     #[error("the body is not JSON: {0}")]
     NotJson(serde_json::Error),
-    #[error("the body could not be read: {text}")]
+    #[error("cannot read the body: {text}")]
     Body { status: StatusCode, text: String },
     #[error(transparent)]
     Form(#[from] FormError),
-    #[error("the signature does not fit vali_hotkey and what is signed")]
+    #[error("the signature does not match vali_hotkey and the signed text")]
     Signature,
-    #[error("timestamp: {age_s} s from this machine's clock; at most {window_s} s are accepted: set the clock")]
+    #[error("timestamp: {age_s} s from this server's clock, at most {window_s} s are accepted; hint: set your clock")]
     Stale { age_s: u64, window_s: u64 },
-    #[error("{0} has no validator permit on this subnet, and is not on this service's list of validators")]
+    #[error("{0} has no validator permit on this subnet and is not on this service's list of validators")]
     NotAdmitted(String),
     #[error("the subnet's validators are not known yet")]
     ValidatorsUnknown,
@@ -43,7 +43,7 @@ pub(super) enum ApiError {
     TooMany { wait: Duration },
     #[error("the file is larger than {limit} bytes")]
     TooLarge { limit: u64 },
-    #[error("data.file_size is {told}, the file has {}", counted(.found, "byte"))]
+    #[error("data.file_size is {told}, but the file has {}", counted(.found, "byte"))]
     OtherSize { told: u64, found: u64 },
     #[error("{0}")]
     Store(#[from] StoreError),
@@ -74,7 +74,7 @@ impl IntoResponse for ApiError {
         let text = match &self {
             // Details of the backend must not be exposed.
             Self::Store(_) => "the database failed".to_owned(),
-            Self::Artifact(_) => "the file cannot be kept".to_owned(),
+            Self::Artifact(_) => "cannot store the file".to_owned(),
             other => other.to_string(),
         };
         if status.is_server_error() {

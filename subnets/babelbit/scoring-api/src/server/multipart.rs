@@ -14,15 +14,15 @@ const MAX_BOUNDARY: usize = 70;
 pub(super) enum FormError {
     #[error("the content type must be multipart/form-data with a boundary")]
     ContentType,
-    #[error("the form ends before its last boundary")]
+    #[error("the form ends before its final boundary")]
     Truncated,
-    #[error("the form's parts cannot be told apart: {0}")]
+    #[error("malformed form: {0}")]
     Malformed(&'static str),
-    #[error("the form has no field {0}; `metadata` comes first, then `file`")]
+    #[error("the form lacks the field {0}; hint: send `metadata` first, then `file`")]
     Missing(&'static str),
     #[error("the field {field} is larger than {limit} bytes")]
     TooLarge { field: &'static str, limit: usize },
-    #[error("the body could not be read: {0}")]
+    #[error("cannot read the body: {0}")]
     Read(axum::Error),
 }
 
@@ -69,11 +69,11 @@ impl Form {
         match self.buffer.split_to(2).as_ref() {
             b"\r\n" => {}
             b"--" => return Err(FormError::Missing(name)),
-            _ => return Err(FormError::Malformed("a boundary does not end its line")),
+            _ => return Err(FormError::Malformed("a boundary is not followed by a line break")),
         }
         let head = self.head().await?;
         self.is_inside = true;
-        let head = str::from_utf8(&head).map_err(|_| FormError::Malformed("a head is not text"))?;
+        let head = str::from_utf8(&head).map_err(|_| FormError::Malformed("a part header is not UTF-8"))?;
         let is_it = head.split("\r\n").any(|line| {
             let (header, value) = line.split_once(':').unwrap_or_default();
             header.trim().eq_ignore_ascii_case("content-disposition")
@@ -124,7 +124,7 @@ impl Form {
                 return Ok(head);
             }
             if self.buffer.len() > MAX_HEAD {
-                return Err(FormError::Malformed("a head does not end"));
+                return Err(FormError::Malformed("a part header is incomplete"));
             }
             self.more().await?;
         }

@@ -13,9 +13,9 @@ use super::store::StoreError;
 use super::verify::unix;
 
 /// Interval between purges.
-const LOOK_EVERY: Duration = Duration::from_hours(1);
+const PURGE_EVERY: Duration = Duration::from_hours(1);
 /// Number of purges between two complete listings of files: buckets charge for them.
-const LOOKS_BETWEEN_LISTS: u64 = 24;
+const PURGES_BETWEEN_LISTS: u64 = 24;
 /// Number of files removed per query.
 const BATCH: i64 = 100;
 
@@ -29,7 +29,7 @@ enum RetentionError {
 
 /// Result of one purge.
 #[derive(Debug, Default)]
-pub(super) struct Look {
+pub(super) struct Purge {
     /// Number of purged submissions.
     pub(super) submissions: u64,
     /// Number of removed orphaned files.
@@ -38,15 +38,15 @@ pub(super) struct Look {
     pub(super) failures: u64,
 }
 
-impl Look {
+impl Purge {
     /// Logs only the first of several failures as a warning: they are often the same.
     fn failed(&mut self, what: &str, error: impl Into<RetentionError>) {
         let error = error.into();
         self.failures += 1;
         if self.failures == 1 {
-            tracing::warn!(%error, what, "not forgotten yet; what else is old is");
+            tracing::warn!(%error, what, "cannot purge an item, continuing with the others");
         } else {
-            tracing::debug!(%error, what, "not forgotten yet");
+            tracing::debug!(%error, what, "cannot purge an item");
         }
     }
 }
@@ -54,19 +54,19 @@ impl Look {
 /// Purges expired submissions until shutdown.
 pub(super) async fn follow(state: &State, shutdown: &Shutdown) {
     let work = async {
-        for look in 0_u64.. {
-            let mut found = forget_old(state).await;
-            if look % LOOKS_BETWEEN_LISTS == 0 {
-                forget_unnamed(state, &mut found).await;
+        for pass in 0_u64.. {
+            let mut found = purge_expired(state).await;
+            if pass % PURGES_BETWEEN_LISTS == 0 {
+                purge_orphans(state, &mut found).await;
             }
-            let Look { submissions, unnamed, failures } = found;
+            let Purge { submissions, unnamed, failures } = found;
             if failures > 0 {
-                tracing::warn!(failures, "some of what is old is not forgotten yet; it is tried again in an hour");
+                tracing::warn!(failures, "purge incomplete, retrying in an hour");
             }
             if submissions > 0 || unnamed > 0 {
-                tracing::info!(submissions, unnamed_files = unnamed, "old results are forgotten");
+                tracing::info!(submissions, unnamed_files = unnamed, "expired results purged");
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(PURGE_EVERY).await;
         }
     };
     tokio::select! {
@@ -81,53 +81,53 @@ fn limit(state: &State) -> SystemTime {
 }
 
 /// Purges expired submissions: files first, so that none is orphaned.
-pub(super) async fn forget_old(state: &State) -> Look {
+pub(super) async fn purge_expired(state: &State) -> Purge {
     let before = unix(limit(state));
-    let (mut look, mut last) = (Look::default(), String::new());
+    let (mut purge, mut last) = (Purge::default(), String::new());
     loop {
         let expired = match state.store.expired_artifacts(before, &last, BATCH).await {
             Ok(expired) => expired,
             Err(error) => {
-                look.failed("old files", error);
+                purge.failed("expired files", error);
                 break;
             }
         };
         let Some(end) = expired.last().cloned() else { break };
         for name in expired {
             if let Err(error) = forget_file(state, &name).await {
-                look.failed(&name, error);
+                purge.failed(&name, error);
             }
         }
         last = end;
     }
-    match state.store.forget(before).await {
+    match state.store.purge(before).await {
         Ok(gone) => {
-            look.submissions = gone;
+            purge.submissions = gone;
             metrics::counter!("taonet_scoring_api_forgotten_total").increment(gone);
         }
-        Err(error) => look.failed("old results", error),
+        Err(error) => purge.failed("expired results", error),
     }
-    look
+    purge
 }
 
 async fn forget_file(state: &State, name: &str) -> Result<(), RetentionError> {
     state.artifacts.remove(name).await?;
-    Ok(state.store.forget_artifact(name).await?)
+    Ok(state.store.clear_artifact(name).await?)
 }
 
 /// Removes expired orphaned files.
-pub(super) async fn forget_unnamed(state: &State, look: &mut Look) {
+pub(super) async fn purge_orphans(state: &State, purge: &mut Purge) {
     let files = match state.artifacts.written_before(limit(state)).await {
         Ok(files) => files,
         Err(error) => {
-            look.failed("files that no row names", error);
+            purge.failed("orphaned files", error);
             return;
         }
     };
     for name in files {
         match forget_if_unnamed(state, &name).await {
-            Ok(is_gone) => look.unnamed += u64::from(is_gone),
-            Err(error) => look.failed(&name, error),
+            Ok(is_gone) => purge.unnamed += u64::from(is_gone),
+            Err(error) => purge.failed(&name, error),
         }
     }
 }

@@ -40,7 +40,7 @@ const FORM_OVERHEAD: u64 = 1 << 20;
 /// Maximum size of the signed metadata in bytes.
 const MAX_METADATA: usize = 256 << 10;
 
-/// How long a submission's body may take to arrive.
+/// Timeout of a submission's body.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
 
 type Api = Shared<Arc<State>>;
@@ -58,7 +58,7 @@ pub(super) fn router(state: &Arc<State>) -> Router {
     let limited = |routes: Router<Arc<State>>| {
         let bodies = WholeBodies::new(limits.max_body_bytes, BODY_WITHIN, limits.concurrency * limits.max_body_bytes);
         routes
-            // A request takes a turn once its body is there: slow bodies keep nobody from one.
+            // A request takes a concurrency slot once its body has arrived: slow bodies block no slots.
             .layer(GlobalConcurrencyLimitLayer::new(limits.concurrency))
             .layer(middleware::from_fn_with_state(bodies, whole_body))
             .layer(within(limits.request_timeout))
@@ -129,7 +129,7 @@ async fn submit_artifact(Shared(state): Api, headers: HeaderMap, body: Body) -> 
     let metadata = form.whole("metadata", MAX_METADATA).await?;
     let signed = Signed::read(&metadata)?;
     admit(&state, &signed.validator, signed.timestamp, &BTreeSet::new())?;
-    // Only a validator's file takes a turn: strangers' slow forms keep nobody from one.
+    // Only a validator's upload takes a concurrency slot: slow forms of others block no slots.
     let _turn = state.files.acquire().await;
     let size = signed.data("file_size").and_then(Value::as_u64);
     let name = signed.data("file_name").and_then(Value::as_str).unwrap_or("artifact").to_owned();
@@ -179,7 +179,7 @@ async fn keep(state: Arc<State>, incoming: Incoming, new: NewSubmission) -> Resu
     if let Some(unnamed) = unnamed
         && let Err(error) = state.artifacts.remove(&unnamed).await
     {
-        tracing::warn!(file = unnamed, %error, "a file that nothing names any more stays for now");
+        tracing::warn!(file = unnamed, %error, "cannot remove an orphaned file");
     }
     Ok(kept?)
 }
@@ -217,19 +217,19 @@ fn read_query(text: &str) -> Result<ScoreQuery, ApiError> {
     let mut pairs = HashMap::new();
     for (name, value) in url::form_urlencoded::parse(text.as_bytes()) {
         if pairs.insert(name, value).is_some() {
-            return Err(ApiError::Field { field: "query", expected: "each parameter once" });
+            return Err(ApiError::Field { field: "query", expected: "each query parameter at most once" });
         }
     }
     let mut take = |name: &'static str| {
         let value = pairs.remove(name).map(std::borrow::Cow::into_owned);
-        value.ok_or(ApiError::Field { field: name, expected: "a parameter of the query" })
+        value.ok_or(ApiError::Field { field: name, expected: "a query parameter" })
     };
     let timestamp = take("timestamp")?;
     Ok(ScoreQuery {
         hotkey: take("hotkey")?,
         timestamp: timestamp
             .parse()
-            .map_err(|_| ApiError::Field { field: "timestamp", expected: "seconds since 1970" })?,
+            .map_err(|_| ApiError::Field { field: "timestamp", expected: "a Unix time in seconds" })?,
         signature: take("signature")?,
         challenge_uid: take("challenge_uid")?,
         challenge_type: take("challenge_type").ok(),

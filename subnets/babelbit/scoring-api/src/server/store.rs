@@ -1,11 +1,12 @@
 use std::str::FromStr;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Connection as _};
+use sqlx::{ConnectOptions as _, Connection as _, SqlSafeStr as _};
 use taonet_babelbit_core::records::ChallengeType;
 
 use super::record::{GivenScore, Kept, NewSubmission, SubmissionKey};
@@ -21,7 +22,11 @@ const WAIT: Duration = Duration::from_secs(5);
 /// Timeout of schema migrations.
 const MIGRATION: Duration = Duration::from_mins(1);
 
-static MIGRATIONS: Migrator = sqlx::migrate!();
+/// The schema's migrations. `sqlx::migrate!` would compile the database drivers a second time, for the host.
+static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    let sql = include_str!("../../migrations/0001_submissions.sql").into_sql_str();
+    Migrator::with_migrations(vec![Migration::new(1, "submissions".into(), MigrationType::Simple, sql, false)])
+});
 
 /// Why a database operation failed.
 #[derive(Debug, thiserror::Error)]
@@ -31,19 +36,19 @@ pub enum StoreError {
     #[error("DATABASE_URL: expected postgres://USER:PASSWORD@HOST/DATABASE or sqlite:FILE")]
     Url,
     /// The database has another schema version, or belongs to another program.
-    #[error("the database cannot be brought up to date: {0}")]
+    #[error("cannot migrate the database: {0}")]
     Migrate(#[from] MigrateError),
     /// The database failed.
     #[error("the database failed: {0}")]
     Database(#[from] sqlx::Error),
     /// The database did not respond.
-    #[error("the database failed: no answer within {0:?}")]
+    #[error("the database timed out after {0:?}")]
     NoAnswer(Duration),
     /// The database failed while confirming a submission, which may or may not be stored.
-    #[error("{0}, and it is not known whether the submission is kept")]
+    #[error("{0}; it is unknown whether the submission was stored")]
     Unsure(#[source] Box<StoreError>),
     /// A column has an invalid value.
-    #[error("the database's column {column} holds {value:?}")]
+    #[error("invalid value {value:?} in column {column} of the database")]
     Value {
         /// Name of the column.
         column: &'static str,
@@ -241,15 +246,15 @@ impl Store {
         Ok(scores)
     }
 
-    /// Files of submissions received before a time: at most `most`, sorted by name, those after `after`.
+    /// Files of submissions received before a time: at most `max`, sorted by name, those after `after`.
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
-    pub async fn expired_artifacts(&self, before_unix: i64, after: &str, most: i64) -> Result<Vec<String>, StoreError> {
+    pub async fn expired_artifacts(&self, before_unix: i64, after: &str, max: i64) -> Result<Vec<String>, StoreError> {
         const QUERY: &str =
             "SELECT artifact FROM submission WHERE received_unix < $1 AND artifact > $2 ORDER BY artifact LIMIT $3";
         on!(self, connection => {
-            let query = sqlx::query_scalar(QUERY).bind(before_unix).bind(after).bind(most);
+            let query = sqlx::query_scalar(QUERY).bind(before_unix).bind(after).bind(max);
             Ok(query.fetch_all(connection).await?)
         })
     }
@@ -269,7 +274,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
-    pub async fn forget_artifact(&self, artifact: &str) -> Result<(), StoreError> {
+    pub async fn clear_artifact(&self, artifact: &str) -> Result<(), StoreError> {
         const QUERY: &str = "UPDATE submission SET artifact = NULL WHERE artifact = $1";
         on!(self, connection => Ok(sqlx::query(QUERY).bind(artifact).execute(connection).await.map(drop)?))
     }
@@ -278,7 +283,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
-    pub async fn forget(&self, before_unix: i64) -> Result<u64, StoreError> {
+    pub async fn purge(&self, before_unix: i64) -> Result<u64, StoreError> {
         on!(self, connection => {
             let mut transaction = connection.begin().await?;
             let gone = sqlx::query("DELETE FROM submission WHERE received_unix < $1 AND artifact IS NULL")

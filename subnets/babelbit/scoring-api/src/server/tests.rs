@@ -132,19 +132,19 @@ async fn what_is_no_submission_is_refused_and_not_kept() {
         (unsigned, 400, "signature: expected hex of 64 bytes"),
         (with("signature", json!("ab")), 400, "signature: expected hex of 64 bytes"),
         (with("vali_hotkey", json!("5V")), 400, "vali_hotkey: expected an SS58 address"),
-        (with("vali_hotkey", json!(miner.hotkey())), 401, "the signature does not fit"),
-        (with("miner_uid", json!(8)), 401, "the signature does not fit"),
-        (with("extra", json!(8)), 401, "the signature does not fit"),
-        (score(&validator, &miner, "main", 0.5, time - 400), 401, "timestamp: 400 s from this machine's clock"),
-        (score(&validator, &miner, "main", 0.5, time + 400), 401, "set the clock"),
+        (with("vali_hotkey", json!(miner.hotkey())), 401, "the signature does not match"),
+        (with("miner_uid", json!(8)), 401, "the signature does not match"),
+        (with("extra", json!(8)), 401, "the signature does not match"),
+        (score(&validator, &miner, "main", 0.5, time - 400), 401, "timestamp: 400 s from this server's clock"),
+        (score(&validator, &miner, "main", 0.5, time + 400), 401, "set your clock"),
         (with("kind", json!("scores")), 400, "kind: expected challenge_scores, dialogue_scores"),
-        (with("kind", json!("dialogue_logs")), 400, "kind: expected the kind of data.file_type"),
+        (with("kind", json!("dialogue_logs")), 400, "kind: expected the kind given in data.file_type"),
         (with("kind", json!(1)), 400, "kind: expected text"),
         (score(&validator, &miner, "round9", 0.5, time), 400, "data.challenge_type: expected main, solo or arena"),
         (score(&validator, &miner, "main", 1.5, time), 400, "data.content: expected challenge_mean_U from 0 to 1"),
-        (content(json!({ "challenge_uid": "d" })), 400, "data.content: expected the challenge and the miner"),
+        (content(json!({ "challenge_uid": "d" })), 400, "data.content: expected the signed challenge and miner"),
         (content(json!({})), 400, "data.content: expected challenge_mean_U"),
-        (resigned(json!({ "content": "{" }), "c"), 400, "data.content: expected a challenge score's JSON"),
+        (resigned(json!({ "content": "{" }), "c"), 400, "data.content: expected a challenge score in JSON"),
         (resigned(json!({}), "../c"), 400, "challenge_id: expected"),
         (resigned(json!({ "dialogue_uid": "\u{0}" }), "c"), 400, "data.dialogue_uid: expected a short name"),
     ];
@@ -197,9 +197,9 @@ async fn what_is_old_is_forgotten() {
     let folder = tempfile::tempdir().unwrap();
     let (api, url) = served(folder.path(), &sqlite(folder.path())).await;
     post(&api, &score(&key("//a"), &key("//good"), "main", 0.5, now())).await;
-    assert_eq!(retention::forget_old(&api.state).await.submissions, 0);
+    assert_eq!(retention::purge_expired(&api.state).await.submissions, 0);
     assert_eq!(rows(&url, "//a", None).await.len(), 1);
     let artifacts = ArtifactStore::open(&folder.path().join("artifacts"), None).unwrap();
-    assert_eq!(retention::forget_old(&in_a_month(&api, artifacts).state).await.submissions, 1);
+    assert_eq!(retention::purge_expired(&in_a_month(&api, artifacts).state).await.submissions, 1);
     assert_eq!(rows(&url, "//a", None).await, []);
 }

@@ -13,7 +13,7 @@ const LOOK_EVERY: Duration = Duration::from_mins(1);
 /// Retry delay after a failed refresh.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// Who may submit and read scores.
+/// Policy for submitting and reading scores.
 #[derive(Debug, Clone)]
 pub enum Admission {
     /// Everyone: for local networks.
@@ -39,7 +39,7 @@ pub(super) struct Validators {
 enum LookupError {
     #[error(transparent)]
     Gateway(#[from] GatewayError),
-    #[error("the gateway does not say who has a validator permit; name the validators with --validators")]
+    #[error("the gateway does not report validator permits; hint: list the validators with --validators")]
     NoPermits,
 }
 
@@ -79,7 +79,7 @@ impl Validators {
                     LOOK_EVERY
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "the subnet's validators are not known");
+                    tracing::warn!(%error, "cannot get the subnet's validators");
                     PAUSE
                 }
             };

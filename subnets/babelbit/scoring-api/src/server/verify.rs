@@ -12,10 +12,10 @@ use taonet_wire::sorted_json;
 use super::error::ApiError;
 use super::record::{NewSubmission, SubmissionKey};
 use taonet_babelbit_core::records::is_safe_name;
-use taonet_service::since_1970;
+use taonet_service::unix_time;
 
 /// Maximum length of a dialogue's ID.
-const LONGEST_DIALOGUE: usize = 200;
+const MAX_DIALOGUE: usize = 200;
 
 /// A submission with a valid signature. Its content is not validated yet.
 pub(super) struct Signed {
@@ -42,7 +42,7 @@ impl Signed {
         };
         let validator = hotkey_of(fields.get("vali_hotkey").and_then(Value::as_str), "vali_hotkey")?;
         let timestamp = fields.get("timestamp").and_then(Value::as_i64);
-        let timestamp = timestamp.ok_or(ApiError::Field { field: "timestamp", expected: "seconds since 1970" })?;
+        let timestamp = timestamp.ok_or(ApiError::Field { field: "timestamp", expected: "a Unix time in seconds" })?;
         let payload = sorted_json(&body);
         check(&validator, &payload, &signature)?;
         Ok(Self { validator, timestamp, body, payload, signature, kind })
@@ -62,7 +62,7 @@ impl Signed {
         // The signature does not cover the kind, but it covers the file's type.
         if ResultFile::of_file_type(data.text("file_type").unwrap_or_default()).is_some_and(|file| file.kind() != kind)
         {
-            return Err(ApiError::Field { field: "kind", expected: "the kind of data.file_type" });
+            return Err(ApiError::Field { field: "kind", expected: "the kind given in data.file_type" });
         }
         let challenge_uid = submission.challenge_id;
         if !is_safe_name(&challenge_uid) {
@@ -74,7 +74,7 @@ impl Signed {
             text => Some(hotkey_of(Some(text), "miner_hotkey")?),
         };
         let dialogue_uid = data.text("dialogue_uid").unwrap_or_default();
-        if dialogue_uid.len() > LONGEST_DIALOGUE || dialogue_uid.chars().any(char::is_control) {
+        if dialogue_uid.len() > MAX_DIALOGUE || dialogue_uid.chars().any(char::is_control) {
             return Err(ApiError::Field { field: "data.dialogue_uid", expected: "a short name" });
         }
         let key = SubmissionKey {
@@ -120,12 +120,12 @@ impl<'a> Data<'a> {
 fn mean_score(content: &str, key: &SubmissionKey) -> Result<f64, ApiError> {
     const FIELD: &str = "data.content";
     let wrong = |expected| ApiError::Field { field: FIELD, expected };
-    let score: Value = serde_json::from_str(content).map_err(|_| wrong("a challenge score's JSON"))?;
+    let score: Value = serde_json::from_str(content).map_err(|_| wrong("a challenge score in JSON"))?;
     let says =
         |field: &str, expected: &str| score.get(field).and_then(Value::as_str).is_none_or(|said| said == expected);
     let miner = key.miner_hotkey.map(|miner| miner.to_string()).unwrap_or_default();
     if !says("challenge_uid", &key.challenge_uid) || !says("miner_hotkey", &miner) {
-        return Err(wrong("the challenge and the miner that were signed for"));
+        return Err(wrong("the signed challenge and miner"));
     }
     let mean = score.get("challenge_mean_U").and_then(Value::as_f64);
     mean.filter(|mean| (0.0..=1.0).contains(mean)).ok_or_else(|| wrong("challenge_mean_U from 0 to 1"))
@@ -146,7 +146,7 @@ pub(super) fn check_fresh(timestamp: i64, now: SystemTime, window: Duration) -> 
 
 /// Seconds since the Unix epoch.
 pub(super) fn unix(time: SystemTime) -> i64 {
-    i64::try_from(since_1970(time).as_secs()).unwrap_or(i64::MAX)
+    i64::try_from(unix_time(time).as_secs()).unwrap_or(i64::MAX)
 }
 
 fn hotkey_of(text: Option<&str>, field: &'static str) -> Result<Hotkey, ApiError> {

@@ -15,7 +15,7 @@ async fn without_a_challenge_there_are_no_scores() {
     mount(&world.engine, "POST", "/auth", ResponseTemplate::new(500)).await;
     world.rows(&[row(1, 0.9)], &[]).await;
     let error = world.validator().run_once().await.unwrap_err();
-    assert!(error.to_string().contains("the engine does not say which challenge is current"), "{error}");
+    assert!(error.to_string().contains("cannot get the current challenge from the engine"), "{error}");
     assert_eq!(world.waits(), [1, 2]);
     world.at(LATE, &hotkeys()).await;
     let report = world.validator().run_once().await.unwrap();
@@ -29,8 +29,8 @@ async fn scores_that_cannot_be_had_are_waited_for_until_late_in_the_epoch() {
     let world = World::new().await;
     let main = ok(json!({ "scores": [row(1, 0.5)] }));
     for (main, arena, said) in [
-        (main.clone(), ResponseTemplate::new(500), "the scores (arena) are not known: scoring API failed status=500"),
-        (ResponseTemplate::new(403), main.clone(), "the scores (qualifying) are not known: scoring API failed"),
+        (main.clone(), ResponseTemplate::new(500), "cannot get scores (arena) from the scoring API: failed status=500"),
+        (ResponseTemplate::new(403), main.clone(), "cannot get scores (qualifying) from the scoring API: failed"),
     ] {
         world.scores(main, arena, ok(json!({ "scores": [] }))).await;
         for block in [742, LATE - 1] {
@@ -43,7 +43,7 @@ async fn scores_that_cannot_be_had_are_waited_for_until_late_in_the_epoch() {
     let none = ok(json!({ "scores": [] }));
     world.scores(none.clone(), none, ResponseTemplate::new(500)).await;
     let error = world.validator().run_once().await.unwrap_err();
-    assert!(error.to_string().contains("the scores (all contests) are not known"), "{error}");
+    assert!(error.to_string().contains("cannot get scores (all contests) from the scoring API"), "{error}");
     assert!(asked(&world.signer, "/set_weights").await.is_empty());
     assert!(!world.directory.path().join("state.json").exists(), "the epoch stays due");
 
@@ -112,7 +112,7 @@ async fn a_server_that_never_answers_is_left_in_time() {
     // Tokio advances paused time whenever the runtime is idle.
     tokio::time::pause();
     let error = scores.rows("ch", None).await.unwrap_err();
-    assert!(error.to_string().contains("no answer in time"), "{error}");
+    assert!(error.to_string().contains("no response in time"), "{error}");
     assert_eq!(world.waits(), [1, 2]);
 }
 

@@ -19,7 +19,7 @@ const PERFECT: f64 = 0.95;
 
 /// Log-odds of the same image where all hashes are equal: p = 0.9975.
 const EQUAL: f64 = 6.0;
-/// What one differing bit of each hash takes from the log-odds.
+/// Decrease of the log-odds per differing bit of each hash.
 const PERCEPTUAL_BIT: f64 = 0.30;
 const AVERAGE_BIT: f64 = 0.20;
 const DIFFERENCE_BIT: f64 = 0.20;
@@ -28,13 +28,13 @@ const COLOUR_BIT: f64 = 0.10;
 /// Perceptual hashes of an image, in hex.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageHashes {
-    /// Brightness against the mean, 64 bits.
+    /// Hash of brightness relative to the mean, 64 bits.
     pub average_hash: String,
-    /// Low frequencies, 64 bits.
+    /// Hash of the low frequencies, 64 bits.
     pub perceptual_hash: String,
-    /// Brightness against the neighbour's, 64 bits.
+    /// Hash of brightness relative to the neighbour, 64 bits.
     pub difference_hash: String,
-    /// Colours, 14 bins of 3 bits.
+    /// Hash of the colours, 14 bins of 3 bits.
     pub color_hash: String,
 }
 
@@ -58,18 +58,18 @@ pub struct ImageAnswer {
 /// Differing bits of two images' hashes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HashDistances {
-    /// Of 64.
+    /// Differing bits of 64.
     pub perceptual: u32,
-    /// Of 64.
+    /// Differing bits of 64.
     pub average: u32,
-    /// Of 64.
+    /// Differing bits of 64.
     pub difference: u32,
-    /// Of 42.
+    /// Differing bits of 42.
     pub colour: u32,
 }
 
 impl HashDistances {
-    /// Counts the differing bits. `None` where a hash is not hex, or of another length than its counterpart.
+    /// Counts the differing bits; `None` if a hash is not hex, or the lengths differ.
     pub fn between(one: &ImageHashes, other: &ImageHashes) -> Option<Self> {
         Some(Self {
             perceptual: differing_bits(&one.perceptual_hash, &other.perceptual_hash)?,
@@ -104,7 +104,7 @@ pub fn same_image(distances: &HashDistances) -> f64 {
     1.0 / (1.0 + (lost - EQUAL).exp())
 }
 
-/// Cosine similarity: 1 where both vectors are zero, 0 where one is. `None` where their lengths differ.
+/// Cosine similarity: 1 if both vectors are zero, 0 if only one is; `None` if their lengths differ.
 pub fn cosine(one: &[f64], other: &[f64]) -> Option<f64> {
     if one.len() != other.len() {
         return None;
@@ -124,9 +124,9 @@ pub fn similarity_score(p: f64, c: f64) -> f64 {
     if similarity > PERFECT { 1.0 } else { similarity * similarity }
 }
 
-/// Quality of a miner's answer against the validator's own. `None` where the validator's has no embedding to compare with.
+/// Quality of a miner's answer relative to the validator's own; `None` if the validator's has no embedding.
 ///
-/// An answer that lacks what is compared has 0, and so has one that differs in whether it is safe for work.
+/// An answer without hashes or embedding has quality 0, and so has one with another NSFW flag.
 pub fn quality(miner: &ImageAnswer, validator: &ImageAnswer) -> Option<f64> {
     let empty = miner.image_b64.is_none()
         && miner.is_nsfw.is_none()

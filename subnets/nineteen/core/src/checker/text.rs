@@ -1,14 +1,14 @@
-//! Text: the log-probabilities of a few tokens, as the miner states them and as the validator's model has them.
+//! Text: compares the miner's log-probabilities of some tokens with those of the validator's model.
 
 use serde_json::Value;
 
-/// Most tokens of an answer that are compared one by one.
+/// Maximum number of tokens of an answer that are compared individually.
 pub const MOST_CHECKS: usize = 5;
 
-/// Distance of a token that is not among the validator's likeliest.
+/// Distance of a token that is not among the validator's top tokens.
 const ABSENT: f64 = 1.0;
 
-/// Mean distances up to here are perfect; up to twice this they lose half of the score.
+/// Mean distance up to which the score is 1; it falls to one half at twice this distance.
 const TOLERANCE: f64 = 0.125;
 
 /// One token of an answer.
@@ -16,7 +16,7 @@ const TOLERANCE: f64 = 0.125;
 pub struct Token {
     /// Its text.
     pub text: String,
-    /// Natural logarithm of its probability, as the miner states it.
+    /// Natural logarithm of its probability, according to the miner.
     pub logprob: f64,
 }
 
@@ -32,10 +32,10 @@ pub enum TextFault {
     Malformed(usize),
 }
 
-/// Reads the tokens of a streamed answer, chat or completions.
+/// Parses the tokens of a streamed answer, of chat or completions.
 ///
-/// Chunks that bear no text of the answer are skipped: the opening one that states the role, one without choices, and the
-/// closing one that states the reason.
+/// Chunks without text of the answer are skipped: the first one with the role, those without choices, and the last one
+/// with the finish reason.
 ///
 /// # Errors
 /// [`TextFault`]; the answer's score is 0.
@@ -62,7 +62,7 @@ pub fn tokens(chunks: &[Value]) -> Result<Vec<Token>, TextFault> {
     if tokens.is_empty() { Err(TextFault::Empty) } else { Ok(tokens) }
 }
 
-/// Which tokens of `count` to compare: the first, the last, then others at random, [`MOST_CHECKS`] at most.
+/// Selects tokens of `count` to compare: the first, the last, then random ones, at most [`MOST_CHECKS`].
 ///
 /// `draw(n)` gives a number below `n`.
 pub fn positions(count: usize, mut draw: impl FnMut(usize) -> usize) -> Vec<usize> {
@@ -79,11 +79,11 @@ pub fn positions(count: usize, mut draw: impl FnMut(usize) -> usize) -> Vec<usiz
     positions
 }
 
-/// Distance of one token: `|exp(validator) − exp(miner)|`, or 1 where the validator's model does not have the token among
+/// Distance of one token: `|exp(validator) − exp(miner)|`, or 1 if the validator's model does not have the token among
 /// its likeliest.
 pub fn token_distance(validator: Option<f64>, miner: f64) -> f64 {
     let distance = validator.map_or(ABSENT, |validator| (validator.exp() - miner.exp()).abs());
-    // A stated probability above 1 is no probability.
+    // A claimed probability above 1 is invalid.
     if distance.is_finite() { distance } else { ABSENT }
 }
 

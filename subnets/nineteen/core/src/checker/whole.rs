@@ -1,51 +1,52 @@
-//! Text as a whole: every token of an answer against one pass of the validator's model over prompt and answer.
+//! Whole-text check: every token of an answer against one forward pass of the validator's model over prompt and answer.
 //!
-//! This test comes before the comparison of single tokens ([`super::text`]) in the releases since December 2024.
+//! Releases since December 2024 run this check before the comparison of single tokens ([`super::text`]).
 
-/// Ranks from here on are unlikely ones.
+/// Rank from which a token is unlikely.
 const UNLIKELY_RANK: u32 = 10;
 
-/// Most unlikely tokens in one answer.
+/// Maximum number of unlikely tokens in an answer.
 const MOST_UNLIKELY: usize = 3;
 
-/// How much likelier than the emitted token the end may be.
+/// Maximum ratio of the end token's probability to that of the emitted token.
 const END_RATIO: f64 = 100.0;
 
-/// What the validator's model says of one token of an answer.
+/// The validator's model's assessment of one token of an answer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Verdict {
-    /// Its rank among all tokens, from 1. `None` where the model did not return the token.
+    /// Its rank among all tokens, from 1; `None` if the model did not return the token.
     pub rank: Option<u32>,
     /// Its log-probability.
     pub logprob: f64,
-    /// Log-probability of the token that ends the answer, at the same place.
+    /// Log-probability of the end token at the same position.
     pub end_logprob: Option<f64>,
 }
 
-/// Why an answer fails as a whole. Its score is 0.
+/// Why an answer fails the whole-text check. Its score is 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WholeFault {
-    /// The answer is longer than was asked for.
-    #[error("answer has {chunks} chunks, and {max_tokens} tokens were asked for")]
+    /// The answer exceeds the requested number of tokens.
+    #[error("answer has {chunks} chunks, but the limit is {max_tokens} tokens")]
     TooLong {
-        /// Chunks of the answer.
+        /// Number of chunks of the answer.
         chunks: usize,
-        /// What was asked for.
+        /// The requested maximum.
         max_tokens: usize,
     },
-    /// The model does not know a token at its place.
-    #[error("token {0} is unknown to the model at its place")]
+    /// A token is not among the model's candidates at its position.
+    #[error("token {0} is not among the model's candidates at its position")]
     Absent(usize),
     /// Too many tokens are unlikely.
-    #[error("{0} tokens are unlikely, and at most 3 may be")]
+    #[error("{0} tokens are unlikely, the limit is 3")]
     Unlikely(usize),
-    /// The answer goes on where the model would have ended it.
-    #[error("answer goes on after token {0}, where its end is over 100 times likelier")]
+    /// The answer continues where the model would have ended it.
+    #[error("answer continues after token {0}, where its end is over 100 times likelier")]
     PastItsEnd(usize),
 }
 
-/// Checks an answer of `chunks` chunks, and gives the places of its unlikely tokens, to be compared one by one.
+/// Checks an answer of `chunks` chunks; returns the positions of its unlikely tokens, which are then compared
+/// individually.
 ///
 /// # Errors
 /// [`WholeFault`]; the answer's score is 0.

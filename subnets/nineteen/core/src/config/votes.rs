@@ -2,15 +2,15 @@ use std::collections::HashMap;
 
 use super::MarketConfig;
 
-/// Task weights that validators voted for, and the last ones known.
+/// Task weights voted by validators, or the last known ones.
 ///
-/// A failed or empty vote keeps the weights of the last one. (In the reference a failed vote ends every lookup of a task,
+/// A failed or empty vote keeps the previous weights. (In the reference, a failed vote breaks every lookup of a task,
 /// and a vote of 0 keeps the default weight.)
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Votes(HashMap<String, f64>);
 
 impl Votes {
-    /// Takes a vote. Entries that are negative or no numbers are ignored; an empty vote changes nothing.
+    /// Applies a vote. Negative and non-finite entries are ignored; an empty vote changes nothing.
     pub fn update(&mut self, vote: impl IntoIterator<Item = (String, f64)>) {
         let vote: HashMap<_, _> = vote.into_iter().filter(|(_, weight)| weight.is_finite() && *weight >= 0.0).collect();
         if !vote.is_empty() {
@@ -20,10 +20,10 @@ impl Votes {
 }
 
 impl MarketConfig {
-    /// The configuration with voted weights, normalised so that all tasks together have 1.
+    /// The configuration with voted weights, normalised to the sum 1.
     ///
-    /// A task that was voted 0 is disabled, one that the vote does not name keeps its weight. Where nothing would be left,
-    /// the votes are ignored.
+    /// A task with vote 0 is disabled, one without a vote keeps its weight. If no task would remain, the votes are
+    /// ignored.
     #[must_use]
     pub fn with_votes(&self, votes: &Votes) -> Self {
         let mut config = self.clone();

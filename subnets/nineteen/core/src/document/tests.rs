@@ -39,7 +39,7 @@ fn tables() -> Value {
 
 #[test]
 fn weights_stand_in_the_order_of_first_assignment() {
-    // Equally fast: the first is ranked first. (1.25 / 2)³ and (0.75 / 2)³.
+    // A tie in speed: the first is ranked first. (1.25 / 2)³ and (0.75 / 2)³.
     let (one, two) = (0.625_f64.powi(3), 0.375_f64.powi(3));
     let found = weights(&tables(), &ScoringRules::default()).unwrap();
     assert_eq!(found["uids"], json!([7, 3]));

@@ -1,29 +1,29 @@
-//! How a miner's latest requests went.
+//! Health of a miner: circuit breaker, latency and success rate of its latest requests.
 
 /// Weight of the newest value in an average.
 const NEWEST: f64 = 0.2;
-/// Latency that newcomers are expected to have, in seconds.
+/// Expected latency of newcomers, in seconds.
 const EXPECTED_LATENCY: f64 = 1.0;
-/// Failures in a row that open the breaker.
+/// Consecutive failures that open the circuit breaker.
 const FAILURES: u32 = 5;
-/// First pause of an open breaker, in seconds; each further one is twice as long.
+/// First pause of an open circuit breaker, in seconds; it doubles each time.
 const PAUSE: f64 = 5.0;
-/// Longest pause.
+/// Maximum pause.
 const LONGEST_PAUSE: f64 = 120.0;
 /// Pause after a rate limit.
 const LIMIT_PAUSE: f64 = 1.0;
 
-/// An exponentially weighted moving average: the newest value counts a fifth.
+/// An exponentially weighted moving average; the newest value has the weight 1/5.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Ewma(f64);
 
 impl Ewma {
-    /// An average that begins with an expectation.
+    /// An average with an initial expected value.
     pub const fn expecting(value: f64) -> Self {
         Self(value)
     }
 
-    /// Takes a value in.
+    /// Adds a value.
     pub fn push(&mut self, value: f64) {
         self.0 += NEWEST * (value - self.0);
     }
@@ -34,10 +34,10 @@ impl Ewma {
     }
 }
 
-/// Keeps requests from a miner that fails.
+/// Circuit breaker: stops requests to a failing miner.
 ///
-/// Closed, it lets all pass. Five failures in a row open it for 5 s; then requests pass again, and the next failure opens it
-/// for twice as long, up to 120 s. A success closes it.
+/// A closed breaker allows all requests. Five consecutive failures open it for 5 s; then requests are allowed again,
+/// and the next failure opens it for twice as long, up to 120 s. A success closes it.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Breaker {
     failures: u32,
@@ -45,7 +45,7 @@ pub struct Breaker {
 }
 
 impl Breaker {
-    /// Whether requests pass.
+    /// Whether requests are allowed.
     pub fn allows(&self, now: f64) -> bool {
         now >= self.open_until
     }
@@ -67,7 +67,7 @@ impl Breaker {
     }
 }
 
-/// How a miner's latest requests went. Times are in seconds of any one clock.
+/// Health of a miner, from its latest requests. Times are in seconds of any one clock.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Health {
     latency: Ewma,
@@ -76,32 +76,32 @@ pub struct Health {
 }
 
 impl Default for Health {
-    /// A newcomer's: 1 s to the first token, no failures.
+    /// Health of a newcomer: 1 s to the first token, no failures.
     fn default() -> Self {
         Self { latency: Ewma::expecting(EXPECTED_LATENCY), success: Ewma::expecting(1.0), breaker: Breaker::default() }
     }
 }
 
 impl Health {
-    /// An answer came, its first token after this time.
+    /// Records an answer, with the latency of its first token.
     pub fn succeeded(&mut self, latency: f64) {
         self.latency.push(latency);
         self.success.push(1.0);
         self.breaker.succeeded();
     }
 
-    /// No answer came.
+    /// Records a failure.
     pub fn failed(&mut self, now: f64) {
         self.success.push(0.0);
         self.breaker.failed(now);
     }
 
-    /// The miner said 429: it is healthy, and full.
+    /// Records a rate limit (429): the miner is healthy, but full.
     pub fn limited(&mut self, now: f64) {
         self.breaker.pause(now, LIMIT_PAUSE);
     }
 
-    /// Average time to the first token.
+    /// Average latency of the first token.
     pub const fn latency(&self) -> f64 {
         self.latency.get()
     }
@@ -111,7 +111,7 @@ impl Health {
         self.success.get()
     }
 
-    /// The breaker.
+    /// The circuit breaker.
     pub const fn breaker(&self) -> &Breaker {
         &self.breaker
     }

@@ -1,8 +1,8 @@
-//! Normalised period score: the latest periods of a contender as one number.
+//! Normalised period score: the weighted mean of a contender's latest periods.
 
 use super::ScoringRules;
 
-/// The latest periods of a contender as one number.
+/// Normalised period score of a contender.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct NormalisedPeriod {
     /// Periods with a score.

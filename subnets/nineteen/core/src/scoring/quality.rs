@@ -1,4 +1,4 @@
-//! Combined quality: how good a contender's results were, and how fast next to the others'.
+//! Combined quality: quality and relative speed of a contender's results.
 
 use super::ScoringRules;
 
@@ -19,18 +19,18 @@ pub fn percentile(mut numbers: Vec<f64>, fraction: f64) -> Option<f64> {
     numbers.get(index).or(numbers.last()).copied()
 }
 
-/// A contender's place among the ranked ones.
+/// A contender's rank by speed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SpeedRank {
     /// From 0, the fastest, to `of − 1`.
     pub rank: usize,
-    /// How many are ranked.
+    /// Number of ranked contenders.
     pub of: usize,
     /// `span · (0.5 − rank / (of − 1))`; 0 for a single one.
     pub bonus: f64,
 }
 
-/// Ranks speeds, the largest first, ties in the order given. Those without a speed are not ranked.
+/// Ranks speeds, the largest first, ties in input order. Contenders without a speed are not ranked.
 pub fn rank_by_speed(speeds: &[Option<f64>], rules: &ScoringRules) -> Vec<Option<SpeedRank>> {
     let mut order: Vec<(usize, f64)> =
         speeds.iter().enumerate().filter_map(|(place, speed)| speed.map(|speed| (place, speed))).collect();
@@ -46,12 +46,12 @@ pub fn rank_by_speed(speeds: &[Option<f64>], rules: &ScoringRules) -> Vec<Option
     ranks
 }
 
-/// What a contender's combined quality is made of.
+/// Components of a contender's combined quality.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Quality {
-    /// Rewards of the task that count.
+    /// Number of rewards of the task.
     pub rewards: usize,
-    /// Rewards of other tasks that fill up the mean.
+    /// Number of rewards of other tasks that complete the mean.
     pub filled: usize,
     /// Mean of the qualities, each to the rules' exponent.
     pub average: f64,
@@ -59,7 +59,7 @@ pub struct Quality {
     pub adjusted: f64,
     /// The speed that is ranked; `None` without a reward of the task.
     pub metric: Option<f64>,
-    /// The place among the task's contenders; `None` without a speed.
+    /// The rank among the task's contenders; `None` without a speed.
     pub rank: Option<SpeedRank>,
     /// `adjusted · (1 + bonus)`, the bonus being 0 without a rank.
     pub combined: f64,

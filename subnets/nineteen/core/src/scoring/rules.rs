@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Which release of the reference the scoring follows.
+/// Release of the reference that the scoring follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ScoringProfile {
@@ -33,27 +33,27 @@ impl ScoringProfile {
 /// The constants of the scoring. The default is [`ScoringProfile::Reference`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScoringRules {
-    /// How old a reward may be to count.
+    /// Maximum age of a reward.
     pub reward_window: Duration,
-    /// How old a closed period may be to count.
+    /// Maximum age of a closed period.
     pub period_window: Duration,
-    /// With fewer rewards in a task, those of other tasks fill up the mean quality.
+    /// Minimum number of rewards in a task, below which rewards of other tasks complete the mean quality.
     pub minimum_rewards: usize,
     /// Exponent of each quality before the mean.
     pub quality_exponent: f64,
-    /// Average qualities of at most this are squared.
+    /// Average quality up to which it is squared.
     pub squared_up_to: Option<f64>,
     /// Tasks whose average quality is never squared.
     pub never_squared: Vec<String>,
-    /// Which of the ascending speeds counts, as a fraction of their number.
+    /// Percentile of the speeds that is ranked, as a fraction.
     pub metric_percentile: f64,
     /// Whether each speed is multiplied by the quality of its result.
     pub weigh_metric_by_quality: bool,
-    /// Difference between the bonus of the fastest and that of the slowest.
+    /// Difference between the bonuses of the fastest and the slowest contender.
     pub bonus_span: f64,
-    /// Weight of a period over that of the period after it.
+    /// Weight of a period relative to the next newer one.
     pub period_decay: f64,
-    /// Periods with a score that end the probation.
+    /// Number of scored periods after which the probation ends.
     pub full_periods: usize,
     /// Factor during the probation.
     pub probation_factor: f64,

@@ -1,4 +1,4 @@
-//! Weights, with every number on the way.
+//! Weights, with all intermediate numbers.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,16 +9,16 @@ use super::{
     normalised_period, percentile, rank_by_speed,
 };
 
-/// One contender's numbers in one task. A later field is made of the earlier ones.
+/// A contender's scores in one task. Each field is computed from the previous ones.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ContenderScore<K> {
     /// The miner.
     pub hotkey: K,
-    /// Its slot on the chain.
+    /// Its uid on the chain.
     pub uid: Uid,
-    /// How good and how fast its results were.
+    /// Quality and speed of its results.
     pub quality: Quality,
-    /// How it did in the latest periods.
+    /// Its normalised period score.
     pub period: NormalisedPeriod,
     /// The accepted capacity.
     pub capacity: f64,
@@ -34,12 +34,12 @@ pub struct ContenderScore<K> {
     pub contribution: f64,
 }
 
-/// One task's contenders with rewards, in the order in which they were given.
+/// One task's contenders with rewards, in input order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TaskScores<T, K> {
     /// The task and its weight.
     pub task: TaskWeight<T>,
-    /// Its contenders. Where nobody has an effective volume, their shares are 0 and the task counts for nothing.
+    /// Its contenders. If none has an effective volume, all shares are 0 and the task contributes nothing.
     pub contenders: Vec<ContenderScore<K>>,
 }
 
@@ -48,7 +48,7 @@ pub struct TaskScores<T, K> {
 pub struct Total<K> {
     /// The miner.
     pub hotkey: K,
-    /// Its slot on the chain.
+    /// Its uid on the chain.
     pub uid: Uid,
     /// Sum of its contributions.
     pub score: f64,
@@ -56,12 +56,12 @@ pub struct Total<K> {
     pub weight: f64,
 }
 
-/// Weights and what they are made of.
+/// Weights with their components.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scores<T, K> {
     /// The enabled tasks.
     pub tasks: Vec<TaskScores<T, K>>,
-    /// A weight for each miner, in the order in which they first appear in a task that counts. Empty where no task counts.
+    /// A weight for each miner, in the order of first appearance in an enabled task. Empty if no task contributes.
     pub totals: Vec<Total<K>>,
 }
 
@@ -101,7 +101,7 @@ impl<'a, T: Key, K: Key> Rows<'a, T, K> {
         Self { contenders, rewards, of_miner, periods }
     }
 
-    /// The rewards of the task, and those of other tasks that fill them up to the minimum.
+    /// The rewards of the task, completed by those of other tasks up to the minimum.
     fn rewards(
         &self,
         task: T,
@@ -110,7 +110,7 @@ impl<'a, T: Key, K: Key> Rows<'a, T, K> {
     ) -> (&[&'a Reward<T, K>], impl Iterator<Item = &'a Reward<T, K>>) {
         let own = self.rewards.get(&(task, hotkey)).map(Vec::as_slice).unwrap_or_default();
         let all = self.of_miner.get(&hotkey).map(Vec::as_slice).unwrap_or_default();
-        // With as many rows as it takes, the others are not even looked at.
+        // With enough rows of the task, those of other tasks are not read.
         let missing = minimum.saturating_sub(own.len());
         let fill = all.iter().copied().filter(move |reward| reward.task != task).take(missing);
         (own, fill)
@@ -162,7 +162,7 @@ fn rate<T: Key + AsRef<str>, K: Key>(
     rules: &ScoringRules,
 ) -> Option<Quality> {
     let (own, fill) = rows.rewards(contender.task, contender.hotkey, rules.minimum_rewards);
-    // A row with either value missing says nothing.
+    // Rows with a missing value are ignored.
     let values = |reward: &Reward<T, K>| reward.quality.zip(reward.metric);
     let own: Vec<(f64, f64)> = own.iter().filter_map(|reward| values(reward)).collect();
     let fill: Vec<f64> = fill.filter_map(|reward| values(reward).map(|(quality, _)| quality)).collect();
@@ -186,7 +186,7 @@ fn rate<T: Key + AsRef<str>, K: Key>(
     })
 }
 
-/// Shares of numbers: each over the sum, to the exponent, over the new sum. `None` where the sum is 0.
+/// Shares of numbers: normalised, raised to the exponent, and normalised again; `None` if the sum is 0.
 pub fn shares(effective: &[f64], exponent: f64) -> Option<Vec<f64>> {
     let sum: f64 = effective.iter().sum();
     let powered: Vec<_> = effective.iter().map(|own| (own / sum).powf(exponent)).collect();
@@ -228,16 +228,15 @@ fn totals<T, K: Key>(tasks: &[TaskScores<T, K>]) -> Vec<Total<K>> {
     totals
 }
 
-/// A contender that stands twice in the input.
+/// The input has a duplicate contender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("contenders[{0}] has the hotkey and task of an earlier contender")]
 pub struct DuplicateContender(pub usize);
 
 impl<T: Key, K: Key> ScoringInput<T, K> {
-    /// Checks that no miner contends twice for a task.
+    /// Checks that the contenders are unique.
     ///
-    /// # Errors
-    /// [`DuplicateContender`], with its place.
+    /// # Errors [`DuplicateContender`], with its index.
     pub fn check(&self) -> Result<(), DuplicateContender> {
         let mut seen = HashSet::new();
         let double = self.contenders.iter().position(|contender| !seen.insert((contender.hotkey, contender.task)));

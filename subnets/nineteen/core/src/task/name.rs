@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// Longest name of a task, in bytes.
+/// Maximum length of a task's name, in bytes.
 const LONGEST: usize = 64;
 
 /// The id of a task, such as `chat-llama-3-1-8b`: 1..=64 of the characters `a`–`z`, `0`–`9`, `-` and `.`, first a letter
@@ -14,7 +14,7 @@ const LONGEST: usize = 64;
 #[serde(try_from = "String", into = "String")]
 pub struct TaskName(Arc<str>);
 
-/// A text that is no task's id.
+/// The text is not a valid task id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a task name; hint: use 1..=64 lower-case letters, digits, '-' and '.'")]
 pub struct TaskNameError(String);

@@ -94,7 +94,7 @@ async fn wrong_payloads_are_named() {
         (json!({}), 422, "model is missing or malformed"),
         (json!({"model": 7}), 422, "model is missing or malformed"),
         (json!({"model": "chat-a", "stream": "yes"}), 422, "stream is missing or malformed"),
-        (json!({"model": "chat-c"}), 404, "model \"chat-c\" is not served here"),
+        (json!({"model": "chat-c"}), 404, "model \"chat-c\" is not available"),
         // The backend's word on a request is passed on.
         (json!({"model": "chat-a"}), 404, "backend answered 404 Not Found"),
     ] {

@@ -44,7 +44,7 @@ async fn a_session_is_made_and_used() {
     let clock = Arc::new(ManualClock::at(NOW));
     let address = miner("//Bob", &clock).await;
     for trust in [Trust::Any, Trust::Signed] {
-        // Two processes of one validator never sign in the same nanosecond.
+        // Two processes of one validator never sign within the same nanosecond.
         clock.advance(Duration::from_secs(1));
         let client = client(trust, &clock);
         let session = client.handshake(&peer("//Bob", address)).await.unwrap();
@@ -65,7 +65,7 @@ async fn a_session_is_made_and_used() {
         let other = Session::restore(session.peer().clone(), id, FernetKey::random(), session.ends_ns(), signed);
         assert_eq!(ask(&other).await.0, StatusCode::BAD_REQUEST);
     }
-    // Five hours later the miner has forgotten it.
+    // Five hours later the key has expired.
     clock.advance(Duration::from_secs(1));
     let client = client(Trust::Signed, &clock);
     let session = client.handshake(&peer("//Bob", address)).await.unwrap();
@@ -85,12 +85,12 @@ async fn issue_11_17_keys_of_others_are_refused() {
         let error = shake(trust, &peer("//Charlie", bob)).await.unwrap_err();
         assert!(matches!(error, HandshakeError::Forged), "{error}");
     }
-    // Somebody on the way puts a key of its own in place of Bob's.
+    // A man in the middle replaces Bob's key.
     let (own, theirs) = (RsaKey::generate().unwrap(), bob_says(&clock));
     let message = PublicKeyMessage { public_key: own.public_pem().to_owned(), ..theirs.0 };
     let forged = serve(publish(message, Some(theirs.1))).await;
     assert!(matches!(shake(Trust::Any, &peer("//Bob", forged)).await, Err(HandshakeError::Forged)));
-    // An old key of Bob's, signed back then.
+    // An old signed key of Bob's.
     let old = bob_says(&clock);
     let replayed = serve(publish(old.0, Some(old.1))).await;
     clock.advance(Duration::from_secs(121));
@@ -134,7 +134,7 @@ fn bob_says(clock: &Arc<ManualClock>) -> (PublicKeyMessage, Signature) {
     MinerHandshake::with_clock(key("//Bob"), rsa, FiberRules::Strict, clock.clone()).public_key()
 }
 
-/// A server that publishes a key, and takes every symmetric key without a word.
+/// A server that publishes a key, and accepts every symmetric key without confirmation.
 fn publish(message: PublicKeyMessage, signature: Option<Signature>) -> Router {
     let headers: HeaderMap = signature
         .map(|signature| (http::HeaderName::from_static(KEY_SIGNATURE), signature.to_string().parse().unwrap()))

@@ -6,16 +6,16 @@ use thiserror::Error;
 use super::{Circuit, Linear, Max, Stage, StageKind};
 use crate::Range;
 
-/// Every value of one run of a circuit.
+/// All values of one run of a circuit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Execution {
     /// Value of every cell.
     pub cells: Vec<i64>,
-    /// Sums of every stage before they are rescaled, bias included; empty for a stage that is not linear.
+    /// Sums of every stage before rescaling, bias included; empty for non-linear stages.
     pub sums: Vec<Vec<i64>>,
 }
 
-/// Why a circuit does not run on some input.
+/// Why the execution of a circuit failed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ExecutionError {
@@ -27,7 +27,7 @@ pub enum ExecutionError {
         /// Values given.
         actual: usize,
     },
-    /// A value is outside of the circuit's input range.
+    /// A value is outside the circuit's input range.
     #[error("input {index} is {value}, expected {}..={}", range.low, range.high)]
     OutOfRange {
         /// Position of the value.

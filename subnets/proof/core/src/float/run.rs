@@ -6,7 +6,7 @@ use thiserror::Error;
 use super::{FloatNetwork, FloatNode, FloatOperation};
 use crate::{Shape, Window};
 
-/// Why a real-valued network does not run on some input.
+/// Why the execution of a floating-point network failed.
 #[derive(Clone, Debug, PartialEq, Error)]
 #[non_exhaustive]
 pub enum FloatError {
@@ -19,7 +19,7 @@ pub enum FloatError {
         actual: usize,
     },
     /// A value is not a finite number.
-    #[error("input {index} is {value}")]
+    #[error("input {index} is not finite: {value}")]
     NotFinite {
         /// Position of the value.
         index: usize,

@@ -2,7 +2,7 @@ use super::{FORMAT, Layer, MAX_LAYERS, MAX_MULTIPLY_ADDS, MAX_SUM, Network, Netw
 use crate::circuit::{Cell, Circuit, Job, Kernel, Linear, Max, Stage, StageKind, Tap};
 use crate::{Range, Shape, Window};
 
-/// A tensor that stands in cells.
+/// A tensor laid out in cells.
 #[derive(Clone, Copy)]
 struct Placed {
     first: Cell,
@@ -17,7 +17,7 @@ impl Placed {
 }
 
 impl Network {
-    /// Checks the network and works out its geometry: cells, jobs, and the interval of every value.
+    /// Validates the network and lowers it to a circuit: cells, jobs, and the interval of every value.
     ///
     /// # Errors
     /// When a layer does not fit its inputs, or could overflow.
@@ -139,7 +139,7 @@ impl Lowering {
         Ok(())
     }
 
-    /// Refuses a layer before anything is allocated for it that its weights do not justify.
+    /// Refuses a layer before allocating more than its weights justify.
     fn spend(&mut self, index: usize, layer: &Layer, inputs: &[Shape], output: Shape) -> Result<(), NetworkError> {
         let read = inputs.first().map_or(0, Shape::elements) as u64;
         let taps = match &layer.operation {
@@ -241,7 +241,7 @@ fn convolution_jobs(input: &Placed, window: &Window, groups: usize, output: Shap
     jobs.collect()
 }
 
-/// The interval of all sums. Every interval holds 0, so leaving a slot to padding never widens it.
+/// The interval of all sums. Every interval contains 0, so padding never widens it.
 fn sum_range(kernels: &[Kernel], jobs: &[Job], bias: &[i64], inputs: &[Placed]) -> Option<Range> {
     // A kernel's slots read one tensor, or, in a sum, each slot reads another one.
     let slot_range = |slot: usize| match inputs {

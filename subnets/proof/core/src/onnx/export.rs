@@ -22,7 +22,7 @@ pub fn export(circuit: &Circuit) -> Vec<u8> {
     graph.output.push(vector("outputs", circuit.outputs.len()));
     let mut writer = Writer { graph, names: 0 };
     let zero = writer.integers(&[1], vec![0]);
-    // Memory so far; the zero cell in front stands for padding.
+    // Memory so far; the zero cell at the front is used for padding.
     let mut memory = writer.node("Concat", &[&zero, "cells"], &[("axis", 0)]);
     for stage in &circuit.stages {
         let values = match &stage.kind {
@@ -43,7 +43,7 @@ pub fn export(circuit: &Circuit) -> Vec<u8> {
     model.encode_to_vec()
 }
 
-/// Position of a cell in memory, behind the zero cell.
+/// Position of a cell in memory, after the zero cell.
 fn address(cell: Cell) -> i64 {
     i64::from(cell) + 1
 }
@@ -101,7 +101,7 @@ impl Writer {
 
     fn linear(&mut self, memory: &str, linear: &Linear, count: usize) -> String {
         let mut parts = Vec::new();
-        // Where the sum of each output stands in the concatenated products.
+        // Position of each output's sum in the concatenated products.
         let mut order = vec![0_i64; count];
         let mut position = 0;
         for (index, kernel) in linear.kernels.iter().enumerate() {
@@ -153,7 +153,7 @@ impl Writer {
         self.node("Clip", &[&quotient, &low, &high], &[])
     }
 
-    /// Groups are filled up with their first cell: it changes no maximum.
+    /// Groups are padded with their first cell, which does not change the maximum.
     fn max(&mut self, memory: &str, max: &Max) -> String {
         let width = max.groups.iter().map(Vec::len).max().unwrap_or_default();
         let cells = max.groups.iter().flat_map(|group| {

@@ -1,5 +1,5 @@
-//! One ONNX node becomes one float node, or vanishes: reshapes and identities only rename their input, batch norms are
-//! folded into the layer before them.
+//! Conversion of ONNX nodes to float nodes: reshapes and identities only rename their input, batch norms are folded
+//! into the preceding layer.
 
 use super::proto::NodeProto;
 use super::tensor::Constant;
@@ -38,17 +38,17 @@ impl Reader {
         }
     }
 
-    /// The computed tensor at an input position, with its shape.
+    /// The computed tensor at an input position, and its shape.
     fn tensor(&self, node: &NodeProto, position: usize) -> Result<(usize, Shape), OnnxError> {
         let value = node.input.get(position).and_then(|name| self.values.get(name));
         let Some(Value::Tensor(index)) = value else {
-            return Err(unsupported(node, format!("input {position} is not computed from the network's input")));
+            return Err(unsupported(node, format!("input {position} does not depend on the network's input")));
         };
         let shape = self.network.shape(*index).ok_or_else(|| unsupported(node, "unknown shape".to_owned()))?;
         Ok((*index, shape))
     }
 
-    /// The weights at an input position; `None` where the node has none there.
+    /// The weights at an input position; `None` if there are none.
     fn weights(&self, node: &NodeProto, position: usize) -> Result<Option<&Constant>, OnnxError> {
         match node.input.get(position).filter(|name| !name.is_empty()).and_then(|name| self.values.get(name)) {
             None => Ok(None),
@@ -86,8 +86,8 @@ impl Reader {
         super::define(&mut self.values, output(node)?, value)
     }
 
-    /// Layers read the elements of a tensor in order, whatever its shape, so that flattening is only another name. A
-    /// convolution or pool after it would need the new shape.
+    /// Flattening only renames a tensor, since layers read its elements in order, whatever its shape. A convolution or
+    /// pool after it would need the new shape.
     fn flatten(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let (_, shape) = self.tensor(node, 0)?;
         if node.op_type == "Reshape" {
@@ -139,7 +139,7 @@ impl Reader {
         let dims = self.weights(node, 1)?.map_or(&[][..], |constant| &constant.dims);
         let outputs = match (dims, transposed) {
             (&[outputs, width], true) | (&[width, outputs], false) if width == inputs && outputs > 0 => outputs,
-            _ => return Err(unsupported(node, format!("weights {dims:?} do not fit {inputs} inputs"))),
+            _ => return Err(unsupported(node, format!("weights {dims:?} do not match {inputs} inputs"))),
         };
         let dims = if transposed { [outputs, inputs] } else { [inputs, outputs] };
         let weights = self.floats(node, 1, &dims)?;
@@ -166,14 +166,14 @@ impl Reader {
         let dims = self.weights(node, 1)?.map(|constant| constant.dims.clone()).unwrap_or_default();
         let groups = usize::try_from(node.int("group", 1)).unwrap_or(0);
         let &[outputs, channels, rows, columns] = &dims[..] else {
-            return Err(unsupported(node, format!("weights {dims:?} are not those of a 2-D convolution")));
+            return Err(unsupported(node, format!("weights {dims:?} do not match a 2-D convolution")));
         };
         let grouped =
             groups > 0 && channels.checked_mul(groups) == Some(shape.channels) && outputs.is_multiple_of(groups);
         if !grouped || outputs == 0 {
             return Err(unsupported(
                 node,
-                format!("weights {dims:?} in {groups} groups do not fit {} channels", shape.channels),
+                format!("weights {dims:?} in {groups} groups do not match {} channels", shape.channels),
             ));
         }
         let window = window(node, [rows, columns])?;
@@ -187,14 +187,14 @@ impl Reader {
     fn pool(&mut self, node: &NodeProto, operation: impl Fn(Window) -> FloatOperation) -> Result<(), OnnxError> {
         let (input, shape) = self.tensor(node, 0)?;
         let kernel = node.ints("kernel_shape").and_then(sizes).and_then(|sizes| <[usize; 2]>::try_from(sizes).ok());
-        let kernel = kernel.ok_or_else(|| unsupported(node, "kernel_shape is not two sizes".to_owned()))?;
+        let kernel = kernel.ok_or_else(|| unsupported(node, "kernel_shape does not have two dimensions".to_owned()))?;
         if node.int("ceil_mode", 0) != 0 || node.output.len() > 1 {
-            return Err(unsupported(node, "ceil_mode or a second output".to_owned()));
+            return Err(unsupported(node, "ceil_mode or a second output is unsupported".to_owned()));
         }
         let window = window(node, kernel)?;
         let padded = window.padding != [0; 4];
         if padded && node.op_type == "AveragePool" && node.int("count_include_pad", 0) == 0 {
-            return Err(unsupported(node, "padding that is left out of the mean".to_owned()));
+            return Err(unsupported(node, "average pooling with excluded padding is unsupported".to_owned()));
         }
         let shape = pooled(node, &window, shape, shape.channels)?;
         self.push(output(node)?, vec![input], shape, operation(window))
@@ -217,7 +217,7 @@ impl Reader {
         }
     }
 
-    /// A constant vector added to a dense layer that nothing else reads is its bias.
+    /// A constant vector added to a dense layer without other readers becomes its bias.
     fn add_bias(&mut self, node: &NodeProto, tensor: usize, constant: usize) -> Result<(), OnnxError> {
         let (input, shape) = self.tensor(node, tensor)?;
         let added = self.vector(node, constant, shape.elements())?;
@@ -233,8 +233,8 @@ impl Reader {
         }
     }
 
-    /// `(x - mean) / sqrt(variance + epsilon) * scale + shift` for each channel is a 1×1 convolution of each channel
-    /// by itself; directly after a convolution it only changes that one's weights.
+    /// `(x - mean) / sqrt(variance + epsilon) * scale + shift` for each channel is a depthwise 1×1 convolution;
+    /// directly after a convolution it is folded into that one's weights.
     fn batch_norm(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let (input, shape) = self.tensor(node, 0)?;
         let channels = shape.channels;
@@ -275,7 +275,7 @@ impl Reader {
         }
     }
 
-    /// Whether the node reads what was computed last, and nothing else does: only then may that be changed.
+    /// Whether the node is the only reader of the last computed tensor, which may then be modified.
     fn is_only_reader_of_last(&self, node: &NodeProto, position: usize) -> bool {
         let last = self.network.nodes.len();
         node.input.get(position).is_some_and(|name| {
@@ -315,13 +315,13 @@ fn window(node: &NodeProto, kernel: [usize; 2]) -> Result<Window, OnnxError> {
     };
     let auto_pad = node.attribute("auto_pad").map_or(&b"NOTSET"[..], |attribute| &attribute.s);
     if !matches!(auto_pad, b"NOTSET" | b"VALID" | b"") {
-        return Err(unsupported(node, "auto_pad: hint: export explicit pads".to_owned()));
+        return Err(unsupported(node, "auto_pad is unsupported; hint: export explicit pads".to_owned()));
     }
     if attribute("dilations", &[1, 1])? != [1, 1] {
         return Err(unsupported(node, "dilations".to_owned()));
     }
     if attribute("kernel_shape", &kernel)? != kernel {
-        return Err(unsupported(node, "kernel_shape does not fit the weights".to_owned()));
+        return Err(unsupported(node, "kernel_shape does not match the weights".to_owned()));
     }
     let stride = attribute("strides", &[1, 1])?;
     let padding = attribute("pads", &[0; 4])?;

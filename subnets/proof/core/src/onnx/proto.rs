@@ -1,4 +1,4 @@
-//! The messages of the ONNX format that are used here, with the field numbers of its published schema.
+//! Protobuf messages of the ONNX format, with the field numbers of its published schema.
 
 use prost::{Enumeration, Message, Oneof};
 
@@ -163,7 +163,7 @@ pub(super) enum AttributeKind {
 }
 
 impl ValueInfoProto {
-    /// The tensor's extents; `None` in place of one that has only a name.
+    /// The tensor's extents; `None` for a symbolic one.
     pub(super) fn dimensions(&self) -> Option<Vec<Option<i64>>> {
         let shape = self.kind.as_ref()?.tensor.as_ref()?.shape.as_ref()?;
         let dims = shape.dim.iter().map(|dim| match dim.value {
@@ -175,7 +175,7 @@ impl ValueInfoProto {
 }
 
 impl NodeProto {
-    /// How messages name the node.
+    /// Description of the node for messages.
     pub(super) fn describe(&self) -> String {
         let name = if self.name.is_empty() { self.output.first().map_or("", String::as_str) } else { &self.name };
         format!("{} '{name}'", self.op_type)

@@ -5,7 +5,7 @@ use crate::MAX_ELEMENTS;
 /// The value of `data_location` for a tensor in another file.
 const EXTERNAL: i32 = 1;
 
-/// A tensor whose values stand in the file.
+/// A tensor whose values are stored in the file.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Constant {
     pub(super) dims: Vec<usize>,
@@ -19,7 +19,7 @@ pub(super) enum Data {
 }
 
 impl Constant {
-    /// Reads a tensor: floats or integers, as a list or as raw bytes.
+    /// Parses a tensor: floats or integers, as a list or as raw bytes.
     pub(super) fn read(tensor: &TensorProto) -> Result<Self, OnnxError> {
         let name = &tensor.name;
         if tensor.data_location == EXTERNAL || !tensor.external_data.is_empty() {
@@ -60,7 +60,7 @@ impl Constant {
             return Err(refuse(format!("{length} values for dimensions {dims:?}")));
         }
         if !finite {
-            return Err(refuse("holds values that are not finite".to_owned()));
+            return Err(refuse("values are not finite".to_owned()));
         }
         Ok(Self { dims, data })
     }
@@ -82,7 +82,7 @@ impl Constant {
     }
 }
 
-/// Whole elements of raw bytes.
+/// Splits raw bytes into elements.
 fn elements<const N: usize>(raw: &[u8]) -> impl Iterator<Item = [u8; N]> + '_ {
     raw.as_chunks().0.iter().copied()
 }

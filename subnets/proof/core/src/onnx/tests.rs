@@ -83,7 +83,7 @@ fn refuse(change: impl FnOnce(&mut GraphProto)) -> OnnxError {
 fn a_small_network_is_read_and_folded() {
     let network = read(&model(graph())).unwrap();
     assert_eq!(network.nodes.len(), 4, "{network:?}");
-    assert_eq!(network.notes, ["the final softmax is left out: outputs are its arguments"]);
+    assert_eq!(network.notes, ["the final softmax is omitted: outputs are its inputs"]);
     let FloatOperation::Convolution { weights, bias, .. } = &network.nodes[0].operation else {
         panic!("a convolution")
     };

@@ -3,15 +3,14 @@ use crate::float::{FloatNetwork, FloatNode, FloatOperation};
 use crate::network::{FORMAT, Input, Layer, Network, Operation};
 use crate::{Clamp, Rescale, Window};
 
-/// Fractional bits of the factor that stands for one over the area of an average pool.
+/// Fractional bits of the reciprocal area of an average pool.
 const MEAN_BITS: i32 = 12;
-/// The largest area whose mean stays a plain sum where it is a power of two: four more bits cost a circuit less than
-/// rounding them away.
+/// Maximum power-of-two area whose mean stays a plain sum: four more bits cost a circuit less than rounding.
 const EXACT_AREA: usize = 16;
-/// The most bits by which a scale may differ from 0.
+/// Maximum absolute scale, in bits.
 const MAX_SCALE: i32 = 40;
 
-/// A float tensor's counterpart.
+/// Integer counterpart of a float tensor.
 #[derive(Clone, Copy)]
 struct Tensor {
     /// Index in the integer network.
@@ -28,12 +27,12 @@ pub(super) struct Quantiser<'a> {
     layers: Vec<Layer>,
 }
 
-/// How the sums of a node become activations.
+/// Conversion of a node's sums to activations.
 #[derive(Clone, Copy)]
 struct Target {
-    /// The node whose tensor this is: the node itself, or the ReLU after it.
+    /// The node that produces the tensor: the node itself, or the ReLU after it.
     node: usize,
-    /// Whether that is a ReLU.
+    /// Whether that node is a ReLU.
     positive: bool,
 }
 
@@ -49,7 +48,7 @@ impl<'a> Quantiser<'a> {
             let target = self.target(node, current);
             self.node(node, current, target)?;
             if target.node != node {
-                // The ReLU's tensor is the same one.
+                // The ReLU shares the tensor.
                 let tensor = self.tensors.last().copied();
                 self.tensors.extend(tensor);
             }
@@ -62,7 +61,7 @@ impl<'a> Quantiser<'a> {
         Ok(network)
     }
 
-    /// A ReLU directly after a node that nothing else reads belongs to the node's rescale.
+    /// A ReLU directly after a node without other readers is merged into the node's rescale.
     fn target(&self, node: usize, current: &FloatNode) -> Target {
         let positive = matches!(current.operation, FloatOperation::Relu);
         let fused = self.network.nodes.get(node + 1).is_some_and(|next| {
@@ -117,7 +116,7 @@ impl<'a> Quantiser<'a> {
         self.magnitudes.get(tensor).copied().unwrap_or_default()
     }
 
-    /// Integer weights with as many bits as asked for, integer biases at the sums' scale, and that scale.
+    /// Integer weights with the requested bits, integer biases at the sums' scale, and that scale.
     fn weights(
         &self,
         node: usize,
@@ -147,7 +146,7 @@ impl<'a> Quantiser<'a> {
     ) -> Result<(), QuantiseError> {
         let is_output = target.node + 1 == self.network.nodes.len();
         if is_output && !target.positive {
-            // Sums that nobody reads on are exact as they are.
+            // Sums without readers need no rescale.
             self.push(inputs, operation, None, sums);
             return Ok(());
         }
@@ -171,8 +170,8 @@ impl<'a> Quantiser<'a> {
     }
 }
 
-/// A convolution of each channel by itself, and the bits that its sums have more than its input. Where the area is a
-/// power of two, weights are 1 and nothing is rounded.
+/// A depthwise convolution for the mean, and the additional bits of its sums. If the area is a power of two, weights
+/// are 1 and nothing is rounded.
 fn mean(window: &Window, channels: usize) -> (Operation, i32) {
     let area = window.kernel[0] * window.kernel[1];
     let (weight, bits) = if area.is_power_of_two() {

@@ -4,7 +4,7 @@ use super::{QuantiseError, QuantiseOptions, power};
 use crate::float::FloatNetwork;
 use crate::network::Network;
 
-/// Inputs to measure a network by, with the right answers where they are known.
+/// Sample inputs to evaluate a network, with labels or targets if known.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sample {
@@ -18,7 +18,7 @@ pub struct Sample {
     pub targets: Vec<f64>,
 }
 
-/// What quantising costs on a sample.
+/// Quantisation error on a sample.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct QuantisationReport {
     /// Number of inputs.
@@ -27,11 +27,11 @@ pub struct QuantisationReport {
     pub largest_error: f64,
     /// Mean of those differences.
     pub mean_error: f64,
-    /// Share of inputs whose largest output is the same one; absent where there is one output.
+    /// Fraction of inputs with the same largest output; absent for a single output.
     pub agreement: Option<f64>,
-    /// Share of right answers of the float network and of the integer network, where labels are known.
+    /// Accuracy of the float network and of the integer network, if labels are known.
     pub accuracy: Option<[f64; 2]>,
-    /// Root of the mean squared error of both, where targets are known.
+    /// Root mean square error of both networks, if targets are known.
     pub root_mean_square: Option<[f64; 2]>,
 }
 

@@ -1,8 +1,8 @@
-//! The `delivered-work` profile: a miner's weight follows from the work that it proved.
+//! The `delivered-work` profile: weights by proven work.
 //!
-//! Work of one kind (a circuit and slice) has a unit price: the 10th percentile of all miners' latencies for it, in
-//! seconds, that is, what the work costs a quick miner. A verified answer earns one price, a failed one costs two. What
-//! was earned halves every two hours. A miner's raw weight is its work to the power of 1.3, once it has 100 answers.
+//! Each kind of work (a circuit and slice) has a unit price: the 10th percentile of all miners' latencies, in seconds,
+//! that is, the cost for a fast miner. A verified answer credits one price, a failed one debits two. Balances have a
+//! half-life of two hours. A miner's raw weight is its work to the power of 1.3, once it has 100 answers.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -12,32 +12,32 @@ use taonet_primitives::Hotkey;
 
 use super::shares;
 
-/// What work costs twice when it fails.
+/// Factor of the price that a failed answer debits.
 const FAILURE_DEBIT: f64 = 2.0;
-/// Seconds after which earnings count half.
+/// Half-life of balances, in seconds.
 const HALF_LIFE: f64 = 7200.0;
-/// Seconds that are accounted together.
+/// Duration of a bucket, in seconds.
 const BUCKET: u64 = 3600;
-/// Buckets older than this many count nothing worth keeping: 24 half-lives.
+/// Number of buckets kept: 24 half-lives, after which balances are negligible.
 const KEPT_BUCKETS: u64 = 48;
-/// Latencies that a price is made from.
+/// Maximum number of latencies for a price.
 const PRICE_SAMPLES: usize = 256;
-/// New latencies after which a price is made again.
+/// Number of new latencies after which a price is recomputed.
 const PRICE_REFRESH: usize = 64;
-/// Latencies that a price needs.
+/// Minimum number of latencies for a price.
 const PRICE_MINIMUM: usize = 8;
-/// Percentile of latencies that is the price.
+/// Percentile of the latencies used as price.
 const PRICE_PERCENTILE: f64 = 0.1;
 
 /// A kind of work: `circuit:slice`.
 pub type WorkKind = String;
 
-/// Limits and powers of the profile.
+/// Parameters of the profile.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WorkRules {
-    /// Answers that a miner needs before it has a weight.
+    /// Minimum number of answers for a weight.
     pub minimum_answers: u64,
-    /// Power that work is raised to.
+    /// Exponent of the work.
     pub power: f64,
 }
 
@@ -47,7 +47,7 @@ impl Default for WorkRules {
     }
 }
 
-/// Accounts of all miners and prices of all work. Serialised as the validator's state.
+/// Accounts of all miners, and prices of all work. Serialised as the validator's state.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WorkAccounts {
@@ -59,14 +59,14 @@ pub struct WorkAccounts {
 #[serde(deny_unknown_fields)]
 struct Account {
     answers: u64,
-    /// Credits less debits, by number of the bucket.
+    /// Credits minus debits, by bucket number.
     buckets: BTreeMap<u64, f64>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Price {
-    /// Seconds.
+    /// Latencies in seconds.
     latencies: VecDeque<f64>,
     fresh: usize,
     current: Option<f64>,
@@ -87,7 +87,7 @@ impl WorkAccounts {
         self.miners.entry(miner).or_default().book(-FAILURE_DEBIT * price, now);
     }
 
-    /// The unit price of work, in seconds; `None` before enough answers were seen.
+    /// The unit price of work, in seconds; `None` until there are enough answers.
     pub fn price(&self, kind: &str) -> Option<f64> {
         self.prices.get(kind).and_then(|price| price.current)
     }
@@ -97,7 +97,7 @@ impl WorkAccounts {
         self.miners.get(miner).map_or(0.0, |account| account.work(now))
     }
 
-    /// Shares of the miners, in order; they add up to 1 where any miner has a weight.
+    /// Shares of the miners, in order; their sum is 1 if any miner has a weight.
     pub fn weights(&self, miners: &[Hotkey], rules: &WorkRules, now: Duration) -> Vec<f64> {
         let raw = miners.iter().map(|miner| match self.miners.get(miner) {
             Some(account) if account.answers >= rules.minimum_answers => account.work(now).powf(rules.power),
@@ -106,7 +106,7 @@ impl WorkAccounts {
         shares(&raw.collect::<Vec<_>>())
     }
 
-    /// Forgets a miner: its place on the subnet went to another hotkey.
+    /// Removes a miner, whose uid was reassigned to another hotkey.
     pub fn forget(&mut self, miner: &Hotkey) {
         self.miners.remove(miner);
     }

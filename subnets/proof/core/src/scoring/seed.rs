@@ -1,10 +1,9 @@
-//! The `seed` profile: an average of how good each answer was.
+//! The `seed` profile: a moving average of the quality of answers.
 //!
-//! An answer that does not verify is worth nothing and takes 40 % of the miner's score. An answer that verifies has the
-//! metric `(1 - w) * grade(time / 120 s) + w * grade(bytes / reference)` with `w = 0.2`, and the score moves a tenth of
-//! the way to `metric / n`, where n is the number of miners. `grade(t) = 1 - (tan((t' - 1/2) * 0.9π) / tan(0.45π) + 1) / 2`
-//! with `t' = clamp(t, 0, 0.99)` falls steeply at both ends and is flat between them: the quick are told from the very
-//! quick, and nobody loses much by being average.
+//! A failed answer reduces the miner's score by 40 %. A verified answer has the metric `(1 - w) * grade(time / 120 s) +
+//! w * grade(bytes / reference)` with `w = 0.2`, and the score moves by a tenth towards `metric / n`, where n is the
+//! number of miners. `grade(t) = 1 - (tan((t' - 1/2) * 0.9π) / tan(0.45π) + 1) / 2` with `t' = clamp(t, 0, 0.99)` is
+//! steep at both ends and flat between them: it separates fast from very fast miners, and average ones lose little.
 //!
 //! The founding document names proof size and response time without a formula. The grade of times is that of the
 //! subnet's releases (there without size: `w = 0`); size is graded the same way.
@@ -15,16 +14,16 @@ use std::time::Duration;
 /// Response time with the worst grade.
 pub const SLOWEST: Duration = Duration::from_mins(2);
 
-/// The weights of the profile.
+/// Parameters of the profile.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SeedRules {
     /// Share of proof size in the metric: `0..=1`.
     pub size_share: f64,
     /// Proof size with the worst grade, in bytes.
     pub largest_proof: u64,
-    /// How far a verified answer moves a score: `0..=1`.
+    /// Step of a score towards the metric of a verified answer: `0..=1`.
     pub gain: f64,
-    /// Share of a score that a failed answer takes: `0..=1`.
+    /// Fraction of a score lost by a failed answer: `0..=1`.
     pub loss: f64,
 }
 
@@ -34,17 +33,17 @@ impl Default for SeedRules {
     }
 }
 
-/// What came of one request.
+/// Outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Answer {
     /// The proof verified.
     Verified {
-        /// From request to answer.
+        /// Time from request to response.
         time: Duration,
-        /// Bytes of the proof.
+        /// Size of the proof in bytes.
         bytes: u64,
     },
-    /// The proof did not verify, or there was none in time.
+    /// The proof did not verify, or the miner timed out.
     Failed,
 }
 
@@ -60,7 +59,7 @@ impl SeedRules {
         }
     }
 
-    /// How good a verified answer is: `0..=1`.
+    /// Metric of a verified answer: `0..=1`.
     pub fn metric(&self, time: Duration, bytes: u64) -> f64 {
         let time = grade(time.as_secs_f64() / SLOWEST.as_secs_f64());
         let size = grade(bytes as f64 / self.largest_proof.max(1) as f64);
@@ -68,7 +67,7 @@ impl SeedRules {
     }
 }
 
-/// From 1 for nothing to 0 for the worst.
+/// Grade from 1 (best) to 0 (worst).
 fn grade(share: f64) -> f64 {
     let share = share.clamp(0.0, 0.99);
     let curve = f64::midpoint(((share - 0.5) * 0.9 * PI).tan() / (0.45 * PI).tan(), 1.0);

@@ -1,4 +1,4 @@
-//! The loop.
+//! The runner's loop over the chain's blocks.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -14,17 +14,17 @@ use taonet_service::Sleeper;
 use taonet_service::system_clock;
 use taonet_wallet::Keypair;
 
-use super::{MOST_CHANNELS, RunnerArgs, Setup, address_policy};
+use super::{MAX_CHANNELS, RunnerArgs, Setup, address_policy};
 use crate::context::Context;
 use crate::daemon::serve_metrics;
 
-/// Where metrics are served beside the validator's.
+/// Default metrics port; the validator uses 8010.
 const METRICS_PORT: u16 = 8011;
 
 pub(super) fn run(args: &RunnerArgs, setup: Setup, context: &Context) -> anyhow::Result<()> {
     context.say(&format!("hotkey {}", setup.keypair.hotkey()));
     context.block_on(async {
-        let shutdown = Shutdown::on_signals().context("signals cannot be handled")?;
+        let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let readiness = metrics(args, &setup, &shutdown).await?;
         Rounds::describe_metrics();
         Outbox::describe_metrics();
@@ -48,8 +48,8 @@ async fn metrics(args: &RunnerArgs, setup: &Setup, shutdown: &Shutdown) -> anyho
     let usual = SocketAddr::new(setup.config.operator.metrics_addr, METRICS_PORT);
     match (args.metrics, serve_metrics(Some(args.metrics.unwrap_or(usual)), shutdown).await) {
         (None, Err(error)) => {
-            // Rounds are worth more than their numbers.
-            tracing::warn!("no metrics: {error:#}; say with --metrics where to serve them");
+            // Rounds go on without metrics.
+            tracing::warn!("metrics are not served: {error:#}; set the listen address with --metrics");
             Ok(None)
         }
         (_, served) => served.map(Some),
@@ -71,7 +71,7 @@ async fn rounds(setup: Setup, runner: Runner, context: &Context) -> anyhow::Resu
         arena: arena.map(|arena| Arc::new(arena) as Arc<dyn ArenaMiners>),
         shuffle: random_order(),
         observer: Arc::new(()),
-        tell: teller(context),
+        on_round: round_printer(context),
         clock: system_clock(),
         sleeper,
     };
@@ -86,12 +86,12 @@ fn arena(config: &Config, keypair: &Arc<Keypair>, external_ip: IpAddr) -> anyhow
         external_ip: external_ip.to_string(),
         policy: address_policy(config),
         predict_path: config.predict_endpoint.clone(),
-        max_answer_bytes: config.play.max_answer_bytes(MOST_CHANNELS),
+        max_answer_bytes: config.play.max_answer_bytes(MAX_CHANNELS),
     })?)
 }
 
-/// Prints a line of JSON for each round, where JSON is asked for.
-fn teller(context: &Context) -> RoundObserver {
+/// Prints one JSON line per round, with `--json`.
+fn round_printer(context: &Context) -> RoundObserver {
     if !context.json {
         return Arc::new(|_| {});
     }
@@ -99,7 +99,7 @@ fn teller(context: &Context) -> RoundObserver {
         let context = Context { json: true };
         let line = serde_json::to_string(report).map_err(anyhow::Error::from);
         if let Err(error) = line.and_then(|line| context.print(&line)) {
-            tracing::error!("a round's report is not written: {error:#}");
+            tracing::error!("cannot write the round's report: {error:#}");
         }
     })
 }

@@ -1,4 +1,4 @@
-//! One round.
+//! A single round (`bb runner --once`).
 
 use std::sync::Arc;
 use taonet_primitives::counted;
@@ -21,14 +21,14 @@ pub(super) fn run(args: &RunnerArgs, mut setup: Setup, context: &Context) -> any
         setup.settings.challenge_type = ChallengeType::Solo;
     }
     let report = context.block_on(async {
-        let shutdown = Shutdown::on_signals().context("signals cannot be handled")?;
+        let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         tokio::select! {
             report = play(setup, context) => report.map(Some),
             () = shutdown.requested() => Ok(None),
         }
     })?;
     let Some(report) = report else {
-        context.say("stopped; what is played stays, and the next run goes on from there");
+        context.say("stopped; the next run resumes from here");
         return Ok(());
     };
     show(&report, context)
@@ -51,7 +51,7 @@ async fn play(setup: Setup, context: &Context) -> anyhow::Result<RunReport> {
             context.say(&format!("{} still to submit; the next run resumes", counted(counts.waiting, "file")));
         }
         if counts.refused > 0 {
-            context.say(&format!("{} refused by the scoring API; the log says why", counted(counts.refused, "file")));
+            context.say(&format!("{} refused by the scoring API; see the log", counted(counts.refused, "file")));
         }
     }
     Ok(report)
@@ -66,8 +66,7 @@ async fn miners(setup: &Setup) -> anyhow::Result<Vec<MinerEntry>> {
     let mut miners = registered.map_err(|error| Classified::error(Failure::Network, error.to_string()))?;
     if miners.is_empty() {
         bail!(
-            "nobody on subnet {} announces an address that may be called: tao metagraph {} shows all; development mode, \
-             BB_DEV_MODE=1, permits private ones; --miners names others",
+            "no miner on subnet {} has published a public address\nhint: `tao metagraph {}` lists all; BB_DEV_MODE=1 permits private addresses; --miners reads a file",
             setup.config.netuid,
             setup.config.netuid
         );
@@ -84,7 +83,7 @@ fn classify(error: RunError) -> anyhow::Error {
     }
 }
 
-/// A progress bar that goes with its round, however that ends.
+/// A progress bar that is cleared on drop.
 struct Progress(ProgressBar);
 
 impl Progress {
@@ -107,7 +106,7 @@ impl Drop for Progress {
 fn observe(progress: &ProgressBar, event: &RunEvent) {
     match event {
         RunEvent::Challenge { challenge_uid, utterances, miners, .. } => {
-            // After the current challenge, earlier ones may be taken up.
+            // After the current challenge, earlier ones can resume.
             progress.set_position(0);
             progress.set_length((utterances * miners) as u64);
             progress.set_message(challenge_uid.clone());
@@ -128,7 +127,7 @@ fn show(report: &RunReport, context: &Context) -> anyhow::Result<()> {
         context.print(&leaderboard::challenge(report))?;
     }
     match report.outcome {
-        RunOutcome::Partial => bail!("the engine delivered a part of the challenge; the next run asks for the rest"),
+        RunOutcome::Partial => bail!("the engine delivered only part of the challenge; the next run requests the rest"),
         RunOutcome::NoChallenge => bail!("the engine has no challenge"),
         _ => Ok(()),
     }

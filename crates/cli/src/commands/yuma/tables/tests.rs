@@ -3,7 +3,7 @@ use taonet_consensus::classic::Curve;
 
 use super::*;
 
-/// Two validators with stake 1 : 2. Only the small one weighs server 3, which therefore has no majority.
+/// Two validators with stake 1 : 2. Only the smaller one weights server 3, which therefore has no majority.
 fn pair() -> EpochInput {
     let document = br#"{"input": {
         "n": 4, "block": 2, "tempo": 360, "activity_cutoff": 5000, "emission": 1000,
@@ -33,7 +33,7 @@ fn every_step_is_explained() {
     assert_eq!(line(&text, "4. Clipped weights", "0"), ["0", "0.500000"]);
     assert_eq!(line(&text, "5. Validator trust", "0"), ["0", "0.500000"]);
     assert_eq!(line(&text, "6. Rank", "2"), ["2", "0.833333", "1.000000"]);
-    assert!(text.contains("7. Old bonds that still count\nnone\n"));
+    assert!(text.contains("7. Old bonds, active entries\nnone\n"));
     assert_eq!(line(&text, "9. New bonds", "0"), ["0", "0.050000"]);
     assert_eq!(line(&text, "10. Dividends", "0"), ["0", "0.200000"]);
 }

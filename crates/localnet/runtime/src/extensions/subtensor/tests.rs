@@ -11,7 +11,7 @@ use crate::subtensor::{
 use crate::testing::{BABELBIT, account, chain, jump_to, key, outcome, send};
 use crate::types::{MechId, NetUid};
 
-/// What the pool says to a call: `None` when it takes it.
+/// The pool's error for a call; `None` if it accepts the call.
 fn refusal(who: &AccountId, call: impl Into<RuntimeCall>) -> Option<u8> {
     let call = call.into();
     let origin = RuntimeOrigin::signed(who.clone());
@@ -155,7 +155,7 @@ fn what_the_pool_does_not_look_at_passes() {
         let register = Call::<Runtime>::burned_register { netuid: NetUid(77), hotkey: key(1) };
         assert_eq!(refusal(&bob, register), None);
         assert_eq!(refusal(&bob, frame_system::Call::remark { remark: Vec::new() }), None);
-        // A call inside another one is looked at when it runs.
+        // A nested call is only checked when it runs.
         let inner = RuntimeCall::from(axon(0x7f00_0001, 1, 4));
         assert_eq!(refusal(&bob, pallet_utility::Call::batch { calls: vec![inner] }), None);
     });

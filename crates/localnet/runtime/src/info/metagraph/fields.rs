@@ -1,4 +1,4 @@
-//! The list of a metagraph's fields, once for both of its forms.
+//! Field list of the metagraph, shared by its complete and selective layouts.
 
 #![allow(clippy::redundant_closure_for_method_calls, reason = "all fields are read in one form")]
 
@@ -25,14 +25,14 @@ use crate::subtensor::{
 };
 use crate::types::{AlphaBalance, MechId, NetUid, TaoBalance};
 
-/// Each line is a field: the number by which clients select it, its name, its type, and how it is read.
+/// Each line is a field: its selection index, name, type and reader.
 macro_rules! metagraph {
     (
         both { $($(#[$a_doc:meta])* $a_number:literal $a:ident: $a_type:ty = $a_read:expr,)* }
         selective { $($(#[$b_doc:meta])* $b_number:literal $b:ident: $b_type:ty = $b_read:expr,)* }
         both { $($(#[$c_doc:meta])* $c_number:literal $c:ident: $c_type:ty = $c_read:expr,)* }
     ) => {
-        /// A subnet and its neurons.
+        /// The complete metagraph of a subnet.
         #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
         pub struct Metagraph {
             /// The subnet.
@@ -41,7 +41,7 @@ macro_rules! metagraph {
             $($(#[$c_doc])* pub $c: $c_type,)*
         }
 
-        /// A subnet and its neurons, as far as somebody asked.
+        /// Selected fields of a metagraph.
         #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
         pub struct SelectiveMetagraph {
             /// The subnet.
@@ -52,7 +52,7 @@ macro_rules! metagraph {
         }
 
         impl Metagraph {
-            /// Reads one mechanism of a subnet; none where there is no such thing.
+            /// Reads the metagraph of a mechanism; `None` if subnet or mechanism does not exist.
             pub fn read<T: commitments::Config>(netuid: NetUid, mecid: MechId) -> Option<Self> {
                 let source = Source::of::<T>(netuid, mecid)?;
                 Some(Self {
@@ -64,7 +64,7 @@ macro_rules! metagraph {
         }
 
         impl SelectiveMetagraph {
-            /// Reads the fields with these numbers; none where there is no such subnet or mechanism.
+            /// Reads the fields with these indices; `None` if subnet or mechanism does not exist.
             pub fn read<T: commitments::Config>(netuid: NetUid, mecid: MechId, numbers: &[u16]) -> Option<Self> {
                 let source = Source::of::<T>(netuid, mecid)?;
                 let bit = |number: &u16| 1_u128.checked_shl(u32::from(*number)).unwrap_or(0);
@@ -91,23 +91,23 @@ metagraph! {
         1 name: Vec<Compact<u8>> = |of| text(&name::<T>(of.netuid)),
         /// The symbol of its alpha, UTF-8.
         2 symbol: Vec<Compact<u8>> = |of| text(&TokenSymbol::<T>::get(of.netuid)),
-        /// What its owner says about it.
+        /// The subnet's identity.
         3 identity: Option<SubnetIdentityV3> = |of| SubnetIdentitiesV3::<T>::get(of.netuid),
         /// The block of its creation.
         4 network_registered_at: Compact<u64> = |of| Compact(NetworkRegisteredAt::<T>::get(of.netuid)),
-        /// The hotkey that stands for its owner.
+        /// The owner's hotkey.
         5 owner_hotkey: AccountId32 = |of| SubnetOwnerHotkey::<T>::get(of.netuid),
-        /// Its owner.
+        /// The owner's coldkey.
         6 owner_coldkey: AccountId32 = |of| SubnetOwner::<T>::get(of.netuid),
-        /// The block that was asked.
+        /// The block of this state.
         7 block: Compact<u64> = |_| Compact(Pallet::<T>::current_block()),
-        /// Blocks of an epoch.
+        /// The tempo: blocks per epoch.
         8 tempo: Compact<u16> = |of| Compact(Tempo::<T>::get(of.netuid)),
         /// The block of the last epoch.
         9 last_step: Compact<u64> = |of| Compact(LastMechansimStepBlock::<T>::get(of.netuid)),
-        /// Blocks since then.
+        /// Blocks since the last epoch.
         10 blocks_since_last_step: Compact<u64> = |of| Compact(Pallet::<T>::schedule(of.netuid).waited),
-        /// 0: no longer used.
+        /// Always 0: no longer used.
         11 subnet_emission: Compact<u64> = |_| Compact(0),
         /// Alpha in the pool.
         12 alpha_in: Compact<AlphaBalance> = |of| Compact(SubnetAlphaIn::<T>::get(of.netuid)),
@@ -115,133 +115,133 @@ metagraph! {
         13 alpha_out: Compact<AlphaBalance> = |of| Compact(SubnetAlphaOut::<T>::get(of.netuid)),
         /// TAO in the pool.
         14 tao_in: Compact<TaoBalance> = |of| Compact(SubnetTAO::<T>::get(of.netuid)),
-        /// Alpha that the last block gave to participants.
+        /// Alpha emission of the last block to participants.
         15 alpha_out_emission: Compact<AlphaBalance> = |of| Compact(SubnetAlphaOutEmission::<T>::get(of.netuid)),
-        /// Alpha that the last block put into the pool.
+        /// Alpha emission of the last block to the pool.
         16 alpha_in_emission: Compact<AlphaBalance> = |of| Compact(SubnetAlphaInEmission::<T>::get(of.netuid)),
-        /// TAO that the last block put into the pool.
+        /// TAO emission of the last block to the pool.
         17 tao_in_emission: Compact<TaoBalance> = |of| Compact(SubnetTaoInEmission::<T>::get(of.netuid)),
-        /// Alpha that the next epoch shares out.
+        /// Pending alpha emission of the next epoch.
         18 pending_alpha_emission: Compact<AlphaBalance> = |of| Compact(pending_alpha::<T>(of.netuid)),
-        /// 0: root is paid in alpha.
+        /// Always 0: root is paid in alpha.
         19 pending_root_emission: Compact<TaoBalance> = |_| Compact(TaoBalance::ZERO),
-        /// TAO ever traded.
+        /// Total TAO volume traded.
         20 subnet_volume: Compact<u128> = |of| Compact(SubnetVolume::<T>::get(of.netuid)),
         /// Moving average of the alpha price.
         21 moving_price: I96F32 = |of| SubnetMovingPrice::<T>::get(of.netuid),
-        /// Stored for clients.
+        /// Unused; stored for clients.
         22 rho: Compact<u16> = |of| Compact(Rho::<T>::get(of.netuid)),
-        /// Stake that agrees on a weight before it counts, in parts of 65 535.
+        /// Kappa, the stake majority of consensus, in parts of 65 535.
         23 kappa: Compact<u16> = |of| Compact(Kappa::<T>::get(of.netuid)),
-        /// How many weights a validator sets at least.
+        /// Minimum number of weights of a validator.
         24 min_allowed_weights: Compact<u16> = |of| Compact(MinAllowedWeights::<T>::get(of.netuid)),
-        /// The largest weight, in parts of 65 535.
+        /// Maximum weight, in parts of 65 535.
         25 max_weights_limit: Compact<u16> = |of| Compact(MaxWeightsLimit::<T>::get(of.netuid)),
-        /// The version that a validator must state at least.
+        /// Minimum weights version key.
         26 weights_version: Compact<u64> = |of| Compact(WeightsVersionKey::<T>::get(of.netuid)),
-        /// Blocks between two submissions of weights.
+        /// Rate limit of weight submissions, in blocks.
         27 weights_rate_limit: Compact<u64> = |of| Compact(WeightsSetRateLimit::<T>::get(of.netuid)),
-        /// Blocks after which a validator without new weights is inactive.
+        /// Activity cutoff of validators, in blocks.
         28 activity_cutoff: Compact<u64> = |of| Compact(Pallet::<T>::activity_cutoff(of.netuid)),
-        /// How many neurons may hold a permit.
+        /// Maximum number of validator permits.
         29 max_validators: Compact<u16> = |of| Compact(MaxAllowedValidators::<T>::get(of.netuid)),
-        /// How many neurons there are.
+        /// Number of neurons.
         30 num_uids: Compact<u16> = |of| Compact(SubnetworkN::<T>::get(of.netuid)),
-        /// How many there is room for.
+        /// Maximum number of neurons.
         31 max_uids: Compact<u16> = |of| Compact(MaxAllowedUids::<T>::get(of.netuid)),
-        /// What a registration costs.
+        /// Current registration price.
         32 burn: Compact<TaoBalance> = |of| Compact(Burn::<T>::get(of.netuid)),
-        /// Difficulty of registration by work.
+        /// Proof-of-work difficulty.
         33 difficulty: Compact<u64> = |of| Compact(Difficulty::<T>::get(of.netuid)),
-        /// Whether neurons can register.
+        /// Whether registration is enabled.
         34 registration_allowed: bool = |of| NetworkRegistrationAllowed::<T>::get(of.netuid),
-        /// Stored for clients.
+        /// Unused; stored for clients.
         35 pow_registration_allowed: bool = |of| NetworkPowRegistrationAllowed::<T>::get(of.netuid),
-        /// Blocks for which a new neuron cannot be replaced.
+        /// Immunity period of new neurons, in blocks.
         36 immunity_period: Compact<u16> = |of| Compact(ImmunityPeriod::<T>::get(of.netuid)),
-        /// Least difficulty.
+        /// Minimum proof-of-work difficulty.
         37 min_difficulty: Compact<u64> = |of| Compact(MinDifficulty::<T>::get(of.netuid)),
-        /// Largest difficulty.
+        /// Maximum proof-of-work difficulty.
         38 max_difficulty: Compact<u64> = |of| Compact(MaxDifficulty::<T>::get(of.netuid)),
-        /// The least that a registration costs.
+        /// Minimum registration price.
         39 min_burn: Compact<TaoBalance> = |of| Compact(MinBurn::<T>::get(of.netuid)),
-        /// The most that it costs.
+        /// Maximum registration price.
         40 max_burn: Compact<TaoBalance> = |of| Compact(MaxBurn::<T>::get(of.netuid)),
-        /// Stored for clients.
+        /// Unused; stored for clients.
         41 adjustment_alpha: Compact<u64> = |of| Compact(AdjustmentAlpha::<T>::get(of.netuid)),
-        /// Stored for clients.
+        /// Unused; stored for clients.
         42 adjustment_interval: Compact<u16> = |of| Compact(AdjustmentInterval::<T>::get(of.netuid)),
-        /// Registrations wanted in an interval.
+        /// Target number of registrations per interval.
         43 target_regs_per_interval: Compact<u16> = |of| Compact(TargetRegistrationsPerInterval::<T>::get(of.netuid)),
-        /// Registrations of a block.
+        /// Maximum number of registrations per block.
         44 max_regs_per_block: Compact<u16> = |of| Compact(MaxRegistrationsPerBlock::<T>::get(of.netuid)),
-        /// Blocks between two announcements of an endpoint.
+        /// Rate limit of endpoint announcements, in blocks.
         45 serving_rate_limit: Compact<u64> = |of| Compact(ServingRateLimit::<T>::get(of.netuid)),
-        /// Whether weights are committed first.
+        /// Whether commit-reveal is enabled.
         46 commit_reveal_weights_enabled: bool = |of| CommitRevealWeightsEnabled::<T>::get(of.netuid),
-        /// Epochs between a commit and its reveal.
+        /// Reveal period, in epochs.
         47 commit_reveal_period: Compact<u64> = |of| Compact(RevealPeriodEpochs::<T>::get(of.netuid)),
-        /// Whether the moving average of bonds depends on consensus.
+        /// Whether liquid alpha is enabled.
         48 liquid_alpha_enabled: bool = |of| LiquidAlphaOn::<T>::get(of.netuid),
-        /// High bound of that moving average, in parts of 65 535.
+        /// Upper bound of liquid alpha, in parts of 65 535.
         49 alpha_high: Compact<u16> = |of| Compact(AlphaValues::<T>::get(of.netuid).1),
-        /// Low bound of it.
+        /// Lower bound of liquid alpha, in parts of 65 535.
         50 alpha_low: Compact<u16> = |of| Compact(AlphaValues::<T>::get(of.netuid).0),
-        /// Weight of old bonds, in parts of 1 000 000.
+        /// Moving average factor of bonds, in parts of 1 000 000.
         51 bonds_moving_avg: Compact<u64> = |of| Compact(BondsMovingAverage::<T>::get(of.netuid)),
-        /// Hotkeys by uid, as all that follow.
+        /// Hotkeys, by uid like all following lists.
         52 hotkeys: Vec<AccountId32> = |of| of.neurons.hotkeys::<T>().to_vec(),
-        /// Their owners.
+        /// Coldkeys of the hotkeys.
         53 coldkeys: Vec<AccountId32> = |of| of.neurons.coldkeys::<T>().to_vec(),
-        /// What the owners say about themselves.
+        /// Identities of the coldkeys.
         54 identities: Vec<Option<ChainIdentityV2>> = |of| of.identities::<T>(),
-        /// Where each serves.
+        /// Axons.
         55 axons: Vec<AxonInfo> = |of| of.axons::<T>(),
-        /// Whether each was active at the last epoch.
+        /// Activity at the last epoch.
         56 active: Vec<bool> = |of| Active::<T>::get(of.netuid),
-        /// Whether each may set weights.
+        /// Validator permits.
         57 validator_permit: Vec<bool> = |of| ValidatorPermit::<T>::get(of.netuid),
-        /// Empty: no longer computed.
+        /// Always empty: no longer computed.
         58 pruning_score: Vec<Compact<u16>> = |_| Vec::new(),
-        /// The block of each one's last weights.
+        /// Blocks of the last weight submissions.
         59 last_update: Vec<Compact<u64>> = |of| compact(LastUpdate::<T>::get(of.index)),
         /// Alpha earned at the last epoch.
         60 emission: Vec<Compact<AlphaBalance>> = |of| compact(Emission::<T>::get(of.netuid)),
-        /// Parts of what validators earned.
+        /// Dividends: shares of validator emission.
         61 dividends: Vec<Compact<PerU16>> = |of| compact(Dividends::<T>::get(of.netuid)),
-        /// Parts of what miners earned.
+        /// Incentives: shares of miner emission.
         62 incentives: Vec<Compact<PerU16>> = |of| compact(Incentive::<T>::get(of.index)),
-        /// The weights that validators agree on.
+        /// Consensus weights.
         63 consensus: Vec<Compact<PerU16>> = |of| compact(Consensus::<T>::get(of.netuid)),
-        /// Empty: no longer computed.
+        /// Always empty: no longer computed.
         64 trust: Vec<Compact<PerU16>> = |_| Vec::new(),
-        /// Empty: no longer computed.
+        /// Always empty: no longer computed.
         65 rank: Vec<Compact<u16>> = |_| Vec::new(),
-        /// When each registered.
+        /// Registration blocks.
         66 block_at_registration: Vec<Compact<u64>> = |of| compact(registrations::<T>(of.netuid)),
-        /// Alpha staked on each.
+        /// Alpha stake.
         67 alpha_stake: Vec<Compact<AlphaBalance>> = |of| compact(of.neurons.stakes::<T>().alpha.clone()),
-        /// TAO on root staked on each.
+        /// TAO stake on root.
         68 tao_stake: Vec<Compact<TaoBalance>> = |of| compact(of.neurons.stakes::<T>().tao.clone()),
-        /// Both, weighted.
+        /// Total stake: alpha plus weighted TAO.
         69 total_stake: Vec<Compact<TaoBalance>> = |of| compact(of.neurons.stakes::<T>().total.clone()),
-        /// 0 for each hotkey: root stake earns alpha.
+        /// Always 0 for each hotkey: root stake earns alpha.
         70 tao_dividends_per_hotkey: Vec<(AccountId32, Compact<TaoBalance>)> = |of| of.tao_dividends::<T>(),
-        /// Alpha that each hotkey earned as dividends at the last epoch.
+        /// Alpha dividends of each hotkey at the last epoch.
         71 alpha_dividends_per_hotkey: Vec<(AccountId32, Compact<AlphaBalance>)> = |of| of.alpha_dividends::<T>(),
     }
     selective {
-        /// Uids with a permit and enough stake, the largest stake first.
+        /// Uids with a permit and enough stake, by descending stake.
         72 validators: Vec<Compact<u16>> = |of| of.validators::<T>(),
-        /// What neurons stated, encoded as it is stored.
+        /// Commitments of the neurons, in their stored encoding.
         73 commitments: Vec<(AccountId32, Vec<Compact<u8>>)> = |of| of.commitments::<T>(),
     }
     both {
-        /// 0 for each neuron: this chain has no collateral.
+        /// Always 0 for each neuron: this chain has no collateral.
         74 collateral_locked: Vec<Compact<AlphaBalance>> = |of| of.collateral::<T>(),
-        /// 0 for each neuron.
+        /// Always 0 for each neuron: this chain has no collateral.
         75 collateral_min: Vec<Compact<AlphaBalance>> = |of| of.collateral::<T>(),
-        /// 0 for each neuron.
+        /// Always 0 for each neuron: this chain has no collateral.
         76 collateral_earned: Vec<Compact<AlphaBalance>> = |of| of.collateral::<T>(),
     }
 }

@@ -39,13 +39,13 @@ fn every_rao_is_on_an_account_or_in_a_pool() {
 #[test]
 fn alpha_is_issued_on_its_schedule() {
     chain(|| {
-        // With stake but no weights, all but the cut goes to validators by their stake.
+        // With stake but no weights, all emission except the cut goes to validators by their stake.
         let before = 1_000_000_000_000;
         let owners = crate::subtensor::SubnetOwnerHotkey::<Runtime>::get(BABELBIT);
         Subtensor::increase_stake(&owners, &key(2), BABELBIT, AlphaBalance(before));
         SubnetAlphaOut::<Runtime>::insert(BABELBIT, AlphaBalance(before));
         run_to(201);
-        // Root has no stake: all alpha is for the owner, miners and validators. A block issues one alpha.
+        // Root has no stake: all alpha goes to the owner, miners and validators. A block issues one alpha.
         let issued = SubnetAlphaOut::<Runtime>::get(BABELBIT).0 - before;
         assert_eq!(issued, 200 * 1_000_000_000);
         let waiting = PendingOwnerCut::<Runtime>::get(BABELBIT).0

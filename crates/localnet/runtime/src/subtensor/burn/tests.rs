@@ -47,12 +47,12 @@ fn the_price_moves_as_on_the_real_chain() {
 
 #[test]
 fn the_price_stays_within_its_bounds() {
-    // Price, half-life, block, price after the block began.
+    // Price, half-life, block, price after the start of the block.
     let cases = [
         (1_000, 360, 2, 500_000),
         (200_000_000_000, 360, 2, 100_000_000_000),
         (500_001, 360, 2, 500_000),
-        // Nothing falls at the first block, nor without a half-life.
+        // The price does not fall at the first block, nor without a half-life.
         (1_000_000, 360, 1, 1_000_000),
         (1_000_000, 0, 2, 1_000_000),
         (1_000, 0, 2, 500_000),

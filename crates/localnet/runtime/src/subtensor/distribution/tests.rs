@@ -8,7 +8,7 @@ fn no_one() -> Earned {
     Earned { server: vec![0; 3], validator: vec![0; 3] }
 }
 
-/// The owner's neuron of the genesis, and two more with stake; what each earns, and what is pending.
+/// Runs a test with the owner's genesis neuron and two more with stake.
 fn subnet(test: impl FnOnce([AccountId; 3], Neurons)) {
     chain(|| {
         let owners = SubnetOwnerHotkey::<Runtime>::get(BABELBIT);
@@ -53,7 +53,7 @@ fn validators_take_first_and_share_the_rest_with_their_stakers() {
         let neurons = Subtensor::neurons(BABELBIT).unwrap();
         let earned = Earned { validator: vec![0, 750, 250], ..no_one() };
         Subtensor::distribute(BABELBIT, &neurons, &earned, &Pending { validator: 1_000_000, ..Pending::default() });
-        // 18 % of 750 000 is for the owner of the hotkey, the rest is shared.
+        // 18 % of 750 000 goes to the owner of the hotkey, the rest is shared.
         let (take, rest) = (134_996, 615_004);
         let (owner, nominator) = (stake(&hotkeys[1], 101), stake(&hotkeys[1], 300));
         assert_eq!(Subtensor::total_alpha(&hotkeys[1], BABELBIT).0, 2 * STAKE + take + rest);
@@ -71,19 +71,19 @@ fn root_stake_earns_what_can_be_claimed() {
         Subtensor::increase_stake(&hotkeys[1], &key(300), NetUid::ROOT, AlphaBalance(100 * STAKE));
         Delegates::<Runtime>::insert(&hotkeys[1], PerU16::from_parts(0));
         let neurons = Subtensor::neurons(BABELBIT).unwrap();
-        // By the TAO weight, 100 TAO count as 5.27 alpha beside one alpha.
+        // By the TAO weight, 100 TAO count as 5.27 alpha.
         let by_root = neurons.root[1] as f64 / (neurons.root[1] + STAKE) as f64;
         assert!((by_root - 0.8404).abs() < 1e-4, "{by_root}");
         let earned = Earned { validator: vec![0, 1_000, 1_000], ..no_one() };
         let pending = Pending { validator: 1_000_000, root: 500_000, ..Pending::default() };
         Subtensor::distribute(BABELBIT, &neurons, &earned, &pending);
-        // All of root's part is for the one with root stake; of the alpha part it has 160 of 1 160.
+        // The neuron with root stake receives the whole root part, and 160 of 1 160 of the alpha part.
         assert_eq!(RootAlphaDividendsPerSubnet::<Runtime>::get(BABELBIT, &hotkeys[1]).0, 500_000);
         let claimable = RootClaimable::<Runtime>::get(&hotkeys[1])[&BABELBIT];
         assert_eq!(claimable, I96F32::from_num(500_000) / I96F32::from_num(100 * STAKE));
         assert_eq!(AlphaDividendsPerSubnet::<Runtime>::get(BABELBIT, &hotkeys[1]).0, 137_931);
         assert_eq!(AlphaDividendsPerSubnet::<Runtime>::get(BABELBIT, &hotkeys[2]).0, 862_068);
-        // The next epoch forgets the dividends of this one.
+        // The next epoch clears the dividends of this one.
         Subtensor::distribute(BABELBIT, &neurons, &no_one(), &Pending::default());
         assert!(!AlphaDividendsPerSubnet::<Runtime>::contains_key(BABELBIT, &hotkeys[1]));
     });

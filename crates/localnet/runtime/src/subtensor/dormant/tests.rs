@@ -5,7 +5,7 @@ use crate::subtensor::{Call, NetworksAdded, SubtokenEnabled};
 use crate::testing::{BABELBIT, Subtensor, account, chain, key, outcome, run_to, send};
 use sp_runtime::traits::Dispatchable;
 
-/// Everything that is stored, block by block work included.
+/// All stored keys and values.
 fn state() -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut found = Vec::new();
     let mut last = Vec::new();
@@ -17,7 +17,7 @@ fn state() -> Vec<(Vec<u8>, Vec<u8>)> {
     found
 }
 
-/// Values of a subnet: what is stored under its number alone.
+/// Values stored under the netuid of a subnet alone.
 fn values_of(netuid: NetUid) -> Vec<(Vec<u8>, Vec<u8>)> {
     let number = netuid.0.to_le_bytes();
     state().into_iter().filter(|(key, _)| key.len() == 34 && key.ends_with(&number)).collect()
@@ -95,7 +95,7 @@ fn whoever_uses_a_subnet_wakes_it() {
     chain(|| {
         assert_eq!(outcome(send(&alice, Call::set_tempo { netuid, tempo: 400 })), "ok");
         assert!(Subtensor::is_awake(netuid));
-        // Refused calls wake nothing, and a subnet that does not exist never is awake.
+        // Refused calls wake no subnet, and a subnet that does not exist is never awake.
         assert_ne!(outcome(send(&account("Bob"), Call::start_call { netuid: NetUid(19) })), "ok");
         assert_ne!(outcome(send(&account("Bob"), Call::burned_register { netuid: NetUid(77), hotkey: key(1) })), "ok");
         assert_eq!(Subtensor::awake_netuids(), [netuid, BABELBIT]);

@@ -13,21 +13,21 @@ use crate::subtensor::{
 };
 use crate::types::{MechId, NetUid, NetUidStorageIndex};
 
-/// The neurons of a subnet, read once for all mechanisms and for what they earn. Lists are by uid.
+/// The neurons of a subnet, read once for all mechanisms. Lists are indexed by uid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Neurons {
-    /// Their keys.
+    /// Hotkeys.
     pub hotkeys: Vec<AccountId32>,
-    /// Alpha staked on each.
+    /// Alpha stake.
     pub alpha: Vec<u64>,
-    /// TAO staked on each on root, by the TAO weight.
+    /// Weighted TAO stake on root.
     pub root: Vec<u64>,
-    /// The block at which each registered.
+    /// Registration blocks.
     pub registered: Vec<u64>,
 }
 
 impl Neurons {
-    /// What the word of each neuron counts: alpha and TAO together.
+    /// Total stake of each neuron: alpha plus weighted TAO.
     fn stake(&self) -> Vec<u64> {
         self.alpha.iter().zip(&self.root).map(|(alpha, root)| alpha.saturating_add(*root)).collect()
     }
@@ -36,8 +36,7 @@ impl Neurons {
 impl<T: Config> Pallet<T> {
     /// Reads the neurons of a subnet.
     ///
-    /// # Errors
-    /// [`Inconsistent`] when keys and uids do not belong to each other.
+    /// # Errors [`Inconsistent`] if keys and uids do not match.
     pub fn neurons(netuid: NetUid) -> Result<Neurons, Inconsistent> {
         let n = SubnetworkN::<T>::get(netuid);
         let tao_weight = TaoWeight::<T>::get();
@@ -61,7 +60,7 @@ impl<T: Config> Pallet<T> {
         Ok(neurons)
     }
 
-    /// What an epoch of a mechanism is computed from at `block`, when it shares out `emission`.
+    /// Input of a mechanism's epoch at `block` with the given emission.
     pub fn epoch_input(netuid: NetUid, mecid: MechId, neurons: &Neurons, block: u64, emission: u64) -> EpochInput {
         let index = netuid.mechanism(mecid);
         let n = SubnetworkN::<T>::get(netuid);
@@ -105,7 +104,7 @@ fn previous_consensus<T: Config>(index: NetUidStorageIndex) -> Vec<u16> {
     ConsensusByMechanism::<T>::get(index).into_iter().map(PerThing::deconstruct).collect()
 }
 
-/// A list that is stored as a whole can be shorter than the subnet until its next epoch.
+/// Pads or truncates a stored list to the number of neurons: it can be outdated until the next epoch.
 fn of_length<V: Clone + Default>(mut list: Vec<V>, n: u16) -> Vec<V> {
     list.resize(n.into(), V::default());
     list

@@ -14,7 +14,7 @@ use crate::testing::{BABELBIT, Subtensor, chain, key, run_to, send};
 /// A tempo of the subnet.
 const TEMPO: u32 = 10;
 
-/// Adds neurons with this much stake each, owned by a coldkey each; returns their hotkeys.
+/// Adds neurons with these stakes, each with its own coldkey; returns their hotkeys.
 fn register(stakes: &[u64]) -> Vec<AccountId> {
     (0..)
         .zip(stakes)
@@ -37,7 +37,7 @@ fn random(state: &mut u64) -> u16 {
     (*state >> 48) as u16
 }
 
-/// The input of the epoch at the next block, put together from the maps that a client reads.
+/// The input of the epoch at the next block, assembled from the maps that a client reads.
 fn next_input(mecid: MechId, block: u64, emission: u64) -> EpochInput {
     let netuid = BABELBIT;
     let index = netuid.mechanism(mecid);
@@ -80,7 +80,7 @@ fn next_input(mecid: MechId, block: u64, emission: u64) -> EpochInput {
     }
 }
 
-/// What the epoch of the next block will share out: what is pending, and that block's own alpha without the owner's cut.
+/// Emission of the epoch at the next block: the pending emission plus that block's alpha without the owner's cut.
 fn next_emission() -> u64 {
     let pending =
         PendingServerEmission::<Runtime>::get(BABELBIT).0 + PendingValidatorEmission::<Runtime>::get(BABELBIT).0;
@@ -212,7 +212,7 @@ fn bonds_go_with_the_permit() {
         let bonds =
             |number: usize| Bonds::<Runtime>::contains_key(BABELBIT.mechanism(MechId(0)), uid(&hotkeys[number]));
         assert!(bonds(0) && bonds(1));
-        // One permit is for the most stake, the owner's comes on top.
+        // One permit goes to the largest stake, the owner's is additional.
         MaxAllowedValidators::<Runtime>::insert(BABELBIT, 1);
         run_to(50);
         assert!(bonds(0) && !bonds(1));

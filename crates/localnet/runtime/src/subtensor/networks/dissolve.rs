@@ -1,4 +1,4 @@
-//! Which subnet gives way to a new one, and what becomes of it.
+//! Dissolution of subnets: selection of the subnet, and its removal.
 
 #![allow(clippy::wildcard_imports, reason = "nothing of the pallet may be left out")]
 
@@ -7,14 +7,14 @@ use sp_runtime::AccountId32;
 use crate::subtensor::*;
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
-/// Removes what is stored under a key of several maps.
+/// Removes a key from several maps.
 macro_rules! remove {
     ($key:expr; $($map:ident)*) => {
         $($map::<T>::remove($key);)*
     };
 }
 
-/// Removes what is stored under the first key of several maps of two keys.
+/// Removes a first key from several double maps.
 macro_rules! clear {
     ($key:expr; $($map:ident)*) => {
         $(let _ = $map::<T>::clear_prefix($key, u32::MAX, None);)*
@@ -22,8 +22,8 @@ macro_rules! clear {
 }
 
 impl<T: Config> Pallet<T> {
-    /// The subnet that a new one replaces when there are as many as there may be: the one whose alpha costs least by
-    /// the moving price, of these the oldest; none while all are too young.
+    /// The subnet that is dissolved for a new one when the limit is reached: the one with the lowest moving price, the
+    /// oldest if tied; `None` while all are immune.
     pub fn network_to_dissolve() -> Option<NetUid> {
         let immunity = NetworkImmunityPeriod::<T>::get();
         Self::all_netuids()
@@ -35,7 +35,7 @@ impl<T: Config> Pallet<T> {
             .map(|(_, _, netuid)| netuid)
     }
 
-    /// Ends a subnet: the TAO of its pool goes to those who stake in it, in proportion, and nothing of it stays.
+    /// Dissolves a subnet: its pool's TAO is paid to the stakers in proportion, and all its storage is removed.
     pub(super) fn dissolve_network(netuid: NetUid) {
         Self::share_out_pool(netuid);
         let chosen = AutoStakeDestinationColdkeys::<T>::iter_keys().filter(|(_, of)| *of == netuid);
@@ -53,7 +53,7 @@ impl<T: Config> Pallet<T> {
         }
         clear!(netuid; Uids Keys BlockAtRegistration Axons NeuronCertificates Prometheus AlphaDividendsPerSubnet
             RootAlphaDividendsPerSubnet);
-        // Every value of a subnet, in the order of their declarations.
+        // All storage of a subnet, in the order of declaration.
         remove!(netuid; SubnetTAO SubnetAlphaIn SubnetAlphaOut SubnetVolume SubnetMovingPrice EMAPriceHalvingBlocks
             SubnetAlphaInEmission SubnetAlphaOutEmission SubnetTaoInEmission SubnetEmaTaoFlow SubnetEmissionEnabled
             RootProp NetworksAdded NetworkRegisteredAt OwnerCutEnabled SubnetLocked SubnetOwner SubnetOwnerHotkey
@@ -73,12 +73,12 @@ impl<T: Config> Pallet<T> {
         crate::swap::FeeRate::<T>::remove(netuid);
         crate::swap::SwapBalancer::<T>::remove(netuid);
         crate::swap::PalSwapInitialized::<T>::remove(netuid);
-        Self::let_sleep(netuid);
+        Self::make_dormant(netuid);
         TotalNetworks::<T>::mutate(|count| *count = count.saturating_sub(1));
         Self::deposit_event(Event::NetworkRemoved(netuid));
     }
 
-    /// Ends all stakes in a subnet and pays the TAO of its pool for them.
+    /// Removes all stakes on a subnet and pays out the TAO of its pool.
     fn share_out_pool(netuid: NetUid) {
         let stakes: Vec<(AccountId32, AccountId32, AlphaBalance)> = AlphaV2::<T>::iter_keys()
             .filter(|(_, _, of)| *of == netuid)
@@ -98,7 +98,7 @@ impl<T: Config> Pallet<T> {
             Self::decrease_stake(&hotkey, &coldkey, netuid, stake);
             TotalHotkeyAlphaLastEpoch::<T>::remove(hotkey, netuid);
         }
-        // What rounding leaves, or a pool that nobody has a stake in, is no longer issued.
+        // The remainder, or a pool without stakers, is subtracted from the issuance.
         TotalIssuance::<T>::mutate(|total| *total = total.saturating_sub(rest));
         TotalStake::<T>::mutate(|total| *total = total.saturating_sub(pool));
         Self::forget_pool(netuid);

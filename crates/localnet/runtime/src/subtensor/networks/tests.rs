@@ -11,7 +11,7 @@ use crate::testing::{BABELBIT, Subtensor, account, balance, chain, jump_to, key,
 use crate::types::MechId;
 
 /// 1 000 TAO.
-const LEAST: u64 = 1_000_000_000_000;
+const MIN_LOCK: u64 = 1_000_000_000_000;
 
 fn all_up_to(last: u16) -> Vec<NetUid> {
     (0..=last).map(NetUid).collect()
@@ -49,7 +49,7 @@ fn a_new_subnet_has_the_values_that_creation_writes() {
         assert_eq!(create("Alice", 1), "ok");
         let netuid = NetUid(60);
         assert!(matches!(last_event(), Event::NetworkAdded(NetUid(60), 1)));
-        assert_eq!(balance(&alice), before - LEAST);
+        assert_eq!(balance(&alice), before - MIN_LOCK);
         assert_eq!(Subtensor::all_netuids(), all_up_to(60));
         assert_eq!(TotalNetworks::<Runtime>::get(), 61);
         assert_eq!(SubnetOwner::<Runtime>::get(netuid), alice);
@@ -72,10 +72,10 @@ fn a_new_subnet_has_the_values_that_creation_writes() {
         assert_eq!(Burn::<Runtime>::get(netuid).0, 1_000_000_000);
         assert_eq!(SubnetMechanism::<Runtime>::get(netuid), 1);
         assert_eq!(TokenSymbol::<Runtime>::get(netuid), "ذ".as_bytes());
-        assert_eq!(SubnetLocked::<Runtime>::get(netuid).0, LEAST);
-        assert_eq!(NetworkLastLockCost::<Runtime>::get().0, LEAST);
+        assert_eq!(SubnetLocked::<Runtime>::get(netuid).0, MIN_LOCK);
+        assert_eq!(NetworkLastLockCost::<Runtime>::get().0, MIN_LOCK);
         // All but the first subnet cost 0.1.
-        assert_eq!(SubnetTAO::<Runtime>::get(netuid).0, LEAST);
+        assert_eq!(SubnetTAO::<Runtime>::get(netuid).0, MIN_LOCK);
         let alpha = SubnetAlphaIn::<Runtime>::get(netuid).0;
         assert!(alpha.abs_diff(10_000_000_000_000) <= 10_000, "{alpha}");
         assert!((Subtensor::alpha_price(netuid).to_num::<f64>() - 0.1).abs() < 1e-9);
@@ -108,7 +108,7 @@ fn subnets_are_created_at_the_rate_that_the_chain_allows() {
         jump_to(7_200);
         assert_eq!(create("Bob", 2), "NetworkTxRateLimitExceeded", "the limit is everybody's");
         jump_to(7_201);
-        assert_eq!(Subtensor::network_lock_cost().0, 2 * LEAST - LEAST / 100_800 * 7_200);
+        assert_eq!(Subtensor::network_lock_cost().0, 2 * MIN_LOCK - MIN_LOCK / 100_800 * 7_200);
         assert_eq!(create("Bob", 2), "ok");
         NetworkRateLimit::<Runtime>::put(0);
         assert_eq!(create("Bob", 2), "ok", "a hotkey may stand for several subnets");
@@ -171,7 +171,7 @@ fn nothing_of_a_dissolved_subnet_stays() {
         jump_to(1_300_000);
         SubnetLimit::<Runtime>::put(59);
         (1..59).for_each(|netuid| SubnetMovingPrice::<Runtime>::insert(NetUid(netuid), I96F32::from_num(1)));
-        // Two who stake: one and three quarters of all alpha.
+        // Two stakers with one and three quarters of all alpha.
         let (eve, dave, hotkey) = (account("Eve"), account("Dave"), account("Alice_hk"));
         Subtensor::increase_stake(&hotkey, &eve, BABELBIT, AlphaBalance(1_000_000));
         Subtensor::increase_stake(&hotkey, &dave, BABELBIT, AlphaBalance(3_000_000));
@@ -187,7 +187,7 @@ fn nothing_of_a_dissolved_subnet_stays() {
         assert_eq!(TotalHotkeyAlpha::<Runtime>::get(&hotkey, BABELBIT), AlphaBalance::ZERO);
         assert!(!IsNetworkMember::<Runtime>::contains_key(&hotkey, BABELBIT));
         assert!(!Axons::<Runtime>::contains_key(BABELBIT, &hotkey));
-        // Its number is used again, with nothing of what was set there.
+        // The netuid is reused, with none of the previous settings.
         assert_eq!(Subtensor::all_netuids(), all_up_to(59));
         assert_eq!(TotalNetworks::<Runtime>::get(), 60);
         assert_eq!(SubnetOwner::<Runtime>::get(BABELBIT), account("Bob"));
@@ -200,7 +200,7 @@ fn nothing_of_a_dissolved_subnet_stays() {
     });
 }
 
-/// The keys under which the pallet stores something of a subnet: the subnet comes first, or is the only part.
+/// Storage keys of the pallet whose first or only part is the subnet.
 fn stored_for(netuid: NetUid) -> Vec<String> {
     let pallet = sp_io::hashing::twox_128(b"SubtensorModule");
     let number = netuid.0.to_le_bytes();

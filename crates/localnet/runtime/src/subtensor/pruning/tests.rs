@@ -6,7 +6,7 @@ use crate::subtensor::{ImmuneOwnerUidsLimit, SubnetOwner};
 use crate::testing::{BABELBIT, Subtensor, account, chain, jump_to, key, outcome};
 use crate::types::MechId;
 
-/// What a neuron earned, and when it registered.
+/// Emission and registration block of a neuron.
 type Neuron = (u64, u64);
 
 /// Fills the subnet: the owner's neuron 0, then these.
@@ -59,10 +59,10 @@ fn an_owner_is_protected_only_as_far_as_the_limit_goes() {
         fill(&[(0, 1), (0, 2), (9, 3)]);
         jump_to(9_000);
         MinNonImmuneUids::<Runtime>::insert(BABELBIT, 0);
-        // Neuron 0 stands for the owner; 1 to 3 are the owner's too.
+        // Neuron 0 is the owner's hotkey; 1 to 3 belong to the owner, too.
         for (limit, expected) in [(0, Some(0)), (1, Some(1)), (2, Some(2)), (3, Some(3)), (4, None)] {
             ImmuneOwnerUidsLimit::<Runtime>::insert(BABELBIT, limit);
-            // The list is cut after the one that stands for the owner was put first.
+            // The owner's hotkey is put first before the list is truncated.
             let protected = Subtensor::immune_owner_uids(BABELBIT);
             assert_eq!(protected.len(), usize::from(limit));
             assert_eq!(Subtensor::neuron_to_prune(BABELBIT), expected, "{limit} {protected:?}");
@@ -80,7 +80,7 @@ fn a_smaller_room_is_checked() {
         assert_eq!(trim(64), "ok");
         assert_eq!(MaxAllowedUids::<Runtime>::get(BABELBIT), 64);
         assert_eq!(trim(65), "InvalidValue");
-        // Five neurons, two of them too young, and the owner's: three of four places, 75 percent, then 60.
+        // Five neurons, two of them immune, and the owner's: three of four uids, 75 %, then 60 %.
         MinAllowedUids::<Runtime>::insert(BABELBIT, 1);
         ImmunityPeriod::<Runtime>::insert(BABELBIT, 50);
         fill(&[(1, 1), (2, 60), (3, 70), (4, 4), (5, 5)]);
@@ -109,7 +109,7 @@ fn those_that_earn_least_leave_and_the_others_move_together() {
         }
         jump_to(9_000);
         assert_eq!(outcome(Subtensor::trim_to_max_allowed_uids(BABELBIT, 4)), "ok");
-        // 1 and 3 earned the same: the lower slot leaves.
+        // 1 and 3 have equal emission: the lower uid is removed.
         let hotkeys: Vec<_> = (0..5).map(|uid| Subtensor::hotkey_at(BABELBIT, uid)).collect();
         assert_eq!(hotkeys[1..4], [key(2), key(3), key(4)]);
         assert!(!Keys::<Runtime>::contains_key(BABELBIT, 4));

@@ -48,7 +48,7 @@ fn a_registration_costs_the_price_and_gives_a_slot() {
 
 #[test]
 fn every_check_of_a_registration_stands_in_its_place() {
-    // Each row breaks what its own check and all later ones look at; the first broken one answers.
+    // Each row breaks its own check and all later ones; the first failing check determines the error.
     let breaks: [(&str, fn()); 6] = [
         ("SubnetNotExists", || NetworksAdded::<Runtime>::remove(BABELBIT)),
         ("SubNetRegistrationDisabled", || NetworkRegistrationAllowed::<Runtime>::insert(BABELBIT, false)),
@@ -68,7 +68,7 @@ fn every_check_of_a_registration_stands_in_its_place() {
         });
         assert_eq!(answer, breaks[first].0);
     }
-    // To the last rao above the existential deposit.
+    // Down to the last rao above the existential deposit.
     chain(|| {
         Burn::<Runtime>::insert(BABELBIT, TaoBalance(balance(&account("Bob")) - 500));
         assert_eq!(register("Bob", BABELBIT, 1), "ok");
@@ -118,7 +118,7 @@ fn a_full_subnet_replaces_a_neuron() {
         assert!(Subtensor::hotkey_exists(&key(1)), "its owner stays known");
         assert_eq!(register("Bob", BABELBIT, 1), "ok");
         assert_eq!(Subtensor::uid_of(BABELBIT, &key(1)), Some(2));
-        // Without a protected hotkey, the owner's neuron gives way like any other.
+        // Without a protected hotkey, the owner's neuron can be replaced like any other.
         ImmuneOwnerUidsLimit::<Runtime>::insert(BABELBIT, 0);
         assert_eq!(register("Bob", BABELBIT, 4), "ok");
         assert_eq!(Subtensor::uid_of(BABELBIT, &key(4)), Some(0));
@@ -170,7 +170,7 @@ fn a_full_root_replaces_its_weakest_member() {
         assert_eq!(root_register("Bob", 4), "ok");
         assert_eq!(Subtensor::uid_of(ROOT, &key(4)), Some(1));
         assert_eq!(Subtensor::uid_of(ROOT, &key(2)), None);
-        // Of equals the one that registered first, of these the lower slot.
+        // Ties are broken by registration block, then by uid.
         stake(4, 9);
         jump_to(2);
         BlockAtRegistration::<Runtime>::insert(ROOT, 0, 2);

@@ -42,7 +42,7 @@ fn an_endpoint_is_stored_as_it_was_announced() {
 
 #[test]
 fn addresses_that_nobody_reaches_are_refused() {
-    // Address, port, type, answer for an axon, answer for metrics.
+    // Address, port, type, result for an axon, result for metrics.
     let cases = [
         (v4(8, 8, 8, 8), 1, 4, "ok", "ok"),
         (v4(10, 0, 0, 1), u16::MAX, 4, "ok", "ok"),
@@ -62,7 +62,7 @@ fn addresses_that_nobody_reaches_are_refused() {
         (v4(8, 8, 8, 8), 1, 5, "InvalidIpType", "InvalidIpType"),
         (v4(8, 8, 8, 8), 0, 4, "InvalidPort", "InvalidPort"),
         (0, 0, 4, "InvalidPort", "InvalidIpAddress"),
-        // The type counts before the address, the address before the port.
+        // The type is checked before the address, the address before the port.
         (v4(127, 0, 0, 1), 0, 7, "InvalidIpType", "InvalidIpType"),
         (v4(127, 0, 0, 1), 0, 4, "InvalidIpAddress", "InvalidIpAddress"),
     ];
@@ -93,7 +93,7 @@ fn only_registered_hotkeys_announce_and_not_too_often() {
         }
         ServingRateLimit::<Runtime>::insert(BABELBIT, 0);
         assert_eq!(outcome(send(&hotkey, axon(ip, 1, 4))), "ok");
-        // A hotkey of one subnet may announce itself in another.
+        // A hotkey registered on one subnet may announce an endpoint on another.
         let elsewhere = Call::serve_prometheus { netuid: NetUid(1), version: 1, ip, port: 1, ip_type: 4 };
         assert_eq!(outcome(send(&hotkey, elsewhere)), "ok");
     });

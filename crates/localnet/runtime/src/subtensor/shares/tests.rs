@@ -59,7 +59,7 @@ proptest! {
                     }
                 };
                 let (after, new_total) = (stakes(&hotkey), Subtensor::total_alpha(&hotkey, BABELBIT).0);
-                // What all hold is what there is, but for the rao that rounding down takes from each.
+                // The stakes sum up to the pool, except for the rao lost by rounding down each of them.
                 let held: u64 = after.iter().sum();
                 prop_assert!(held <= new_total, "{} of {} held", held, new_total);
                 if held > 0 {
@@ -70,7 +70,8 @@ proptest! {
                 for (number, (&before, &after)) in (0..).zip(before.iter().zip(&after)) {
                     let expected = i128::from(before) + if number == coldkey { moved } else { 0 };
                     let error = i128::from(after) - expected;
-                    // Whoever leaves leaves up to a rao to the others, whose own fractions then can make a second one.
+                    // A withdrawal leaves up to one rao of rounding to the others, whose own fractions can add a second
+                    // one.
                     let most = if number == coldkey { 1 } else { 2 };
                     prop_assert!((-1..=most).contains(&error), "coldkey {}: {} instead of {}", number, after, expected);
                 }

@@ -1,4 +1,4 @@
-//! Buying alpha.
+//! Purchase of alpha.
 
 use frame_support::ensure;
 use frame_support::traits::fungible::Inspect;
@@ -36,7 +36,7 @@ impl<T: Config> Pallet<T> {
     /// Buys alpha of a subnet and stakes it on a hotkey.
     ///
     /// # Errors
-    /// `InsufficientLiquidity` beyond 1 000 times the pool; those of [`Self::most_bought_below`]; those of
+    /// `InsufficientLiquidity` beyond 1 000 times the pool; those of [`Self::max_bought_below`]; those of
     /// `validate_add`; those of [`Self::buy_into`].
     pub(super) fn buy_stake(
         coldkey: &AccountId32,
@@ -46,36 +46,36 @@ impl<T: Config> Pallet<T> {
         limit: Option<Limit>,
     ) -> Result<AlphaBalance, DispatchError> {
         ensure!(Self::is_tradable(netuid, amount.0, Self::pool_of(netuid).tao.0), Error::<T>::InsufficientLiquidity);
-        let (most, allow_partial) = match limit {
-            Some(limit) => (Self::most_bought_below(netuid, limit.price)?, limit.allow_partial),
+        let (max, allow_partial) = match limit {
+            Some(limit) => (Self::max_bought_below(netuid, limit.price)?, limit.allow_partial),
             None => (amount, false),
         };
-        Self::validate_add(coldkey, hotkey, netuid, amount, most, allow_partial)?;
+        Self::validate_add(coldkey, hotkey, netuid, amount, max, allow_partial)?;
         if limit.is_some() {
             Self::become_delegate(hotkey, coldkey);
         }
-        Self::buy_into(hotkey, coldkey, netuid, amount.min(most), Fee::Charged)
+        Self::buy_into(hotkey, coldkey, netuid, amount.min(max), Fee::Charged)
     }
 
-    /// Refuses a stake that cannot be added; reads only.
+    /// Validates a purchase, without writing.
     ///
-    /// # Errors
-    /// In this order: `SubnetNotExists`, `SubtokenDisabled`, `AmountTooLow`, `SlippageTooHigh` (unless a part will do),
-    /// `NotEnoughBalanceToStake`, `HotKeyAccountNotExists`, `InsufficientLiquidity`, `AmountTooLow` for the part.
+    /// # Errors In this order: `SubnetNotExists`, `SubtokenDisabled`, `AmountTooLow`, `SlippageTooHigh` (unless partial
+    /// execution is allowed), `NotEnoughBalanceToStake`, `HotKeyAccountNotExists`, `InsufficientLiquidity`,
+    /// `AmountTooLow` for the partial amount.
     fn validate_add(
         coldkey: &AccountId32,
         hotkey: &AccountId32,
         netuid: NetUid,
         amount: TaoBalance,
-        most: TaoBalance,
+        max: TaoBalance,
         allow_partial: bool,
     ) -> Result<(), Error<T>> {
         ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);
         Self::ensure_subtoken_enabled(netuid)?;
-        let least_fee = if Self::has_pool(netuid) { swap::Pallet::<T>::fee(netuid, MIN_STAKE.0) } else { 0 };
-        ensure!(amount >= MIN_STAKE.saturating_add(TaoBalance(least_fee)), Error::<T>::AmountTooLow);
-        ensure!(allow_partial || amount <= most, Error::<T>::SlippageTooHigh);
-        let amount = amount.min(most);
+        let min_fee = if Self::has_pool(netuid) { swap::Pallet::<T>::fee(netuid, MIN_STAKE.0) } else { 0 };
+        ensure!(amount >= MIN_STAKE.saturating_add(TaoBalance(min_fee)), Error::<T>::AmountTooLow);
+        ensure!(allow_partial || amount <= max, Error::<T>::SlippageTooHigh);
+        let amount = amount.min(max);
         let balance = T::Currency::reducible_balance(coldkey, Preservation::Preserve, Fortitude::Polite);
         ensure!(amount.0 <= balance, Error::<T>::NotEnoughBalanceToStake);
         ensure!(Self::hotkey_exists(hotkey), Error::<T>::HotKeyAccountNotExists);

@@ -1,4 +1,4 @@
-//! Taking alpha out of circulation.
+//! Recycling and burning of alpha.
 
 use frame_support::ensure;
 use sp_runtime::{AccountId32, DispatchResult};
@@ -8,7 +8,7 @@ use super::Limit;
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
 impl<T: Config> Pallet<T> {
-    /// Takes staked alpha out of existence; more than there is counts as all of it.
+    /// Recycles staked alpha; an amount above the stake means all of it.
     ///
     /// # Errors
     /// Those of `take_alpha`.
@@ -24,7 +24,7 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Destroys staked alpha, which still counts as issued; more than there is counts as all of it.
+    /// Burns staked alpha, which still counts as issued; an amount above the stake means all of it.
     ///
     /// # Errors
     /// Those of `take_alpha`.
@@ -39,7 +39,7 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Buys alpha, at or below a price if one is given, and destroys it.
+    /// Buys alpha, at or below an optional price limit, and burns it.
     ///
     /// # Errors
     /// Those of `buy_stake` and `take_alpha`.
@@ -57,11 +57,10 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Takes alpha from a stake.
+    /// Removes alpha from a stake.
     ///
-    /// # Errors
-    /// In this order: `SubnetNotExists`, `CannotBurnOrRecycleOnRootSubnet`, `SubtokenDisabled`,
-    /// `HotKeyAccountNotExists`, `InsufficientLiquidity` when the subnet has issued less.
+    /// # Errors In this order: `SubnetNotExists`, `CannotBurnOrRecycleOnRootSubnet`, `SubtokenDisabled`,
+    /// `HotKeyAccountNotExists`, `InsufficientLiquidity` if the amount exceeds the issued alpha.
     fn take_alpha(
         coldkey: &AccountId32,
         hotkey: &AccountId32,

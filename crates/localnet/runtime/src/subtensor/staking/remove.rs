@@ -1,4 +1,4 @@
-//! Selling alpha.
+//! Sale of alpha.
 
 use frame_support::ensure;
 use sp_runtime::{AccountId32, DispatchResult};
@@ -10,7 +10,7 @@ use super::{Limit, MIN_STAKE};
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
 impl<T: Config> Pallet<T> {
-    /// Sells stake; more than there is counts as all of it.
+    /// Sells stake; an amount above the stake means all of it.
     ///
     /// # Errors
     /// `SubtokenDisabled`, then those of [`Self::sell_stake`].
@@ -50,7 +50,7 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Sells all stake on a hotkey. Subnets where this is refused are left out.
+    /// Sells all stake on a hotkey. Subnets that refuse it are skipped.
     ///
     /// # Errors
     /// `HotKeyAccountNotExists`.
@@ -76,7 +76,7 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Sells the whole stake in one subnet if that is allowed; returns the TAO received.
+    /// Sells the whole stake on one subnet if allowed; returns the TAO received.
     fn sell_all(
         who: &AccountId32,
         hotkey: &AccountId32,
@@ -92,10 +92,10 @@ impl<T: Config> Pallet<T> {
         Ok(received)
     }
 
-    /// Sells stake, at or above a price if one is given.
+    /// Sells stake, at or above an optional price limit.
     ///
     /// # Errors
-    /// `InsufficientLiquidity` beyond 1 000 times the pool; those of [`Self::most_sold_above`]; those of
+    /// `InsufficientLiquidity` beyond 1 000 times the pool; those of [`Self::max_sold_above`]; those of
     /// [`Self::validate_remove`]; those of [`Self::sell_from`].
     fn sell_stake(
         coldkey: &AccountId32,
@@ -105,28 +105,27 @@ impl<T: Config> Pallet<T> {
         limit: Option<Limit>,
     ) -> DispatchResult {
         ensure!(Self::is_tradable(netuid, amount.0, Self::pool_of(netuid).alpha.0), Error::<T>::InsufficientLiquidity);
-        let (most, allow_partial) = match limit {
-            Some(limit) => (Self::most_sold_above(netuid, limit.price)?, limit.allow_partial),
+        let (max, allow_partial) = match limit {
+            Some(limit) => (Self::max_sold_above(netuid, limit.price)?, limit.allow_partial),
             None => (amount, false),
         };
-        Self::validate_remove(coldkey, hotkey, netuid, amount, most, allow_partial)?;
-        Self::sell_from(hotkey, coldkey, netuid, amount.min(most), Fee::Charged)?;
+        Self::validate_remove(coldkey, hotkey, netuid, amount, max, allow_partial)?;
+        Self::sell_from(hotkey, coldkey, netuid, amount.min(max), Fee::Charged)?;
         Self::clear_small_nomination(hotkey, coldkey, netuid);
         Ok(())
     }
 
-    /// Refuses stake that cannot be sold; reads only.
+    /// Validates a sale, without writing.
     ///
-    /// # Errors
-    /// In this order: `SubnetNotExists`, `AmountTooLow` for nothing, `NotEnoughStakeToWithdraw`,
-    /// `InsufficientLiquidity`, `AmountTooLow` for less than the least while some stake remains, `SlippageTooHigh`
-    /// (unless a part will do), `HotKeyAccountNotExists`.
+    /// # Errors In this order: `SubnetNotExists`, `AmountTooLow` for 0, `NotEnoughStakeToWithdraw`,
+    /// `InsufficientLiquidity`, `AmountTooLow` below the minimum unless all stake is sold, `SlippageTooHigh` (unless
+    /// partial execution is allowed), `HotKeyAccountNotExists`.
     fn validate_remove(
         coldkey: &AccountId32,
         hotkey: &AccountId32,
         netuid: NetUid,
         amount: AlphaBalance,
-        most: AlphaBalance,
+        max: AlphaBalance,
         allow_partial: bool,
     ) -> Result<(), Error<T>> {
         ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);
@@ -135,21 +134,21 @@ impl<T: Config> Pallet<T> {
         ensure!(amount <= stake, Error::<T>::NotEnoughStakeToWithdraw);
         let trade = Self::quote_sell(netuid, amount, Fee::Charged).map_err(|_| Error::<T>::InsufficientLiquidity)?;
         ensure!(amount == stake || trade.received >= MIN_STAKE.0, Error::<T>::AmountTooLow);
-        ensure!(allow_partial || amount <= most, Error::<T>::SlippageTooHigh);
+        ensure!(allow_partial || amount <= max, Error::<T>::SlippageTooHigh);
         ensure!(Self::hotkey_exists(hotkey), Error::<T>::HotKeyAccountNotExists);
         Ok(())
     }
 
-    /// Sells what is left of a nominator's stake where it is less than `NominatorMinRequiredStake`; what cannot be sold
-    /// is gone.
+    /// Sells the rest of a nominator's stake if it is below `NominatorMinRequiredStake`; a rest that cannot be sold is
+    /// removed.
     fn clear_small_nomination(hotkey: &AccountId32, coldkey: &AccountId32, netuid: NetUid) {
-        let least = U64F64::from_num(NominatorMinRequiredStake::<T>::get());
+        let min = U64F64::from_num(NominatorMinRequiredStake::<T>::get());
         let stake = Self::stake_of(hotkey, coldkey, netuid);
-        if stake == AlphaBalance::ZERO || least == 0 || Self::owns(coldkey, hotkey) {
+        if stake == AlphaBalance::ZERO || min == 0 || Self::owns(coldkey, hotkey) {
             return;
         }
-        let least: u64 = least.checked_div(Self::alpha_price(netuid)).map_or(0, U64F64::saturating_to_num);
-        if stake < AlphaBalance(least) && Self::sell_from(hotkey, coldkey, netuid, stake, Fee::Charged).is_err() {
+        let min: u64 = min.checked_div(Self::alpha_price(netuid)).map_or(0, U64F64::saturating_to_num);
+        if stake < AlphaBalance(min) && Self::sell_from(hotkey, coldkey, netuid, stake, Fee::Charged).is_err() {
             Self::decrease_stake(hotkey, coldkey, netuid, stake);
         }
     }

@@ -155,7 +155,7 @@ fn unstaking_sells_to_the_pool_and_pays_the_author() {
         let received = pool.sell(AlphaBalance(stake - fee));
         assert_eq!(balance(&bob), before + received.0);
         assert_eq!(Subtensor::stake_of(&hotkey, &bob, BABELBIT), AlphaBalance(0));
-        // The author's fee is sold after the stake, at the price that it left.
+        // The author's fee is sold after the stake, at the resulting price.
         let left =
             Pool { tao: pool.tao.saturating_sub(received), alpha: AlphaBalance(pool.alpha.0 + stake - fee), ..pool };
         assert_eq!(balance(&alice), authors + left.sell(AlphaBalance(fee)).0);

@@ -1,4 +1,4 @@
-//! Moving stake to another hotkey, another coldkey, another subnet.
+//! Moves of stake to another hotkey, coldkey or subnet.
 
 use frame_support::ensure;
 use frame_support::traits::fungible::Mutate;
@@ -20,7 +20,7 @@ struct Place<'a> {
     netuid: NetUid,
 }
 
-/// A stake on its way.
+/// A move of stake.
 struct Transition<'a> {
     from: Place<'a>,
     to: Place<'a>,
@@ -144,24 +144,24 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Moves a stake; more than there is counts as all of it. Returns its worth in TAO.
+    /// Moves stake; an amount above the stake means all of it. Returns its value in TAO.
     ///
     /// # Errors
-    /// Those of [`Self::most_moved_above`]; those of [`Self::validate_transition`]; those of the trades.
+    /// Those of [`Self::max_moved_above`]; those of [`Self::validate_transition`]; those of the trades.
     fn carry(transition: &Transition<'_>, amount: AlphaBalance) -> Result<TaoBalance, DispatchError> {
         let Transition { from, to, limit, .. } = transition;
         let amount = amount.min(Self::stake_of(from.hotkey, from.coldkey, from.netuid));
-        let most = match limit {
-            Some(limit) if from.netuid != to.netuid => Self::most_moved_above(from.netuid, to.netuid, limit.price)?,
+        let max = match limit {
+            Some(limit) if from.netuid != to.netuid => Self::max_moved_above(from.netuid, to.netuid, limit.price)?,
             _ => amount,
         };
-        Self::validate_transition(transition, amount, most)?;
-        let amount = amount.min(most);
+        Self::validate_transition(transition, amount, max)?;
+        let amount = amount.min(max);
         if from.netuid == to.netuid { Self::carry_within(*from, *to, amount) } else { Self::trade(*from, *to, amount) }
     }
 
-    /// Sells in one subnet and buys in the other. One of the two trades is without a fee: that on root, which has none,
-    /// or the second one. Too little to be staked stays in the balance.
+    /// Sells on one subnet and buys on the other. One of the two trades has no fee: the one on root, otherwise the
+    /// second one. An amount too small to be staked stays in the balance.
     fn trade(from: Place<'_>, to: Place<'_>, amount: AlphaBalance) -> Result<TaoBalance, DispatchError> {
         let (first, second) =
             if from.netuid == NetUid::ROOT { (Fee::Waived, Fee::Charged) } else { (Fee::Charged, Fee::Waived) };
@@ -176,10 +176,9 @@ impl<T: Config> Pallet<T> {
         Ok(tao)
     }
 
-    /// Moves stake without a trade, within one subnet.
+    /// Moves stake within one subnet, without a trade.
     ///
-    /// # Errors
-    /// `AmountTooLow` for less than the least stake at the present price.
+    /// # Errors `AmountTooLow` below the minimum stake at the current price.
     fn carry_within(from: Place<'_>, to: Place<'_>, amount: AlphaBalance) -> Result<TaoBalance, DispatchError> {
         let worth = Self::alpha_price(from.netuid).saturating_mul(U64F64::from_num(amount.0)).saturating_to_num();
         let worth = TaoBalance(worth);
@@ -195,16 +194,15 @@ impl<T: Config> Pallet<T> {
         Ok(worth)
     }
 
-    /// Refuses a stake that cannot move; reads only.
+    /// Validates a move, without writing.
     ///
-    /// # Errors
-    /// In this order: `SameNetuid` when nothing would change, `SubnetNotExists`, `SubtokenDisabled`,
+    /// # Errors In this order: `SameNetuid` if origin and destination are equal, `SubnetNotExists`, `SubtokenDisabled`,
     /// `HotKeyAccountNotExists`, `NotEnoughStakeToWithdraw`; between subnets `InsufficientLiquidity`, `AmountTooLow`,
-    /// `SlippageTooHigh` (unless a part will do); for transfers `TransferDisallowed`.
+    /// `SlippageTooHigh` (unless partial execution is allowed); for transfers `TransferDisallowed`.
     fn validate_transition(
         Transition { from, to, limit, is_transfer }: &Transition<'_>,
         amount: AlphaBalance,
-        most: AlphaBalance,
+        max: AlphaBalance,
     ) -> Result<(), Error<T>> {
         ensure!(from != to, Error::<T>::SameNetuid);
         let places = [from, to];
@@ -219,7 +217,7 @@ impl<T: Config> Pallet<T> {
             let trade = Self::quote_sell(from.netuid, amount, Fee::Charged);
             let worth = trade.map_err(|_| Error::<T>::InsufficientLiquidity)?.received;
             ensure!(worth > MIN_STAKE.0, Error::<T>::AmountTooLow);
-            ensure!(limit.is_none_or(|limit| limit.allow_partial) || amount <= most, Error::<T>::SlippageTooHigh);
+            ensure!(limit.is_none_or(|limit| limit.allow_partial) || amount <= max, Error::<T>::SlippageTooHigh);
         }
         if *is_transfer {
             let may_leave = |place: &&Place<'_>| TransferToggle::<T>::get(place.netuid);
@@ -228,28 +226,28 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Alpha that can leave one subnet for another until the ratio of their prices is at `limit`, in parts of 10⁹. The
-    /// real chain's estimate, which holds for pools of equal weights.
+    /// Maximum alpha that can move between subnets until the ratio of their prices reaches `limit`, in parts of 10⁹.
+    /// The real chain's estimate, which is exact for pools with equal weights.
     ///
     /// # Errors
-    /// Those of [`Self::most_bought_below`] and [`Self::most_sold_above`], where one side has no pool.
-    fn most_moved_above(from: NetUid, to: NetUid, limit: TaoBalance) -> Result<AlphaBalance, DispatchError> {
+    /// Those of [`Self::max_bought_below`] and [`Self::max_sold_above`], where one side has no pool.
+    fn max_moved_above(from: NetUid, to: NetUid, limit: TaoBalance) -> Result<AlphaBalance, DispatchError> {
         match (Self::has_pool(from), Self::has_pool(to)) {
             (false, false) => Ok(AlphaBalance(if limit.0 > UNIT { 0 } else { u64::MAX })),
             (false, true) if limit == TaoBalance::ZERO => Ok(AlphaBalance(u64::MAX)),
             (false, true) => {
-                // The price of the destination is the inverse of the limit.
+                // The price limit on the destination is the inverse of the limit.
                 let inverse = (u128::from(UNIT) * u128::from(UNIT)).checked_div(u128::from(limit.0)).unwrap_or(0);
                 let inverse = TaoBalance(u64::try_from(inverse).unwrap_or(u64::MAX));
-                Ok(AlphaBalance(Self::most_bought_below(to, inverse)?.0))
+                Ok(AlphaBalance(Self::max_bought_below(to, inverse)?.0))
             }
-            (true, false) => Ok(Self::most_sold_above(from, limit)?),
-            (true, true) => Ok(AlphaBalance(Self::most_moved_between_pools(from, to, limit))),
+            (true, false) => Ok(Self::max_sold_above(from, limit)?),
+            (true, true) => Ok(AlphaBalance(Self::max_moved_between_pools(from, to, limit))),
         }
     }
 
     /// x = (α₂ T₁ / (T₁ + T₂)) / limit − α₁ T₂ / (T₁ + T₂), with pools of αᵢ alpha and Tᵢ TAO.
-    fn most_moved_between_pools(from: NetUid, to: NetUid, limit: TaoBalance) -> u64 {
+    fn max_moved_between_pools(from: NetUid, to: NetUid, limit: TaoBalance) -> u64 {
         let (from_pool, to_pool) = (Self::pool_of(from), Self::pool_of(to));
         let sides = [from_pool.tao.0, from_pool.alpha.0, to_pool.tao.0, to_pool.alpha.0];
         if sides.contains(&0) {

@@ -1,14 +1,14 @@
-//! Claims on root dividends, and locks on stake. Clients read these; no call of this chain writes them yet.
+//! Claims on root dividends, and stake locks. Read by clients, but never written on this chain.
 
 use frame_support::pallet_macros::pallet_section;
 
-/// Storage under the names, hashers and defaults of the real chain.
+/// Storage with the names, hashers and defaults of the real chain.
 #[pallet_section]
 mod locks {
-    /// What becomes of a coldkey's claims. The real chain of this version has it no more; btcli 9 reads it.
+    /// Claim type of a coldkey. The real chain of this version has removed it, but btcli 9 reads it.
     #[pallet::storage]
     pub type RootClaimType<T: Config> = StorageMap<_, Blake2_128Concat, T::AccountId, RootClaimTypeEnum, ValueQuery>;
-    /// What a coldkey has claimed of its root stake's dividends: subnet, hotkey, coldkey.
+    /// Claimed dividends of root stake: subnet, hotkey, coldkey.
     #[pallet::storage]
     pub type RootClaimed<T: Config> = StorageNMap<
         _,
@@ -16,7 +16,7 @@ mod locks {
         u128,
         ValueQuery,
     >;
-    /// Least amount that can be claimed, by subnet.
+    /// Minimum claimable amount, by subnet.
     #[pallet::storage]
     pub type RootClaimableThreshold<T> =
         StorageMap<_, Blake2_128Concat, NetUid, I96F32, ValueQuery, DefaultRootClaimableThreshold>;
@@ -46,7 +46,7 @@ mod locks {
     #[pallet::storage]
     pub type DecayingLock<T: Config> =
         StorageDoubleMap<_, Blake2_128Concat, T::AccountId, Identity, NetUid, bool, OptionQuery>;
-    /// Who has locked stake: subnet, hotkey, coldkey.
+    /// Coldkeys with locked stake: subnet, hotkey, coldkey.
     #[pallet::storage]
     pub type LockingColdkeys<T: Config> = StorageNMap<
         _,

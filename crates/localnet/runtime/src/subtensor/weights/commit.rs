@@ -1,4 +1,4 @@
-//! Committing to weights by their hash, and revealing them.
+//! Hash commits of weights, and their reveals.
 
 use codec::Encode;
 use frame_support::pallet_prelude::*;
@@ -9,8 +9,8 @@ use sp_runtime::AccountId32;
 use super::super::{CommitRevealWeightsEnabled, Config, Error, Event, Pallet, WeightCommits};
 use crate::types::{MechId, NetUid, NetUidStorageIndex};
 
-/// How many commits of a hotkey may wait for their reveal.
-pub(super) const MOST_UNREVEALED: usize = 10;
+/// Maximum number of unrevealed commits of a hotkey.
+pub(super) const MAX_UNREVEALED: usize = 10;
 
 impl<T: Config> Pallet<T> {
     pub(crate) fn do_commit_weights(who: &AccountId32, netuid: NetUid, commit_hash: H256) -> DispatchResult {
@@ -27,7 +27,7 @@ impl<T: Config> Pallet<T> {
         let index = netuid.mechanism(mecid);
         let mut commits = WeightCommits::<T>::get(index, who).unwrap_or_default();
         commits.retain(|(_, epoch, ..)| !Self::is_expired(netuid, *epoch));
-        ensure!(commits.len() < MOST_UNREVEALED, Error::<T>::TooManyUnrevealedCommits);
+        ensure!(commits.len() < MAX_UNREVEALED, Error::<T>::TooManyUnrevealedCommits);
         commits.push((
             commit_hash,
             Self::epoch_index_now(netuid),
@@ -51,7 +51,7 @@ impl<T: Config> Pallet<T> {
         Self::do_reveal_mechanism_weights(who, netuid, MechId(0), uids, values, salt, version_key)
     }
 
-    /// A reveal also forgets the hotkey's older commits.
+    /// A reveal also removes the hotkey's older commits.
     pub(crate) fn do_reveal_mechanism_weights(
         who: &AccountId32,
         netuid: NetUid,
@@ -61,7 +61,7 @@ impl<T: Config> Pallet<T> {
         salt: &[u16],
         version_key: u64,
     ) -> DispatchResult {
-        Self::ensure_commits_are_taken(netuid, mecid)?;
+        Self::ensure_commits_enabled(netuid, mecid)?;
         let index = netuid.mechanism(mecid);
         let hash = commit_hash(who, index, uids, values, salt, version_key);
         let position = Self::check_reveal(who, netuid, mecid, hash)?;
@@ -76,29 +76,28 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Refuses a commit, of either form, that must not be stored; gives the uid of who may store it. Reads only.
+    /// Validates a commit of either type without writing; returns the caller's uid.
     ///
     /// # Errors
     /// In this order: `MechanismDoesNotExist`, `CommitRevealDisabled`, `HotKeyNotRegisteredInSubNet`,
     /// `CommittingWeightsTooFast`.
     pub(super) fn check_commit(who: &AccountId32, netuid: NetUid, mecid: MechId) -> Result<u16, Error<T>> {
-        Self::ensure_commits_are_taken(netuid, mecid)?;
+        Self::ensure_commits_enabled(netuid, mecid)?;
         let uid = Self::uid_of(netuid, who).ok_or(Error::<T>::HotKeyNotRegisteredInSubNet)?;
         ensure!(Self::weights_rate_allows(netuid, netuid.mechanism(mecid), uid), Error::<T>::CommittingWeightsTooFast);
         Ok(uid)
     }
 
-    pub(super) fn ensure_commits_are_taken(netuid: NetUid, mecid: MechId) -> Result<(), Error<T>> {
+    pub(super) fn ensure_commits_enabled(netuid: NetUid, mecid: MechId) -> Result<(), Error<T>> {
         Self::ensure_mechanism_exists(netuid, mecid)?;
         ensure!(CommitRevealWeightsEnabled::<T>::get(netuid), Error::<T>::CommitRevealDisabled);
         Ok(())
     }
 
-    /// Finds the commit that a reveal belongs to: its position among the hotkey's commits. Reads only.
+    /// Finds the commit of a reveal, as its index among the hotkey's commits, without writing.
     ///
-    /// # Errors
-    /// `NoWeightsCommitFound` when nothing is left to reveal, `ExpiredWeightCommit`, `InvalidRevealCommitHashNotMatch`
-    /// when no commit has this hash, `RevealTooEarly`.
+    /// # Errors `NoWeightsCommitFound` if there is no commit to reveal, `ExpiredWeightCommit`,
+    /// `InvalidRevealCommitHashNotMatch` if no commit has this hash, `RevealTooEarly`.
     pub(super) fn check_reveal(
         who: &AccountId32,
         netuid: NetUid,
@@ -123,7 +122,7 @@ impl<T: Config> Pallet<T> {
     }
 }
 
-/// The hash of a commit: BLAKE2b-256 of the SCALE encoding of all that is revealed later.
+/// The hash of a commit: BLAKE2b-256 of the SCALE encoding of the data to reveal.
 pub(super) fn commit_hash(
     who: &AccountId32,
     index: NetUidStorageIndex,

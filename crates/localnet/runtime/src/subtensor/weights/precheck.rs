@@ -1,4 +1,4 @@
-//! What is refused when a call enters the pool, so that it never costs a place in a block.
+//! Refusal of weight calls at the pool, before they take block space.
 
 use frame_support::pallet_prelude::*;
 use sp_runtime::AccountId32;
@@ -8,8 +8,8 @@ use super::commit::commit_hash;
 use crate::types::{MechId, NetUid};
 
 impl<T: Config> Pallet<T> {
-    /// Refuses weight calls that the pool does not take. Calls of other kinds pass; so do weight calls that fail for other
-    /// reasons, which then fail inside their block. Reads only.
+    /// Validates weight calls at the pool, without writing. Other calls pass, as do weight calls that fail for other
+    /// reasons, which then fail in their block.
     ///
     /// # Errors
     /// `WeightVecNotEqualSize`, `NotEnoughStakeToSetWeights`; where a rate is limited, `HotKeyNotRegisteredInSubNet`,

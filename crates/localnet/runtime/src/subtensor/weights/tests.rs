@@ -15,7 +15,7 @@ use crate::types::{AlphaBalance, MechId, NetUid, NetUidStorageIndex};
 
 const MAIN: NetUidStorageIndex = NetUidStorageIndex(BABELBIT.0);
 
-/// A neuron of the subnet beside its owner, and its uid.
+/// A neuron of the subnet besides its owner, and its uid.
 fn neuron(number: u32) -> (AccountId, u16) {
     let uid = Subtensor::append_neuron(BABELBIT, &key(number));
     (key(number), uid)
@@ -25,7 +25,7 @@ fn permit(uid: u16) {
     ValidatorPermit::<Runtime>::mutate(BABELBIT, |permits| permits[usize::from(uid)] = true);
 }
 
-/// A submission of weights that is mended step by step.
+/// A weight submission that is corrected step by step.
 struct Submission {
     who: AccountId,
     netuid: NetUid,
@@ -54,7 +54,7 @@ impl Submission {
 #[test]
 fn each_mended_fault_shows_the_next_one_until_weights_are_set() {
     type Mend = fn(&mut Submission);
-    // What is refused, and what mends it.
+    // The error, and its correction.
     let steps: [(&str, Mend); 14] = [
         ("CommitRevealEnabled", |_| CommitRevealWeightsEnabled::<Runtime>::insert(NetUid::ROOT, false)),
         ("CanNotSetRootNetworkWeights", |submission| submission.netuid = BABELBIT),
@@ -153,7 +153,7 @@ fn committing_validator() -> (AccountId, u16) {
     (who, uid)
 }
 
-/// Goes on to the middle of an epoch.
+/// Advances to the middle of an epoch.
 fn enter_epoch(index: u64) {
     let block = 100 * index;
     jump_to(block as u32);
@@ -232,7 +232,7 @@ fn each_mended_fault_of_a_commit_shows_the_next_one() {
 
 #[test]
 fn weights_are_revealed_in_one_epoch_only() {
-    // The reveal period, the epoch of the reveal after a commit in epoch 7, what comes of it.
+    // The reveal period, the epoch of the reveal after a commit in epoch 7, and the result.
     let cases = [
         (1, 7, "RevealTooEarly"),
         (1, 8, "ok"),

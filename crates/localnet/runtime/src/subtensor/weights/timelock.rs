@@ -1,4 +1,4 @@
-//! Committing to weights by encrypting them for a later round of a randomness beacon.
+//! Timelocked commits: weights encrypted to a later round of the drand beacon.
 
 use frame_support::pallet_prelude::*;
 use sp_core::H256;
@@ -6,7 +6,7 @@ use sp_io::hashing::blake2_256;
 use sp_runtime::AccountId32;
 
 use super::super::{CommitRevealWeightsVersion, Config, Error, Event, MAX_COMMIT_LEN, Pallet, TimelockedWeightCommits};
-use super::commit::MOST_UNREVEALED;
+use super::commit::MAX_UNREVEALED;
 use crate::types::{MechId, NetUid};
 
 impl<T: Config> Pallet<T> {
@@ -21,7 +21,7 @@ impl<T: Config> Pallet<T> {
         Self::do_commit_timelocked_mechanism_weights(who, netuid, mecid, commit, reveal_round, commit_reveal_version)
     }
 
-    /// Every round is accepted: without a beacon on this chain none has passed yet.
+    /// Every round is accepted: this chain has no beacon, so no round has passed.
     pub(crate) fn do_commit_timelocked_mechanism_weights(
         who: &AccountId32,
         netuid: NetUid,
@@ -35,7 +35,7 @@ impl<T: Config> Pallet<T> {
         let hash = H256(blake2_256(&commit));
         TimelockedWeightCommits::<T>::try_mutate(index, Self::epoch_index_now(netuid), |commits| {
             let unrevealed = commits.iter().filter(|(committer, ..)| committer == who).count();
-            ensure!(unrevealed < MOST_UNREVEALED, Error::<T>::TooManyUnrevealedCommits);
+            ensure!(unrevealed < MAX_UNREVEALED, Error::<T>::TooManyUnrevealedCommits);
             commits.push((who.clone(), Self::current_block(), commit, reveal_round));
             Ok::<_, Error<T>>(())
         })?;
@@ -44,7 +44,7 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// As [`Self::check_commit`], with the version checked after commit-reveal.
+    /// Validates a timelocked commit as [`Self::check_commit`], with the version checked after commit-reveal.
     ///
     /// # Errors
     /// Those of [`Self::check_commit`] and `IncorrectCommitRevealVersion`.
@@ -54,15 +54,14 @@ impl<T: Config> Pallet<T> {
         mecid: MechId,
         version: u16,
     ) -> Result<u16, Error<T>> {
-        Self::ensure_commits_are_taken(netuid, mecid)?;
+        Self::ensure_commits_enabled(netuid, mecid)?;
         ensure!(version == CommitRevealWeightsVersion::<T>::get(), Error::<T>::IncorrectCommitRevealVersion);
         Self::check_commit(who, netuid, mecid)
     }
 
-    /// Forgets commits whose time to be revealed has passed. Called at the start of a block, before its epochs.
+    /// Removes timelocked commits whose reveal window has passed. Called at the start of a block, before its epochs.
     ///
-    /// Opening the commits that are due needs the pulses of a randomness beacon, which this chain does not have yet: they
-    /// too are forgotten in the end.
+    /// Decrypting due commits requires beacon pulses, which this chain does not have: they expire, too.
     pub fn reveal_timelocked(subnets: &[NetUid]) {
         for &netuid in subnets {
             for index in Self::mechanisms(netuid) {

@@ -1,4 +1,4 @@
-//! When a commit can be revealed: in the one epoch that comes `RevealPeriodEpochs` after the epoch of the commit.
+//! Reveal window of a commit: the epoch `RevealPeriodEpochs` after that of the commit.
 
 use super::super::{
     CommitRevealWeightsEnabled, Config, Pallet, RevealPeriodEpochs, Tempo, TimelockedWeightCommits, WeightCommits,
@@ -16,20 +16,21 @@ impl<T: Config> Pallet<T> {
         Self::epoch_index_now(netuid) == Self::reveal_epoch(netuid, commit_epoch)
     }
 
-    /// Whether a commit of this epoch can no longer be revealed.
+    /// Whether the reveal window of a commit of this epoch has passed.
     pub(super) fn is_expired(netuid: NetUid, commit_epoch: u64) -> bool {
         Self::epoch_index_now(netuid) > Self::reveal_epoch(netuid, commit_epoch)
     }
 
-    /// The block from which a commit made now can be revealed, if epochs keep to the tempo; never when the tempo is 0.
+    /// Expected first block of the reveal window of a commit made now, on the current tempo; the largest block number
+    /// if the tempo is 0.
     pub(super) fn expected_reveal_block(netuid: NetUid) -> u64 {
         let later_epochs = RevealPeriodEpochs::<T>::get(netuid).saturating_sub(1);
         let later_blocks = later_epochs.saturating_mul(Tempo::<T>::get(netuid).into());
         Self::next_epoch_block(netuid).map_or(u64::MAX, |next| next.saturating_add(later_blocks))
     }
 
-    /// With commit-reveal on: for each neuron the block of its oldest commit that can still be revealed. Weights older
-    /// than the registration of the neuron that they speak of do not count in an epoch.
+    /// With commit-reveal enabled: the block of each neuron's oldest revealable commit. Weights older than the
+    /// registration of their target neuron are ignored in an epoch.
     pub fn commit_blocks(netuid: NetUid, mecid: MechId) -> Option<Vec<Option<u64>>> {
         if !CommitRevealWeightsEnabled::<T>::get(netuid) {
             return None;

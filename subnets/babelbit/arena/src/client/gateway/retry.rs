@@ -20,7 +20,7 @@ const PASSING: [&str; 12] = [
 /// Markers of final refusals by a running miner.
 const FINAL: [&str; 3] = ["miner_app_unavailable", "miner not initialized", "not initialized"];
 /// Minimum pause.
-const SHORTEST: Duration = Duration::from_millis(100);
+const MIN_PAUSE: Duration = Duration::from_millis(100);
 /// Time reserved for the attempt after a pause.
 const RESERVE: Duration = Duration::from_millis(500);
 
@@ -50,7 +50,7 @@ impl Backoff {
     pub(super) fn pause(&self, repeats: u32, left: Duration) -> Option<Duration> {
         let left = left.checked_sub(RESERVE).filter(|left| !left.is_zero())?;
         let doubled = self.base.saturating_mul(2_u32.saturating_pow(repeats));
-        Some(doubled.min(self.max).max(SHORTEST).min(left))
+        Some(doubled.min(self.max).max(MIN_PAUSE).min(left))
     }
 }
 
@@ -103,6 +103,6 @@ mod tests {
         assert_eq!(backoff.pause(0, Duration::from_millis(500)), None);
         assert_eq!(backoff.pause(u32::MAX, Duration::from_mins(10)), Some(Duration::from_secs(10)));
         let hasty = Backoff { base: Duration::ZERO, max: Duration::ZERO };
-        assert_eq!(hasty.pause(0, Duration::from_mins(1)), Some(SHORTEST));
+        assert_eq!(hasty.pause(0, Duration::from_mins(1)), Some(MIN_PAUSE));
     }
 }

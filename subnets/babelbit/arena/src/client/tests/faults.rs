@@ -131,7 +131,7 @@ async fn at_the_start() {
             settings.registry_timeout = Duration::from_millis(50);
             let arena = Arena::with_time(config(url.as_str(), settings), passing.time()).unwrap();
             let error = arena.miners(&registered(&[1])).await.err().unwrap().to_string();
-            assert!(error.starts_with("the arena gateway does not list its miners: "), "{error}");
+            assert!(error.starts_with("cannot list the arena's miners: "), "{error}");
             assert!(passing.waits().iter().sum::<f64>() < 20.0, "{path} {fault:?}: {:?}", passing.waits());
         }
     }

@@ -61,7 +61,7 @@ async fn a_restart_forgets_nothing_and_there_is_one_gateway() {
     entries.submit(miner_key(1).hotkey(), &submission(7), at(50)).await.unwrap();
     assert!(entries.version() > version);
     let second = Entries::open(folder.path()).await.err().unwrap().to_string();
-    assert!(second.starts_with("another arena gateway is working in"), "{second}");
+    assert!(second.starts_with("another arena gateway is using"), "{second}");
     let saved = entries.saved.lock().await.clone();
     drop(entries);
     let again = Entries::open(folder.path()).await.unwrap();
@@ -83,7 +83,8 @@ async fn what_the_disk_does_not_take_has_not_happened() {
 
 #[tokio::test]
 async fn files_of_others_are_not_overwritten() {
-    for (text, said) in [("{", "holds no submissions"), (r#"{"version":2,"submissions":{},"challenges":[]}"#, "newer")]
+    for (text, said) in
+        [("{", "is not a file of submissions"), (r#"{"version":2,"submissions":{},"challenges":[]}"#, "newer")]
     {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(FILE), text).unwrap();

@@ -44,7 +44,7 @@ fn what_was_signed_must_fit() {
         (|r| (r.uid, r.miner_hotkey) = (None, None), not_signed),
         (|r| r.timestamp_ms += 1, not_signed),
         (|r| r.nonce = "1700000000000000001".into(), not_signed),
-        (|r| r.uid = None, "uid: either both of miner_hotkey and uid, or none"),
+        (|r| r.uid = None, "uid: either both of miner_hotkey and uid, or neither"),
         (|r| r.nonce = "soon".into(), "nonce: invalid digit found in string"),
     ] {
         let mut request = good();
@@ -65,8 +65,8 @@ fn requests_are_fresh_and_accepted_once() {
     }
     let once = request(&alice, at(0.5));
     grants.grant(&once, at(1.0)).unwrap();
-    assert_eq!(refused(&grants, &once, at(2.0)), "this request was accepted before");
-    assert!(refused(&grants, &once, at(100.0)).starts_with("the request was signed at another time"));
+    assert_eq!(refused(&grants, &once, at(2.0)), "the request was accepted before");
+    assert!(refused(&grants, &once, at(100.0)).starts_with("the time of the signature is invalid"));
 }
 
 #[test]
@@ -79,13 +79,13 @@ fn a_restart_forgets_no_request() {
     };
     // At the first start, requests signed earlier are rejected.
     let first = open(now);
-    assert!(refused(&first, &request(&alice, now), now).contains("another time"));
+    assert!(refused(&first, &request(&alice, now), now).contains("the time of the signature"));
     let later = now + Duration::from_secs(5);
     let once = request(&alice, later);
     first.grant(&once, later).unwrap();
     drop(first);
     let second = open(later);
-    assert_eq!(refused(&second, &once, later), "this request was accepted before");
+    assert_eq!(refused(&second, &once, later), "the request was accepted before");
     second.grant(&request(&alice, later + Duration::from_millis(1)), later).unwrap();
 }
 
@@ -95,5 +95,5 @@ fn only_validators_on_the_list_get_tokens() {
     let config = ArenaGatewayConfig { allowed: Some([alice.hotkey()].into()), ..config() };
     let grants = Grants::open(&config, None).unwrap();
     grants.grant(&request(&alice, at(0.0)), at(0.0)).unwrap();
-    assert_eq!(refused(&grants, &request(&bob, at(0.0)), at(0.0)), "this hotkey is not on the gateway's list");
+    assert_eq!(refused(&grants, &request(&bob, at(0.0)), at(0.0)), "the hotkey is not on the gateway's allowlist");
 }

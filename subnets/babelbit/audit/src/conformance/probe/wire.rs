@@ -102,7 +102,7 @@ impl Wire {
         let headers = match forgery {
             Forgery::Unsigned => HeaderMap::new(),
             Forgery::OtherReceiver => {
-                // The validator's own hotkey: no miner has it.
+                // The validator's own hotkey, which no miner has.
                 let other = Peer::new(self.validator.hotkey(), self.peer.host(), self.peer.port());
                 sign(&self.signer, &other.map_err(|error| error.to_string())?)?
             }

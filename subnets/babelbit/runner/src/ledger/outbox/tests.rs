@@ -8,7 +8,7 @@ use crate::submission::testing::{Results, challenge, miner, written};
 async fn each_file_waits_once_and_scores_go_first() {
     let results = Results::new(2).await;
     let ledger = &results.ledger;
-    ledger.hand_over(&results.challenge, miner(1), &written("run"), true).await.unwrap();
+    ledger.enqueue(&results.challenge, miner(1), &written("run"), true).await.unwrap();
     let due = ledger.due(0, 100).await.unwrap();
     let order: Vec<_> = due.iter().map(|entry| (entry.miner.uid.0, entry.file)).collect();
     let scores = [0, 1].map(|uid| (uid, ResultFile::ChallengeScore));
@@ -26,15 +26,15 @@ async fn outcomes_are_kept() {
     let due = ledger.due(0, 100).await.unwrap();
     ledger.note_outcome(&due[0], 10, None).await.unwrap();
     ledger.note_outcome(&due[1], 10, Some("403")).await.unwrap();
-    ledger.put_off(&due[2], 500, "down").await.unwrap();
+    ledger.reschedule(&due[2], 500, "down").await.unwrap();
     ledger.note_uploaded(&due[3], "a/b").await.unwrap();
     assert_eq!(ledger.outbox_counts().await.unwrap(), OutboxCounts { waiting: 2, delivered: 1, refused: 1 });
     assert_eq!(ledger.next_due().await.unwrap(), Some(0));
     let later = ledger.due(500, 100).await.unwrap();
     assert_eq!((later[0].s3_path.as_deref(), later[1].attempts), (Some("a/b"), 1));
     assert_eq!(ledger.retry_refused().await.unwrap(), 1);
-    assert_eq!(ledger.forget_delivered(10).await.unwrap(), 0);
-    assert_eq!(ledger.forget_delivered(11).await.unwrap(), 1);
+    assert_eq!(ledger.purge_delivered(10).await.unwrap(), 0);
+    assert_eq!(ledger.purge_delivered(11).await.unwrap(), 1);
 }
 
 /// A result that was completed later is submitted again, even while its first part is in flight.
@@ -42,13 +42,13 @@ async fn outcomes_are_kept() {
 async fn files_that_are_written_anew_wait_again() {
     let results = Results::new(0).await;
     let ledger = &results.ledger;
-    ledger.hand_over(&results.challenge, miner(1), &written("part"), false).await.unwrap();
+    ledger.enqueue(&results.challenge, miner(1), &written("part"), false).await.unwrap();
     assert!(ledger.finished_miners(&results.challenge).await.unwrap().is_empty());
     let part = ledger.due(0, 100).await.unwrap();
     ledger.note_uploaded(&part[0], "a/b").await.unwrap();
     ledger.note_outcome(&part[1], 10, None).await.unwrap();
     ledger.note_outcome(&part[2], 10, Some("400")).await.unwrap();
-    ledger.hand_over(&results.challenge, miner(1), &written("whole"), true).await.unwrap();
+    ledger.enqueue(&results.challenge, miner(1), &written("whole"), true).await.unwrap();
     ledger.note_outcome(&part[0], 10, None).await.unwrap();
     let whole = ledger.due(0, 100).await.unwrap();
     assert_eq!((whole.len(), whole.iter().all(|entry| entry.s3_path.is_none())), (4, true));
@@ -62,7 +62,7 @@ async fn a_solo_challenge_goes_out_with_its_main_one() {
     for (uid, kind, main) in [("arena-1", ChallengeType::Arena, None), ("solo-1", ChallengeType::Solo, Some("c"))] {
         let new = NewChallenge { main_challenge_uid: main.map(str::to_owned), ..challenge(uid, kind) };
         let row = ledger.begin(&new).await.unwrap();
-        ledger.hand_over(&row, miner(2), &written("run"), true).await.unwrap();
+        ledger.enqueue(&row, miner(2), &written("run"), true).await.unwrap();
     }
     let due = ledger.due(0, 100).await.unwrap();
     let mut mains: Vec<_> =

@@ -44,7 +44,7 @@ fn a_round_is_due_once_a_boundary_is_crossed() {
     for (block, epochs) in
         [(250, &[][..]), (299, &[]), (301, &[3]), (302, &[]), (399, &[]), (400, &[4]), (400, &[]), (777, &[7])]
     {
-        schedule.see(block, NOON);
+        schedule.observe(block, NOON);
         let expected: Vec<_> = epochs.iter().map(|epoch| (Main, *epoch)).collect();
         assert_eq!(play(&mut schedule, NOON), expected, "block {block}");
     }
@@ -53,14 +53,14 @@ fn a_round_is_due_once_a_boundary_is_crossed() {
 #[test]
 fn the_first_start_waits_and_remembers_from_where() {
     let mut schedule = fresh(settings());
-    let begun = schedule.see(250, at(5));
+    let begun = schedule.observe(250, at(5));
     let waits = |contest, epoch| row(contest, Some(epoch), RoundEnd::Waited, None, at(5));
     assert_eq!(begun, [waits(Main, 2), waits(Arena, 8)]);
-    assert_eq!(schedule.see(251, at(6)), []);
+    assert_eq!(schedule.observe(251, at(6)), []);
     // A restart after the boundary is not a first start.
     let saved = Saved { main: begun.first().cloned(), ..Saved::default() };
     let mut schedule = Schedule::new(main_only(), &saved, NOON);
-    schedule.see(305, NOON);
+    schedule.observe(305, NOON);
     assert_eq!(play(&mut schedule, NOON), [(Main, 3)]);
 }
 
@@ -69,37 +69,37 @@ fn a_start_plays_at_once_where_it_is_told_to() {
     let arena = Some(ArenaSchedule { cadence: 30, on_startup: true });
     let told = ScheduleSettings { on_startup: true, solo: true, arena, ..settings() };
     let mut schedule = fresh(told.clone());
-    assert_eq!(schedule.see(250, NOON), []);
+    assert_eq!(schedule.observe(250, NOON), []);
     assert_eq!(play(&mut schedule, NOON), [(Main, 2), (Solo, 2), (Arena, 8)]);
-    schedule.see(260, NOON);
+    schedule.observe(260, NOON);
     assert_eq!(play(&mut schedule, NOON), []);
     // The startup round is played even if this epoch's round was.
     let saved = Saved { main: Some(row(Main, Some(2), RoundEnd::Played, Some("c2".into()), NOON)), ..Saved::default() };
     let mut schedule = Schedule::new(ScheduleSettings { solo: false, ..told }, &saved, NOON);
-    schedule.see(250, NOON);
+    schedule.observe(250, NOON);
     assert_eq!(play(&mut schedule, NOON), [(Main, 2), (Arena, 8)]);
 }
 
 #[test]
 fn rounds_that_are_due_at_once_come_one_after_the_other() {
     let mut schedule = fresh(ScheduleSettings { solo: true, ..settings() });
-    schedule.see(299, NOON);
-    schedule.see(300, NOON);
+    schedule.observe(299, NOON);
+    schedule.observe(300, NOON);
     assert_eq!(play(&mut schedule, NOON), [(Main, 3), (Solo, 3), (Arena, 10)]);
 }
 
 #[test]
 fn a_long_round_takes_nobodys_turn() {
     let mut schedule = fresh(ScheduleSettings { solo: true, ..settings() });
-    schedule.see(290, NOON);
-    schedule.see(300, NOON);
+    schedule.observe(290, NOON);
+    schedule.observe(300, NOON);
     let main = schedule.next(NOON).unwrap();
     // During the round, two more boundaries of the arena and one of its own pass.
     schedule.played(&main, "c", NOON);
-    schedule.see(401, NOON);
+    schedule.observe(401, NOON);
     // Rounds that were due before the next main round precede it.
     assert_eq!(play(&mut schedule, NOON), [(Solo, 3), (Arena, 13), (Main, 4), (Solo, 4)]);
-    schedule.see(402, NOON);
+    schedule.observe(402, NOON);
     assert_eq!(play(&mut schedule, NOON), []);
 }
 
@@ -122,7 +122,7 @@ fn a_restart_goes_on_from_there() {
         let shown = format!("{main:?} {solo:?}");
         let saved = Saved { main, solo, arena: None };
         let mut schedule = Schedule::new(ScheduleSettings { solo: true, ..main_only() }, &saved, NOON);
-        schedule.see(350, NOON);
+        schedule.observe(350, NOON);
         assert_eq!(play(&mut schedule, NOON), expected, "{shown}");
     }
 }
@@ -138,8 +138,8 @@ fn a_solo_round_knows_its_main_challenge() {
 #[test]
 fn a_round_that_fails_is_tried_again_in_its_epoch_and_not_for_ever() {
     let mut schedule = fresh(ScheduleSettings { solo: true, ..main_only() });
-    schedule.see(299, NOON);
-    schedule.see(300, NOON);
+    schedule.observe(299, NOON);
+    schedule.observe(300, NOON);
     let mut now = 0;
     for (attempt, pause) in [(1, 30), (2, 60)] {
         let due = schedule.next(at(now)).unwrap();
@@ -154,7 +154,7 @@ fn a_round_that_fails_is_tried_again_in_its_epoch_and_not_for_ever() {
     assert_eq!((over.end, over.epoch), (RoundEnd::Failed, Some(3)));
     assert_eq!(schedule.next(at(now + 10_000)), None);
     // There is no solo round without a main challenge.
-    schedule.see(400, at(now));
+    schedule.observe(400, at(now));
     let due = schedule.next(at(now)).unwrap();
     assert_eq!((due.contest, due.epoch, due.attempt), (Main, Some(4), 1));
 }
@@ -162,8 +162,8 @@ fn a_round_that_fails_is_tried_again_in_its_epoch_and_not_for_ever() {
 #[test]
 fn pauses_have_an_end_and_the_next_epoch_begins_the_count_anew() {
     let mut schedule = fresh(ScheduleSettings { attempts: 100, ..main_only() });
-    schedule.see(299, NOON);
-    schedule.see(300, NOON);
+    schedule.observe(299, NOON);
+    schedule.observe(300, NOON);
     let mut now = 0;
     let mut longest = Duration::ZERO;
     for _ in 0..60 {
@@ -173,16 +173,16 @@ fn pauses_have_an_end_and_the_next_epoch_begins_the_count_anew() {
         longest = longest.max(rest);
         now += rest.as_secs();
     }
-    assert_eq!(longest, LONGEST_PAUSE);
-    schedule.see(400, at(now));
+    assert_eq!(longest, MAX_PAUSE);
+    schedule.observe(400, at(now));
     assert_eq!(schedule.next(at(now)).unwrap().attempt, 1);
 }
 
 #[test]
 fn waiting_for_a_neighbour_is_no_attempt() {
     let mut schedule = fresh(settings());
-    schedule.see(299, NOON);
-    schedule.see(300, NOON);
+    schedule.observe(299, NOON);
+    schedule.observe(300, NOON);
     let main = schedule.next(NOON).unwrap();
     for second in 0..10 {
         let pause = Duration::from_mins(5);
@@ -199,19 +199,19 @@ fn waiting_for_a_neighbour_is_no_attempt() {
 #[test]
 fn without_blocks_time_decides_but_not_for_the_arena() {
     let mut schedule = fresh(settings());
-    schedule.see(299, NOON);
-    schedule.see_nothing(at(1_199));
+    schedule.observe(299, NOON);
+    schedule.observe_outage(at(1_199));
     assert_eq!(schedule.next(at(1_199)), None);
-    schedule.see_nothing(at(1_200));
+    schedule.observe_outage(at(1_200));
     let due = schedule.next(at(1_200)).unwrap();
     assert_eq!((due.contest, due.epoch), (Main, None));
     schedule.played(&due, "c", at(1_300));
-    schedule.see_nothing(at(2_499));
+    schedule.observe_outage(at(2_499));
     assert_eq!(schedule.next(at(2_499)), None);
     // The first block after the outage belongs to the played epoch.
-    schedule.see(402, at(2_499));
+    schedule.observe(402, at(2_499));
     assert_eq!(play(&mut schedule, at(2_499)), [(Arena, 13)]);
-    schedule.see(500, at(2_500));
+    schedule.observe(500, at(2_500));
     assert_eq!(play(&mut schedule, at(2_500)), [(Main, 5), (Arena, 16)]);
 }
 
@@ -219,23 +219,23 @@ fn without_blocks_time_decides_but_not_for_the_arena() {
 fn time_without_blocks_counts_across_restarts_and_from_the_start() {
     let saved = Saved { main: Some(row(Main, Some(2), RoundEnd::Played, None, at(0))), ..Saved::default() };
     let mut schedule = Schedule::new(main_only(), &saved, at(1_100));
-    schedule.see_nothing(at(1_200));
+    schedule.observe_outage(at(1_200));
     assert!(schedule.next(at(1_200)).is_some());
     let mut schedule = Schedule::new(ScheduleSettings { on_startup: true, ..main_only() }, &Saved::default(), NOON);
-    schedule.see_nothing(NOON);
+    schedule.observe_outage(NOON);
     assert!(schedule.next(NOON).is_some());
 }
 
 #[test]
 fn a_chain_that_is_shorter_counts_anew_and_a_node_that_lags_does_not() {
     let mut schedule = fresh(main_only());
-    schedule.see(299, NOON);
-    schedule.see(300, NOON);
+    schedule.observe(299, NOON);
+    schedule.observe(300, NOON);
     assert_eq!(play(&mut schedule, NOON), [(Main, 3)]);
-    assert_eq!(schedule.see(298, NOON), []);
-    schedule.see(301, NOON);
+    assert_eq!(schedule.observe(298, NOON), []);
+    schedule.observe(301, NOON);
     assert_eq!(play(&mut schedule, NOON), []);
-    assert_eq!(schedule.see(5, NOON).len(), 1);
-    schedule.see(100, NOON);
+    assert_eq!(schedule.observe(5, NOON).len(), 1);
+    schedule.observe(100, NOON);
     assert_eq!(play(&mut schedule, NOON), [(Main, 1)]);
 }

@@ -62,7 +62,7 @@ async fn an_arena_that_is_down_costs_the_main_round_nothing() {
     world.block(100).await;
     let reports = [running.report().await, running.report().await, running.report().await];
     assert_eq!(reports.each_ref().map(|report| report.outcome), ["played", "played", "no_arena"]);
-    assert_eq!(reports[2].error.as_deref(), Some("the arena's miners are not known: the registry is down"));
+    assert_eq!(reports[2].error.as_deref(), Some("cannot get the arena's miners: the registry is down"));
     assert!(reports[2].is_tried_again);
     running.stop().await;
 }

@@ -163,5 +163,8 @@ async fn where_neither_answers_both_are_named() {
     world.urls[1] = nowhere();
     world.connect_chain = Some(Arc::new(|| async { Err(taonet_chain::ChainError::NoSuchSubnet(NETUID)) }.boxed()));
     let error = world.parts().await.0.chain.block().await.unwrap_err().to_string();
-    assert!(error.contains("gateway /v1/block/current failed") && error.contains("there is no subnet 59"), "{error}");
+    assert!(
+        error.contains("gateway /v1/block/current failed") && error.contains("subnet 59 does not exist"),
+        "{error}"
+    );
 }

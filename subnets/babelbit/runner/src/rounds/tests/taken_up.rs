@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::run::TAKE_UPS;
+use crate::run::MAX_RESUMES;
 use crate::testing::Asked;
 use crate::{Ledger, NewChallenge, UtteranceRow};
 
@@ -134,13 +134,17 @@ async fn an_earlier_challenge_that_cannot_be_finished_holds_up_nothing_and_is_gi
     std::fs::create_dir_all(&logs).unwrap();
     std::fs::write(logs.join("older"), "").unwrap();
     let mut running = world.start().await;
-    for round in 1..=TAKE_UPS + 2 {
+    for round in 1..=MAX_RESUMES + 2 {
         world.block(100 * round).await;
         let report = running.report().await;
         let outcome = if round == 1 { "played" } else { "already_done" };
         assert_eq!((report.outcome, report.challenge_uid.as_deref()), (outcome, Some("challenge-0")), "{report:?}");
-        assert_eq!((world.unfinished(round.min(TAKE_UPS)).await, world.unfinished(u32::MAX).await), (0, 1), "{round}");
+        assert_eq!(
+            (world.unfinished(round.min(MAX_RESUMES)).await, world.unfinished(u32::MAX).await),
+            (0, 1),
+            "{round}"
+        );
     }
-    assert_eq!(world.unfinished(TAKE_UPS + 1).await, 1, "tried more often than {TAKE_UPS} times");
+    assert_eq!(world.unfinished(MAX_RESUMES + 1).await, 1, "tried more often than {MAX_RESUMES} times");
     running.stop().await;
 }

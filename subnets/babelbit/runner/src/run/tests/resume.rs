@@ -198,7 +198,7 @@ async fn two_runners_do_not_share_a_directory() {
     let directory = tempfile::tempdir().unwrap();
     let _first = runner(directory.path()).await;
     let second = Runner::open(settings(directory.path()), "en", Arc::new(TextScorer)).await;
-    assert!(second.is_err_and(|error| error.to_string().starts_with("another runner is working in ")));
+    assert!(second.is_err_and(|error| error.to_string().starts_with("another runner is using ")));
 }
 
 /// Whether the other miner's files are already written, and whether the leaving miner has played everything.

@@ -69,11 +69,11 @@ async fn each_mistake_is_named() {
     let swapped = "--b\r\ncontent-disposition: form-data; name=\"file\"\r\n\r\nx\r\n--b--\r\n";
     let long = format!("--b\r\nx: {}", "y".repeat(10_000));
     for (body, text) in [
-        (swapped, "the form has no field metadata; `metadata` comes first, then `file`"),
-        ("--b--\r\n", "the form has no field metadata; `metadata` comes first, then `file`"),
-        ("--bXY", "the form's parts cannot be told apart: a boundary does not end its line"),
-        (&long, "the form's parts cannot be told apart: a head does not end"),
-        ("", "the form ends before its last boundary"),
+        (swapped, "the form lacks the field metadata; hint: send `metadata` first, then `file`"),
+        ("--b--\r\n", "the form lacks the field metadata; hint: send `metadata` first, then `file`"),
+        ("--bXY", "malformed form: a boundary is not followed by a line break"),
+        (&long, "malformed form: a part header is incomplete"),
+        ("", "the form ends before its final boundary"),
     ] {
         assert_eq!(both(body.as_bytes(), 100).await.unwrap_err().to_string(), text, "{body:.40}");
     }

@@ -87,10 +87,10 @@ async fn check(url: &str) {
     assert_eq!(store.expired_artifacts(101, "", 10).await.unwrap(), Vec::<String>::new());
     assert_eq!(store.expired_artifacts(150, "", 10).await.unwrap(), ["c/1/7"]);
     assert_eq!(store.expired_artifacts(150, "c/1/7", 10).await.unwrap(), Vec::<String>::new());
-    assert_eq!(store.forget(150).await.unwrap(), 4);
+    assert_eq!(store.purge(150).await.unwrap(), 4);
     assert_eq!(store.count().await.unwrap(), 2, "what has a file stays");
-    store.forget_artifact("c/1/7").await.unwrap();
-    assert_eq!(store.forget(150).await.unwrap(), 1);
+    store.clear_artifact("c/1/7").await.unwrap();
+    assert_eq!(store.purge(150).await.unwrap(), 1);
     assert_eq!(scores(&store).await, [(8, 0.125)]);
     // The data is visible to another process.
     drop(store);

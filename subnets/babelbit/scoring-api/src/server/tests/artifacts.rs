@@ -83,7 +83,7 @@ async fn a_file_is_kept_once_and_goes_with_its_row() {
     assert_eq!(api.store().count().await.unwrap(), 1);
     // After a month, everything is purged.
     let later = in_a_month(&api, ArtifactStore::open(&artifacts, None).unwrap());
-    assert_eq!(retention::forget_old(&later.state).await.submissions, 1);
+    assert_eq!(retention::purge_expired(&later.state).await.submissions, 1);
     assert_eq!(files(&artifacts), []);
     assert!(!artifacts.join("c").exists(), "nor is a folder left");
 }
@@ -104,9 +104,9 @@ async fn what_is_no_artifact_is_refused_and_not_kept() {
     let long = vec![0; 1_001];
     #[rustfmt::skip]
     let table = [
-        (forged, &b"sound"[..], 401, "the signature does not fit"),
+        (forged, &b"sound"[..], 401, "the signature does not match"),
         (metadata(&validator, bundle(5), time - 400), b"sound", 401, "timestamp: 400 s"),
-        (metadata(&validator, bundle(6), time), b"sound", 400, "data.file_size is 6, the file has 5 bytes"),
+        (metadata(&validator, bundle(6), time), b"sound", 400, "data.file_size is 6, but the file has 5 bytes"),
         (metadata(&validator, bundle(1_001), time), &long, 413, "the file is larger than 1000 bytes"),
         (metadata(&validator, json!({ "file_name": "../x" }), time), b"sound", 400, "data.file_name: expected"),
         (other_kind, b"sound", 400, "dialogue_logs goes to /v1/submit"),

@@ -3,7 +3,7 @@
 use std::fs::File;
 
 use super::artifacts::{bundle, files, metadata, submit};
-use super::retention::{Look, forget_old, forget_unnamed};
+use super::retention::{Purge, purge_expired, purge_orphans};
 use super::*;
 use taonet_objects::ObjectStorage;
 use taonet_objects::S3Addressing;
@@ -33,9 +33,9 @@ async fn a_file_that_no_row_names_goes_when_it_is_old() {
     write(&artifacts, "c/main/5V/miner_1/x-audio.tar", 40);
     write(&artifacts, "c/main/5V/miner_2/x-audio.tar", 29);
     write(&artifacts, ".incoming/x", 40);
-    let mut look = Look::default();
-    forget_unnamed(&api.state, &mut look).await;
-    assert_eq!((look.unnamed, look.failures), (1, 0));
+    let mut purge = Purge::default();
+    purge_orphans(&api.state, &mut purge).await;
+    assert_eq!((purge.unnamed, purge.failures), (1, 0));
     let mut left: Vec<String> = files(&artifacts).into_iter().map(|(name, _)| name).collect();
     left.sort();
     let mut expected = [".incoming/x".to_owned(), "c/main/5V/miner_2/x-audio.tar".to_owned(), named];
@@ -57,11 +57,11 @@ async fn an_object_that_no_row_names_goes_when_it_is_old() {
     for key in ["artifacts/c/x-audio.tar", "submissions/c/audio.tar"] {
         storage().upload(key, &left).await.unwrap();
     }
-    let mut look = Look::default();
-    forget_unnamed(&api.state, &mut look).await;
-    assert_eq!(look.unnamed, 0, "nothing is old");
-    forget_unnamed(&in_a_month(&api, artifacts()).state, &mut look).await;
-    assert_eq!((look.unnamed, look.failures), (1, 0));
+    let mut purge = Purge::default();
+    purge_orphans(&api.state, &mut purge).await;
+    assert_eq!(purge.unnamed, 0, "nothing is old");
+    purge_orphans(&in_a_month(&api, artifacts()).state, &mut purge).await;
+    assert_eq!((purge.unnamed, purge.failures), (1, 0));
     let [named] = api.store().expired_artifacts(i64::MAX, "", 10).await.unwrap().try_into().unwrap();
     assert!(bucket.object(&format!("artifacts/{named}")).exists());
     assert!(!bucket.object("artifacts/c/x-audio.tar").exists());
@@ -84,12 +84,12 @@ async fn a_file_that_cannot_be_removed_is_gone_past() {
     std::fs::remove_file(&first).unwrap();
     std::fs::create_dir(&first).unwrap();
     let later = in_a_month(&api, ArtifactStore::open(&artifacts, None).unwrap());
-    let look = forget_old(&later.state).await;
-    assert_eq!((look.submissions, look.failures), (4, 1));
+    let purge = purge_expired(&later.state).await;
+    assert_eq!((purge.submissions, purge.failures), (4, 1));
     assert_eq!(api.store().expired_artifacts(i64::MAX, "", 10).await.unwrap(), names[..1]);
     assert_eq!(files(&artifacts), []);
     // The next purge retries it.
     std::fs::remove_dir(&first).unwrap();
-    let look = forget_old(&later.state).await;
-    assert_eq!((look.submissions, look.failures), (1, 0));
+    let purge = purge_expired(&later.state).await;
+    assert_eq!((purge.submissions, purge.failures), (1, 0));
 }

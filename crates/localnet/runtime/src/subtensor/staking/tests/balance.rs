@@ -1,4 +1,4 @@
-//! Whatever is called in whatever order, no TAO and no alpha appears or vanishes.
+//! Property: no sequence of calls creates or loses TAO or alpha.
 
 use proptest::prelude::*;
 
@@ -7,7 +7,7 @@ use crate::subtensor::{SubtokenEnabled, TotalHotkeyAlpha, TotalIssuance};
 
 const NETUIDS: [NetUid; 5] = [NetUid::ROOT, NetUid(18), BABELBIT, NetUid(19), NetUid(77)];
 
-/// A call with keys, subnets and amount by number.
+/// A call with keys, subnets and amount as indices.
 #[derive(Clone, Debug)]
 struct Step {
     call: u8,
@@ -95,7 +95,7 @@ fn check() {
     }
 }
 
-/// Hash of everything that is stored.
+/// Hash of all stored keys and values.
 fn root() -> Vec<u8> {
     sp_io::storage::root(sp_core::storage::StateVersion::V1)
 }

@@ -66,7 +66,7 @@ fn burn(hotkey: &AccountId, netuid: NetUid, alpha: u64) -> Call<Runtime> {
     Call::burn_alpha { hotkey: hotkey.clone(), amount: AlphaBalance(alpha), netuid }
 }
 
-/// Everything that is stored.
+/// All stored keys and values.
 fn state() -> Vec<u8> {
     sp_io::storage::root(sp_core::storage::StateVersion::V1)
 }
@@ -181,7 +181,7 @@ fn stake_that_changes_its_subnet_pays_one_fee() {
         assert!(balance(&account("Alice")) > authors);
         assert_eq!(last_event(), Event::StakeSwapped(bob.clone(), hotkey.clone(), BABELBIT, OTHER, tao));
 
-        // From root the fee is taken where alpha is bought.
+        // A move from root pays the fee when buying alpha.
         let pool = Subtensor::pool_of(OTHER);
         let had = stake(&hotkey, &bob, OTHER);
         send(&bob, swap_stake(&hotkey, NetUid::ROOT, OTHER, 4 * TAO)).unwrap();
@@ -255,7 +255,7 @@ fn all_stake_of_a_hotkey_is_sold_at_once() {
         send(&bob, Call::unstake_all { hotkey: hotkey.clone() }).unwrap();
         assert_eq!((stake(&hotkey, &bob, OTHER), stake(&hotkey, &bob, NetUid::ROOT)), (0, 0));
         assert_eq!(all_tao(), issued);
-        // Nothing is left, which is no error.
+        // Selling without stake is not an error.
         send(&bob, Call::unstake_all { hotkey: hotkey.clone() }).unwrap();
 
         send(&bob, add(&hotkey, OTHER, 5 * TAO)).unwrap();
@@ -298,7 +298,7 @@ fn small_nominations_are_paid_out() {
         assert!(stake(&hotkey, &eve, BABELBIT) > 0);
         send(&eve, remove(&hotkey, BABELBIT, whole / 2)).unwrap();
         assert_eq!(stake(&hotkey, &eve, BABELBIT), 0);
-        // The owner of the hotkey may keep as little as it likes.
+        // The minimum does not apply to the owner of the hotkey.
         let own = stake(&hotkey, &bob, BABELBIT);
         send(&bob, remove(&hotkey, BABELBIT, own - 30_000_000)).unwrap();
         assert_eq!(stake(&hotkey, &bob, BABELBIT), 30_000_000);

@@ -1,4 +1,4 @@
-//! Where the chain's state is, and which process has it.
+//! Data directory of a localnet, and the record of the process that runs it.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -9,13 +9,13 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 use taonet_service::{Access, atomic_write};
 
-/// Says which process runs the chain of this folder.
+/// File that records the process running the chain of a data directory.
 const RUNNING: &str = "running.json";
 
-/// Where the state is
+/// Data directory
 #[derive(Debug, Args)]
 pub(super) struct DataArgs {
-    /// Folder of the chain's state [default: taonet/localnet in the user's state directory]
+    /// Data directory of the chain [default: taonet/localnet in the user's state directory]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 }
@@ -37,39 +37,39 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// What the folder says; `None` where no process runs its chain, or one that was killed did.
+    /// Reads the record; `None` if no process is recorded.
     pub(super) fn read(directory: &Path) -> anyhow::Result<Option<Self>> {
         let file = directory.join(RUNNING);
         match fs::read(&file) {
             Ok(bytes) => {
                 let running = serde_json::from_slice(&bytes);
-                running.map(Some).with_context(|| format!("{} is damaged: remove it", file.display()))
+                running.map(Some).with_context(|| format!("{} is damaged\nhint: delete it", file.display()))
             }
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).with_context(|| format!("cannot read {}", file.display())),
         }
     }
 
-    /// Forgets a process that is gone.
-    pub(super) fn forget(directory: &Path) -> io::Result<()> {
+    /// Removes the record of a process that no longer runs.
+    pub(super) fn remove(directory: &Path) -> io::Result<()> {
         fs::remove_file(directory.join(RUNNING))
     }
 
-    /// Says that this process runs the chain.
-    pub(super) fn announce(&self, directory: &Path) -> anyhow::Result<Announced> {
+    /// Records that this process runs the chain, until the guard is dropped.
+    pub(super) fn record(&self, directory: &Path) -> anyhow::Result<RecordGuard> {
         let file = directory.join(RUNNING);
-        let bytes = serde_json::to_vec(self).context("the process's description does not fit into JSON")?;
+        let bytes = serde_json::to_vec(self).context("cannot serialize the process record")?;
         atomic_write(&file, &bytes, Access::Everyone).with_context(|| format!("cannot write {}", file.display()))?;
-        Ok(Announced(file))
+        Ok(RecordGuard(file))
     }
 }
 
-/// The word that a process runs the chain, taken back at its end.
-pub(super) struct Announced(PathBuf);
+/// Removes the record on drop.
+pub(super) struct RecordGuard(PathBuf);
 
-impl Drop for Announced {
+impl Drop for RecordGuard {
     fn drop(&mut self) {
-        // Left behind, it names a process that no longer answers.
+        // A stale record is harmless: the process no longer answers.
         let _ = fs::remove_file(&self.0);
     }
 }
@@ -79,16 +79,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_runs_a_chain_is_told_and_taken_back() {
+    fn the_process_record_is_removed_on_drop() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(Running::read(folder.path()).unwrap(), None);
         let running = Running { pid: 7, url: "ws://127.0.0.1:1".to_owned() };
-        let announced = running.announce(folder.path()).unwrap();
+        let guard = running.record(folder.path()).unwrap();
         assert_eq!(Running::read(folder.path()).unwrap(), Some(running));
-        drop(announced);
+        drop(guard);
         assert_eq!(Running::read(folder.path()).unwrap(), None);
         fs::write(folder.path().join(RUNNING), "{").unwrap();
         let error = format!("{:#}", Running::read(folder.path()).unwrap_err());
-        assert!(error.contains("is damaged: remove it"), "{error}");
+        assert!(error.contains("is damaged"), "{error}");
     }
 }

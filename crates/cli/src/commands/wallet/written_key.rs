@@ -1,4 +1,4 @@
-//! Keys that were written, as people and programs are told.
+//! Reports of written keys, as JSON and as text.
 
 use std::path::PathBuf;
 use std::slice;
@@ -11,7 +11,7 @@ use crate::context::Context;
 
 /// A key that was written.
 #[derive(Debug, Serialize)]
-pub(super) struct Made {
+pub(super) struct WrittenKey {
     /// `coldkey`, `coldkeypub` or `hotkey`.
     #[serde(skip)]
     role: &'static str,
@@ -20,20 +20,20 @@ pub(super) struct Made {
     crypto_type: &'static str,
     encrypted: bool,
     files: Vec<PathBuf>,
-    /// Where the keys are that stood there before.
+    /// Backups of the keys that were overwritten.
     backups: Vec<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
     mnemonic_file: Option<PathBuf>,
 }
 
-impl Made {
+impl WrittenKey {
     pub(super) fn new(role: &'static str, key: PublicKey, encrypted: bool, written: Written) -> Self {
         let Written { files, backups } = written;
         let (address, crypto_type) = (key.to_string(), key.crypto_type().name());
         Self { role, name: None, address, crypto_type, encrypted, files, backups, mnemonic_file: None }
     }
 
-    /// With the name of the hotkey.
+    /// Sets the name of the hotkey.
     pub(super) fn named(self, name: &str) -> Self {
         Self { name: Some(name.to_owned()), ..self }
     }
@@ -49,48 +49,48 @@ impl Made {
         key + &listing(&self.files, &self.backups, self.mnemonic_file.as_ref())
     }
 
-    /// What there is already when a key after this one could not be written.
+    /// Error context for a wallet of which only this key was written.
     pub(super) fn remains(&self) -> String {
-        format!("the wallet is not complete; it has\n{}", self.text())
+        format!("the wallet is incomplete; it has\n{}", self.text())
     }
 }
 
-/// Files of a key, each on a line of its own.
+/// Lists the files of a key, one per line.
 fn listing(files: &[PathBuf], backups: &[PathBuf], mnemonic_file: Option<&PathBuf>) -> String {
     let kinds = [("written", files), ("backup", backups), ("mnemonic", mnemonic_file.map_or(&[], slice::from_ref))];
     let line = |what: &str, path: &PathBuf| format!("\n  {what:8}  {}", path.display());
     kinds.into_iter().flat_map(|(what, paths)| paths.iter().map(move |path| line(what, path))).collect()
 }
 
-/// Tells which keys of a wallet were written.
-pub(super) fn tell(wallet: &Wallet, keys: &[Made], context: &Context) -> anyhow::Result<()> {
+/// Prints which keys of a wallet were written.
+pub(super) fn report(wallet: &Wallet, keys: &[WrittenKey], context: &Context) -> anyhow::Result<()> {
     if context.json {
         let mut document = Map::from_iter([("wallet".to_owned(), Value::from(wallet.name().as_str()))]);
         document.extend(keys.iter().map(|key| (key.role.to_owned(), json!(key))));
         return context.print_json(&document);
     }
-    let texts: Vec<_> = keys.iter().map(Made::text).collect();
+    let texts: Vec<_> = keys.iter().map(WrittenKey::text).collect();
     context.print(&texts.join("\n"))
 }
 
-/// Refuses early what would be refused when the key is written: before passwords are asked for and mnemonics drawn.
+/// Fails for existing keys before the user is prompted for passwords and a mnemonic is generated.
 pub(super) fn check_free(paths: &[PathBuf], overwrite: Overwrite) -> anyhow::Result<()> {
     let is_taken = |path: &&PathBuf| overwrite == Overwrite::Refuse && path.symlink_metadata().is_ok();
     paths.iter().find(is_taken).map_or(Ok(()), |path| Err(not_written(WalletError::Exists(path.clone()))))
 }
 
-/// The error of a key that was not written, with what to do about one that stands in its place.
+/// Error of a key that was not written, with a hint for an existing key.
 pub(super) fn not_written(error: WalletError) -> anyhow::Error {
     not_completed(error, None)
 }
 
-/// As [`not_written`]. Of a key that is there all the same, it names the files, that of its mnemonic among them.
+/// Like [`not_written`]; for a partly written key, lists its files, with the mnemonic file.
 pub(super) fn not_completed(error: WalletError, mnemonic_file: Option<&PathBuf>) -> anyhow::Error {
     let context = match &error {
-        WalletError::Exists(_) => "there is a key already: --overwrite replaces it and keeps it as a backup".to_owned(),
+        WalletError::Exists(_) => "the key already exists\nhint: --overwrite replaces it and keeps a backup".to_owned(),
         WalletError::PartlyWritten { files, backups, .. } => {
             let files = listing(files, backups, mnemonic_file);
-            format!("the key is in place, keep its mnemonic; something after it failed. There is now{files}")
+            format!("the key was written, but a later step failed; keep its mnemonic. Files:{files}")
         }
         _ => return error.into(),
     };

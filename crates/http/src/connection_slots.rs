@@ -1,8 +1,8 @@
-//! The connections of a server: how many there are, and which one is closed when another needs its place.
+//! Connection slots of a server: a bounded number of connections, with eviction of incomplete requests.
 //!
-//! A client that opens connections and never completes a request would keep everybody else out once it has taken all
-//! places. So a new connection takes the place of one whose request has not arrived completely: of the addresses with
-//! the most such connections, the one that has waited longest. A client that opens many therefore only loses its own.
+//! A client that opens connections and never completes a request could occupy all slots. So a new connection evicts one
+//! with an incomplete request: of the address with the most such connections, the one that has waited longest. A client
+//! that opens many therefore only loses its own.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -14,14 +14,14 @@ use tokio_util::sync::CancellationToken;
 
 /// The bounded set of a server's open connections. Clones share one set.
 #[derive(Debug, Clone)]
-pub struct Places(Arc<Shared>);
+pub struct ConnectionSlots(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
     connections: usize,
     per_address: usize,
     state: Mutex<State>,
-    /// A place became free, or a connection began to wait for a request.
+    /// A slot became free, or a connection started to wait for a request.
     changed: Notify,
 }
 
@@ -29,7 +29,7 @@ struct Shared {
 struct State {
     open: HashMap<u64, Open>,
     addresses: HashMap<IpAddr, Counts>,
-    /// Numbers connections and orders the moments at which they began to wait.
+    /// Next sequence number, for connection ids and for the order in which connections started to wait.
     next: u64,
 }
 
@@ -37,7 +37,7 @@ struct State {
 #[derive(Debug)]
 struct Open {
     address: IpAddr,
-    /// When it began to wait for a complete request; `None` while a request is being answered.
+    /// Sequence number of the start of waiting for a complete request; `None` while a request is in progress.
     waiting_since: Option<u64>,
     evicted: CancellationToken,
 }
@@ -49,19 +49,19 @@ struct Counts {
     waiting: usize,
 }
 
-impl Places {
-    /// Room for `connections` at a time, of which at most `per_address` come from one address (of IPv6, from one /64).
+impl ConnectionSlots {
+    /// Creates `connections` slots, of which at most `per_address` are for one address (for IPv6, one /64).
     pub fn new(connections: usize, per_address: usize) -> Self {
         let state = Mutex::default();
         Self(Arc::new(Shared { connections: connections.max(1), per_address, state, changed: Notify::new() }))
     }
 
-    /// A place for a connection from `address`.
+    /// Acquires a slot for a connection from `address`.
     ///
-    /// When all places are taken, evicts the connection with an incomplete request that has waited longest; while each
-    /// connection has a request being answered, waits for the first that ends. When the address has as many as it may
-    /// have, evicts one of its own; `None` while each of them has a request being answered.
-    pub async fn enter(&self, address: IpAddr) -> Option<Place> {
+    /// If all slots are in use, evicts the connection with an incomplete request that has waited longest; if there is
+    /// none, waits until a connection ends. If the address is at its limit, evicts one of its own connections; `None`
+    /// if all of them have a request in progress.
+    pub async fn acquire(&self, address: IpAddr) -> Option<ConnectionSlot> {
         let address = network(address);
         loop {
             let changed = self.0.changed.notified();
@@ -73,14 +73,14 @@ impl Places {
                 }
                 if state.open.len() < self.0.connections || state.evict(None) {
                     let (id, evicted) = state.open(address);
-                    return Some(Place(Progress { shared: Arc::clone(&self.0), id, evicted }));
+                    return Some(ConnectionSlot(Progress { shared: Arc::clone(&self.0), id, evicted }));
                 }
             }
             changed.await;
         }
     }
 
-    /// Evicts the connection with an incomplete request that has waited longest; whether there was one.
+    /// Evicts the connection with an incomplete request that has waited longest; returns whether there was one.
     pub fn evict(&self) -> bool {
         self.0.lock().evict(None)
     }
@@ -119,7 +119,7 @@ impl State {
         true
     }
 
-    /// Evicts a connection, where one address is named one of this address.
+    /// Evicts a connection, optionally one of the given address.
     fn evict(&mut self, of: Option<IpAddr>) -> bool {
         let waiting = |address| self.addresses.get(address).map_or(0, |counts| counts.waiting);
         let incomplete = self.open.iter().filter_map(|(id, open)| Some((id, open, open.waiting_since?)));
@@ -128,33 +128,33 @@ impl State {
         else {
             return false;
         };
-        tracing::debug!(address = %open.address, "connection closed: its place was needed, its request is incomplete");
+        tracing::debug!(address = %open.address, "incomplete request evicted: all connection slots are in use");
         open.evicted.cancel();
         self.close(id)
     }
 }
 
-/// The place of one connection, free again when it is dropped.
+/// The slot of one connection, released on drop.
 #[derive(Debug)]
-pub struct Place(Progress);
+pub struct ConnectionSlot(Progress);
 
-impl Place {
-    /// How far the connection's current request is.
+impl ConnectionSlot {
+    /// Progress of the connection's current request.
     pub fn progress(&self) -> Progress {
         self.0.clone()
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        // An evicted connection has no place any more.
+        // An evicted connection has already lost its slot.
         if self.0.shared.lock().close(self.0.id) {
             self.0.shared.changed.notify_one();
         }
     }
 }
 
-/// How far the current request of a connection is. A new connection waits for its first request.
+/// Progress of a connection's current request. A new connection waits for its first request.
 #[derive(Debug, Clone)]
 pub struct Progress {
     shared: Arc<Shared>,
@@ -163,7 +163,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// The request has arrived completely: the connection is no longer evicted. `false` where it was already; then the
+    /// Marks the request as complete: the connection is no longer evicted. `false` if it was already evicted; then the
     /// request must not be answered.
     pub fn complete(&self) -> bool {
         let mut state = self.shared.lock();
@@ -177,8 +177,8 @@ impl Progress {
         true
     }
 
-    /// The request is answered: the connection waits for the next one. Where the request was answered before it was
-    /// complete, nothing changes.
+    /// Marks the request as answered: the connection waits for the next one. No effect if the request was answered
+    /// before it was complete.
     pub fn answered(&self) {
         let mut state = self.shared.lock();
         let now = state.tick();
@@ -192,13 +192,13 @@ impl Progress {
         self.shared.changed.notify_one();
     }
 
-    /// Completes when the connection is evicted: whoever serves it then drops it.
+    /// Completes when the connection is evicted; the server then drops it.
     pub async fn evicted(&self) {
         self.evicted.cancelled().await;
     }
 }
 
-/// What counts as one address: whoever has one address of an IPv6 /64 has them all.
+/// The network that counts as one address: for IPv6 the /64, whose addresses usually belong to one host.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
@@ -210,81 +210,81 @@ fn network(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
-    async fn enter(places: &Places, address: &str) -> Place {
-        places.enter(address.parse().unwrap()).await.unwrap()
+    async fn acquire(slots: &ConnectionSlots, address: &str) -> ConnectionSlot {
+        slots.acquire(address.parse().unwrap()).await.unwrap()
     }
 
-    fn is_evicted(place: &Place) -> bool {
-        place.0.evicted.is_cancelled()
+    fn is_evicted(slot: &ConnectionSlot) -> bool {
+        slot.0.evicted.is_cancelled()
     }
 
     #[tokio::test]
     async fn addresses_of_one_network_count_together() {
-        let places = Places::new(8, 1);
-        let enter = async |address: &str| places.enter(address.parse().unwrap()).await;
+        let slots = ConnectionSlots::new(8, 1);
+        let enter = async |address: &str| slots.acquire(address.parse().unwrap()).await;
         let first = enter("2001:db8::1").await;
-        assert!(first.as_ref().is_some_and(|place| place.progress().complete()));
+        assert!(first.as_ref().is_some_and(|slot| slot.progress().complete()));
         assert!(enter("2001:db8::2").await.is_none());
         let others = [enter("2001:db8:0:1::1").await, enter("192.0.2.1").await, enter("192.0.2.2").await];
-        assert!(others.iter().all(|place| place.as_ref().is_some_and(|place| place.progress().complete())));
+        assert!(others.iter().all(|slot| slot.as_ref().is_some_and(|slot| slot.progress().complete())));
         assert!(enter("::ffff:192.0.2.1").await.is_none(), "the same IPv4 address");
         drop((first, others));
         assert!(enter("2001:db8::2").await.is_some());
-        assert!(places.0.lock().addresses.is_empty() && places.0.lock().open.is_empty());
+        assert!(slots.0.lock().addresses.is_empty() && slots.0.lock().open.is_empty());
     }
 
     #[tokio::test]
     async fn the_oldest_incomplete_request_makes_room() {
-        let places = Places::new(3, 3);
+        let slots = ConnectionSlots::new(3, 3);
         let [busy, first, second] =
-            [enter(&places, "::1").await, enter(&places, "::1").await, enter(&places, "::1").await];
+            [acquire(&slots, "::1").await, acquire(&slots, "::1").await, acquire(&slots, "::1").await];
         assert!(busy.progress().complete());
-        let third = enter(&places, "::1").await;
+        let third = acquire(&slots, "::1").await;
         assert!(is_evicted(&first) && !is_evicted(&busy) && !is_evicted(&second));
         assert!(!first.progress().complete(), "too late");
         drop(first);
         // Its request is answered, but it has waited for less time than the second.
         busy.progress().answered();
-        let _fourth = enter(&places, "::1").await;
+        let _fourth = acquire(&slots, "::1").await;
         assert!(is_evicted(&second) && !is_evicted(&busy) && !is_evicted(&third));
-        assert_eq!(places.0.lock().open.len(), 3);
+        assert_eq!(slots.0.lock().open.len(), 3);
     }
 
     #[tokio::test]
     async fn an_address_with_all_its_places_loses_one_of_its_own() {
-        let places = Places::new(3, 2);
-        let other = enter(&places, "192.0.2.1").await;
-        let [first, second] = [enter(&places, "192.0.2.2").await, enter(&places, "192.0.2.2").await];
-        let third = enter(&places, "192.0.2.2").await;
+        let slots = ConnectionSlots::new(3, 2);
+        let other = acquire(&slots, "192.0.2.1").await;
+        let [first, second] = [acquire(&slots, "192.0.2.2").await, acquire(&slots, "192.0.2.2").await];
+        let third = acquire(&slots, "192.0.2.2").await;
         assert!(!is_evicted(&other) && is_evicted(&first) && !is_evicted(&second));
         assert!(second.progress().complete() && third.progress().complete());
-        assert!(places.enter("192.0.2.2".parse().unwrap()).await.is_none());
+        assert!(slots.acquire("192.0.2.2".parse().unwrap()).await.is_none());
     }
 
     #[tokio::test]
     async fn an_address_with_many_incomplete_requests_loses_its_own() {
-        let places = Places::new(3, 3);
-        let modest = enter(&places, "192.0.2.1").await;
-        let greedy = [enter(&places, "192.0.2.2").await, enter(&places, "192.0.2.2").await];
-        let _new = enter(&places, "192.0.2.3").await;
+        let slots = ConnectionSlots::new(3, 3);
+        let modest = acquire(&slots, "192.0.2.1").await;
+        let greedy = [acquire(&slots, "192.0.2.2").await, acquire(&slots, "192.0.2.2").await];
+        let _new = acquire(&slots, "192.0.2.3").await;
         assert!(!is_evicted(&modest) && is_evicted(&greedy[0]) && !is_evicted(&greedy[1]));
     }
 
     #[tokio::test]
     async fn while_all_are_being_answered_a_new_connection_waits() {
-        let places = Places::new(2, 2);
-        let [first, second] = [enter(&places, "::1").await, enter(&places, "::2").await];
-        assert!(first.progress().complete() && second.progress().complete() && !places.evict());
+        let slots = ConnectionSlots::new(2, 2);
+        let [first, second] = [acquire(&slots, "::1").await, acquire(&slots, "::2").await];
+        assert!(first.progress().complete() && second.progress().complete() && !slots.evict());
         let waiting = tokio::spawn({
-            let places = places.clone();
-            async move { enter(&places, "192.0.2.1").await }
+            let slots = slots.clone();
+            async move { acquire(&slots, "192.0.2.1").await }
         });
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
         first.progress().answered();
         let third = waiting.await.unwrap();
         assert!(is_evicted(&first) && third.progress().complete());
-        let waiting = tokio::spawn(async move { enter(&places, "192.0.2.1").await });
+        let waiting = tokio::spawn(async move { acquire(&slots, "192.0.2.1").await });
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
         drop(second);
