@@ -79,8 +79,9 @@ fn decode(model: &Model, task: Task) -> (Hypothesis, f32) {
     }
 }
 
-/// Decodes windows with both engines. Where the tokens differ, the hypotheses must be equally probable: then rounding decides.
-/// Returns how many have equal tokens, and how many of the reference's own when its features change by one rounding.
+/// Decodes windows with both engines. Returns how many have equal tokens, and how many of the reference's own when its
+/// features change by one rounding: random weights go on differently after every token, so that a near tie at an early step
+/// ends in another text of another score. What the search itself does, its own tests and the script hold.
 fn check_beams(peer: &Peer, folder: &Path, previous: &[u32], beams: usize, patience: f32) -> (usize, usize) {
     let model = Model::open(folder).unwrap();
     let special = model.vocabulary.special().clone();
@@ -117,9 +118,11 @@ fn check_beams(peer: &Peer, folder: &Path, previous: &[u32], beams: usize, patie
         };
         let (hypothesis, no_speech) = decode(&model, task);
         let score = answer["score"].as_f64().unwrap();
-        equal += usize::from(json!(hypothesis.tokens) == answer["tokens"]);
         own += usize::from(answer["again"] == answer["tokens"]);
-        assert!((score - f64::from(hypothesis.score)).abs() < 0.05, "{score} {}", hypothesis.score);
+        if json!(hypothesis.tokens) == answer["tokens"] {
+            equal += 1;
+            assert!((score - f64::from(hypothesis.score)).abs() < 0.02, "{score} {}", hypothesis.score);
+        }
         let silence = answer["no_speech"].as_f64().unwrap();
         assert!((silence - f64::from(no_speech)).abs() < 0.1 * silence + 1e-6, "{silence} {no_speech}");
     }
