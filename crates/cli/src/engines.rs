@@ -30,9 +30,9 @@ pub(crate) fn network_recognizer(config: &Config) -> anyhow::Result<Arc<dyn Reco
         return Err(Classified::error(
             Failure::Usage,
             format!(
-                "the recogniser in {name} is for local networks, and subnet {} is on {}: name a published model in \
-                 BB_AUDIO_SCORING_STT_MODEL, such as {PRODUCTION}. `tao models pull {PRODUCTION} --from {name}` takes its \
-                 files from there",
+                "the recogniser in {name} is for local networks only, and subnet {} is on {}: its scores differ from \
+                 those of other validators\nhint: set BB_AUDIO_SCORING_STT_MODEL={PRODUCTION}; `tao models pull \
+                 {PRODUCTION} --from {name}` installs it from a directory",
                 config.netuid, config.network
             ),
         ));
