@@ -167,9 +167,16 @@ fn the_embedded_recogniser_does_not_score_on_public_networks() {
         let error = refusal(&runner.output().unwrap(), 2);
         assert!(error.contains("tiny-ctc is for local networks"), "{network}: {error}");
     }
-    // There is no fallback for the network's recogniser.
-    let error = refusal(&public_runner(folder.path()).output().unwrap(), 2);
-    assert!(error.contains("faster-whisper-small is not in this build"), "{error}");
+    // Nor does a model of one's own.
+    let mut runner = public_runner(folder.path());
+    let error = refusal(&runner.env("BB_AUDIO_SCORING_STT_MODEL", "./my-whisper").output().unwrap(), 2);
+    assert!(error.contains("the recogniser in ./my-whisper is for local networks"), "{error}");
+    // Nothing stands in for the recogniser that scores there.
+    let mut runner = public_runner(folder.path());
+    without_models(&mut runner, folder.path());
+    let error = refusal(&runner.output().unwrap(), 2);
+    assert!(error.contains("faster-whisper-small is not installed"), "{error}");
+    assert!(error.contains("tao models pull faster-whisper-small"), "{error}");
     assert!(!folder.path().join("keep").exists());
 }
 
@@ -186,9 +193,11 @@ fn no_miner_hears_with_the_embedded_recogniser_on_public_networks() {
         let error =
             refusal(&miner(profile, "finney").env("BB_AUDIO_SCORING_STT_MODEL", "tiny-ctc").output().unwrap(), 2);
         assert!(error.contains("tiny-ctc is for local networks"), "{profile}: {error}");
-        // There is no fallback for a missing model.
-        let error = refusal(&miner(profile, "finney").output().unwrap(), 2);
-        assert!(error.contains("faster-whisper-small is not in this build"), "{profile}: {error}");
+        // Nothing stands in for a model that is not there.
+        let mut command = miner(profile, "finney");
+        without_models(&mut command, folder.path());
+        let error = refusal(&command.output().unwrap(), 2);
+        assert!(error.contains("faster-whisper-small is not installed"), "{profile}: {error}");
     }
     // Profiles without a recogniser start anyway.
     Daemon::start(&mut miner("parrot", "finney"));
@@ -215,12 +224,18 @@ fn an_engine_that_all_may_reach_needs_a_list() {
     assert!(error.contains("--allow"), "{error}");
 }
 
-/// State of each model in the output of `tao models`.
+/// Keeps a command from finding models.
+fn without_models(command: &mut Command, folder: &Path) {
+    command.env("BB_MODELS_DIR", folder.join("models")).env("XDG_CACHE_HOME", folder.join("cache"));
+}
+
+/// State of each model that this machine may need, in an answer of `tao models`: those of Whisper may be absent.
 fn states(output: &Output) -> Vec<(String, String)> {
     let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let models = answer["models"].as_array().unwrap();
-    models.iter().map(|model| (text(&model["model"]), text(&model["state"]))).collect()
+    let states = models.iter().map(|model| (text(&model["model"]), text(&model["state"])));
+    states.filter(|(name, _)| !name.starts_with("faster-whisper-")).collect()
 }
 
 fn expected(sentences: &str) -> Vec<(String, String)> {
@@ -235,6 +250,32 @@ fn models_are_listed_and_verified() {
     let verified = models("verify");
     assert!(verified.status.success());
     assert_eq!(states(&verified), expected("present"));
+}
+
+#[test]
+fn models_are_copied_from_a_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    let models = |arguments: &[&str]| {
+        let mut command = tao();
+        without_models(&mut command, folder.path());
+        command.arg("models").args(arguments).output().unwrap()
+    };
+    let source = folder.path().join("disk");
+    std::fs::create_dir(&source).unwrap();
+    let from = source.to_str().unwrap();
+    let pull = || stderr(&models(&["pull", "faster-whisper-small", "--from", from]));
+    let error = pull();
+    assert!(error.contains("cannot read or write"), "{error}");
+    for file in ["config.json", "model.bin", "tokenizer.json", "vocabulary.txt"] {
+        std::fs::write(source.join(file), "not this").unwrap();
+    }
+    let error = pull();
+    assert!(error.contains("config.json is corrupt"), "{error}");
+    // Missing models count where they are named.
+    let verified = |arguments: &[&str]| models(&[&["verify", "--json"], arguments].concat());
+    assert_eq!(verified(&["faster-whisper-small"]).status.code(), Some(1));
+    assert_eq!(verified(&["tiny-ctc"]).status.code(), Some(0));
+    assert!(stderr(&verified(&["tiny"])).contains("unknown model `tiny`"));
 }
 
 #[test]

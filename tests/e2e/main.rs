@@ -36,4 +36,5 @@ mod timelock_peers;
 mod validate;
 mod wallet;
 mod wallet_peers;
+mod whisper;
 mod yuma;

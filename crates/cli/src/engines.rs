@@ -1,6 +1,6 @@
 //! Engines used by several commands: recogniser, sentence embedder, synthesiser.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -9,6 +9,7 @@ use taonet_babelbit_config::Config;
 use taonet_settings::Network;
 use taonet_speech::models::{ModelError, ModelSpec, ModelStore, PullProgress};
 use taonet_speech::{CtcRecognizer, MiniLm, Recognizer, SentenceEmbedder};
+use taonet_whisper::{EngineSize, Model, Options, Transcriber};
 
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
@@ -21,10 +22,21 @@ const PRODUCTION: &str = "faster-whisper-small";
 /// Loads the recogniser for scoring or mining on the configured network.
 ///
 /// # Errors
-/// If the recogniser is not in this build, or is the embedded one on a network that is not local.
+/// If the model is not installed, or is not a published one on a network that is not local.
 pub(crate) fn network_recognizer(config: &Config) -> anyhow::Result<Arc<dyn Recognizer>> {
     let default = if config.network.is_local() { EMBEDDED } else { PRODUCTION };
     let name = config.recognizer.as_deref().unwrap_or(default);
+    if is_directory(name) && !config.network.is_local() {
+        return Err(Classified::error(
+            Failure::Usage,
+            format!(
+                "the recogniser in {name} is for local networks only, and subnet {} is on {}: its scores differ from \
+                 those of other validators\nhint: set BB_AUDIO_SCORING_STT_MODEL={PRODUCTION}; `tao models pull \
+                 {PRODUCTION} --from {name}` installs it from a directory",
+                config.netuid, config.network
+            ),
+        ));
+    }
     if name == EMBEDDED && !config.network.is_local() {
         return Err(Classified::error(
             Failure::Usage,
@@ -36,7 +48,7 @@ pub(crate) fn network_recognizer(config: &Config) -> anyhow::Result<Arc<dyn Reco
             ),
         ));
     }
-    recognizer(name)
+    recognizer(name, config)
 }
 
 /// Loads the recogniser for transcribing files, independent of the network.
@@ -44,28 +56,57 @@ pub(crate) fn transcribing_recognizer(config: &Config) -> anyhow::Result<Arc<dyn
     if config.recognizer.is_none() {
         tracing::warn!("transcribing with {EMBEDDED}, which understands synthesised English speech only");
     }
-    recognizer(config.recognizer.as_deref().unwrap_or(EMBEDDED))
+    recognizer(config.recognizer.as_deref().unwrap_or(EMBEDDED), config)
 }
 
 /// Loads the recogniser for offline scoring: outside local networks, the embedded one must be selected explicitly.
 pub(crate) fn offline_scoring_recognizer(config: &Config) -> anyhow::Result<Arc<dyn Recognizer>> {
     match &config.recognizer {
-        Some(name) if name == EMBEDDED => recognizer(name),
+        Some(name) if name == EMBEDDED || is_directory(name) => recognizer(name, config),
         _ => network_recognizer(config),
     }
 }
 
-fn recognizer(name: &str) -> anyhow::Result<Arc<dyn Recognizer>> {
-    match name {
-        EMBEDDED => Ok(Arc::new(CtcRecognizer::embedded()?)),
-        other => Err(Classified::error(
-            Failure::Usage,
-            format!(
-                "the recogniser {other} is not in this build\nhint: on local networks, use {EMBEDDED}: \
-                 BB_AUDIO_SCORING_STT_MODEL={EMBEDDED} with BITTENSOR_SUBTENSOR_ENDPOINT=local"
-            ),
-        )),
+/// Whether the name of a recogniser is the path of a directory.
+fn is_directory(name: &str) -> bool {
+    name.contains(std::path::is_separator)
+}
+
+fn recognizer(name: &str, config: &Config) -> anyhow::Result<Arc<dyn Recognizer>> {
+    if name == EMBEDDED {
+        return Ok(Arc::new(CtcRecognizer::embedded()?));
     }
+    let usage = |error: &dyn std::error::Error| Classified::error(Failure::Usage, chain(error));
+    if is_directory(name) {
+        let path = Path::new(name);
+        let model = Model::open(path).map_err(|error| usage(&error))?;
+        let name = path.file_name().map_or(name.into(), |name| name.to_string_lossy());
+        return transcriber(&name, model);
+    }
+    let spec = ModelSpec::find(name).map_err(|error| usage(&error))?;
+    let dir = ModelStore::new(config.models_dir.clone()).verify(spec).map_err(|error| usage(&error))?;
+    transcriber(spec.name, Model::open(&dir).map_err(|error| usage(&error))?)
+}
+
+/// Starts a Whisper engine with the options of the reference: its defaults, with word times.
+fn transcriber(name: &str, model: Model) -> anyhow::Result<Arc<dyn Recognizer>> {
+    let model = Arc::new(model);
+    let size = EngineSize::for_model(&model);
+    tracing::info!(
+        recognizer = name,
+        kernels = model.kernels(),
+        threads = size.threads,
+        windows = size.windows,
+        "recogniser loaded"
+    );
+    let options = Options { word_timestamps: true, ..Options::default() };
+    Ok(Arc::new(Transcriber::start(name, &model, options, size)?))
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// Loads the sentence embedder, and downloads it if missing.

@@ -55,7 +55,7 @@ fn every_metric_is_documented_and_every_documented_metric_exists() {
 }
 
 /// Crate prefixes of test paths in the documents, and the directories of their modules.
-const CRATES: [(&str, &str); 21] = [
+const CRATES: [(&str, &str); 22] = [
     ("arena", "subnets/babelbit/arena/src"),
     ("audit", "subnets/babelbit/audit/src"),
     ("babelbit_validator", "subnets/babelbit/validator/src"),
@@ -76,6 +76,7 @@ const CRATES: [(&str, &str); 21] = [
     ("telemetry", "crates/telemetry/src"),
     ("validator", "crates/validator/src"),
     ("wallet", "crates/wallet"),
+    ("whisper", "crates/whisper/src"),
     ("wire", "crates/wire"),
 ];
 

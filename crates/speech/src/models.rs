@@ -5,6 +5,7 @@
 mod error;
 mod pull;
 mod store;
+mod whisper;
 
 use std::io::Read;
 use std::path::Path;
@@ -33,6 +34,8 @@ pub struct ModelSpec {
     pub name: &'static str,
     /// The repository on the hub; `None` for a built-in model.
     pub repository: Option<&'static str>,
+    /// The revision in the repository: a branch or a commit.
+    pub revision: &'static str,
     /// The model's purpose, in a few words.
     pub purpose: &'static str,
     /// The files of the model. Empty for a built-in model.
@@ -43,6 +46,7 @@ pub struct ModelSpec {
 pub const ALL_MINILM_L6_V2: ModelSpec = ModelSpec {
     name: "all-MiniLM-L6-v2",
     repository: Some("sentence-transformers/all-MiniLM-L6-v2"),
+    revision: "main",
     purpose: "sentence embeddings",
     files: &[
         ModelFile {
@@ -59,11 +63,25 @@ pub const ALL_MINILM_L6_V2: ModelSpec = ModelSpec {
 };
 
 /// The speech recogniser of demos, tests and local networks.
-pub const TINY_CTC: ModelSpec =
-    ModelSpec { name: "tiny-ctc", repository: None, purpose: "speech recognition, not for production", files: &[] };
+pub const TINY_CTC: ModelSpec = ModelSpec {
+    name: "tiny-ctc",
+    repository: None,
+    revision: "",
+    purpose: "speech recognition, not for production",
+    files: &[],
+};
 
 /// All supported models.
-pub const CATALOGUE: &[ModelSpec] = &[ALL_MINILM_L6_V2, TINY_CTC];
+pub const CATALOGUE: &[ModelSpec] = &[
+    ALL_MINILM_L6_V2,
+    TINY_CTC,
+    whisper::TINY,
+    whisper::BASE,
+    whisper::SMALL,
+    whisper::MEDIUM,
+    whisper::LARGE_V3,
+    whisper::LARGE_V3_TURBO,
+];
 
 impl ModelSpec {
     /// Finds a model by its name, or by the name of its repository on the hub.
@@ -142,7 +160,21 @@ mod tests {
         assert_eq!(ModelSpec::find("sentence-transformers/all-MiniLM-L6-v2").unwrap(), &ALL_MINILM_L6_V2);
         assert_eq!(ModelSpec::find("tiny-ctc").unwrap(), &TINY_CTC);
         let error = ModelSpec::find("all-minilm").unwrap_err().to_string();
-        assert_eq!(error, "unknown model `all-minilm`, expected one of all-MiniLM-L6-v2, tiny-ctc");
+        let expected = "unknown model `all-minilm`, expected one of all-MiniLM-L6-v2, tiny-ctc, faster-whisper-tiny, ";
+        assert!(error.starts_with(expected), "{error}");
+    }
+
+    #[test]
+    fn every_entry_is_complete() {
+        for spec in CATALOGUE.iter().filter(|spec| !spec.is_built_in()) {
+            assert!(!spec.revision.is_empty() && !spec.files.is_empty(), "{}", spec.name);
+            for file in spec.files {
+                assert!(file.bytes > 0, "{} of {}", file.name, spec.name);
+                assert!(hex::decode(file.sha256).is_ok_and(|hash| hash.len() == 32), "{} of {}", file.name, spec.name);
+            }
+        }
+        let small = ModelSpec::find("faster-whisper-small").unwrap();
+        assert_eq!((small.bytes(), small.repository), (486_212_372, Some("Systran/faster-whisper-small")));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Speech recognition: audio to text.
 
+use std::num::NonZeroUsize;
+
 use taonet_primitives::Transcript;
 
 use crate::WavHeader;
@@ -62,6 +64,11 @@ pub trait Recognizer: Send + Sync {
 
     /// Identifies weights and decoding options: recognisers with equal fingerprints give equal results.
     fn fingerprint(&self) -> &str;
+
+    /// The number of simultaneous calls at which the recogniser is fastest; `None` for one call per core.
+    fn concurrency(&self) -> Option<NonZeroUsize> {
+        None
+    }
 
     /// Recognises mono samples at 16 kHz in `-1..=1`. NaN counts as 0.
     ///

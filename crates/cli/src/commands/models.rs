@@ -1,6 +1,7 @@
 //! `tao models …`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
 use taonet_primitives::counted;
 
 use clap::{Args, Subcommand};
@@ -18,14 +19,23 @@ pub(crate) enum Command {
     List(Place),
     /// Download a model from the hub; interrupted downloads resume
     Pull {
-        /// Name of the model, such as all-MiniLM-L6-v2
+        /// Name of the model, such as faster-whisper-small
         #[arg(default_value = "all-MiniLM-L6-v2")]
         model: String,
+        /// Mirror of the hub, or a directory with the model's files
+        #[arg(long, value_name = "URL|DIR")]
+        from: Option<String>,
         #[command(flatten)]
         place: Place,
     },
-    /// Verify the SHA-256 of every model file; exit code 1 for a mismatch
-    Verify(Place),
+    /// Verify the SHA-256 of model files; exit code 1 for a mismatch
+    Verify {
+        /// Models to verify [default: the installed ones, and those that the settings name]
+        #[arg(value_name = "MODEL")]
+        models: Vec<String>,
+        #[command(flatten)]
+        place: Place,
+    },
 }
 
 /// Model directory
@@ -45,25 +55,48 @@ impl Place {
 pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     match command {
         Command::List(place) => show(&place.store()?.list(), context),
-        Command::Verify(place) => {
-            let models = place.store()?.list();
+        Command::Verify { models: names, place } => {
+            let needed = needed(names)?;
+            let mut models = place.store()?.list();
+            models.retain(|model| names.is_empty() || needed.contains(&model.spec));
             show(&models, context)?;
-            let bad = models.iter().filter(|model| matches!(model.state, ModelState::Missing | ModelState::Corrupt(_)));
+            let bad = models.iter().filter(|model| match model.state {
+                ModelState::Missing => needed.contains(&model.spec),
+                ModelState::Corrupt(_) => true,
+                _ => false,
+            });
             match bad.count() {
                 0 => Ok(()),
                 count => anyhow::bail!("missing or damaged: {count} of {}", counted(models.len(), "model")),
             }
         }
-        Command::Pull { model, place } => {
+        Command::Pull { model, from, place } => {
             let store = place.store()?;
             let spec = ModelSpec::find(model)?;
-            let dir = context.block_on(engines::pull(&store, spec, context))?;
+            let dir = match from.as_deref() {
+                None => context.block_on(engines::pull(&store, spec, context))?,
+                Some(hub) if hub.starts_with("http://") || hub.starts_with("https://") => {
+                    context.block_on(engines::pull(&store.with_hub(hub), spec, context))?
+                }
+                Some(directory) => context.block_on(store.import(spec, Path::new(directory)))?,
+            };
             if context.json {
                 return context.print_json(&json!({ "model": spec.name, "path": dir }));
             }
             context.print(&format!("{} is in {}", spec.name, dir.display()))
         }
     }
+}
+
+/// The models named, or else those that the settings name.
+fn needed(names: &[String]) -> anyhow::Result<Vec<&'static ModelSpec>> {
+    if !names.is_empty() {
+        return Ok(names.iter().map(|name| ModelSpec::find(name)).collect::<Result<_, _>>()?);
+    }
+    let config = settings::load()?;
+    // A recogniser may be a directory.
+    let recognizer = config.recognizer.as_deref().and_then(|name| ModelSpec::find(name).ok());
+    Ok(ModelSpec::find(&config.embedder).into_iter().chain(recognizer).collect())
 }
 
 fn show(models: &[ModelStatus], context: &Context) -> anyhow::Result<()> {

@@ -55,10 +55,43 @@ impl ModelStore {
             if blocking(&dir, move || spec.verify_file(file, &target)).await.is_ok() {
                 continue;
             }
-            let url = format!("{}/{repository}/resolve/main/{}", self.hub, file.name);
+            let url = format!("{}/{repository}/resolve/{}/{}", self.hub, spec.revision, file.name);
             let download = Download { client: &client, url, file, part: dir.join(format!("{}.part", file.name)) };
             download.run(&dir, &progress).await?;
         }
+        Ok(dir)
+    }
+}
+
+impl ModelStore {
+    /// Copies a model's files from a directory, such as a mirror or a removable disk, and verifies them. Like
+    /// [`Self::pull`], it writes to the first directory and returns the model's.
+    ///
+    /// # Errors
+    /// [`ModelError::Corrupt`] when a file is not the published one, [`ModelError::Io`] when one cannot be read or written,
+    /// [`ModelError::BuiltIn`] when the model has no files.
+    pub async fn import(&self, spec: &'static ModelSpec, source: &Path) -> Result<PathBuf, ModelError> {
+        if spec.is_built_in() {
+            return Err(ModelError::BuiltIn { model: spec.name });
+        }
+        let dir = self.directories.first().ok_or(ModelError::NoDirectory)?.join(spec.name);
+        let (source, target) = (source.to_owned(), dir.clone());
+        blocking(&dir, move || {
+            std::fs::create_dir_all(&target).map_err(ModelError::io(&target))?;
+            for file in spec.files {
+                let (from, to) = (source.join(file.name), target.join(file.name));
+                if spec.verify_file(file, &to).is_ok() {
+                    continue;
+                }
+                spec.verify_file(file, &from)?;
+                let part = target.join(format!("{}.part", file.name));
+                std::fs::copy(&from, &part).map_err(ModelError::io(&part))?;
+                spec.verify_file(file, &part)?;
+                std::fs::rename(&part, &to).map_err(ModelError::io(&to))?;
+            }
+            Ok(())
+        })
+        .await?;
         Ok(dir)
     }
 }

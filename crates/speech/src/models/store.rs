@@ -50,6 +50,13 @@ impl ModelStore {
         Self { directories, hub: hub.trim_end_matches('/').to_owned() }
     }
 
+    /// Downloads from this hub instead: a mirror with the same paths.
+    #[must_use]
+    pub fn with_hub(mut self, hub: &str) -> Self {
+        hub.trim_end_matches('/').clone_into(&mut self.hub);
+        self
+    }
+
     /// Finds the first directory that has all files of a model. The files are not read.
     ///
     /// # Errors

@@ -25,7 +25,7 @@ pub enum ScorerError {
 /// Settings of a scorer; scoring parameters are in [`ScoreOptions`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ScorerSettings {
-    /// Number of recognition threads; defaults to the number of cores.
+    /// Number of recognition threads, where the recogniser has no preference; defaults to the number of cores.
     pub threads: NonZeroUsize,
     /// Whether recognition is skipped for replies that score 0 either way.
     pub gates: bool,
@@ -80,8 +80,10 @@ impl BatchScorer {
         options: ScoreOptions,
         settings: ScorerSettings,
     ) -> Result<Self, ScorerError> {
+        // Calls that wait for a recogniser's batch take no processor time.
+        let threads = recognizer.concurrency().unwrap_or(settings.threads);
         let pool = ThreadPoolBuilder::new()
-            .num_threads(settings.threads.get())
+            .num_threads(threads.get())
             .thread_name(|index| format!("scorer-{index}"))
             .build()?;
         Ok(Self {

@@ -87,10 +87,11 @@ impl EngineArgs {
         if let (None, Some(recorded)) = (&config.recognizer, recorded) {
             config.recognizer = Some(recorded.recognizer.name.clone());
         }
+        config.models_dir = self.models.clone().or(config.models_dir);
         let embedder = recorded.map_or(config.embedder.as_str(), |recorded| recorded.embedder.name.as_str());
         Ok(Engines {
             recognizer: engines::offline_scoring_recognizer(&config)?,
-            embedder: engines::embedder(embedder, self.models.clone().or(config.models_dir), context)?,
+            embedder: engines::embedder(embedder, config.models_dir.clone(), context)?,
             options: config.scoring,
         })
     }

@@ -203,8 +203,9 @@ pub(crate) fn scorer(
     gates: bool,
     context: &Context,
 ) -> anyhow::Result<BatchScorer> {
+    let config = &Config { models_dir: models.or_else(|| config.models_dir.clone()), ..config.clone() };
     let recognizer = engines::network_recognizer(config)?;
-    let embedder = engines::embedder(&config.embedder, models.or_else(|| config.models_dir.clone()), context)?;
+    let embedder = engines::embedder(&config.embedder, config.models_dir.clone(), context)?;
     let cache = TranscriptCache::open(&config.transcript_cache, &*recognizer, TRANSCRIPTS)?;
     let settings = ScorerSettings { gates, ..ScorerSettings::default() };
     Ok(BatchScorer::new(recognizer, embedder, cache, config.scoring.clone(), settings)?)

@@ -86,10 +86,10 @@ impl ScoringArgs {
         if let Some(rules) = self.rules {
             config.scoring.rules = rules;
         }
+        config.models_dir = self.models.clone().or(config.models_dir);
         let recognizer: Arc<dyn Recognizer> =
             if needs_recognizer { engines::offline_scoring_recognizer(&config)? } else { Arc::new(NoRecognizer) };
-        let models = self.models.clone().or(config.models_dir);
-        let embedder = engines::embedder(&config.embedder, models, context)?;
+        let embedder = engines::embedder(&config.embedder, config.models_dir.clone(), context)?;
         let cache = TranscriptCache::in_memory(&*recognizer, NonZeroUsize::MIN.saturating_add(4_095));
         let settings = ScorerSettings { gates: !self.no_gates, ..ScorerSettings::default() };
         Ok(BatchScorer::new(recognizer, embedder, cache, config.scoring, settings)?)

@@ -102,14 +102,15 @@ fn validator(args: &TestMinerArgs) -> anyhow::Result<Keypair> {
 fn with_speech(
     args: &TestMinerArgs,
     target: &Target,
-    config: Config,
+    mut config: Config,
     context: &Context,
 ) -> anyhow::Result<(RulesReport, Contest)> {
+    config.models_dir = args.models.clone().or(config.models_dir);
     let challenges = challenges(&args.challenge)?;
     let first = challenges.first().cloned().context("no challenge is selected")?;
     let synthesizer = Arc::new(Espeak::find()?);
     let recognizer = engines::transcribing_recognizer(&config)?;
-    let embedder = engines::embedder(&config.embedder, args.models.clone().or(config.models_dir), context)?;
+    let embedder = engines::embedder(&config.embedder, config.models_dir.clone(), context)?;
     let names = (recognizer.name().to_owned(), embedder.name().to_owned());
     let cache = TranscriptCache::in_memory(&*recognizer, TranscriptCache::DEFAULT_CAPACITY);
     let language = config.scoring.target_language.clone();

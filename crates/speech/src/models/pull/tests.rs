@@ -9,6 +9,7 @@ use super::*;
 const SMALL: ModelSpec = ModelSpec {
     name: "small",
     repository: Some("tests/small"),
+    revision: "0a1b2c",
     purpose: "tests",
     files: &[ModelFile {
         name: "weights.bin",
@@ -45,7 +46,7 @@ impl Setup {
 
     async fn answer(&self, answer: ResponseTemplate) {
         Mock::given(method("GET"))
-            .and(path("/tests/small/resolve/main/weights.bin"))
+            .and(path("/tests/small/resolve/0a1b2c/weights.bin"))
             .respond_with(answer)
             .mount(&self.server)
             .await;
@@ -155,7 +156,7 @@ async fn another_file_is_refused_and_removed() {
     let error = setup.pull().await.unwrap_err();
     assert!(matches!(error, ModelError::WrongDownload { .. }), "{error}");
     let text = error.to_string();
-    assert!(text.contains("/tests/small/resolve/main/weights.bin is not the published file"), "{text}");
+    assert!(text.contains("/tests/small/resolve/0a1b2c/weights.bin is not the published file"), "{text}");
     assert!(text.contains(SMALL.files[0].sha256), "{text}");
     assert!(!setup.file("weights.bin").exists());
     assert!(!setup.file("weights.bin.part").exists());
@@ -167,7 +168,7 @@ async fn a_missing_file_is_an_error_with_its_address() {
     let error = setup.pull().await.unwrap_err();
     assert!(matches!(error, ModelError::Status { status: 404, .. }), "{error}");
     assert!(!error.is_retryable());
-    assert!(error.to_string().ends_with("/tests/small/resolve/main/weights.bin answered 404"), "{error}");
+    assert!(error.to_string().ends_with("/tests/small/resolve/0a1b2c/weights.bin answered 404"), "{error}");
     assert!(!setup.file("weights.bin").exists());
 }
 
@@ -226,4 +227,23 @@ async fn a_built_in_model_has_nothing_to_fetch() {
     let setup = Setup::new().await;
     let result = setup.store.pull(&crate::models::TINY_CTC, |_| {}).await;
     assert!(matches!(result, Err(ModelError::BuiltIn { model: "tiny-ctc" })));
+}
+
+#[tokio::test]
+async fn a_model_is_copied_from_a_directory() {
+    let setup = Setup::new().await;
+    let source = tempfile::tempdir().unwrap();
+    let from = source.path().join("weights.bin");
+    let import = || setup.store.import(&SMALL, source.path());
+    assert!(matches!(import().await, Err(ModelError::Io { path, .. }) if path == from));
+    std::fs::write(&from, "something else").unwrap();
+    assert!(matches!(import().await, Err(ModelError::Corrupt { path, .. }) if path == from));
+    assert!(!setup.file("weights.bin").exists());
+    std::fs::write(&from, CONTENT).unwrap();
+    assert_eq!(import().await.unwrap(), setup.root.path().join("small"));
+    setup.assert_complete();
+    // What is here is not copied again.
+    std::fs::remove_file(&from).unwrap();
+    import().await.unwrap();
+    assert_eq!(setup.requests().await, 0);
 }

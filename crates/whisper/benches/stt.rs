@@ -1,0 +1,148 @@
+//! How fast the engine transcribes: `cargo bench -p taonet-whisper --bench stt -- MODEL_DIR [REQUEST_JSON]`.
+//!
+//! The workload is the reference's: mono recordings of a chirp in noise. Prints one JSON document; `benches/stt/compare`
+//! runs it beside faster-whisper. Times are of the wall clock and of the process; they count all threads.
+#![allow(clippy::print_stdout, reason = "the figures are the output")]
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+use taonet_whisper::{EngineSize, Model, Options, Transcriber};
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// What to run.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Request {
+    recordings: usize,
+    seconds: usize,
+    threads: usize,
+    /// Windows a worker; 0 takes the engine's default.
+    windows: usize,
+    tokens: usize,
+    words: bool,
+    /// Rounds of encoding one window alone, on one thread.
+    encodings: usize,
+}
+
+impl Default for Request {
+    fn default() -> Self {
+        Self { recordings: 16, seconds: 60, threads: 2, windows: 0, tokens: 100, words: true, encodings: 3 }
+    }
+}
+
+/// What came of it.
+#[derive(Debug, Default, Serialize)]
+struct Report {
+    kernels: String,
+    load_seconds: f64,
+    encode_seconds: f64,
+    wall_seconds: f64,
+    cpu_seconds: f64,
+    audio_seconds: f64,
+    windows: usize,
+    tokens: usize,
+    peak_megabytes: u64,
+    texts: Vec<String>,
+}
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let Some(folder) = arguments.first() else {
+        println!("usage: cargo bench -p taonet-whisper --bench stt -- MODEL_DIR [REQUEST_JSON]");
+        return Ok(());
+    };
+    let request: Request = arguments.get(1).map(|text| serde_json::from_str(text)).transpose()?.unwrap_or_default();
+    println!("{}", serde_json::to_string(&run(Path::new(folder), &request)?)?);
+    Ok(())
+}
+
+fn run(folder: &Path, request: &Request) -> Result<Report> {
+    let started = Instant::now();
+    let model = Arc::new(Model::open(folder)?);
+    let mut report = Report {
+        kernels: model.kernels().to_owned(),
+        load_seconds: started.elapsed().as_secs_f64(),
+        ..Report::default()
+    };
+    let audio: Vec<Vec<f32>> = (0..request.recordings).map(|seed| mixed(seed, request.seconds)).collect();
+    report.encode_seconds = encode(&model, &audio, request.encodings)?;
+    let options = Options {
+        language: Some("en".to_owned()),
+        temperatures: vec![0.0],
+        max_new_tokens: Some(request.tokens),
+        word_timestamps: request.words,
+        no_speech_threshold: None,
+        ..Options::default()
+    };
+    let threads = NonZeroUsize::new(request.threads).unwrap_or(NonZeroUsize::MIN);
+    let mut size = EngineSize::with_threads(&model, threads);
+    size.windows = NonZeroUsize::new(request.windows).unwrap_or(size.windows);
+    let transcriber = Transcriber::start("bench", &model, options, size)?;
+    let (started, cpu) = (Instant::now(), cpu_seconds());
+    let results: Vec<_> = std::thread::scope(|scope| {
+        let handles: Vec<_> = audio.iter().map(|samples| scope.spawn(|| transcriber.transcribe(samples))).collect();
+        handles.into_iter().map(|handle| handle.join().map_err(|_| "a caller panicked".to_owned())).collect()
+    });
+    report.wall_seconds = started.elapsed().as_secs_f64();
+    report.cpu_seconds = cpu_seconds() - cpu;
+    report.audio_seconds = (request.recordings * request.seconds) as f64;
+    for result in results {
+        let segments = result??.segments;
+        let mut windows: Vec<usize> = segments.iter().map(|segment| segment.seek).collect();
+        windows.dedup();
+        report.windows += windows.len();
+        report.tokens += segments.iter().map(|segment| segment.tokens.len()).sum::<usize>();
+        report.texts.push(segments.iter().map(|segment| segment.text.as_str()).collect());
+    }
+    report.peak_megabytes = peak_megabytes();
+    Ok(report)
+}
+
+/// The shortest time in which one window is encoded on one thread.
+fn encode(model: &Model, audio: &[Vec<f32>], rounds: usize) -> Result<f64> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
+    let samples = audio.first().ok_or("no recordings")?;
+    let mut shortest = f64::INFINITY;
+    for _ in 0..rounds {
+        let started = Instant::now();
+        pool.install(|| model.encode(samples))?;
+        shortest = shortest.min(started.elapsed().as_secs_f64());
+    }
+    Ok(if shortest.is_finite() { shortest } else { 0.0 })
+}
+
+/// The reference's recording `mixed`: a chirp and noise.
+fn mixed(seed: usize, seconds: usize) -> Vec<f32> {
+    let (from, to) = (180.0 + (seed % 100) as f64, 900.0 + (seed % 300) as f64);
+    let count = seconds * 16_000;
+    let mut state = seed as u64 + 100_000;
+    let mut phase = 0.0f64;
+    (0..count)
+        .map(|i| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let noise = ((state >> 40) as f64 / f64::from(1 << 24) * 2.0 - 1.0) * 0.18;
+            phase += (from + (to - from) * i as f64 / count as f64) / 16_000.0;
+            (0.18 * (std::f64::consts::TAU * phase).sin() + 0.35 * noise) as f32
+        })
+        .collect()
+}
+
+/// Processor time of all threads, where the system tells it.
+fn cpu_seconds() -> f64 {
+    let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    // utime and stime, in hundredths of a second.
+    fields.iter().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum::<f64>() / 100.0
+}
+
+/// Greatest resident size of the process, where the system tells it.
+fn peak_megabytes() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+    line.split_whitespace().next().and_then(|number| number.parse::<u64>().ok()).unwrap_or(0) >> 10
+}

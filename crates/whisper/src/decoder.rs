@@ -1,0 +1,287 @@
+//! The decoder: rows of many windows, each row one token at one position, go through the layers together.
+//!
+//! A row attends to the tokens before it through a list of cache slots and to its window through [`Memory`]. Beams that
+//! share a beginning share slots, so that a beam search never copies keys or values.
+#![allow(clippy::indexing_slicing)] // Numeric loops over rows and columns whose bounds are set at load.
+
+use crate::encoder::{Buffers, FeedForward, Norm};
+use crate::kernel::{Epilogue, Gemm, Linear, PANEL, Panels, panel_product, softmax};
+use crate::load::Loader;
+use crate::mel::WINDOW_FRAMES;
+use crate::{ModelError, TranscribeError};
+
+mod cache;
+
+pub(crate) use cache::{Cache, Slot};
+
+/// Positions of a window that cross-attention sees.
+pub(crate) const POSITIONS: usize = WINDOW_FRAMES / 2;
+const STRIDE: usize = POSITIONS.next_multiple_of(PANEL);
+
+struct Layer {
+    self_norm: Norm,
+    self_qkv: Linear,
+    self_out: Linear,
+    cross_norm: Norm,
+    cross_query: Linear,
+    cross_memory: Linear,
+    cross_out: Linear,
+    feed_forward: FeedForward,
+}
+
+/// The decoder's weights.
+pub(crate) struct Decoder {
+    width: usize,
+    heads: usize,
+    /// Quantised embeddings, `[token][width]`, and the step of each row.
+    embeddings: (Vec<i8>, Vec<f32>),
+    positions: Vec<f32>,
+    layers: Vec<Layer>,
+    norm: Norm,
+    projection: Linear,
+}
+
+/// Cross-attention keys and values of one window, for all layers and heads, in 16 bits.
+#[derive(Default)]
+pub(crate) struct Memory {
+    layers: Vec<Vec<(Panels, Panels)>>,
+}
+
+/// One token to decode.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Row {
+    pub(crate) token: u32,
+    pub(crate) position: usize,
+    /// Index of the window's memory in the batch.
+    pub(crate) memory: usize,
+    /// Cache slots of the tokens seen, the row's own last.
+    pub(crate) slots: Vec<Slot>,
+}
+
+/// Cross-attention scores before softmax of some heads: `[head][row][position]`.
+pub(crate) struct Capture<'a> {
+    pub(crate) heads: &'a [(usize, usize)],
+    pub(crate) scores: Vec<Vec<f32>>,
+}
+
+impl Decoder {
+    /// Reads and quantises the decoder.
+    pub(crate) fn load(
+        loader: &mut Loader,
+        gemm: &Gemm,
+        heads: Option<usize>,
+        width: usize,
+    ) -> Result<Self, ModelError> {
+        let heads = loader.heads("decoder", heads, width)?;
+        let tokens = loader.shape("decoder/embeddings/weight")?.first().copied().unwrap_or(0);
+        let embeddings = loader.quantized("decoder/embeddings/weight", width, tokens)?;
+        let context = loader.shape("decoder/position_encodings/encodings")?.first().copied().unwrap_or(0);
+        let positions = loader.matrix("decoder/position_encodings/encodings", &[context, width])?;
+        let mut layers = Vec::new();
+        while loader.has(&format!("decoder/layer_{}/self_attention/linear_0/weight", layers.len())) {
+            let scope = format!("decoder/layer_{}", layers.len());
+            layers.push(Layer {
+                self_norm: loader.norm(&format!("{scope}/self_attention/layer_norm"), width)?,
+                self_qkv: loader.linear(gemm, &format!("{scope}/self_attention/linear_0"), width, 3 * width)?,
+                self_out: loader.linear(gemm, &format!("{scope}/self_attention/linear_1"), width, width)?,
+                cross_norm: loader.norm(&format!("{scope}/attention/layer_norm"), width)?,
+                cross_query: loader.linear(gemm, &format!("{scope}/attention/linear_0"), width, width)?,
+                cross_memory: loader.linear(gemm, &format!("{scope}/attention/linear_1"), width, 2 * width)?,
+                cross_out: loader.linear(gemm, &format!("{scope}/attention/linear_2"), width, width)?,
+                feed_forward: loader.feed_forward(gemm, &scope, width)?,
+            });
+        }
+        let norm = loader.norm("decoder/layer_norm", width)?;
+        let (values, steps) = &embeddings;
+        // Whisper ties the output projection to the embeddings.
+        let projection = Linear::new(gemm, values, width, steps.clone(), Vec::new());
+        Ok(Self { width, heads, embeddings, positions, layers, norm, projection })
+    }
+
+    /// Number of tokens.
+    pub(crate) fn tokens(&self) -> usize {
+        self.projection.outputs()
+    }
+
+    /// Longest sequence of tokens.
+    pub(crate) fn context(&self) -> usize {
+        self.positions.len() / self.width
+    }
+
+    /// Number of layers.
+    pub(crate) fn layers(&self) -> usize {
+        self.layers.len()
+    }
+
+    /// Number of attention heads of a layer.
+    pub(crate) fn heads(&self) -> usize {
+        self.heads
+    }
+
+    /// An empty cache for rows of this decoder.
+    pub(crate) fn cache(&self) -> Cache {
+        Cache::new(self.layers.len(), self.width)
+    }
+
+    /// Bytes of a window's memory.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.layers.len() * self.width * (STRIDE + POSITIONS) * size_of::<u16>()
+    }
+
+    /// Computes a window's keys and values from the encoder's output.
+    pub(crate) fn memory(
+        &self,
+        gemm: &Gemm,
+        buffers: &mut Buffers,
+        encoded: &[f32],
+    ) -> Result<Memory, TranscribeError> {
+        let (width, head) = (self.width, self.width / self.heads);
+        let Buffers { scratch, quantized, qkv, .. } = buffers;
+        quantized.quantize(encoded, width);
+        qkv.resize(2 * encoded.len(), 0.0);
+        let layers = self.layers.iter().map(|layer| {
+            layer.cross_memory.forward(gemm, scratch, quantized, qkv, Epilogue::Store)?;
+            let heads = (0..self.heads).map(|h| {
+                let keys = Panels::new(head, POSITIONS, |i, position| qkv[position * 2 * width + h * head + i]);
+                let values =
+                    Panels::new(POSITIONS, head, |position, i| qkv[position * 2 * width + width + h * head + i]);
+                (keys, values)
+            });
+            Ok(heads.collect())
+        });
+        Ok(Memory { layers: layers.collect::<Result<_, TranscribeError>>()? })
+    }
+
+    /// Runs rows through the layers and returns their normalised states, `[row][width]`. Rows of the same memory stand
+    /// together. With `capture`, keeps the cross-attention scores of its heads.
+    pub(crate) fn forward(
+        &self,
+        gemm: &Gemm,
+        buffers: &mut Buffers,
+        cache: &mut Cache,
+        memories: &[&Memory],
+        rows: &[Row],
+        mut capture: Option<&mut Capture>,
+    ) -> Result<Vec<f32>, TranscribeError> {
+        let width = self.width;
+        let mut x = vec![0.0; rows.len() * width];
+        for (row, x) in rows.iter().zip(x.chunks_exact_mut(width)) {
+            self.embed(row, x);
+        }
+        for (index, layer) in self.layers.iter().enumerate() {
+            self.self_attention(index, layer, gemm, buffers, cache, rows, &mut x)?;
+            let Buffers { scratch, quantized, normed, qkv, context, .. } = &mut *buffers;
+            layer.cross_norm.apply(&x, normed);
+            quantized.quantize(normed, width);
+            qkv.resize(x.len(), 0.0);
+            layer.cross_query.forward(gemm, scratch, quantized, qkv, Epilogue::Store)?;
+            context.resize(x.len(), 0.0);
+            self.cross_attention(index, memories, rows, qkv, context, capture.as_deref_mut());
+            quantized.quantize(context, width);
+            layer.cross_out.forward(gemm, scratch, quantized, &mut x, Epilogue::Add)?;
+            layer.feed_forward.forward(gemm, buffers, &mut x)?;
+        }
+        let mut states = Vec::new();
+        self.norm.apply(&x, &mut states);
+        Ok(states)
+    }
+
+    /// Logits of some states, `[state][token]`.
+    pub(crate) fn logits(
+        &self,
+        gemm: &Gemm,
+        buffers: &mut Buffers,
+        states: &[f32],
+        logits: &mut Vec<f32>,
+    ) -> Result<(), TranscribeError> {
+        let Buffers { scratch, quantized, .. } = buffers;
+        quantized.quantize(states, self.width);
+        logits.resize(quantized.rows() * self.tokens(), 0.0);
+        self.projection.forward(gemm, scratch, quantized, logits, Epilogue::Store)
+    }
+
+    /// Width of a state.
+    pub(crate) fn width(&self) -> usize {
+        self.width
+    }
+
+    fn embed(&self, row: &Row, x: &mut [f32]) {
+        let token = row.token as usize;
+        let (values, steps) = &self.embeddings;
+        let values = &values[token * self.width..][..self.width];
+        let positions = &self.positions[row.position * self.width..][..self.width];
+        for ((x, value), position) in x.iter_mut().zip(values).zip(positions) {
+            *x = f32::from(*value) * steps[token] + position;
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)] // The state of one layer's step.
+    fn self_attention(
+        &self,
+        index: usize,
+        layer: &Layer,
+        gemm: &Gemm,
+        buffers: &mut Buffers,
+        cache: &mut Cache,
+        rows: &[Row],
+        x: &mut [f32],
+    ) -> Result<(), TranscribeError> {
+        let width = self.width;
+        let Buffers { scratch, quantized, normed, qkv, context, hidden, .. } = buffers;
+        layer.self_norm.apply(x, normed);
+        quantized.quantize(normed, width);
+        qkv.resize(3 * x.len(), 0.0);
+        layer.self_qkv.forward(gemm, scratch, quantized, qkv, Epilogue::Store)?;
+        for (row, qkv) in rows.iter().zip(qkv.chunks_exact(3 * width)) {
+            if let Some(slot) = row.slots.last() {
+                cache.store(index, *slot, &qkv[width..2 * width], &qkv[2 * width..]);
+            }
+        }
+        context.resize(x.len(), 0.0);
+        let rows = rows.iter().zip(qkv.chunks_exact(3 * width)).zip(context.chunks_exact_mut(width));
+        for ((row, qkv), context) in rows {
+            cache.attend(index, &row.slots, &qkv[..width], self.heads, hidden, context);
+        }
+        quantized.quantize(context, width);
+        layer.self_out.forward(gemm, scratch, quantized, x, Epilogue::Add)
+    }
+
+    fn cross_attention(
+        &self,
+        index: usize,
+        memories: &[&Memory],
+        rows: &[Row],
+        queries: &mut [f32],
+        context: &mut [f32],
+        mut capture: Option<&mut Capture>,
+    ) {
+        let (width, head) = (self.width, self.width / self.heads);
+        let scale = 1.0 / (head as f32).sqrt();
+        for query in queries.iter_mut() {
+            *query *= scale;
+        }
+        let mut scores = Vec::new();
+        let mut first = 0;
+        for group in rows.chunk_by(|a, b| a.memory == b.memory) {
+            let count = group.len();
+            let last = (first + count - 1) * width;
+            scores.resize(count * STRIDE, 0.0);
+            for (h, (keys, values)) in memories[group[0].memory].layers[index].iter().enumerate() {
+                let column = h * head;
+                let queries = &queries[first * width + column..last + column + head];
+                panel_product(queries, width, keys, &mut scores, STRIDE);
+                if let Some(capture) = capture.as_deref_mut()
+                    && let Some(at) = capture.heads.iter().position(|&(l, head)| (l, head) == (index, h))
+                {
+                    capture.scores[at].extend(scores.chunks_exact(STRIDE).flat_map(|row| &row[..POSITIONS]));
+                }
+                for row in scores.chunks_exact_mut(STRIDE) {
+                    softmax(&mut row[..POSITIONS]);
+                }
+                let context = &mut context[first * width + column..last + column + head];
+                panel_product(&scores, STRIDE, values, context, width);
+            }
+            first += count;
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! The encoder: two convolutions and a stack of self-attention layers over one window of 30 s.
+#![allow(clippy::indexing_slicing)] // Numeric loops over rows and columns whose bounds are set at load.
+
+use std::rc::Rc;
+
+use rten_gemm::{BiasVector, GemmInputA, GemmInputB, GemmOptions, PackedBMatrix};
+use rten_tensor::NdTensorView;
+
+use crate::kernel::{Attention, Epilogue, Gemm, Linear, Quantized, Scratch, gelu, layer_norm};
+use crate::load::Loader;
+use crate::mel::WINDOW_FRAMES;
+use crate::{ModelError, TranscribeError};
+
+/// Rows of a convolution that are computed at once.
+const BLOCK: usize = 250;
+const KERNEL: usize = 3;
+
+/// Gain and offset of a layer normalisation.
+pub(crate) struct Norm {
+    pub(crate) gamma: Vec<f32>,
+    pub(crate) beta: Vec<f32>,
+}
+
+impl Norm {
+    /// Normalises rows into `to`, which takes their length.
+    pub(crate) fn apply(&self, from: &[f32], to: &mut Vec<f32>) {
+        to.resize(from.len(), 0.0);
+        layer_norm(from, &self.gamma, &self.beta, to);
+    }
+}
+
+/// The two layers of a feed-forward block.
+pub(crate) struct FeedForward {
+    pub(crate) norm: Norm,
+    pub(crate) expand: Linear,
+    pub(crate) contract: Linear,
+}
+
+impl FeedForward {
+    /// x += contract(gelu(expand(norm(x)))).
+    pub(crate) fn forward(&self, gemm: &Gemm, buffers: &mut Buffers, x: &mut [f32]) -> Result<(), TranscribeError> {
+        let width = self.norm.gamma.len();
+        let Buffers { scratch, quantized, normed, hidden, .. } = buffers;
+        // In blocks of rows, so that the wide hidden layer stays in cache.
+        for x in x.chunks_mut(FEED_FORWARD_BLOCK * width) {
+            self.norm.apply(x, normed);
+            quantized.quantize(normed, width);
+            hidden.resize(quantized.rows() * self.expand.outputs(), 0.0);
+            self.expand.forward(gemm, scratch, quantized, hidden, Epilogue::Gelu)?;
+            quantized.quantize(hidden, self.expand.outputs());
+            self.contract.forward(gemm, scratch, quantized, x, Epilogue::Add)?;
+        }
+        Ok(())
+    }
+}
+
+const FEED_FORWARD_BLOCK: usize = 96;
+
+struct Convolution {
+    weight: PackedBMatrix<f32>,
+    bias: Vec<f32>,
+    inputs: usize,
+    stride: usize,
+}
+
+struct Layer {
+    norm: Norm,
+    qkv: Linear,
+    out: Linear,
+    feed_forward: FeedForward,
+}
+
+/// The encoder's weights.
+pub(crate) struct Encoder {
+    mels: usize,
+    width: usize,
+    heads: usize,
+    convolutions: [Convolution; 2],
+    positions: Vec<f32>,
+    layers: Vec<Layer>,
+    norm: Norm,
+}
+
+/// The kernels and buffers of one thread's encoder and decoder, reused from call to call.
+#[derive(Default)]
+pub(crate) struct Buffers {
+    pub(crate) gemm: Rc<Gemm>,
+    pub(crate) scratch: Scratch,
+    pub(crate) quantized: Quantized,
+    pub(crate) normed: Vec<f32>,
+    pub(crate) hidden: Vec<f32>,
+    pub(crate) qkv: Vec<f32>,
+    pub(crate) context: Vec<f32>,
+    attention: Attention,
+}
+
+impl Encoder {
+    /// Reads and quantises the encoder.
+    pub(crate) fn load(loader: &mut Loader, gemm: &Gemm, heads: Option<usize>) -> Result<Self, ModelError> {
+        let shape = loader.shape("encoder/conv1/weight")?;
+        let &[width, mels, KERNEL] = shape.as_slice() else {
+            return Err(ModelError::Shape {
+                name: "encoder/conv1/weight".into(),
+                found: shape,
+                expected: vec![0, 80, 3],
+            });
+        };
+        let heads = loader.heads("encoder", heads, width)?;
+        let mut convolution = |name: &str, inputs, stride| {
+            let weight = loader.matrix(&format!("encoder/{name}/weight"), &[width, inputs, KERNEL])?;
+            // From channel-major to tap-major: a row of the product is then a plain slice of the frames.
+            let weight = NdTensorView::from_data([width, inputs, KERNEL], weight.as_slice());
+            let weight: Vec<f32> = weight.permuted([0, 2, 1]).iter().copied().collect();
+            let weight = NdTensorView::from_data([width, KERNEL * inputs], weight.as_slice());
+            let bias = loader.vector(&format!("encoder/{name}/bias"), width)?;
+            Ok(Convolution { weight: gemm.float.prepack_b(weight.transposed()), bias, inputs, stride })
+        };
+        let convolutions = [convolution("conv1", mels, 1)?, convolution("conv2", width, 2)?];
+        let positions = loader.matrix("encoder/position_encodings/encodings", &[WINDOW_FRAMES / 2, width])?;
+        let mut layers = Vec::new();
+        while loader.has(&format!("encoder/layer_{}/self_attention/linear_0/weight", layers.len())) {
+            let scope = format!("encoder/layer_{}", layers.len());
+            layers.push(Layer {
+                norm: loader.norm(&format!("{scope}/self_attention/layer_norm"), width)?,
+                qkv: loader.linear(gemm, &format!("{scope}/self_attention/linear_0"), width, 3 * width)?,
+                out: loader.linear(gemm, &format!("{scope}/self_attention/linear_1"), width, width)?,
+                feed_forward: loader.feed_forward(gemm, &scope, width)?,
+            });
+        }
+        let norm = loader.norm("encoder/layer_norm", width)?;
+        Ok(Self { mels, width, heads, convolutions, positions, layers, norm })
+    }
+
+    /// Number of mel bands expected.
+    pub(crate) fn mels(&self) -> usize {
+        self.mels
+    }
+
+    /// Width of the hidden states.
+    pub(crate) fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Encodes one window of features, `[mel][frame]` with 3 000 frames, into 1 500 rows.
+    pub(crate) fn forward(
+        &self,
+        gemm: &Gemm,
+        buffers: &mut Buffers,
+        features: &[f32],
+    ) -> Result<Vec<f32>, TranscribeError> {
+        let [first, second] = &self.convolutions;
+        // Rows of frames, with a row of zeros before and after: the convolutions' padding.
+        let mut frames = vec![0.0; (WINDOW_FRAMES + 2) * self.mels];
+        for (band, features) in features.chunks_exact(WINDOW_FRAMES).enumerate() {
+            for (frame, value) in features.iter().enumerate() {
+                frames[(frame + 1) * self.mels + band] = *value;
+            }
+        }
+        let mut hidden = vec![0.0; (WINDOW_FRAMES + 2) * self.width];
+        let inner = self.width..(WINDOW_FRAMES + 1) * self.width;
+        first.forward(gemm, &frames, &mut hidden[inner])?;
+        let mut x = vec![0.0; WINDOW_FRAMES / 2 * self.width];
+        second.forward(gemm, &hidden, &mut x)?;
+        drop((frames, hidden));
+        crate::kernel::add(&mut x, &self.positions);
+        for layer in &self.layers {
+            self.layer(layer, gemm, buffers, &mut x)?;
+        }
+        let mut encoded = Vec::new();
+        self.norm.apply(&x, &mut encoded);
+        Ok(encoded)
+    }
+
+    fn layer(&self, layer: &Layer, gemm: &Gemm, buffers: &mut Buffers, x: &mut [f32]) -> Result<(), TranscribeError> {
+        let Buffers { scratch, quantized, normed, qkv, context, attention, .. } = buffers;
+        layer.norm.apply(x, normed);
+        quantized.quantize(normed, self.width);
+        qkv.resize(3 * x.len(), 0.0);
+        layer.qkv.forward(gemm, scratch, quantized, qkv, Epilogue::Store)?;
+        context.resize(x.len(), 0.0);
+        attention.forward(gemm, qkv, self.width, self.heads, context)?;
+        quantized.quantize(context, self.width);
+        layer.out.forward(gemm, scratch, quantized, x, Epilogue::Add)?;
+        layer.feed_forward.forward(gemm, buffers, x)
+    }
+}
+
+impl Convolution {
+    /// Convolves padded rows `[frame][channel]` and applies GELU.
+    fn forward(&self, gemm: &Gemm, frames: &[f32], out: &mut [f32]) -> Result<(), TranscribeError> {
+        let (width, step) = (self.bias.len(), self.stride * self.inputs);
+        for (block, out) in out.chunks_mut(BLOCK * width).enumerate() {
+            let rows = out.len() / width;
+            // Rows overlap: each holds the three frames around its own.
+            let columns = NdTensorView::from_slice_with_strides(
+                [rows, KERNEL * self.inputs],
+                &frames[block * BLOCK * step..][..(rows - 1) * step + KERNEL * self.inputs],
+                [step, 1],
+            )
+            .map_err(|error| TranscribeError::Product(error.to_string()))?;
+            let options = GemmOptions { bias: Some(BiasVector::Row(&self.bias)), ..GemmOptions::default() };
+            gemm.float
+                .gemm(out, GemmInputA::Unpacked(columns), GemmInputB::Packed(&self.weight), options)
+                .map_err(|error| TranscribeError::Product(error.to_string()))?;
+            gelu(out);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,256 @@
+//! Weight files: CTranslate2's `model.bin` and Hugging Face safetensors.
+//!
+//! Both are read tensor by tensor at the file positions that the header names, so that never more than one tensor in the
+//! file's own precision is in memory. A memory map would do the same, but needs `unsafe`, and a file truncated while it is
+//! mapped ends the process; a read returns an error.
+
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::ModelError;
+
+pub(crate) mod ctranslate2;
+mod names;
+pub(crate) mod safetensors;
+
+/// One tensor in memory.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Tensor {
+    pub(crate) shape: Vec<usize>,
+    pub(crate) values: Values,
+}
+
+/// The elements of a tensor: floats, or quantised weights as the file has them.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Values {
+    Float(Vec<f32>),
+    Int8(Vec<i8>),
+}
+
+impl Tensor {
+    /// The elements as floats; `None` for quantised ones.
+    pub(crate) fn floats(self) -> Option<Vec<f32>> {
+        match self.values {
+            Values::Float(values) => Some(values),
+            Values::Int8(_) => None,
+        }
+    }
+}
+
+/// An element type of a weight file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ElementType {
+    Float32,
+    Float16,
+    BFloat16,
+    Int8,
+    Int16,
+    Int32,
+}
+
+impl ElementType {
+    pub(crate) fn size(self) -> usize {
+        match self {
+            Self::Float32 | Self::Int32 => 4,
+            Self::Float16 | Self::BFloat16 | Self::Int16 => 2,
+            Self::Int8 => 1,
+        }
+    }
+
+    /// Decodes little-endian bytes.
+    pub(crate) fn decode(self, bytes: &[u8]) -> Values {
+        let pairs = || bytes.as_chunks::<2>().0.iter().map(|pair| u16::from_le_bytes(*pair));
+        let words = || bytes.as_chunks::<4>().0.iter();
+        match self {
+            Self::Float32 => Values::Float(words().map(|word| f32::from_le_bytes(*word)).collect()),
+            Self::Float16 => Values::Float(pairs().map(|bits| rten_simd::f16::from_bits(bits).to_f32()).collect()),
+            Self::BFloat16 => Values::Float(pairs().map(|bits| f32::from_bits(u32::from(bits) << 16)).collect()),
+            Self::Int8 => Values::Int8(bytes.iter().map(|&byte| byte.cast_signed()).collect()),
+            Self::Int16 => Values::Float(pairs().map(|bits| f32::from(bits.cast_signed())).collect()),
+            Self::Int32 => Values::Float(words().map(|word| i32::from_le_bytes(*word) as f32).collect()),
+        }
+    }
+}
+
+/// Where a tensor stands in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) shape: Vec<usize>,
+    pub(crate) element: ElementType,
+    pub(crate) offset: u64,
+    pub(crate) bytes: usize,
+}
+
+/// The weights of a model directory, under CTranslate2's names.
+#[derive(Debug)]
+pub(crate) struct Weights {
+    file: BufReader<File>,
+    path: PathBuf,
+    index: Index,
+}
+
+#[derive(Debug)]
+enum Index {
+    Ctranslate2(ctranslate2::Index),
+    Safetensors(safetensors::Index),
+}
+
+impl Weights {
+    /// Opens the weights of a model directory and reads their index.
+    pub(crate) fn open(directory: &Path) -> Result<Self, ModelError> {
+        let binary = directory.join("model.bin");
+        let tensors = directory.join("model.safetensors");
+        let path = if binary.is_file() {
+            binary
+        } else if tensors.is_file() {
+            tensors
+        } else {
+            return Err(ModelError::NoWeights(directory.to_owned()));
+        };
+        let is_binary = path.extension().is_some_and(|extension| extension == "bin");
+        let io = |source| ModelError::Io { path: path.clone(), source };
+        let file = File::open(&path).map_err(io)?;
+        let length = file.metadata().map_err(io)?.len();
+        let mut file = BufReader::with_capacity(1 << 16, file);
+        let index = if is_binary {
+            ctranslate2::Index::read(&mut file, length).map(Index::Ctranslate2)
+        } else {
+            safetensors::Index::read(&mut file, length).map(Index::Safetensors)
+        };
+        let index = index.map_err(|error| error.at(&path))?;
+        Ok(Self { file, path, index })
+    }
+
+    /// Path of the weights file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// SHA-256 of the whole file, in hexadecimal.
+    pub(crate) fn digest(&mut self) -> Result<String, ModelError> {
+        let io = |source| ModelError::Io { path: self.path.clone(), source };
+        self.file.seek(SeekFrom::Start(0)).map_err(io)?;
+        let mut hash = Sha256::new();
+        let mut buffer = vec![0; 1 << 20];
+        loop {
+            let read = self.file.read(&mut buffer).map_err(io)?;
+            match buffer.get(..read) {
+                Some([]) | None => break,
+                Some(bytes) => hash.update(bytes),
+            }
+        }
+        Ok(hex::encode(hash.finalize()))
+    }
+
+    /// Whether a tensor of this name (CTranslate2's) exists.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        match &self.index {
+            Index::Ctranslate2(index) => index.get(name).is_some(),
+            Index::Safetensors(index) => names::parts(name).iter().flatten().all(|part| index.get(part).is_some()),
+        }
+    }
+
+    /// Total size of all tensors in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        match &self.index {
+            Index::Ctranslate2(index) => index.bytes(),
+            Index::Safetensors(index) => index.bytes(),
+        }
+    }
+
+    /// Shape of a tensor that stands in one piece.
+    pub(crate) fn shape(&self, name: &str) -> Result<Vec<usize>, ModelError> {
+        let entry = match &self.index {
+            Index::Ctranslate2(index) => index.get(name),
+            Index::Safetensors(index) => names::parts(name).first().and_then(|part| index.get(part.as_deref()?)),
+        };
+        Ok(entry.ok_or_else(|| ModelError::MissingTensor(name.to_owned()))?.shape.clone())
+    }
+
+    /// An integer attribute such as `encoder/num_heads`; only CTranslate2's files have them.
+    pub(crate) fn attribute(&mut self, name: &str) -> Result<Option<usize>, ModelError> {
+        if matches!(self.index, Index::Safetensors(_)) || !self.has(name) {
+            return Ok(None);
+        }
+        Ok(match self.tensor(name)?.values {
+            Values::Float(values) => values.first().map(|&value| value as usize),
+            Values::Int8(values) => values.first().and_then(|&value| usize::try_from(value).ok()),
+        })
+    }
+
+    /// Reads a tensor by CTranslate2's name. Parts that CTranslate2 fuses are concatenated along the first axis; a bias
+    /// that one part lacks is zero.
+    pub(crate) fn tensor(&mut self, name: &str) -> Result<Tensor, ModelError> {
+        let missing = || ModelError::MissingTensor(name.to_owned());
+        let entries: Vec<Option<Entry>> = match &self.index {
+            Index::Ctranslate2(index) => vec![Some(index.get(name).ok_or_else(missing)?.clone())],
+            Index::Safetensors(index) => names::parts(name)
+                .into_iter()
+                .map(|part| {
+                    part.map(|part| index.get(&part).cloned().ok_or(ModelError::MissingTensor(part))).transpose()
+                })
+                .collect::<Result<_, _>>()?,
+        };
+        if let [Some(entry)] = entries.as_slice() {
+            return self.read(entry);
+        }
+        let width = entries.iter().flatten().next().ok_or_else(missing)?.shape.clone();
+        let size: usize = width.iter().product();
+        let mut values = Vec::with_capacity(size * entries.len());
+        for entry in &entries {
+            match entry {
+                Some(entry) => values.extend(self.read(entry)?.floats().ok_or_else(missing)?),
+                None => values.resize(values.len() + size, 0.0),
+            }
+        }
+        let mut shape = width;
+        if let Some(rows) = shape.first_mut() {
+            *rows *= entries.len();
+        }
+        Ok(Tensor { shape, values: Values::Float(values) })
+    }
+
+    fn read(&mut self, entry: &Entry) -> Result<Tensor, ModelError> {
+        let mut bytes = vec![0; entry.bytes];
+        self.file
+            .seek(SeekFrom::Start(entry.offset))
+            .and_then(|_| self.file.read_exact(&mut bytes))
+            .map_err(|source| ModelError::Io { path: self.path.clone(), source })?;
+        Ok(Tensor { shape: entry.shape.clone(), values: entry.element.decode(&bytes) })
+    }
+}
+
+/// Why an index cannot be read; the path is added by the caller.
+#[derive(Debug)]
+pub(crate) enum IndexError {
+    Io(std::io::Error),
+    Damaged(String),
+    Unsupported(String),
+}
+
+impl From<std::io::Error> for IndexError {
+    fn from(error: std::io::Error) -> Self {
+        if error.kind() == std::io::ErrorKind::UnexpectedEof {
+            Self::Damaged("the file ends in the middle of its index".to_owned())
+        } else {
+            Self::Io(error)
+        }
+    }
+}
+
+impl IndexError {
+    fn at(self, path: &Path) -> ModelError {
+        let path = path.to_owned();
+        match self {
+            Self::Io(source) => ModelError::Io { path, source },
+            Self::Damaged(reason) => ModelError::Damaged { path, reason },
+            Self::Unsupported(reason) => ModelError::Unsupported { path, reason },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

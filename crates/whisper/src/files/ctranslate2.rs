@@ -1,0 +1,121 @@
+//! The index of CTranslate2's binary model format, version 6.
+//!
+//! Little-endian: version (u32), name of the specification, its revision (u32), number of variables (u32); then for each
+//! variable its name, rank (u8), dimensions (u32 each), element type (u8), size in bytes (u32) and the data; then the
+//! number of aliases (u32) and for each alias its name and the variable it stands for. A string is its length with the
+//! final zero (u16), the bytes, and a zero.
+
+use std::collections::HashMap;
+use std::io::{Read, Seek, SeekFrom};
+
+use super::{ElementType, Entry, IndexError};
+
+const VERSION: u32 = 6;
+const SPECIFICATION: &str = "WhisperSpec";
+const REVISION: u32 = 3;
+/// whisper-large has about 1 300 variables.
+const MOST_VARIABLES: u32 = 65_536;
+const MOST_DIMENSIONS: u8 = 8;
+
+/// Where each variable stands.
+#[derive(Debug)]
+pub(crate) struct Index {
+    entries: HashMap<String, Entry>,
+    aliases: HashMap<String, String>,
+}
+
+impl Index {
+    /// Reads the index of a file of `length` bytes.
+    pub(crate) fn read(file: &mut (impl Read + Seek), length: u64) -> Result<Self, IndexError> {
+        let version = number(file)?;
+        if version != VERSION {
+            return Err(IndexError::Unsupported(format!("binary version {version}, expected {VERSION}")));
+        }
+        let specification = string(file)?;
+        let revision = number(file)?;
+        if (specification.as_str(), revision) != (SPECIFICATION, REVISION) {
+            return Err(IndexError::Unsupported(format!(
+                "model `{specification}` revision {revision}, expected `{SPECIFICATION}` revision {REVISION}"
+            )));
+        }
+        let count = bounded(number(file)?, "variables")?;
+        let mut entries = HashMap::with_capacity(count as usize);
+        for _ in 0..count {
+            let (name, entry) = variable(file)?;
+            let end = entry.offset + entry.bytes as u64;
+            if end > length {
+                return Err(IndexError::Damaged(format!("tensor `{name}` ends at byte {end}, the file at {length}")));
+            }
+            file.seek(SeekFrom::Start(end))?;
+            entries.insert(name, entry);
+        }
+        let count = bounded(number(file)?, "aliases")?;
+        let mut aliases = HashMap::with_capacity(count as usize);
+        for _ in 0..count {
+            aliases.insert(string(file)?, string(file)?);
+        }
+        Ok(Self { entries, aliases })
+    }
+
+    /// A variable by its name or alias.
+    pub(crate) fn get(&self, name: &str) -> Option<&Entry> {
+        self.entries.get(name).or_else(|| self.entries.get(self.aliases.get(name)?))
+    }
+
+    /// Size of all variables in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.entries.values().map(|entry| entry.bytes as u64).sum()
+    }
+}
+
+fn variable(file: &mut (impl Read + Seek)) -> Result<(String, Entry), IndexError> {
+    let name = string(file)?;
+    let rank = byte(file)?;
+    if rank > MOST_DIMENSIONS {
+        return Err(IndexError::Damaged(format!("tensor `{name}` has {rank} dimensions")));
+    }
+    let shape = (0..rank).map(|_| Ok(number(file)? as usize)).collect::<Result<Vec<_>, IndexError>>()?;
+    let element = match byte(file)? {
+        0 => ElementType::Float32,
+        1 => ElementType::Int8,
+        2 => ElementType::Int16,
+        3 => ElementType::Int32,
+        4 => ElementType::Float16,
+        5 => ElementType::BFloat16,
+        other => return Err(IndexError::Unsupported(format!("element type {other} of tensor `{name}`"))),
+    };
+    let bytes = number(file)? as usize;
+    let expected = shape.iter().try_fold(element.size(), |size, &extent| size.checked_mul(extent));
+    if expected != Some(bytes) {
+        return Err(IndexError::Damaged(format!("tensor `{name}` of shape {shape:?} has {bytes} bytes")));
+    }
+    let offset = file.stream_position()?;
+    Ok((name, Entry { shape, element, offset, bytes }))
+}
+
+fn bounded(count: u32, what: &str) -> Result<u32, IndexError> {
+    if count > MOST_VARIABLES { Err(IndexError::Damaged(format!("{count} {what}"))) } else { Ok(count) }
+}
+
+fn byte(file: &mut impl Read) -> Result<u8, IndexError> {
+    let mut bytes = [0; 1];
+    file.read_exact(&mut bytes)?;
+    Ok(u8::from_le_bytes(bytes))
+}
+
+fn number(file: &mut impl Read) -> Result<u32, IndexError> {
+    let mut bytes = [0; 4];
+    file.read_exact(&mut bytes)?;
+    Ok(u32::from_le_bytes(bytes))
+}
+
+fn string(file: &mut impl Read) -> Result<String, IndexError> {
+    let mut length = [0; 2];
+    file.read_exact(&mut length)?;
+    let mut bytes = vec![0; usize::from(u16::from_le_bytes(length))];
+    file.read_exact(&mut bytes)?;
+    if bytes.pop() != Some(0) {
+        return Err(IndexError::Damaged("a name does not end with a zero".to_owned()));
+    }
+    String::from_utf8(bytes).map_err(|_| IndexError::Damaged("a name is not UTF-8".to_owned()))
+}

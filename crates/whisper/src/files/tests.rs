@@ -1,0 +1,151 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn string(text: &str) -> Vec<u8> {
+    let mut bytes = (text.len() as u16 + 1).to_le_bytes().to_vec();
+    bytes.extend(text.as_bytes());
+    bytes.push(0);
+    bytes
+}
+
+/// A file of CTranslate2 with variables (name, shape, type, data) and one alias.
+fn binary(variables: &[(&str, &[u32], u8, &[u8])], alias: (&str, &str)) -> Vec<u8> {
+    let mut bytes = 6u32.to_le_bytes().to_vec();
+    bytes.extend(string("WhisperSpec"));
+    bytes.extend(3u32.to_le_bytes());
+    bytes.extend((variables.len() as u32).to_le_bytes());
+    for (name, shape, element, data) in variables {
+        bytes.extend(string(name));
+        bytes.push(shape.len() as u8);
+        bytes.extend(shape.iter().flat_map(|extent| extent.to_le_bytes()));
+        bytes.push(*element);
+        bytes.extend((data.len() as u32).to_le_bytes());
+        bytes.extend(*data);
+    }
+    bytes.extend(1u32.to_le_bytes());
+    bytes.extend(string(alias.0));
+    bytes.extend(string(alias.1));
+    bytes
+}
+
+fn example() -> Vec<u8> {
+    let floats: Vec<u8> = [1.0f32, -2.0].iter().flat_map(|value| value.to_le_bytes()).collect();
+    binary(
+        &[
+            ("a/weight", &[2, 1], 0, &floats),
+            ("b/weight", &[3], 4, &[0x00, 0x3c, 0x00, 0xc0, 0x01, 0x00]),
+            ("c/weight", &[2], 1, &[0xff, 0x7f]),
+            ("encoder/num_heads", &[], 2, &[12, 0]),
+            ("d", &[1], 5, &[0x80, 0x3f]),
+        ],
+        ("e/weight", "a/weight"),
+    )
+}
+
+fn open(name: &str, bytes: &[u8]) -> Result<Weights, ModelError> {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join(name), bytes).unwrap();
+    // The file stays open after its folder is gone.
+    Weights::open(folder.path())
+}
+
+#[test]
+fn ctranslate2_files_are_read_by_name_and_alias() {
+    let mut weights = open("model.bin", &example()).unwrap();
+    let half = 2f32.powi(-24);
+    let expected = [
+        ("a/weight", vec![2, 1], Values::Float(vec![1.0, -2.0])),
+        ("e/weight", vec![2, 1], Values::Float(vec![1.0, -2.0])),
+        ("b/weight", vec![3], Values::Float(vec![1.0, -2.0, half])),
+        ("c/weight", vec![2], Values::Int8(vec![-1, 127])),
+        ("d", vec![1], Values::Float(vec![1.0])),
+    ];
+    for (name, shape, values) in expected {
+        assert_eq!(weights.shape(name).unwrap(), shape);
+        assert_eq!(weights.tensor(name).unwrap(), Tensor { shape, values });
+    }
+    assert_eq!(weights.attribute("encoder/num_heads").unwrap(), Some(12));
+    assert_eq!(weights.attribute("decoder/num_heads").unwrap(), None);
+    assert!(matches!(weights.tensor("absent"), Err(ModelError::MissingTensor(name)) if name == "absent"));
+    assert_eq!(weights.digest().unwrap(), hex::encode(Sha256::digest(example())));
+}
+
+#[test]
+fn truncated_files_are_refused_wherever_they_end() {
+    let bytes = example();
+    for length in 0..bytes.len() {
+        let error = open("model.bin", &bytes[..length]).unwrap_err();
+        assert!(matches!(error, ModelError::Damaged { .. }), "{length}: {error}");
+    }
+}
+
+#[test]
+fn other_models_and_versions_are_refused() {
+    let refused = |bytes: Vec<u8>| open("model.bin", &bytes).unwrap_err().to_string();
+    let mut bytes = example();
+    bytes[0] = 7;
+    assert!(refused(bytes).ends_with("binary version 7, expected 6"));
+    let mut bytes = example();
+    bytes[6] = b'X';
+    assert!(refused(bytes).ends_with("model `XhisperSpec` revision 3, expected `WhisperSpec` revision 3"));
+    let bytes = binary(&[("a", &[3], 0, &[0; 8])], ("b", "a"));
+    assert!(refused(bytes).contains("tensor `a` of shape [3] has 8 bytes"));
+    let folder = tempfile::tempdir().unwrap();
+    assert!(matches!(Weights::open(folder.path()), Err(ModelError::NoWeights(_))));
+}
+
+fn safetensors(header: &str, data: &[u8]) -> Vec<u8> {
+    [&(header.len() as u64).to_le_bytes(), header.as_bytes(), data].concat()
+}
+
+#[test]
+fn fused_tensors_are_put_together_from_safetensors() {
+    let header = r#"{"__metadata__": {"format": "pt"},
+        "model.decoder.layers.0.encoder_attn.k_proj.weight": {"dtype": "F32", "shape": [1, 2], "data_offsets": [0, 8]},
+        "model.decoder.layers.0.encoder_attn.v_proj.weight": {"dtype": "F32", "shape": [1, 2], "data_offsets": [8, 16]},
+        "model.decoder.layers.0.encoder_attn.v_proj.bias": {"dtype": "BF16", "shape": [1], "data_offsets": [16, 18]}}"#;
+    let mut data: Vec<u8> = [1.0f32, 2.0, 3.0, 4.0].iter().flat_map(|value| value.to_le_bytes()).collect();
+    data.extend([0x80, 0x3f]);
+    let mut weights = open("model.safetensors", &safetensors(header, &data)).unwrap();
+    let name = "decoder/layer_0/attention/linear_1";
+    assert!(weights.has(&format!("{name}/weight")));
+    let weight = weights.tensor(&format!("{name}/weight")).unwrap();
+    assert_eq!(weight, Tensor { shape: vec![2, 2], values: Values::Float(vec![1.0, 2.0, 3.0, 4.0]) });
+    // Keys have no bias: it counts as zero.
+    let bias = weights.tensor(&format!("{name}/bias")).unwrap();
+    assert_eq!(bias, Tensor { shape: vec![2], values: Values::Float(vec![0.0, 1.0]) });
+    assert!(!weights.has("decoder/layer_1/attention/linear_1/weight"));
+}
+
+#[test]
+fn names_of_both_formats_correspond() {
+    let cases = [
+        ("encoder/conv1/weight", "model.encoder.conv1.weight"),
+        ("encoder/position_encodings/encodings", "model.encoder.embed_positions.weight"),
+        ("decoder/embeddings/weight", "model.decoder.embed_tokens.weight"),
+        ("decoder/layer_norm/beta", "model.decoder.layer_norm.bias"),
+        ("decoder/layer_3/attention/layer_norm/gamma", "model.decoder.layers.3.encoder_attn_layer_norm.weight"),
+        ("decoder/layer_3/attention/linear_2/bias", "model.decoder.layers.3.encoder_attn.out_proj.bias"),
+        ("encoder/layer_11/ffn/linear_1/weight", "model.encoder.layers.11.fc2.weight"),
+        ("encoder/layer_11/ffn/layer_norm/gamma", "model.encoder.layers.11.final_layer_norm.weight"),
+    ];
+    for (name, expected) in cases {
+        assert_eq!(names::parts(name), [Some(expected.to_owned())]);
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_an_error_or_a_file(bytes: Vec<u8>, at in 0usize..200, value: u8) {
+        let _ = open("model.bin", &bytes);
+        let _ = open("model.safetensors", &bytes);
+        let mut changed = example();
+        if let Some(byte) = changed.get_mut(at) {
+            *byte = value;
+        }
+        if let Ok(mut weights) = open("model.bin", &changed) {
+            let _ = weights.tensor("a/weight");
+        }
+    }
+}

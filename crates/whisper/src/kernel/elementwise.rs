@@ -1,0 +1,232 @@
+//! Normalisation, softmax and activation.
+
+use super::vectorized;
+
+/// Lanes of independent partial sums, so that a reduction compiles to vector instructions.
+const LANES: usize = 16;
+
+/// e^x for x ≤ 88, relative error below 2e-7; 0 below -87.
+#[inline(always)]
+fn exp(x: f32) -> f32 {
+    const SHIFT: f32 = 12_582_912.0; // 1.5 · 2^23: adding it rounds to an integer in the low bits
+    let x = x.max(-87.0);
+    let shifted = x * std::f32::consts::LOG2_E + SHIFT;
+    let n = shifted - SHIFT;
+    // ln 2 in two parts, so that the remainder is exact
+    let r = (x - n * 0.693_359_4) + n * 2.121_944_4e-4;
+    let p = 1.987_569_1e-4;
+    let p = p * r + 1.398_199_9e-3;
+    let p = p * r + 8.333_452e-3;
+    let p = p * r + 4.166_579_6e-2;
+    let p = p * r + 0.166_666_66;
+    let p = p * r + 0.5;
+    let p = p * r * r + r + 1.0;
+    let exponent = shifted.to_bits().wrapping_sub(SHIFT.to_bits());
+    f32::from_bits(p.to_bits().wrapping_add(exponent << 23))
+}
+
+/// erf(x), absolute error below 1.5e-7 (Abramowitz and Stegun, 7.1.26).
+#[inline(always)]
+fn erf(x: f32) -> f32 {
+    let a = x.abs();
+    let t = 1.0 / (0.327_591_1 * a + 1.0);
+    let p = 1.061_405_4;
+    let p = p * t - 1.453_152;
+    let p = p * t + 1.421_413_8;
+    let p = p * t - 0.284_496_72;
+    let p = p * t + 0.254_829_6;
+    (1.0 - p * t * exp(-a * a)).copysign(x)
+}
+
+#[inline(always)]
+fn sum_of(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
+    let mut lanes = [0.0f32; LANES];
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    for chunk in chunks {
+        for (lane, value) in lanes.iter_mut().zip(chunk) {
+            *lane += term(*value);
+        }
+    }
+    lanes.iter().sum::<f32>() + rest.iter().map(|value| term(*value)).sum::<f32>()
+}
+
+#[inline(always)]
+pub(super) fn max_of(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    for chunk in chunks {
+        for (lane, value) in lanes.iter_mut().zip(chunk) {
+            let value = term(*value);
+            *lane = if value > *lane { value } else { *lane };
+        }
+    }
+    lanes.iter().copied().chain(rest.iter().map(|value| term(*value))).fold(f32::NEG_INFINITY, f32::max)
+}
+
+/// Gaussian error linear unit in place: x · (1 + erf(x / √2)) / 2.
+pub(crate) fn gelu(values: &mut [f32]) {
+    vectorized(
+        #[inline(always)]
+        || gelu_loop(values),
+    );
+}
+
+#[inline(always)]
+pub(super) fn gelu_loop(values: &mut [f32]) {
+    for value in values {
+        *value *= 0.5 * (1.0 + erf(*value * std::f32::consts::FRAC_1_SQRT_2));
+    }
+}
+
+/// `to[i] += from[i]`.
+pub(crate) fn add(to: &mut [f32], from: &[f32]) {
+    vectorized(
+        #[inline(always)]
+        || {
+            for (to, from) in to.iter_mut().zip(from) {
+                *to += from;
+            }
+        },
+    );
+}
+
+/// Layer normalisation of each row of `width` values, epsilon 1e-5.
+pub(crate) fn layer_norm(from: &[f32], gamma: &[f32], beta: &[f32], to: &mut [f32]) {
+    let width = gamma.len();
+    vectorized(
+        #[inline(always)]
+        || {
+            for (from, to) in from.chunks_exact(width).zip(to.chunks_exact_mut(width)) {
+                let mean = sum_of(from, |value| value) / width as f32;
+                let variance = sum_of(from, |value| (value - mean) * (value - mean)) / width as f32;
+                let scale = 1.0 / (variance + 1e-5).sqrt();
+                for (((to, from), gamma), beta) in to.iter_mut().zip(from).zip(gamma).zip(beta) {
+                    *to = (from - mean) * scale * gamma + beta;
+                }
+            }
+        },
+    );
+}
+
+/// Replaces values by e^(value - max) and returns their sum, 0 for an empty slice.
+pub(crate) fn exp_sum_max(values: &mut [f32]) -> f32 {
+    vectorized(
+        #[inline(always)]
+        || {
+            let max = max_of(values, |value| value);
+            for value in values.iter_mut() {
+                *value = exp(*value - max);
+            }
+            sum_of(values, |value| value)
+        },
+    )
+}
+
+/// Softmax in place.
+pub(crate) fn softmax(values: &mut [f32]) {
+    let sum = exp_sum_max(values);
+    let scale = 1.0 / sum;
+    vectorized(
+        #[inline(always)]
+        || {
+            for value in values.iter_mut() {
+                *value *= scale;
+            }
+        },
+    );
+}
+
+/// The greatest value, -∞ for an empty slice.
+pub(crate) fn max(values: &[f32]) -> f32 {
+    vectorized(
+        #[inline(always)]
+        || max_of(values, |value| value),
+    )
+}
+
+/// ln Σ e^value, and the greatest value.
+pub(crate) fn log_sum_exp(values: &[f32]) -> (f32, f32) {
+    vectorized(
+        #[inline(always)]
+        || {
+            let max = max_of(values, |value| value);
+            if max == f32::NEG_INFINITY {
+                return (max, max);
+            }
+            (sum_of(values, |value| exp(value - max)).ln() + max, max)
+        },
+    )
+}
+
+/// Dot products of each head of `width` values: `out[h · stride] = scale · Σ a[h · width + i] · b[h · width + i]`.
+pub(crate) fn dot_heads(a: &[f32], b: &[f32], width: usize, scale: f32, out: &mut [f32], stride: usize) {
+    vectorized(
+        #[inline(always)]
+        || {
+            for (h, (a, b)) in a.chunks_exact(width).zip(b.chunks_exact(width)).enumerate() {
+                let mut lanes = [0.0f32; LANES];
+                for (a, b) in a.as_chunks::<LANES>().0.iter().zip(b.as_chunks::<LANES>().0) {
+                    for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
+                        *lane += a * b;
+                    }
+                }
+                out[h * stride] = lanes.iter().sum::<f32>() * scale;
+            }
+        },
+    );
+}
+
+/// `to[h · width + i] += factors[h · stride] · from[h · width + i]`.
+pub(crate) fn accumulate(factors: &[f32], stride: usize, from: &[f32], width: usize, to: &mut [f32]) {
+    vectorized(
+        #[inline(always)]
+        || {
+            for (h, (to, from)) in to.chunks_exact_mut(width).zip(from.chunks_exact(width)).enumerate() {
+                let factor = factors[h * stride];
+                for (to, from) in to.iter_mut().zip(from) {
+                    *to += factor * from;
+                }
+            }
+        },
+    );
+}
+
+/// Running median of seven values; beyond the ends the values are mirrored without repeating the end. Slices shorter than
+/// four values are copied.
+pub(crate) fn median(from: &[f32], to: &mut [f32]) {
+    const WIDTH: usize = 7;
+    const RANK: usize = WIDTH / 2;
+    let count = from.len();
+    if count <= RANK {
+        to.copy_from_slice(from);
+        return;
+    }
+    let mirrored = |position: usize| {
+        // `position` is shifted by RANK.
+        let read = position.abs_diff(RANK);
+        if read >= count { 2 * count - read - 2 } else { read }
+    };
+    let padded: Vec<f32> = (0..count + 2 * RANK).map(|position| from[mirrored(position)]).collect();
+    vectorized(
+        #[inline(always)]
+        || {
+            for (j, to) in to.iter_mut().enumerate() {
+                let mut w: [f32; WIDTH] = std::array::from_fn(|k| padded[j + k]);
+                // A sorting network for the middle of seven (Devillard's selection).
+                for (a, b) in MEDIAN_OF_SEVEN {
+                    let (low, high) = (w[a].min(w[b]), w[a].max(w[b]));
+                    (w[a], w[b]) = (low, high);
+                }
+                *to = w[RANK];
+            }
+        },
+    );
+}
+
+const MEDIAN_OF_SEVEN: [(usize, usize); 13] =
+    [(0, 5), (0, 3), (1, 6), (2, 4), (0, 1), (3, 5), (2, 6), (2, 3), (3, 6), (4, 5), (1, 4), (1, 3), (3, 4)];
+
+#[cfg(test)]
+pub(super) fn erf_for_tests(x: f32) -> f32 {
+    erf(x)
+}

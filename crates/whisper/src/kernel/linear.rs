@@ -1,0 +1,207 @@
+//! Linear layers with int8 weights.
+//!
+//! As CTranslate2 does for `compute_type="int8"`: weights have one scale an output channel, 127 / max|w|; activations are
+//! quantised by row at run time in the same way; both are rounded to the nearest even integer. The product is exact in
+//! 32-bit integers. The left side is stored unsigned with the zero point 128, which gives the same integers.
+
+use rten_gemm::{GemmExecutor, GemmInputA, GemmInputB, GemmOptions, PackedBMatrix, QuantParams};
+use rten_tensor::NdTensorView;
+
+use super::elementwise::{gelu_loop, max_of};
+use super::vectorized;
+use crate::TranscribeError;
+
+/// Rows whose products are held in 32-bit integers at once: small enough for the second-level cache.
+const BLOCK: usize = 96;
+const ZERO: u8 = 128;
+
+/// The matrix products of this machine. One for each thread: it cannot be sent to another.
+pub(crate) struct Gemm {
+    pub(crate) int8: GemmExecutor<u8, i8, i32>,
+    pub(crate) float: GemmExecutor<f32>,
+}
+
+impl Default for Gemm {
+    fn default() -> Self {
+        Self { int8: GemmExecutor::new(), float: GemmExecutor::new() }
+    }
+}
+
+impl Gemm {
+    /// Names of the kernels chosen on this machine.
+    pub(crate) fn kernel_name(&self) -> String {
+        format!("{}+{}", self.int8.kernel_name(), self.float.kernel_name())
+    }
+}
+
+/// Rows of activations, quantised.
+#[derive(Default)]
+pub(crate) struct Quantized {
+    values: Vec<u8>,
+    /// What one step of a row's integers stands for.
+    steps: Vec<f32>,
+    width: usize,
+}
+
+impl Quantized {
+    /// Quantises each row of `width` values by its greatest absolute value.
+    pub(crate) fn quantize(&mut self, rows: &[f32], width: usize) {
+        self.width = width;
+        self.values.resize(rows.len(), 0);
+        self.steps.clear();
+        for (row, values) in rows.chunks_exact(width).zip(self.values.chunks_exact_mut(width)) {
+            self.steps.push(quantize_row(row, values));
+        }
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.steps.len()
+    }
+}
+
+fn quantize_row(row: &[f32], values: &mut [u8]) -> f32 {
+    const SHIFT: f32 = 12_582_912.0; // 1.5 · 2^23: adding it rounds to the nearest even integer in the low bits
+    vectorized(
+        #[inline(always)]
+        || {
+            let max = max_of(row, f32::abs);
+            let scale = if max > 0.0 { 127.0 / max } else { 1.0 };
+            for (value, x) in values.iter_mut().zip(row) {
+                *value = ((x * scale + SHIFT).to_bits() as u8).wrapping_add(ZERO);
+            }
+            1.0 / scale
+        },
+    )
+}
+
+/// A linear layer: y = x · Wᵀ + b.
+pub(crate) struct Linear {
+    weight: PackedBMatrix<i8>,
+    /// What one step of an output channel's integers stands for.
+    steps: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+/// What follows the bias.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Epilogue {
+    Store,
+    Gelu,
+    /// Adds to what the output holds.
+    Add,
+}
+
+/// Buffers of a product, reused from call to call.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    products: Vec<i32>,
+    zeros: Vec<u8>,
+    halves: Vec<u8>,
+}
+
+/// Weights quantised as CTranslate2 quantises them, by rows of `inputs` values: integers and steps.
+pub(crate) fn quantize_weights(weights: &[f32], inputs: usize) -> (Vec<i8>, Vec<f32>) {
+    let mut values = vec![0; weights.len()];
+    let mut steps = Vec::with_capacity(weights.len() / inputs.max(1));
+    let mut row_values = vec![0u8; inputs];
+    for (row, values) in weights.chunks_exact(inputs).zip(values.chunks_exact_mut(inputs)) {
+        steps.push(quantize_row(row, &mut row_values));
+        for (value, unsigned) in values.iter_mut().zip(&row_values) {
+            *value = unsigned.wrapping_sub(ZERO).cast_signed();
+        }
+    }
+    (values, steps)
+}
+
+impl Linear {
+    /// Packs quantised weights `[outputs][inputs]`. An empty bias counts as zero.
+    pub(crate) fn new(gemm: &Gemm, values: &[i8], inputs: usize, steps: Vec<f32>, mut bias: Vec<f32>) -> Self {
+        let outputs = steps.len();
+        let rows = NdTensorView::from_data([outputs, inputs], values);
+        bias.resize(outputs, 0.0);
+        Self { weight: gemm.int8.prepack_b(rows.transposed()), steps, bias }
+    }
+
+    pub(crate) fn outputs(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// y = x · Wᵀ + b.
+    pub(crate) fn forward(
+        &self,
+        gemm: &Gemm,
+        scratch: &mut Scratch,
+        x: &Quantized,
+        y: &mut [f32],
+        epilogue: Epilogue,
+    ) -> Result<(), TranscribeError> {
+        let (width, outputs) = (x.width, self.outputs());
+        scratch.zeros.resize(BLOCK, ZERO);
+        scratch.products.resize(BLOCK.min(x.rows()) * outputs, 0);
+        let blocks = x.values.chunks(BLOCK * width).zip(x.steps.chunks(BLOCK));
+        for ((values, steps), y) in blocks.zip(y.chunks_mut(BLOCK * outputs)) {
+            self.products(gemm, scratch, values, steps.len())?;
+            let products = &scratch.products[..steps.len() * outputs];
+            self.dequantize(products, steps, y, epilogue);
+        }
+        Ok(())
+    }
+
+    /// The integer products of up to a block of rows. Where the kernel adds two products in 16 bits, which 255 · 127 · 2
+    /// exceeds, the left side is taken in two halves of at most 128: 128 · 127 · 2 fits.
+    fn products(&self, gemm: &Gemm, scratch: &mut Scratch, values: &[u8], rows: usize) -> Result<(), TranscribeError> {
+        let products = &mut scratch.products[..rows * self.outputs()];
+        if !gemm.int8.may_saturate() {
+            return self.product(gemm, products, values, &scratch.zeros[..rows], 0);
+        }
+        let zeros = vec![ZERO / 2; rows];
+        scratch.halves.clear();
+        scratch.halves.extend(values.iter().map(|value| value / 2));
+        self.product(gemm, products, &scratch.halves, &zeros, 0)?;
+        for (half, value) in scratch.halves.iter_mut().zip(values) {
+            *half = value - value / 2;
+        }
+        self.product(gemm, products, &scratch.halves, &zeros, 1)
+    }
+
+    fn product(
+        &self,
+        gemm: &Gemm,
+        products: &mut [i32],
+        values: &[u8],
+        zeros: &[u8],
+        beta: i32,
+    ) -> Result<(), TranscribeError> {
+        let left = NdTensorView::from_data([zeros.len(), values.len() / zeros.len().max(1)], values);
+        let quant = Some(QuantParams { zero_point: zeros });
+        let options = GemmOptions { a_quant: quant, beta, ..GemmOptions::default() };
+        gemm.int8
+            .gemm(products, GemmInputA::Unpacked(left), GemmInputB::Packed(&self.weight), options)
+            .map_err(|error| TranscribeError::Product(error.to_string()))
+    }
+
+    fn dequantize(&self, products: &[i32], rows: &[f32], y: &mut [f32], epilogue: Epilogue) {
+        let outputs = self.outputs();
+        vectorized(
+            #[inline(always)]
+            || {
+                let pairs = products.chunks_exact(outputs).zip(y.chunks_exact_mut(outputs));
+                for ((products, y), row) in pairs.zip(rows) {
+                    let columns = products.iter().zip(&self.steps).zip(&self.bias);
+                    if epilogue == Epilogue::Add {
+                        for (((product, step), bias), y) in columns.zip(y.iter_mut()) {
+                            *y += *product as f32 * (row * step) + bias;
+                        }
+                    } else {
+                        for (((product, step), bias), y) in columns.zip(y.iter_mut()) {
+                            *y = *product as f32 * (row * step) + bias;
+                        }
+                        if epilogue == Epilogue::Gelu {
+                            gelu_loop(y);
+                        }
+                    }
+                }
+            },
+        );
+    }
+}

@@ -1,0 +1,151 @@
+#![allow(clippy::float_cmp)] // Exact results are expected where they are compared.
+
+use super::elementwise::erf_for_tests as erf;
+use super::*;
+
+/// Reproducible values in [-1, 1).
+fn values(count: usize, seed: u32) -> Vec<f32> {
+    let mut state = seed;
+    (0..count)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+        })
+        .collect()
+}
+
+#[test]
+fn linear_layers_compute_with_rounded_weights_and_activations() {
+    let (inputs, outputs, rows) = (96, 80, 131);
+    let gemm = Gemm::default();
+    let (weights, x, bias) = (values(inputs * outputs, 1), values(rows * inputs, 2), values(outputs, 3));
+    let (integers, steps) = quantize_weights(&weights, inputs);
+    let layer = Linear::new(&gemm, &integers, inputs, steps.clone(), bias.clone());
+    let mut quantized = Quantized::default();
+    quantized.quantize(&x, inputs);
+    let mut y = vec![1.0; rows * outputs];
+    layer.forward(&gemm, &mut Scratch::default(), &quantized, &mut y, Epilogue::Add).unwrap();
+    for (row, y) in x.chunks(inputs).zip(y.chunks(outputs)) {
+        let scale = 127.0 / row.iter().map(|value| value.abs()).fold(0.0, f32::max);
+        let row: Vec<i32> = row.iter().map(|value| (value * scale).round_ties_even() as i32).collect();
+        for (o, y) in y.iter().enumerate() {
+            let weights = &integers[o * inputs..(o + 1) * inputs];
+            let product: i32 = row.iter().zip(weights).map(|(x, w)| x * i32::from(*w)).sum();
+            let expected = 1.0 + bias[o] + product as f32 * steps[o] / scale;
+            assert!((y - expected).abs() < 1e-4, "{y} {expected}");
+        }
+    }
+}
+
+#[test]
+fn weights_are_rounded_by_the_greatest_of_their_row() {
+    let (integers, steps) = quantize_weights(&[0.0, 0.0, 0.5, -1.0, 0.003_937, 0.011_811_5], 2);
+    assert_eq!(integers, [0, 0, 64, -127, 42, 127]);
+    assert_eq!(steps, [1.0, 1.0 / 127.0, 1.0 / (127.0 / 0.011_811_5)]);
+}
+
+#[test]
+fn panels_multiply_as_a_matrix_does() {
+    for (rows, depth, columns) in [(1, 64, 1500usize), (5, 64, 70), (7, 100, 64), (13, 33, 32)] {
+        let (stride, out_stride) = (depth + 3, columns.next_multiple_of(PANEL));
+        let (a, b) = (values(rows * stride, 4), values(depth * columns, 5));
+        let panels = Panels::new(depth, columns, |i, j| b[i * columns + j]);
+        let mut out = vec![0.0; rows * out_stride];
+        panel_product(&a, stride, &panels, &mut out, out_stride);
+        for r in 0..rows {
+            for j in 0..columns {
+                let expected: f32 = (0..depth).map(|i| a[r * stride + i] * b[i * columns + j]).sum();
+                assert!(
+                    (out[r * out_stride + j] - expected).abs() < 5e-3,
+                    "{rows} {depth} {columns}: row {r} column {j}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn softmax_sums_to_one_and_keeps_the_order() {
+    for scale in [1.0, 30.0, 1000.0] {
+        let mut x: Vec<f32> = values(77, 6).iter().map(|value| value * scale).collect();
+        let max = x.iter().copied().fold(f32::MIN, f32::max);
+        let sum: f64 = x.iter().map(|value| f64::from(value - max).exp()).sum();
+        let expected: Vec<f64> = x.iter().map(|value| f64::from(value - max).exp() / sum).collect();
+        let (total, greatest) = log_sum_exp(&x);
+        assert!((f64::from(total) - (sum.ln() + f64::from(max))).abs() < 1e-3 && greatest == max);
+        softmax(&mut x);
+        for (value, expected) in x.iter().zip(&expected) {
+            assert!((f64::from(*value) - expected).abs() < 1e-6 + 1e-5 * expected, "{value} {expected}");
+        }
+    }
+}
+
+#[test]
+fn forbidden_values_get_no_weight() {
+    let mut x = vec![f32::MIN, 0.0, f32::MIN, f32::NEG_INFINITY];
+    softmax(&mut x);
+    assert!((x[1] - 1.0).abs() < 1e-6 && x[0] < 1e-30 && x[3] < 1e-30);
+}
+
+#[test]
+fn the_error_function_has_its_known_values() {
+    // Abramowitz and Stegun, table 7.1.
+    for (x, expected) in [(0.0, 0.0), (0.5, 0.520_499_9), (1.0, 0.842_700_8), (-2.0, -0.995_322_3), (4.0, 1.0)] {
+        assert!((erf(x) - expected).abs() < 5e-7, "{x}");
+    }
+}
+
+#[test]
+fn layer_norm_has_mean_0_and_variance_1() {
+    let x = values(3 * 70, 7);
+    let mut y = vec![0.0; x.len()];
+    layer_norm(&x, &[1.0; 70], &[0.0; 70], &mut y);
+    for row in y.chunks(70) {
+        let mean = row.iter().sum::<f32>() / 70.0;
+        let variance = row.iter().map(|value| value * value).sum::<f32>() / 70.0;
+        assert!(mean.abs() < 1e-5 && (variance - 1.0).abs() < 1e-3, "{mean} {variance}");
+    }
+}
+
+#[test]
+fn the_median_filter_mirrors_the_ends() {
+    for count in [1, 3, 4, 5, 7, 50] {
+        let x = values(count, 8);
+        let mut y = vec![0.0; count];
+        median(&x, &mut y);
+        for (j, y) in y.iter().enumerate() {
+            let expected = if count <= 3 {
+                x[j]
+            } else {
+                let mut window: Vec<f32> = (-3..=3)
+                    .map(|k| {
+                        let at = j.cast_signed().wrapping_add(k).unsigned_abs();
+                        x[if at >= count { 2 * count - at - 2 } else { at }]
+                    })
+                    .collect();
+                window.sort_by(f32::total_cmp);
+                window[3]
+            };
+            assert_eq!(*y, expected, "value {j} of {count}");
+        }
+    }
+}
+
+#[test]
+fn self_attention_weighs_values_by_softmax() {
+    let (count, width, heads) = (150, 64, 2);
+    let qkv = values(count * 3 * width, 9);
+    let mut out = vec![0.0; count * width];
+    Attention::default().forward(&Gemm::default(), &qkv, width, heads, &mut out).unwrap();
+    let row = |i: usize, part: usize, h: usize| &qkv[i * 3 * width + part * width + h * 32..][..32];
+    for (i, h) in [(0, 0), (77, 1), (149, 0)] {
+        let mut weights: Vec<f32> = (0..count)
+            .map(|j| row(i, 0, h).iter().zip(row(j, 1, h)).map(|(q, k)| q * k).sum::<f32>() / 32f32.sqrt())
+            .collect();
+        softmax(&mut weights);
+        for d in 0..32 {
+            let expected: f32 = (0..count).map(|j| weights[j] * row(j, 2, h)[d]).sum();
+            assert!((out[i * width + h * 32 + d] - expected).abs() < 1e-5);
+        }
+    }
+}

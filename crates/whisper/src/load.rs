@@ -1,0 +1,112 @@
+//! Reading of layers: checks shapes, and quantises what the file has in floats.
+
+use crate::ModelError;
+use crate::encoder::{FeedForward, Norm};
+use crate::files::{Tensor, Values, Weights};
+use crate::kernel::{Gemm, Linear, quantize_weights};
+
+/// Reads the layers of a model.
+pub(crate) struct Loader(pub(crate) Weights);
+
+/// Width of a head in all of OpenAI's models, assumed where the file does not tell the number of heads.
+const HEAD: usize = 64;
+
+impl Loader {
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.has(name)
+    }
+
+    pub(crate) fn shape(&self, name: &str) -> Result<Vec<usize>, ModelError> {
+        self.0.shape(name)
+    }
+
+    /// Number of heads of one side.
+    pub(crate) fn heads(&mut self, side: &str, told: Option<usize>, width: usize) -> Result<usize, ModelError> {
+        let name = format!("{side}/num_heads");
+        let heads = self.0.attribute(&name)?.or(told).unwrap_or(width / HEAD);
+        let panel = crate::kernel::PANEL;
+        if heads == 0 || !width.is_multiple_of(heads) || !(width / heads).is_multiple_of(panel) {
+            return Err(ModelError::Unsupported {
+                path: self.0.path().to_owned(),
+                reason: format!("{heads} heads of a width of {width}: a head's width must be a multiple of {panel}"),
+            });
+        }
+        Ok(heads)
+    }
+
+    fn tensor(&mut self, name: &str, expected: &[usize]) -> Result<Tensor, ModelError> {
+        let tensor = self.0.tensor(name)?;
+        if tensor.shape != expected {
+            return Err(ModelError::Shape { name: name.to_owned(), found: tensor.shape, expected: expected.to_vec() });
+        }
+        Ok(tensor)
+    }
+
+    /// A tensor in floats; a quantised one is converted.
+    pub(crate) fn matrix(&mut self, name: &str, expected: &[usize]) -> Result<Vec<f32>, ModelError> {
+        match self.tensor(name, expected)?.values {
+            Values::Float(values) => Ok(values),
+            Values::Int8(values) => {
+                let scales = self.scales(name, expected)?;
+                let width = values.len() / scales.len().max(1);
+                let rows = values.chunks_exact(width.max(1)).zip(&scales);
+                Ok(rows.flat_map(|(row, scale)| row.iter().map(move |&value| f32::from(value) / scale)).collect())
+            }
+        }
+    }
+
+    fn scales(&mut self, name: &str, expected: &[usize]) -> Result<Vec<f32>, ModelError> {
+        let rows = expected.first().copied().unwrap_or(0);
+        self.vector(&format!("{name}_scale"), rows)
+    }
+
+    /// A vector of floats.
+    pub(crate) fn vector(&mut self, name: &str, length: usize) -> Result<Vec<f32>, ModelError> {
+        self.tensor(name, &[length])?.floats().ok_or_else(|| ModelError::MissingTensor(name.to_owned()))
+    }
+
+    /// int8 weights `[outputs][inputs]` and the step of each output channel.
+    pub(crate) fn quantized(
+        &mut self,
+        name: &str,
+        inputs: usize,
+        outputs: usize,
+    ) -> Result<(Vec<i8>, Vec<f32>), ModelError> {
+        match self.tensor(name, &[outputs, inputs])?.values {
+            Values::Float(values) => Ok(quantize_weights(&values, inputs)),
+            Values::Int8(values) => {
+                let scales = self.scales(name, &[outputs, inputs])?;
+                Ok((values, scales.into_iter().map(|scale| 1.0 / scale).collect()))
+            }
+        }
+    }
+
+    /// A linear layer `scope/weight`, `scope/bias`.
+    pub(crate) fn linear(
+        &mut self,
+        gemm: &Gemm,
+        scope: &str,
+        inputs: usize,
+        outputs: usize,
+    ) -> Result<Linear, ModelError> {
+        let (values, steps) = self.quantized(&format!("{scope}/weight"), inputs, outputs)?;
+        let bias = self.vector(&format!("{scope}/bias"), outputs)?;
+        Ok(Linear::new(gemm, &values, inputs, steps, bias))
+    }
+
+    pub(crate) fn norm(&mut self, scope: &str, width: usize) -> Result<Norm, ModelError> {
+        Ok(Norm {
+            gamma: self.vector(&format!("{scope}/gamma"), width)?,
+            beta: self.vector(&format!("{scope}/beta"), width)?,
+        })
+    }
+
+    pub(crate) fn feed_forward(&mut self, gemm: &Gemm, scope: &str, width: usize) -> Result<FeedForward, ModelError> {
+        let hidden = self.shape(&format!("{scope}/ffn/linear_0/weight"))?.first().copied().unwrap_or(0);
+        Ok(FeedForward {
+            norm: self.norm(&format!("{scope}/ffn/layer_norm"), width)?,
+            expand: self.linear(gemm, &format!("{scope}/ffn/linear_0"), width, hidden)?,
+            contract: self.linear(gemm, &format!("{scope}/ffn/linear_1"), hidden, width)?,
+        })
+    }
+}

@@ -1,0 +1,141 @@
+//! The log-mel spectrogram of faster-whisper's feature extractor.
+#![allow(clippy::indexing_slicing)] // Numeric loops over frames and bands of fixed sizes.
+
+use std::sync::Arc;
+
+use realfft::{RealFftPlanner, RealToComplex};
+
+/// Samples a second of the recordings that this crate hears.
+pub const SAMPLE_RATE: usize = 16_000;
+/// Samples of a Fourier transform: 25 ms.
+const TRANSFORM: usize = 400;
+/// Samples between frames: 10 ms.
+const HOP: usize = 160;
+/// Frequency bins of a transform.
+const BINS: usize = TRANSFORM / 2 + 1;
+/// Frames a second.
+pub(crate) const FRAMES_PER_SECOND: usize = SAMPLE_RATE / HOP;
+/// Frames of a window of 30 s.
+pub(crate) const WINDOW_FRAMES: usize = 3_000;
+
+/// Features of a recording, `[mel][frame]`.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Features {
+    values: Vec<f32>,
+    frames: usize,
+}
+
+impl Features {
+    /// Number of frames; the last stands for the padding behind the recording.
+    pub(crate) fn frames(&self) -> usize {
+        self.frames
+    }
+
+    /// All values.
+    #[cfg(test)]
+    pub(crate) fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// One window from `start`, at most `length` frames, followed by zeros up to 3 000.
+    pub(crate) fn window(&self, start: usize, length: usize) -> Vec<f32> {
+        let length = length.min(WINDOW_FRAMES).min(self.frames.saturating_sub(start));
+        let bands = self.values.len() / self.frames.max(1);
+        let mut window = vec![0.0; bands * WINDOW_FRAMES];
+        for (to, from) in window.chunks_exact_mut(WINDOW_FRAMES).zip(self.values.chunks_exact(self.frames)) {
+            to[..length].copy_from_slice(&from[start..start + length]);
+        }
+        window
+    }
+}
+
+/// Computes features.
+pub(crate) struct LogMel {
+    /// In 64 bits, as numpy computes it: quiet bands would show the rounding of 32 bits.
+    transform: Arc<dyn RealToComplex<f64>>,
+    window: Vec<f32>,
+    /// For each band its first bin and the weights from there on.
+    bands: Vec<(usize, Vec<f32>)>,
+}
+
+impl LogMel {
+    /// Prepares the filters for a number of mel bands, 80 or 128.
+    pub(crate) fn new(bands: usize) -> Self {
+        let turn = |i: usize| std::f64::consts::TAU * i as f64 / TRANSFORM as f64;
+        Self {
+            transform: RealFftPlanner::new().plan_fft_forward(TRANSFORM),
+            window: (0..TRANSFORM).map(|i| (0.5 - 0.5 * turn(i).cos()) as f32).collect(),
+            bands: filters(bands),
+        }
+    }
+
+    /// The features of samples at 16 kHz in [-1, 1]; NaN and infinite values count as 0.
+    pub(crate) fn features(&self, samples: &[f32]) -> Features {
+        // One hop of silence follows the recording; half a transform is mirrored at both ends.
+        let length = samples.len() + HOP;
+        let frames = length / HOP;
+        let mut values = vec![0.0; self.bands.len() * frames];
+        let mut input = self.transform.make_input_vec();
+        let mut spectrum = self.transform.make_output_vec();
+        let mut scratch = self.transform.make_scratch_vec();
+        let mut powers = [0.0f32; BINS];
+        for frame in 0..frames {
+            for (i, (value, weight)) in input.iter_mut().zip(&self.window).enumerate() {
+                let at = mirrored(frame * HOP + i, length);
+                let sample = samples.get(at).copied().unwrap_or(0.0);
+                *value = if sample.is_finite() { f64::from(sample * weight) } else { 0.0 };
+            }
+            if self.transform.process_with_scratch(&mut input, &mut spectrum, &mut scratch).is_err() {
+                continue; // Only wrong buffer lengths are refused.
+            }
+            for (power, bin) in powers.iter_mut().zip(&spectrum) {
+                *power = (bin.re * bin.re + bin.im * bin.im).min(f64::from(f32::MAX)) as f32;
+            }
+            for (band, (first, weights)) in self.bands.iter().enumerate() {
+                let power: f32 = weights.iter().zip(&powers[*first..]).map(|(weight, power)| weight * power).sum();
+                values[band * frames + frame] = power.max(1e-10).log10();
+            }
+        }
+        let floor = values.iter().copied().fold(f32::NEG_INFINITY, f32::max) - 8.0;
+        for value in &mut values {
+            *value = (value.max(floor) + 4.0) / 4.0;
+        }
+        Features { values, frames }
+    }
+}
+
+/// The sample at a position of the padded recording: numpy's `reflect`, which does not repeat the ends.
+fn mirrored(position: usize, length: usize) -> usize {
+    let period = 2 * (length - 1);
+    let at = (position + period * TRANSFORM.div_ceil(period) - TRANSFORM / 2) % period;
+    at.min(period - at)
+}
+
+/// Slaney's mel filters between 0 and 8 kHz, each of constant energy.
+fn filters(bands: usize) -> Vec<(usize, Vec<f32>)> {
+    const HIGHEST: f64 = 45.245_640_471_924_965; // 8 kHz in mel
+    const LINEAR: f64 = 200.0 / 3.0;
+    let hertz = |mel: f64| {
+        let step = 6.4f64.ln() / 27.0;
+        if mel >= 15.0 { 1000.0 * (step * (mel - 15.0)).exp() } else { LINEAR * mel }
+    };
+    let edges: Vec<f64> = (0..bands + 2).map(|i| hertz(HIGHEST * i as f64 / (bands + 1) as f64)).collect();
+    let weight = |edges: &[f64], bin: usize| {
+        let frequency = (bin * SAMPLE_RATE) as f64 / TRANSFORM as f64;
+        let rise = (frequency - edges[0]) / (edges[1] - edges[0]);
+        let fall = (edges[2] - frequency) / (edges[2] - edges[1]);
+        (rise.min(fall).max(0.0) * 2.0 / (edges[2] - edges[0])) as f32
+    };
+    edges
+        .windows(3)
+        .map(|edges| {
+            let weights: Vec<f32> = (0..BINS).map(|bin| weight(edges, bin)).collect();
+            let first = weights.iter().position(|weight| *weight > 0.0).unwrap_or(0);
+            let end = weights.iter().rposition(|weight| *weight > 0.0).map_or(first, |last| last + 1);
+            (first, weights[first..end].to_vec())
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

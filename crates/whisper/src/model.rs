@@ -1,0 +1,103 @@
+//! A loaded model.
+
+use std::path::Path;
+
+use crate::ModelError;
+use crate::TranscribeError;
+use crate::config::Config;
+use crate::decoder::{Decoder, Memory};
+use crate::encoder::{Buffers, Encoder};
+use crate::files::Weights;
+use crate::kernel::Gemm;
+use crate::load::Loader;
+use crate::mel::{LogMel, WINDOW_FRAMES};
+use crate::vocabulary::Vocabulary;
+
+/// A Whisper model in memory, its weights quantised to int8 and packed for this machine.
+///
+/// It serves any number of threads.
+pub struct Model {
+    pub(crate) encoder: Encoder,
+    pub(crate) decoder: Decoder,
+    pub(crate) vocabulary: Vocabulary,
+    pub(crate) config: Config,
+    pub(crate) log_mel: LogMel,
+    digest: String,
+    kernels: String,
+}
+
+impl Model {
+    /// Loads a directory: `model.bin` (CTranslate2: float32, float16, bfloat16 or int8) or `model.safetensors` (Hugging
+    /// Face), `config.json`, `tokenizer.json`, and `vocabulary.json` or `vocabulary.txt` where there is one.
+    ///
+    /// # Errors
+    /// [`ModelError`] when a file is absent, truncated or of another architecture, or the parts do not fit together.
+    pub fn open(directory: &Path) -> Result<Self, ModelError> {
+        let mut config = Config::read(directory)?;
+        let mut weights = Weights::open(directory)?;
+        check_memory(weights.bytes())?;
+        let digest = weights.digest()?;
+        let gemm = Gemm::default();
+        let mut loader = Loader(weights);
+        let encoder = Encoder::load(&mut loader, &gemm, config.heads.map(|heads| heads.0))?;
+        let decoder = Decoder::load(&mut loader, &gemm, config.heads.map(|heads| heads.1), encoder.width())?;
+        let vocabulary = Vocabulary::load(directory, decoder.tokens())?;
+        if config.alignment_heads.is_empty() {
+            // All heads of the upper half, as CTranslate2's converter has it.
+            config.alignment_heads = (decoder.layers() / 2..decoder.layers())
+                .flat_map(|layer| (0..decoder.heads()).map(move |head| (layer, head)))
+                .collect();
+        }
+        config.alignment_heads.retain(|&(layer, head)| layer < decoder.layers() && head < decoder.heads());
+        config.languages.retain(|&token| (token as usize) < decoder.tokens());
+        let log_mel = LogMel::new(encoder.mels());
+        Ok(Self { encoder, decoder, vocabulary, config, log_mel, digest, kernels: gemm.kernel_name() })
+    }
+
+    /// SHA-256 of the weights file, in hexadecimal.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// Names of the matrix kernels used on this machine: results of different kernels may differ in one token of a hundred.
+    pub fn kernels(&self) -> &str {
+        &self.kernels
+    }
+
+    /// Whether the model knows other languages than English.
+    pub fn is_multilingual(&self) -> bool {
+        self.vocabulary.is_multilingual()
+    }
+
+    /// Encodes the first 30 s of samples at 16 kHz into 1 500 states, `[position][width]`.
+    ///
+    /// # Errors
+    /// [`TranscribeError`] when a matrix product fails.
+    pub fn encode(&self, samples: &[f32]) -> Result<Vec<f32>, TranscribeError> {
+        let window = self.log_mel.features(samples).window(0, WINDOW_FRAMES);
+        let mut buffers = Buffers::default();
+        let gemm = buffers.gemm.clone();
+        self.encoder.forward(&gemm, &mut buffers, &window)
+    }
+
+    /// Encodes a window and computes its cross-attention memory.
+    pub(crate) fn listen(&self, buffers: &mut Buffers, window: &[f32]) -> Result<Memory, TranscribeError> {
+        let gemm = buffers.gemm.clone();
+        let encoded = self.encoder.forward(&gemm, buffers, window)?;
+        self.decoder.memory(&gemm, buffers, &encoded)
+    }
+}
+
+/// Refuses a model that does not fit the memory of this machine, where the system tells it.
+fn check_memory(bytes: u64) -> Result<(), ModelError> {
+    // A weight in int8 has at most the file's size; buffers and windows take as much again in the smallest models.
+    let needed = bytes >> 20;
+    let Some(available) = available_megabytes() else { return Ok(()) };
+    if needed > available { Err(ModelError::Memory { needed, available }) } else { Ok(()) }
+}
+
+fn available_megabytes() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().trim_end_matches("kB").trim().parse::<u64>().ok().map(|kilobytes| kilobytes >> 10)
+}

@@ -1,0 +1,133 @@
+//! Comparison with faster-whisper and CTranslate2, where `scripts/peers` has put them.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::decoder::Row;
+use crate::encoder::Buffers;
+use crate::kernel::Gemm;
+use crate::mel::{LogMel, WINDOW_FRAMES};
+use crate::model::Model;
+
+mod decoding;
+mod numbers;
+mod script;
+
+/// The Python environment, and a folder for what passes between the two sides.
+struct Peer {
+    python: PathBuf,
+    folder: tempfile::TempDir,
+}
+
+fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
+}
+
+/// The environment; without it a test says so and ends, except where `CI` is set, where it fails.
+fn python() -> Option<PathBuf> {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = || {
+        let home = || variable("HOME").map(|home| home.join(".cache"));
+        variable("XDG_CACHE_HOME").or_else(home).unwrap_or_default().join("taonet/peers")
+    };
+    let environment = variable("TAONET_PEERS_DIR").unwrap_or_else(cache).join("whisper");
+    let wanted = std::fs::read(repository("tests/peers/whisper.txt")).unwrap();
+    if std::fs::read(environment.join("installed.txt")).is_ok_and(|installed| installed == wanted) {
+        return Some(environment.join("bin/python"));
+    }
+    let message = format!(
+        "NOT TESTED against faster-whisper: {} has no Python environment with the packages of tests/peers/whisper.txt. \
+         Run scripts/peers, or ./test, which does so",
+        environment.display()
+    );
+    let is_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
+    assert!(!is_ci, "{message}");
+    // Past the test harness, which keeps back what passing tests print.
+    let _ = writeln!(std::io::stderr(), "{message}");
+    None
+}
+
+impl Peer {
+    fn find() -> Option<Self> {
+        Some(Self { python: python()?, folder: tempfile::tempdir().unwrap() })
+    }
+
+    /// A model with random weights in the shape of the given size, made once a test process.
+    fn model(&self, size: &str, extra: &[&str]) -> PathBuf {
+        let folder = self.folder.path().join(size);
+        let status = Command::new(&self.python)
+            .arg(repository("crates/whisper/tests/peer/random_model.py"))
+            .arg(&folder)
+            .args(["--size", size])
+            .args(extra)
+            .status()
+            .unwrap();
+        assert!(status.success(), "random_model.py failed");
+        folder
+    }
+
+    fn ask(&self, mut request: Value) -> Value {
+        request["out"] = json!(self.folder.path());
+        let mut child = Command::new(&self.python)
+            .arg(repository("crates/whisper/tests/peer/reference.py"))
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env("HF_HUB_OFFLINE", "1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(request.to_string().as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "reference.py failed");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// Writes an array for the other side.
+    fn put(&self, name: &str, values: &[f32]) -> PathBuf {
+        let path = self.folder.path().join(name);
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    /// Reads an array that the other side wrote.
+    fn get(&self, name: &str) -> Vec<f32> {
+        let bytes = std::fs::read(self.folder.path().join(name)).unwrap();
+        bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+    }
+}
+
+/// The samples of the recordings in vectors/speech.
+fn recordings() -> Vec<Vec<f32>> {
+    (0..20)
+        .map(|index| {
+            let bytes = std::fs::read(repository(&format!("vectors/speech/utt{index:02}.wav"))).unwrap();
+            // 16-bit mono after a header of 44 bytes.
+            bytes[44..].as_chunks::<2>().0.iter().map(|s| f32::from(i16::from_le_bytes(*s)) / 32768.0).collect()
+        })
+        .collect()
+}
+
+/// A sound that differs with the seed: a chirp in noise.
+fn sound(seed: u32, seconds: f32) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
+    (0..(seconds * 16_000.0) as usize)
+        .map(|i| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let noise = (state >> 8) as f32 / (1 << 23) as f32 - 1.0;
+            let t = i as f32 / 16_000.0;
+            let chirp = (t * (180.0 + (seed % 100) as f32 + 40.0 * t) * std::f32::consts::TAU).sin();
+            0.18 * chirp + 0.06 * noise
+        })
+        .collect()
+}
+
+/// Windows of different sounds.
+fn windows(count: u32, mels: usize) -> Vec<Vec<f32>> {
+    let log_mel = LogMel::new(mels);
+    (0..count).map(|seed| log_mel.features(&sound(seed, 30.0)).window(0, WINDOW_FRAMES)).collect()
+}

@@ -1,0 +1,109 @@
+//! Whisper behind the trait of all recognisers.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use taonet_primitives::{Transcript, Word};
+use taonet_speech::{Recognition, RecognizeError, Recognizer};
+
+use crate::engine::{Engine, EngineSize};
+use crate::model::Model;
+use crate::options::Options;
+use crate::transcribe::Transcription;
+use crate::vocabulary::trim;
+use crate::{SAMPLE_RATE, TranscribeError};
+
+/// The longest recording, in seconds.
+const LONGEST: f64 = 600.0;
+
+/// Transcribes recordings with one model and one set of options.
+///
+/// Any number of threads may call it; their recordings are decoded together.
+pub struct Transcriber {
+    name: String,
+    fingerprint: String,
+    options: Arc<Options>,
+    engine: Engine,
+}
+
+impl Transcriber {
+    /// Starts an engine for a model; `name` is what settings and records call it, such as `faster-whisper-small`.
+    ///
+    /// # Errors
+    /// [`TranscribeError`] when the options do not fit the model, or the system gives no thread.
+    pub fn start(
+        name: impl Into<String>,
+        model: &Arc<Model>,
+        options: Options,
+        size: EngineSize,
+    ) -> Result<Self, TranscribeError> {
+        options.check(model)?;
+        let hash = Sha256::new()
+            .chain_update(model.digest())
+            .chain_update(model.kernels())
+            .chain_update(format!("{options:?}"))
+            .chain_update(env!("CARGO_PKG_VERSION"));
+        Ok(Self {
+            name: name.into(),
+            fingerprint: hex::encode(hash.finalize()),
+            options: Arc::new(options),
+            engine: Engine::start(model, size)?,
+        })
+    }
+
+    /// Transcribes mono samples at 16 kHz in [-1, 1]; NaN counts as 0.
+    ///
+    /// # Errors
+    /// [`TranscribeError`] when the engine has stopped.
+    pub fn transcribe(&self, samples: &[f32]) -> Result<Transcription, TranscribeError> {
+        self.engine.transcribe(samples.to_vec(), self.options.clone())
+    }
+}
+
+impl Recognizer for Transcriber {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    fn concurrency(&self) -> Option<NonZeroUsize> {
+        Some(self.engine.capacity())
+    }
+
+    fn recognize(&self, samples: &[f32]) -> Result<Recognition, RecognizeError> {
+        if samples.is_empty() {
+            return Err(RecognizeError::Empty);
+        }
+        let seconds = samples.len() as f64 / SAMPLE_RATE as f64;
+        if seconds > LONGEST {
+            return Err(RecognizeError::TooLong { seconds, limit: LONGEST });
+        }
+        let transcription = self.transcribe(samples).map_err(|error| RecognizeError::Engine(Box::new(error)))?;
+        Ok(recognition(transcription))
+    }
+}
+
+/// Joins segments as the reference does: trimmed texts with one space between them, blanks dropped.
+fn recognition(transcription: Transcription) -> Recognition {
+    let segments = &transcription.segments;
+    let texts: Vec<&str> = segments.iter().map(|segment| trim(&segment.text)).filter(|text| !text.is_empty()).collect();
+    let words = segments.iter().flat_map(|segment| &segment.words).map(|word| Word {
+        text: trim(&word.text).to_owned(),
+        start: word.start,
+        end: word.end,
+    });
+    let count = segments.len().max(1) as f64;
+    let mean: f64 = segments.iter().map(|segment| segment.average_log_probability).sum::<f64>() / count;
+    Recognition {
+        confidence: if segments.is_empty() { 1.0 } else { mean.exp().clamp(0.0, 1.0) as f32 },
+        transcript: Transcript {
+            text: texts.join(" "),
+            words: words.collect(),
+            detected_language: transcription.language,
+        },
+    }
+}

@@ -1,0 +1,94 @@
+//! Which tokens may follow: suppressed tokens and Whisper's timestamp rules, as CTranslate2 applies them.
+
+use crate::kernel::{log_sum_exp, max};
+use crate::vocabulary::Special;
+
+/// What a forbidden token's logit becomes.
+pub(crate) const FORBIDDEN: f32 = f32::MIN;
+
+/// The rules of one window.
+#[derive(Debug, Clone)]
+pub(crate) struct Rules {
+    /// Never allowed.
+    pub(crate) suppressed: Vec<u32>,
+    /// Not allowed as the first token.
+    pub(crate) suppressed_at_begin: Vec<u32>,
+    pub(crate) end_of_text: u32,
+    pub(crate) no_timestamps: u32,
+    /// Latest timestamp token allowed as the first one.
+    pub(crate) latest_first_timestamp: u32,
+}
+
+impl Rules {
+    /// Rules for a vocabulary; the first timestamp may be `latest` steps of 20 ms at most.
+    pub(crate) fn new(special: &Special, suppressed: &[u32], suppressed_at_begin: &[u32], latest: u32) -> Self {
+        Self {
+            suppressed: suppressed.to_vec(),
+            suppressed_at_begin: suppressed_at_begin.to_vec(),
+            end_of_text: special.end_of_text,
+            no_timestamps: special.no_timestamps,
+            latest_first_timestamp: special.no_timestamps + 1 + latest,
+        }
+    }
+
+    fn timestamp_begin(&self) -> u32 {
+        self.no_timestamps + 1
+    }
+
+    /// Forbids tokens after the ones that were generated in this window.
+    pub(crate) fn apply(&self, logits: &mut [f32], generated: &[u32]) {
+        let mut forbid = |token: u32| {
+            if let Some(logit) = logits.get_mut(token as usize) {
+                *logit = FORBIDDEN;
+            }
+        };
+        self.suppressed.iter().copied().for_each(&mut forbid);
+        if generated.is_empty() {
+            self.suppressed_at_begin.iter().copied().for_each(&mut forbid);
+        }
+        forbid(self.no_timestamps);
+        let begin = self.timestamp_begin() as usize;
+        let end_of_text = self.end_of_text as usize;
+        let is_timestamp = |token: &u32| *token >= self.timestamp_begin();
+        match generated {
+            [] => {
+                fill(logits, 0, begin);
+                fill(logits, self.latest_first_timestamp as usize + 1, usize::MAX);
+                return;
+            }
+            // A pair, or the first timestamp: text has to follow.
+            [last] | [.., last, _] if is_timestamp(last) && generated.last().is_some_and(is_timestamp) => {
+                fill(logits, begin, usize::MAX);
+                return;
+            }
+            // One timestamp after text: its pair, not earlier, or the end has to follow.
+            [.., last] if is_timestamp(last) => {
+                fill(logits, 0, end_of_text);
+                fill(logits, begin, *last as usize);
+            }
+            _ => {
+                if let Some(latest) = generated.iter().rev().find(|token| is_timestamp(token)) {
+                    fill(logits, begin, *latest as usize + 1);
+                }
+            }
+        }
+        if let Some((text, timestamps)) = logits.split_at_mut_checked(begin) {
+            // All timestamps together outweigh every single other token: a timestamp has to follow.
+            let (total, _) = log_sum_exp(timestamps);
+            if total > max(text) {
+                text.fill(FORBIDDEN);
+            }
+        }
+    }
+}
+
+/// Forbids the tokens from `from` up to `to`, which may lie beyond the end.
+fn fill(logits: &mut [f32], from: usize, to: usize) {
+    let to = to.min(logits.len());
+    if let Some(logits) = logits.get_mut(from.min(to)..to) {
+        logits.fill(FORBIDDEN);
+    }
+}
+
+#[cfg(test)]
+mod tests;

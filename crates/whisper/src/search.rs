@@ -1,0 +1,277 @@
+//! Decoding of one window: beam search at temperature 0, best of several samples above it, as CTranslate2 does both.
+
+use std::sync::Arc;
+
+use crate::decoder::{Cache, Memory, Row, Slot};
+use crate::kernel::{log_sum_exp, softmax};
+use crate::rules::Rules;
+
+mod random;
+mod top;
+
+use random::Random;
+use top::{Candidate, Top};
+
+/// How to decode a window.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Strategy {
+    /// Beam search over a number of beams until `round(beams · patience)` hypotheses have ended.
+    Beam { beams: usize, patience: f32 },
+    /// Independent samples at a temperature, from random numbers that the seed determines.
+    Sample { count: usize, temperature: f32, seed: u64 },
+}
+
+/// A finished sequence.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Hypothesis {
+    /// Tokens after the prompt, without the end of text.
+    pub(crate) tokens: Vec<u32>,
+    /// Sum of log probabilities, the end of text's included, divided by length ^ penalty.
+    pub(crate) score: f32,
+}
+
+/// What is decoded, and for how long.
+pub(crate) struct Task {
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) prompt: Vec<u32>,
+    /// Position of the start of transcript in the prompt.
+    pub(crate) start: usize,
+    pub(crate) rules: Arc<Rules>,
+    pub(crate) strategy: Strategy,
+    pub(crate) length_penalty: f32,
+    /// Most tokens generated, the end of text included.
+    pub(crate) longest: usize,
+    /// The token whose probability at the start of transcript tells silence.
+    pub(crate) no_speech: u32,
+}
+
+struct Beam {
+    tokens: Vec<u32>,
+    slots: Vec<Slot>,
+    score: f32,
+}
+
+/// The decoding of one window, a step at a time. Cache slots are released when it ends.
+pub(crate) struct Search {
+    task: Task,
+    beams: Vec<Beam>,
+    ended: Vec<Hypothesis>,
+    step: usize,
+    /// Whether the best candidate of a step has ended.
+    first_has_ended: bool,
+    no_speech_probability: f32,
+    random: Random,
+}
+
+impl Search {
+    pub(crate) fn new(task: Task) -> Self {
+        let seed = if let Strategy::Sample { seed, .. } = task.strategy { seed } else { 0 };
+        Self {
+            task,
+            beams: vec![Beam { tokens: Vec::new(), slots: Vec::new(), score: 0.0 }],
+            ended: Vec::new(),
+            step: 0,
+            first_has_ended: false,
+            no_speech_probability: 0.0,
+            random: Random::new(seed),
+        }
+    }
+
+    /// What is decoded.
+    #[cfg(test)]
+    pub(crate) fn task(&self) -> &Task {
+        &self.task
+    }
+
+    /// The window's keys and values.
+    pub(crate) fn memory(&self) -> &Arc<Memory> {
+        &self.task.memory
+    }
+
+    /// Rows of the next step, and which of them need logits. The first step decodes the whole prompt.
+    pub(crate) fn rows(&mut self, cache: &mut Cache, memory: usize, rows: &mut Vec<Row>, wanted: &mut Vec<usize>) {
+        if self.step == 0 {
+            for (position, &token) in self.task.prompt.iter().enumerate() {
+                for beam in &mut self.beams {
+                    beam.slots.push(cache.take());
+                    if position == self.task.start || position + 1 == self.task.prompt.len() {
+                        wanted.push(rows.len());
+                    }
+                    rows.push(Row { token, position, memory, slots: beam.slots.clone() });
+                }
+            }
+            return;
+        }
+        for beam in &mut self.beams {
+            beam.slots.push(cache.take());
+            wanted.push(rows.len());
+            let token = beam.tokens.last().copied().unwrap_or(0);
+            let position = self.task.prompt.len() + self.step - 1;
+            rows.push(Row { token, position, memory, slots: beam.slots.clone() });
+        }
+    }
+
+    /// Takes the logits of the wanted rows, `tokens` each. Returns the best hypothesis and the probability of silence when
+    /// the search has ended.
+    pub(crate) fn advance(
+        &mut self,
+        cache: &mut Cache,
+        mut logits: &mut [f32],
+        tokens: usize,
+    ) -> Option<(Hypothesis, f32)> {
+        if self.step == 0 {
+            let no_speech = self.task.no_speech as usize;
+            if let Some((start, _)) = logits.split_at_mut_checked(tokens) {
+                let (total, _) = log_sum_exp(start);
+                self.no_speech_probability = start.get(no_speech).map_or(0.0, |logit| (logit - total).exp());
+            }
+            if self.task.start + 1 < self.task.prompt.len() {
+                logits = logits.split_at_mut_checked(tokens).map(|(_, rest)| rest)?;
+            }
+        }
+        for (beam, logits) in self.beams.iter().zip(logits.chunks_exact_mut(tokens)) {
+            self.task.rules.apply(logits, &beam.tokens);
+        }
+        let is_last = self.step + 1 >= self.task.longest;
+        let done = match self.task.strategy {
+            Strategy::Beam { beams, patience } => self.advance_beams(cache, logits, tokens, beams, patience, is_last),
+            Strategy::Sample { count, temperature, .. } => {
+                self.advance_samples(cache, logits, tokens, count, temperature, is_last)
+            }
+        };
+        self.step += 1;
+        if !done {
+            return None;
+        }
+        self.release(cache);
+        let best = self.ended.iter().max_by(|a, b| a.score.total_cmp(&b.score))?;
+        // Of equal scores the first counts.
+        let best = self.ended.iter().find(|hypothesis| hypothesis.score.total_cmp(&best.score).is_eq())?;
+        Some((best.clone(), self.no_speech_probability))
+    }
+
+    /// Gives all cache slots back.
+    pub(crate) fn release(&mut self, cache: &mut Cache) {
+        for beam in self.beams.drain(..) {
+            cache.release(&beam.slots);
+        }
+    }
+
+    fn end(&mut self, tokens: Vec<u32>, score: f32) {
+        let score = score / (tokens.len() as f32).powf(self.task.length_penalty);
+        self.ended.push(Hypothesis { tokens, score });
+    }
+
+    #[allow(clippy::float_cmp)] // As the reference compares.
+    fn advance_beams(
+        &mut self,
+        cache: &mut Cache,
+        logits: &[f32],
+        tokens: usize,
+        beams: usize,
+        patience: f32,
+        is_last: bool,
+    ) -> bool {
+        // Twice as many candidates as beams: if half of them end, the others go on.
+        let mut top = Top::new(2 * beams);
+        for (index, (beam, logits)) in self.beams.iter().zip(logits.chunks_exact(tokens)).enumerate() {
+            let (total, _) = log_sum_exp(logits);
+            top.scan(index, logits, |logit| (logit - total) + beam.score);
+        }
+        let candidates = top.into_sorted();
+        let is_end = |candidate: &Candidate| candidate.token == self.task.rules.end_of_text;
+        let mut spare = beams;
+        let mut chosen = Vec::with_capacity(beams);
+        let mut ended = Vec::new();
+        for (k, candidate) in candidates.iter().take(beams).enumerate() {
+            let mut next = k;
+            if is_end(candidate) || is_last {
+                self.first_has_ended |= k == 0;
+                ended.push(*candidate);
+                let replacement = candidates.iter().enumerate().skip(spare).find(|(_, candidate)| !is_end(candidate));
+                if let Some((index, _)) = replacement {
+                    next = index;
+                    spare = index + 1;
+                }
+            }
+            chosen.extend(candidates.get(next).copied());
+        }
+        for candidate in ended {
+            let mut tokens = self.tokens_of(candidate);
+            if candidate.token == self.task.rules.end_of_text {
+                tokens.pop();
+            }
+            self.end(tokens, candidate.score);
+        }
+        // One beam is the reference's greedy search, which knows no patience.
+        let enough = if beams == 1 { 1 } else { ((beams as f32 * patience).round() as usize).max(1) };
+        // Without a length penalty nothing can overtake the first beam.
+        let is_decided = self.task.length_penalty == 0.0 && beams > 1;
+        let is_done = if is_decided { self.first_has_ended } else { self.ended.len() >= enough };
+        if is_last || is_done {
+            return true;
+        }
+        self.replace(cache, &chosen);
+        false
+    }
+
+    fn advance_samples(
+        &mut self,
+        cache: &mut Cache,
+        logits: &mut [f32],
+        tokens: usize,
+        count: usize,
+        temperature: f32,
+        is_last: bool,
+    ) -> bool {
+        let draws = if self.step == 0 { count } else { 1 };
+        let mut chosen = Vec::with_capacity(count);
+        let mut ended = Vec::new();
+        for (index, logits) in logits.chunks_exact_mut(tokens).enumerate() {
+            let (total, _) = log_sum_exp(logits);
+            let mut weights: Vec<f32> = logits.iter().map(|logit| (logit - total) / temperature).collect();
+            softmax(&mut weights);
+            for _ in 0..draws {
+                let token = self.random.choose(&weights);
+                let score = self.beams.get(index).map_or(0.0, |beam| beam.score)
+                    + logits.get(token).map_or(0.0, |logit| logit - total);
+                let candidate = Candidate { beam: index, token: token as u32, score };
+                let is_end = candidate.token == self.task.rules.end_of_text;
+                if is_end || is_last { ended.push(candidate) } else { chosen.push(candidate) }
+            }
+        }
+        for candidate in ended {
+            let mut tokens = self.tokens_of(candidate);
+            if candidate.token == self.task.rules.end_of_text {
+                tokens.pop();
+            }
+            self.end(tokens, candidate.score);
+        }
+        self.replace(cache, &chosen);
+        self.beams.is_empty()
+    }
+
+    fn tokens_of(&self, candidate: Candidate) -> Vec<u32> {
+        let mut tokens = self.beams.get(candidate.beam).map(|beam| beam.tokens.clone()).unwrap_or_default();
+        tokens.push(candidate.token);
+        tokens
+    }
+
+    /// Goes on with the chosen candidates.
+    fn replace(&mut self, cache: &mut Cache, chosen: &[Candidate]) {
+        let beams = chosen
+            .iter()
+            .map(|candidate| {
+                let slots = self.beams.get(candidate.beam).map(|beam| beam.slots.clone()).unwrap_or_default();
+                cache.hold(&slots);
+                Beam { tokens: self.tokens_of(*candidate), slots, score: candidate.score }
+            })
+            .collect();
+        for beam in std::mem::replace(&mut self.beams, beams) {
+            cache.release(&beam.slots);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

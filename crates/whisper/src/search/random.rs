@@ -1,0 +1,35 @@
+//! Random numbers that a seed determines, so that a recording gives the same text at every run.
+
+/// SplitMix64 (Steele, Lea and Flood, 2014).
+pub(super) struct Random(u64);
+
+impl Random {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// An index, each with the probability that its weight has among all.
+    pub(super) fn choose(&mut self, weights: &[f32]) -> usize {
+        let total: f64 = weights.iter().map(|weight| f64::from(*weight)).sum();
+        let mut left = (self.next() >> 11) as f64 / (1u64 << 53) as f64 * total;
+        let mut last = 0;
+        for (index, &weight) in weights.iter().enumerate() {
+            // Forbidden tokens have the least weight that the exponential gives.
+            if weight > 1e-30 {
+                last = index;
+                left -= f64::from(weight);
+                if left < 0.0 {
+                    break;
+                }
+            }
+        }
+        last
+    }
+}

@@ -1,0 +1,333 @@
+#![allow(clippy::float_cmp)] // The same operations in the same order are expected to give the same score.
+
+use proptest::prelude::*;
+
+use super::{Strategy, *};
+use crate::rules::FORBIDDEN;
+
+/// Text tokens 0..=5, the end of text 6, the start 7, no speech 8, no timestamps 9, timestamps 10..=15.
+const TOKENS: usize = 16;
+const END: u32 = 6;
+const START: u32 = 7;
+const NO_SPEECH: u32 = 8;
+
+/// The first token is always the timestamp 10; then nothing but text and the end is allowed.
+fn rules() -> Arc<Rules> {
+    Arc::new(Rules {
+        suppressed: vec![7, 8, 11, 12, 13, 14, 15],
+        suppressed_at_begin: Vec::new(),
+        end_of_text: END,
+        no_timestamps: 9,
+        latest_first_timestamp: 10,
+    })
+}
+
+fn task(strategy: Strategy, longest: usize) -> Task {
+    Task {
+        memory: Arc::default(),
+        prompt: vec![1, START, 3],
+        start: 1,
+        rules: rules(),
+        strategy,
+        length_penalty: 1.0,
+        longest,
+        no_speech: NO_SPEECH,
+    }
+}
+
+/// Runs a search with logits that a function gives for the tokens generated so far. Returns the result, and how many steps
+/// it took.
+fn run(task: Task, language: &dyn Fn(&[u32]) -> Vec<f32>) -> (Hypothesis, f32, usize) {
+    let mut cache = Cache::new(0, 0);
+    let start = task.start;
+    let prompt = task.prompt.clone();
+    let mut search = Search::new(task);
+    // What each cache slot stands for: a beam's slots must spell its own past.
+    let mut spelled: Vec<u32> = Vec::new();
+    for step in 1.. {
+        let (mut rows, mut wanted) = (Vec::new(), Vec::new());
+        search.rows(&mut cache, 3, &mut rows, &mut wanted);
+        for row in &rows {
+            let own = *row.slots.last().unwrap() as usize;
+            spelled.resize(spelled.len().max(own + 1), u32::MAX);
+            spelled[own] = row.token;
+        }
+        let mut logits = Vec::new();
+        for &index in &wanted {
+            let row = &rows[index];
+            assert_eq!((row.memory, row.slots.len()), (3, row.position + 1));
+            let past: Vec<u32> = row.slots.iter().map(|slot| spelled[*slot as usize]).collect();
+            assert_eq!(past[..prompt.len().min(past.len())], prompt[..prompt.len().min(past.len())]);
+            if row.position == start {
+                let mut silence = vec![0.0; TOKENS];
+                silence[NO_SPEECH as usize] = 1.0;
+                logits.extend(silence);
+            } else {
+                logits.extend(language(&past[prompt.len()..]));
+            }
+        }
+        if let Some((hypothesis, no_speech)) = search.advance(&mut cache, &mut logits, TOKENS) {
+            assert_eq!(cache.used(), 0, "slots are left over");
+            return (hypothesis, no_speech, step);
+        }
+    }
+    unreachable!()
+}
+
+/// Logits with these probabilities; what is not listed is nearly impossible.
+fn probable(listed: &[(u32, f32)]) -> Vec<f32> {
+    let mut logits = vec![-60.0; TOKENS];
+    for &(token, probability) in listed {
+        logits[token as usize] = probability.ln();
+    }
+    logits
+}
+
+/// After `a` the end is less probable than after `b`: the greedy path is not the best one.
+fn garden_path(generated: &[u32]) -> Vec<f32> {
+    match generated {
+        [] => probable(&[(10, 1.0)]),
+        [10] => probable(&[(0, 0.6), (1, 0.4)]),
+        [10, 0] => probable(&[(2, 0.3), (3, 0.3), (4, 0.2), (END, 0.2)]),
+        [10, 1] => probable(&[(5, 0.9), (END, 0.1)]),
+        [10, 1, 5] => probable(&[(END, 0.99), (0, 0.01)]),
+        _ => probable(&[(END, 0.5), (0, 0.3), (1, 0.2)]),
+    }
+}
+
+fn beam(beams: usize, patience: f32) -> Strategy {
+    Strategy::Beam { beams, patience }
+}
+
+#[test]
+fn more_beams_find_what_one_misses() {
+    let score = |probabilities: &[f32]| probabilities.iter().map(|p| p.ln()).sum::<f32>();
+    // (beams, patience, longest) -> tokens, sum of log probabilities, steps
+    let cases = [
+        // Greedy: of two equal continuations the first token.
+        ((1, 1.0, 20), vec![10, 0, 2], score(&[0.6, 0.3, 0.5]), 4),
+        ((2, 1.0, 20), vec![10, 1, 5], score(&[0.4, 0.9, 0.99]), 4),
+        ((5, 1.0, 20), vec![10, 1, 5], score(&[0.4, 0.9, 0.99]), 4),
+        // Cut: the last step counts whatever stands there, with its last token.
+        ((1, 1.0, 2), vec![10, 0], score(&[0.6]), 2),
+        ((2, 1.0, 3), vec![10, 1, 5], score(&[0.4, 0.9]), 3),
+        ((1, 1.0, 1), vec![10], 0.0, 1),
+    ];
+    for ((beams, patience, longest), tokens, total, steps) in cases {
+        let (hypothesis, _, taken) = run(task(beam(beams, patience), longest), &garden_path);
+        let case = format!("{beams} beams, at most {longest} tokens");
+        assert_eq!(hypothesis.tokens, tokens, "{case}");
+        let expected = total / tokens.len() as f32;
+        assert!((hypothesis.score - expected).abs() < 1e-5, "{case}: {} {expected}", hypothesis.score);
+        assert_eq!(taken, steps, "{case}");
+    }
+}
+
+#[test]
+fn patience_waits_for_more_hypotheses() {
+    // A short ending comes first; the better one takes a step more.
+    let language = |generated: &[u32]| match generated {
+        [] => probable(&[(10, 1.0)]),
+        [10] => probable(&[(END, 0.5), (0, 0.5)]),
+        [10, 0] => probable(&[(END, 0.9), (1, 0.1)]),
+        _ => probable(&[(0, 1.0)]),
+    };
+    // (beams, patience) -> tokens, steps
+    for ((beams, patience), tokens, steps) in [
+        ((2, 0.5), vec![10], 2),
+        ((2, 1.0), vec![10, 0], 3),
+        // One beam is the greedy search of the reference, which knows no patience.
+        ((1, 1.0), vec![10, 0], 3),
+        ((1, 5.0), vec![10, 0], 3),
+    ] {
+        let (hypothesis, _, taken) = run(task(beam(beams, patience), 20), &language);
+        assert_eq!((hypothesis.tokens, taken), (tokens, steps), "{beams} beams, patience {patience}");
+    }
+}
+
+#[test]
+fn the_length_penalty_divides_the_score() {
+    let with = |length_penalty| {
+        let task = Task { length_penalty, ..task(beam(2, 1.0), 20) };
+        run(task, &garden_path).0
+    };
+    let total: f32 = [0.4f32, 0.9, 0.99].iter().map(|p| p.ln()).sum();
+    for penalty in [0.0, 1.0, 2.0] {
+        let hypothesis = with(penalty);
+        assert_eq!(hypothesis.tokens, [10, 1, 5]);
+        assert!((hypothesis.score - total / 3f32.powf(penalty)).abs() < 1e-5);
+    }
+}
+
+#[test]
+fn silence_is_read_at_the_start_of_transcript() {
+    let expected = 1f32.exp() / (1f32.exp() + 15.0);
+    for strategy in [beam(2, 1.0), Strategy::Sample { count: 2, temperature: 1.0, seed: 1 }] {
+        let (_, no_speech, _) = run(task(strategy, 20), &garden_path);
+        assert!((no_speech - expected).abs() < 1e-6);
+    }
+    // The start of transcript may be the whole prompt: an English model.
+    let task = Task { prompt: vec![START], start: 0, ..task(beam(1, 1.0), 20) };
+    let mut cache = Cache::new(0, 0);
+    let mut search = Search::new(task);
+    let (mut rows, mut wanted) = (Vec::new(), Vec::new());
+    search.rows(&mut cache, 0, &mut rows, &mut wanted);
+    assert_eq!(wanted, [0]);
+    let mut logits = probable(&[(10, 0.5), (NO_SPEECH, 0.5)]);
+    assert!(search.advance(&mut cache, &mut logits, TOKENS).is_none());
+    assert!((search.no_speech_probability - 0.5).abs() < 1e-5);
+    assert_eq!(search.beams[0].tokens, [10]);
+}
+
+#[test]
+fn samples_follow_the_probabilities_and_the_seed() {
+    let language = |generated: &[u32]| match generated {
+        [] => probable(&[(10, 1.0)]),
+        [10] => probable(&[(0, 0.5), (1, 0.3), (2, 0.2)]),
+        _ => probable(&[(END, 1.0)]),
+    };
+    let sample = |count, temperature, seed| run(task(Strategy::Sample { count, temperature, seed }, 20), &language).0;
+    let frequency = |temperature| {
+        let mut counts = [0u32; 3];
+        for seed in 0..3000 {
+            counts[sample(1, temperature, seed).tokens[1] as usize] += 1;
+        }
+        counts.map(|count| f64::from(count) / 3000.0)
+    };
+    // Five standard deviations of 3 000 draws are 0.046 at most.
+    for (temperature, expected) in
+        [(1.0, [0.5, 0.3, 0.2]), (0.5, [0.25 / 0.38, 0.09 / 0.38, 0.04 / 0.38]), (0.01, [1.0, 0.0, 0.0])]
+    {
+        let found = frequency(temperature);
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected).abs() < 0.046, "temperature {temperature}: {found} {expected}");
+        }
+    }
+    // Scores are of the model's own probabilities, whatever the temperature; the same seed gives the same sample.
+    for seed in 0..50 {
+        let found = sample(1, 5.0, seed);
+        let expected = [0.5f32, 0.3, 0.2][found.tokens[1] as usize].ln() / 2.0;
+        assert!((found.score - expected).abs() < 1e-5);
+        assert_eq!(sample(1, 5.0, seed), found);
+    }
+    // Of many samples the most probable counts.
+    let best = (0..50).filter(|seed| sample(16, 1.0, *seed).tokens[1] == 0).count();
+    assert!(best >= 49, "{best}");
+}
+
+#[test]
+fn forbidden_tokens_are_never_sampled() {
+    let mut random = Random::new(5);
+    let mut weights = vec![FORBIDDEN, 0.0, FORBIDDEN, -2.0, FORBIDDEN];
+    softmax(&mut weights);
+    for _ in 0..2000 {
+        assert!([1, 3].contains(&random.choose(&weights)));
+    }
+}
+
+/// Beam search as it is told in a textbook: all candidates of all beams are sorted at every step.
+fn textbook(
+    language: &dyn Fn(&[u32]) -> Vec<f32>,
+    rules: &Rules,
+    beams: usize,
+    patience: f32,
+    longest: usize,
+) -> (Vec<u32>, f32) {
+    let mut alive: Vec<(Vec<u32>, f32)> = vec![(Vec::new(), 0.0)];
+    let mut ended: Vec<(Vec<u32>, f32)> = Vec::new();
+    for step in 0..longest {
+        let mut candidates = Vec::new();
+        for (tokens, score) in &alive {
+            let mut logits = language(tokens);
+            rules.apply(&mut logits, tokens);
+            let (total, _) = log_sum_exp(&logits);
+            for (token, logit) in logits.iter().enumerate() {
+                candidates.push(([tokens.as_slice(), &[token as u32]].concat(), (logit - total) + score));
+            }
+        }
+        // Stable: of equal ones the earlier beam and token.
+        candidates.sort_by(|a, b| b.1.total_cmp(&a.1));
+        candidates.truncate(2 * beams);
+        let is_end = |candidate: &(Vec<u32>, f32)| candidate.0.last() == Some(&END);
+        let is_last = step + 1 == longest;
+        let (first, second) = candidates.split_at(beams.min(candidates.len()));
+        let mut spares = second.iter().filter(|candidate| !is_end(candidate));
+        let mut next = Vec::new();
+        for candidate in first {
+            if !is_end(candidate) && !is_last {
+                next.push(candidate.clone());
+                continue;
+            }
+            let mut tokens = candidate.0.clone();
+            if is_end(candidate) {
+                tokens.pop();
+            }
+            let score = candidate.1 / tokens.len() as f32;
+            ended.push((tokens, score));
+            next.push(spares.next().unwrap_or(candidate).clone());
+        }
+        let enough = if beams == 1 { 1 } else { (beams as f32 * patience).round().max(1.0) as usize };
+        if is_last || ended.len() >= enough {
+            break;
+        }
+        alive = next;
+    }
+    let mut best = ended.first().unwrap().clone();
+    for hypothesis in &ended {
+        if hypothesis.1 > best.1 {
+            best = hypothesis.clone();
+        }
+    }
+    best
+}
+
+/// Logits that differ for every past, from a seed.
+fn random_language(seed: u64) -> impl Fn(&[u32]) -> Vec<f32> {
+    move |generated: &[u32]| {
+        let mut state = seed;
+        for &token in generated {
+            state = (state ^ u64::from(token + 1)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            state ^= state >> 29;
+        }
+        (0..TOKENS)
+            .map(|_| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (state >> 40) as f32 / (1 << 22) as f32
+            })
+            .collect()
+    }
+}
+
+proptest! {
+    #[test]
+    fn beams_end_as_in_the_textbook(seed: u64, beams in 1usize..6, patience in 0.3f32..2.5, longest in 1usize..9) {
+        let language = random_language(seed);
+        let mut rules = (*rules()).clone();
+        // All timestamps are allowed: every rule is at work.
+        rules.suppressed = vec![7, 8];
+        rules.latest_first_timestamp = 13;
+        let task = Task { rules: Arc::new(rules.clone()), ..task(beam(beams, patience), longest) };
+        let (hypothesis, _, _) = run(task, &language);
+        let (tokens, score) = textbook(&language, &rules, beams, patience, longest);
+        prop_assert_eq!((hypothesis.tokens, hypothesis.score), (tokens, score));
+    }
+
+    #[test]
+    fn the_best_candidates_are_those_of_a_full_sort(
+        rows in prop::collection::vec(prop::collection::vec(-3i8..3, 600), 1..4), count in 1usize..12
+    ) {
+        // Many equal values: the first found stays.
+        let mut top = Top::new(count);
+        let mut all = Vec::new();
+        for (beam, row) in rows.iter().enumerate() {
+            let logits: Vec<f32> = row.iter().map(|value| f32::from(*value)).collect();
+            top.scan(beam, &logits, |logit| logit - beam as f32 * 0.5);
+            all.extend(logits.iter().enumerate().map(|(token, logit)| {
+                Candidate { beam, token: token as u32, score: logit - beam as f32 * 0.5 }
+            }));
+        }
+        all.sort_by(|a, b| b.score.total_cmp(&a.score));
+        all.truncate(count);
+        prop_assert_eq!(top.into_sorted(), all);
+    }
+}

@@ -1,0 +1,59 @@
+//! The best candidates among the tokens of all beams.
+
+use crate::kernel::max;
+
+/// A token that may follow a beam.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Candidate {
+    pub(super) beam: usize,
+    pub(super) token: u32,
+    pub(super) score: f32,
+}
+
+/// Keeps the best candidates, the best first; of equal ones the first found.
+pub(super) struct Top {
+    best: Vec<Candidate>,
+    count: usize,
+}
+
+/// Logits that are looked at together: most blocks have no candidate.
+const BLOCK: usize = 256;
+
+impl Top {
+    pub(super) fn new(count: usize) -> Self {
+        Self { best: Vec::with_capacity(count + 1), count }
+    }
+
+    /// Considers the tokens of one beam; `score` must not decrease with the logit.
+    pub(super) fn scan(&mut self, beam: usize, logits: &[f32], score: impl Fn(f32) -> f32) {
+        for (block, logits) in logits.chunks(BLOCK).enumerate() {
+            if self.is_full() && score(max(logits)) <= self.worst() {
+                continue;
+            }
+            for (index, &logit) in logits.iter().enumerate() {
+                let score = score(logit);
+                if !self.is_full() || score > self.worst() {
+                    self.insert(Candidate { beam, token: (block * BLOCK + index) as u32, score });
+                }
+            }
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.best.len() == self.count
+    }
+
+    fn worst(&self) -> f32 {
+        self.best.last().map_or(f32::NEG_INFINITY, |candidate| candidate.score)
+    }
+
+    fn insert(&mut self, candidate: Candidate) {
+        let at = self.best.partition_point(|other| other.score >= candidate.score);
+        self.best.insert(at, candidate);
+        self.best.truncate(self.count);
+    }
+
+    pub(super) fn into_sorted(self) -> Vec<Candidate> {
+        self.best
+    }
+}

@@ -1,0 +1,80 @@
+//! Segments of a window, split at the timestamps that the decoder wrote.
+
+use crate::mel::FRAMES_PER_SECOND;
+use crate::words::TimedWord;
+
+/// Seconds that one timestamp step stands for.
+const STEP: f64 = 0.02;
+/// Frames that one timestamp step stands for.
+const FRAMES_PER_STEP: usize = 2;
+
+/// A segment while its window is being worked on.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Draft {
+    pub(crate) start: f64,
+    pub(crate) end: f64,
+    pub(crate) tokens: Vec<u32>,
+    pub(crate) words: Vec<TimedWord>,
+}
+
+/// The segments of a window, and where the next window begins.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Split {
+    pub(crate) drafts: Vec<Draft>,
+    /// Frame at which the next window begins.
+    pub(crate) seek: usize,
+    /// Whether the tokens end in a single timestamp: nothing is spoken after it.
+    pub(crate) ends_in_timestamp: bool,
+}
+
+/// Seconds of a frame.
+pub(crate) fn seconds(frame: usize) -> f64 {
+    const SECONDS_PER_FRAME: f64 = 1.0 / FRAMES_PER_SECOND as f64;
+    frame as f64 * SECONDS_PER_FRAME
+}
+
+/// Splits the tokens of the window of `size` frames at `seek`; `begin` is the token of 0.00 s.
+pub(crate) fn split(tokens: &[u32], begin: u32, seek: usize, size: usize) -> Split {
+    let offset = seconds(seek);
+    let is_timestamp = |token: u32| token >= begin;
+    let time = |token: u32| offset + f64::from(token.saturating_sub(begin)) * STEP;
+    let ends_in_timestamp = matches!(tokens, [.., text, last] if !is_timestamp(*text) && is_timestamp(*last));
+    let mut cuts: Vec<usize> = tokens
+        .windows(2)
+        .enumerate()
+        .filter(|(_, pair)| pair.iter().all(|&token| is_timestamp(token)))
+        .map(|(index, _)| index + 1)
+        .collect();
+    if cuts.is_empty() {
+        let last = tokens.iter().copied().rfind(|&token| is_timestamp(token));
+        let duration = match last {
+            Some(token) if token != begin => f64::from(token - begin) * STEP,
+            _ => seconds(size),
+        };
+        let draft = Draft { start: offset, end: offset + duration, tokens: tokens.to_vec(), words: Vec::new() };
+        return Split { drafts: vec![draft], seek: seek + size, ends_in_timestamp };
+    }
+    if ends_in_timestamp {
+        cuts.push(tokens.len());
+    }
+    let mut drafts = Vec::with_capacity(cuts.len());
+    let mut from = 0;
+    for cut in cuts {
+        let tokens = tokens.get(from..cut).unwrap_or_default();
+        if let [first, .., last] | [first @ last] = tokens {
+            drafts.push(Draft { start: time(*first), end: time(*last), tokens: tokens.to_vec(), words: Vec::new() });
+        }
+        from = cut;
+    }
+    let seek = if ends_in_timestamp {
+        seek + size
+    } else {
+        // What follows the last pair of timestamps is unfinished: the next window begins there.
+        let last = from.checked_sub(1).and_then(|index| tokens.get(index)).copied().unwrap_or(begin);
+        seek + (last.saturating_sub(begin)) as usize * FRAMES_PER_STEP
+    };
+    Split { drafts, seek, ends_in_timestamp }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,328 @@
+//! The transcription of one recording: windows of 30 s in order, each decoded until its text is good enough.
+
+use std::sync::Arc;
+
+use crate::TranscribeError;
+use crate::align::Alignment;
+use crate::decoder::{Cache, Memory, Row};
+use crate::encoder::Buffers;
+use crate::kernel::softmax;
+use crate::mel::{Features, WINDOW_FRAMES};
+use crate::model::Model;
+use crate::options::Options;
+use crate::rules::Rules;
+use crate::search::{Hypothesis, Search, Strategy, Task};
+use crate::segments::{Draft, Split, seconds, split};
+use crate::words::{Punctuation, attach_words, last_end, time_words};
+
+mod fallback;
+mod language;
+mod zlib;
+
+use fallback::{Attempt, Verdict, is_silent, judge};
+
+/// Longest sequence of prompt and text: the model's context of 448 tokens.
+const CONTEXT: usize = 448;
+
+/// A word with its time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Word {
+    /// Text, with the space before it.
+    pub text: String,
+    /// Start in seconds.
+    pub start: f64,
+    /// End in seconds.
+    pub end: f64,
+    /// Mean probability of its tokens.
+    pub probability: f64,
+}
+
+/// A piece of text between two timestamps.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Segment {
+    /// Frame of 10 ms at which the segment's window began.
+    pub seek: usize,
+    /// Start in seconds.
+    pub start: f64,
+    /// End in seconds.
+    pub end: f64,
+    /// Text, with the space before it.
+    pub text: String,
+    /// Tokens, timestamps included.
+    pub tokens: Vec<u32>,
+    /// Temperature at which the window was decoded.
+    pub temperature: f64,
+    /// Average log probability of the window's tokens.
+    pub average_log_probability: f64,
+    /// How well the window's text compresses.
+    pub compression_ratio: f64,
+    /// Probability that nothing is spoken in the window.
+    pub no_speech_probability: f32,
+    /// Words, where they were asked for.
+    pub words: Vec<Word>,
+}
+
+/// What was heard in a recording.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Transcription {
+    /// Segments in order of time.
+    pub segments: Vec<Segment>,
+    /// Language code.
+    pub language: String,
+    /// The language's probability, 1 where it was given.
+    pub language_probability: f32,
+}
+
+/// A window that is being decoded.
+struct Window {
+    memory: Arc<Memory>,
+    size: usize,
+    prompt: Vec<u32>,
+    attempts: Vec<Attempt>,
+}
+
+/// The state of one recording.
+pub(crate) struct Reply {
+    model: Arc<Model>,
+    options: Arc<Options>,
+    features: Features,
+    rules: Arc<Rules>,
+    language: String,
+    language_probability: f32,
+    /// Start of transcript, language and task.
+    start: Vec<u32>,
+    seek: usize,
+    tokens: Vec<u32>,
+    prompt_reset_at: usize,
+    last_speech: f64,
+    window: Option<Window>,
+    segments: Vec<Segment>,
+    /// Stands in for the alignment of text tokens with the frames of a window.
+    #[cfg(test)]
+    pub(crate) alignment: Option<fn(&[u32], usize) -> Alignment>,
+}
+
+impl Reply {
+    /// Prepares a recording of samples at 16 kHz.
+    pub(crate) fn new(model: Arc<Model>, options: Arc<Options>, samples: &[f32]) -> Self {
+        let features = model.log_mel.features(samples);
+        let latest = (options.max_initial_timestamp / 0.02).round_ties_even().max(0.0) as u32;
+        let vocabulary = &model.vocabulary;
+        let rules = Rules::new(vocabulary.special(), vocabulary.suppressed(), &model.config.suppress_at_begin, latest);
+        Self {
+            rules: Arc::new(rules),
+            features,
+            language: String::new(),
+            language_probability: 0.0,
+            start: Vec::new(),
+            seek: 0,
+            tokens: Vec::new(),
+            prompt_reset_at: 0,
+            last_speech: 0.0,
+            window: None,
+            segments: Vec::new(),
+            #[cfg(test)]
+            alignment: None,
+            model,
+            options,
+        }
+    }
+
+    /// Frames of the recording itself.
+    fn content(&self) -> usize {
+        self.features.frames() - 1
+    }
+
+    /// Encodes the next window and returns its first search; `None` at the end of the recording.
+    pub(crate) fn next_window(
+        &mut self,
+        buffers: &mut Buffers,
+        cache: &mut Cache,
+    ) -> Result<Option<Search>, TranscribeError> {
+        if self.seek >= self.content() {
+            return Ok(None);
+        }
+        let size = WINDOW_FRAMES.min(self.content() - self.seek);
+        let memory = self.model.listen(buffers, &self.features.window(self.seek, size))?;
+        if self.start.is_empty() {
+            self.set_language(buffers, cache, &memory)?;
+        }
+        let prompt = self.prompt();
+        self.window = Some(Window { memory: Arc::new(memory), size, prompt, attempts: Vec::new() });
+        Ok(self.search())
+    }
+
+    /// Takes the result of a search. Returns the next one, at a higher temperature or for the next window; `None` at the
+    /// end of the recording.
+    pub(crate) fn take(
+        &mut self,
+        buffers: &mut Buffers,
+        cache: &mut Cache,
+        hypothesis: Hypothesis,
+        no_speech: f32,
+    ) -> Result<Option<Search>, TranscribeError> {
+        let Some(window) = &mut self.window else { return Ok(None) };
+        let temperature = self.options.temperatures.get(window.attempts.len()).copied().unwrap_or(0.0);
+        let text = self.model.vocabulary.decode(&hypothesis.tokens);
+        let attempt = Attempt::new(
+            hypothesis,
+            no_speech,
+            temperature,
+            compression_ratio(crate::vocabulary::trim(&text)),
+            f64::from(self.options.length_penalty),
+        );
+        window.attempts.push(attempt);
+        let is_last = window.attempts.len() >= self.options.temperatures.len();
+        if let Verdict::Retry = judge(&self.options, &window.attempts)
+            && !is_last
+        {
+            return Ok(self.search());
+        }
+        self.finish_window(buffers, cache)?;
+        self.next_window(buffers, cache)
+    }
+
+    /// The transcription, at the end of the recording.
+    pub(crate) fn into_transcription(self) -> Transcription {
+        Transcription {
+            segments: self.segments,
+            language: self.language,
+            language_probability: self.language_probability,
+        }
+    }
+
+    /// The prompt of a window: up to half a context of text so far, start of transcript, language and task.
+    fn prompt(&self) -> Vec<u32> {
+        let mut prompt = Vec::new();
+        let previous = self.tokens.get(self.prompt_reset_at..).unwrap_or_default();
+        if !previous.is_empty() {
+            prompt.push(self.model.vocabulary.special().start_of_previous);
+            prompt.extend(previous.iter().skip(previous.len().saturating_sub(CONTEXT / 2 - 1)));
+        }
+        prompt.extend(&self.start);
+        prompt
+    }
+
+    /// The search at the next temperature of the window.
+    fn search(&self) -> Option<Search> {
+        let window = self.window.as_ref()?;
+        let options = &self.options;
+        let temperature = options.temperatures.get(window.attempts.len()).copied().unwrap_or(0.0);
+        let strategy = if temperature > 0.0 {
+            let seed = (self.seek as u64) << 8 | window.attempts.len() as u64;
+            Strategy::Sample { count: options.best_of, temperature: temperature as f32, seed }
+        } else {
+            Strategy::Beam { beams: options.beam_size, patience: options.patience }
+        };
+        let prompt = window.prompt.clone();
+        let total = options.max_new_tokens.map_or(CONTEXT, |tokens| prompt.len() + tokens).min(CONTEXT);
+        let longest = (total / 2).min(total - (prompt.len() - 1));
+        Some(Search::new(Task {
+            memory: window.memory.clone(),
+            start: prompt.len() - self.start.len(),
+            prompt,
+            rules: self.rules.clone(),
+            strategy,
+            length_penalty: options.length_penalty,
+            longest,
+            no_speech: self.model.vocabulary.special().no_speech,
+        }))
+    }
+
+    /// Writes the segments of a decoded window and moves on.
+    fn finish_window(&mut self, buffers: &mut Buffers, cache: &mut Cache) -> Result<(), TranscribeError> {
+        let Some(mut window) = self.window.take() else { return Ok(()) };
+        let Some(attempt) = fallback::choose(&self.options, std::mem::take(&mut window.attempts)) else {
+            return Ok(());
+        };
+        if is_silent(&self.options, &attempt) {
+            self.seek += window.size;
+            return Ok(());
+        }
+        let special = self.model.vocabulary.special();
+        let (begin, end_of_text) = (special.timestamp_begin(), special.end_of_text);
+        let from = self.seek;
+        let Split { mut drafts, mut seek, ends_in_timestamp } = split(&attempt.tokens, begin, from, window.size);
+        if self.options.word_timestamps {
+            let text: Vec<u32> =
+                drafts.iter().flat_map(|draft| &draft.tokens).copied().filter(|token| *token < end_of_text).collect();
+            let words = if text.is_empty() {
+                Vec::new()
+            } else {
+                let alignment = self.align(buffers, cache, &window, &text)?;
+                let tokens: Vec<u32> = text.into_iter().chain([end_of_text]).collect();
+                time_words(self.model.vocabulary.split_words(&tokens, &self.language), &alignment)
+            };
+            let punctuation = Punctuation {
+                prepended: &self.options.prepend_punctuations,
+                appended: &self.options.append_punctuations,
+            };
+            attach_words(&mut drafts, words, from, end_of_text, punctuation, self.last_speech);
+            let end = last_end(&drafts);
+            if let Some(end) = end {
+                if !ends_in_timestamp && end > seconds(from) {
+                    seek = (end * crate::mel::FRAMES_PER_SECOND as f64).round_ties_even() as usize;
+                }
+                self.last_speech = end;
+            }
+        }
+        // A window that does not move on would be decoded for ever.
+        self.seek = if seek > from { seek } else { from + window.size };
+        for draft in drafts {
+            self.push(draft, from, &attempt);
+        }
+        if !self.options.condition_on_previous_text || attempt.temperature > self.options.prompt_reset_on_temperature {
+            self.prompt_reset_at = self.tokens.len();
+        }
+        Ok(())
+    }
+
+    fn align(
+        &self,
+        buffers: &mut Buffers,
+        cache: &mut Cache,
+        window: &Window,
+        text: &[u32],
+    ) -> Result<Alignment, TranscribeError> {
+        #[cfg(test)]
+        if let Some(alignment) = self.alignment {
+            return Ok(alignment(text, window.size));
+        }
+        self.model.align(buffers, cache, &window.memory, &self.start, text, window.size)
+    }
+
+    #[allow(clippy::float_cmp)] // As the reference compares.
+    fn push(&mut self, draft: Draft, seek: usize, attempt: &Attempt) {
+        let text = self.model.vocabulary.decode(&draft.tokens);
+        if draft.start == draft.end || crate::vocabulary::trim(&text).is_empty() {
+            return;
+        }
+        self.tokens.extend(&draft.tokens);
+        let words = draft.words.into_iter().map(|word| Word {
+            text: word.text,
+            start: word.start,
+            end: word.end,
+            probability: word.probability,
+        });
+        self.segments.push(Segment {
+            seek,
+            start: draft.start,
+            end: draft.end,
+            text,
+            tokens: draft.tokens,
+            temperature: attempt.temperature,
+            average_log_probability: attempt.average_log_probability,
+            compression_ratio: attempt.compression_ratio,
+            no_speech_probability: attempt.no_speech_probability,
+            words: words.collect(),
+        });
+    }
+}
+
+/// Length of the text in bytes by its length when compressed with zlib.
+fn compression_ratio(text: &str) -> f64 {
+    text.len() as f64 / zlib::compressed_length(text.as_bytes()) as f64
+}
+
+#[cfg(test)]
+mod tests;

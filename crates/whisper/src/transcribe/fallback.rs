@@ -1,0 +1,92 @@
+//! Whether a window's text is good enough, or is decoded again at a higher temperature.
+
+use crate::options::Options;
+use crate::search::Hypothesis;
+
+/// The result of one temperature.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Attempt {
+    pub(super) tokens: Vec<u32>,
+    pub(super) temperature: f64,
+    pub(super) average_log_probability: f64,
+    pub(super) compression_ratio: f64,
+    pub(super) no_speech_probability: f32,
+}
+
+/// What to do with the latest attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Accept,
+    Retry,
+}
+
+impl Attempt {
+    /// The average log probability counts the end of text as a token, the hypothesis' score does not.
+    pub(super) fn new(
+        hypothesis: Hypothesis,
+        no_speech_probability: f32,
+        temperature: f64,
+        compression_ratio: f64,
+        length_penalty: f64,
+    ) -> Self {
+        let length = hypothesis.tokens.len() as f64;
+        let total = f64::from(hypothesis.score) * length.powf(length_penalty);
+        Self {
+            tokens: hypothesis.tokens,
+            temperature,
+            average_log_probability: total / (length + 1.0),
+            compression_ratio,
+            no_speech_probability,
+        }
+    }
+
+    fn is_repetitive(&self, options: &Options) -> bool {
+        options.compression_ratio_threshold.is_some_and(|threshold| self.compression_ratio > threshold)
+    }
+
+    fn is_uncertain(&self, options: &Options) -> bool {
+        options.log_prob_threshold.is_some_and(|threshold| self.average_log_probability < threshold)
+    }
+
+    fn is_probably_silent(&self, options: &Options) -> bool {
+        options.no_speech_threshold.is_some_and(|threshold| f64::from(self.no_speech_probability) > threshold)
+    }
+}
+
+/// Judges the latest attempt: too repetitive or too uncertain ones are tried again, unless the window is silent.
+pub(super) fn judge(options: &Options, attempts: &[Attempt]) -> Verdict {
+    let Some(attempt) = attempts.last() else { return Verdict::Retry };
+    let is_uncertain = attempt.is_uncertain(options);
+    if is_uncertain && attempt.is_probably_silent(options) {
+        return Verdict::Accept;
+    }
+    if is_uncertain || attempt.is_repetitive(options) { Verdict::Retry } else { Verdict::Accept }
+}
+
+/// The attempt that counts: the latest if it is accepted; else the most probable one among those that are not repetitive, or
+/// among all, with the last temperature.
+pub(super) fn choose(options: &Options, attempts: Vec<Attempt>) -> Option<Attempt> {
+    if judge(options, &attempts) == Verdict::Accept {
+        return attempts.into_iter().next_back();
+    }
+    let temperature = attempts.last()?.temperature;
+    // The reference counts an attempt as fit only where the threshold is set.
+    let is_fit = |attempt: &&Attempt| options.compression_ratio_threshold.is_some() && !attempt.is_repetitive(options);
+    let any_fit = attempts.iter().any(|attempt| is_fit(&attempt));
+    let mut best: Option<&Attempt> = None;
+    for attempt in attempts.iter().filter(|attempt| !any_fit || is_fit(attempt)) {
+        if best.is_none_or(|best| attempt.average_log_probability > best.average_log_probability) {
+            best = Some(attempt);
+        }
+    }
+    Some(Attempt { temperature, ..best?.clone() })
+}
+
+/// Whether a window is skipped: silence is probable, and the text is not certain enough to deny it.
+pub(super) fn is_silent(options: &Options, attempt: &Attempt) -> bool {
+    let is_certain = options.log_prob_threshold.is_some_and(|threshold| attempt.average_log_probability > threshold);
+    attempt.is_probably_silent(options) && !is_certain
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,80 @@
+#![allow(clippy::float_cmp)] // Temperatures are passed on unchanged.
+
+use super::*;
+
+fn attempt(average_log_probability: f64, compression_ratio: f64, no_speech_probability: f32) -> Attempt {
+    Attempt { tokens: Vec::new(), temperature: 0.0, average_log_probability, compression_ratio, no_speech_probability }
+}
+
+#[test]
+fn attempts_are_judged_by_three_thresholds() {
+    let cases = [
+        // (average log probability, compression ratio, no speech) -> verdict, silent
+        (-0.5, 1.5, 0.1, Verdict::Accept, false),
+        // At the thresholds; 0.6 in 32 bits is more than 0.6 in 64, for the reference too.
+        (-1.0, 2.4, 0.599, Verdict::Accept, false),
+        (-1.0, 2.4, 0.6, Verdict::Accept, true),
+        (-1.01, 1.5, 0.1, Verdict::Retry, false),    // too uncertain
+        (-0.5, 2.41, 0.1, Verdict::Retry, false),    // too repetitive
+        (-0.5, 2.41, 0.9, Verdict::Retry, false),    // certain: silence does not excuse it
+        (-1.01, 1.5, 0.9, Verdict::Accept, true),    // silence
+        (-1.01, 3.0, 0.9, Verdict::Accept, true),    // silence, repetitive or not
+        (-1.0, 1.0, 0.9, Verdict::Accept, true),     // not above the threshold: does not deny silence
+        (-0.99, 1.0, 0.9, Verdict::Accept, false),   // certain enough to deny silence
+        (f64::NAN, 1.0, 0.9, Verdict::Accept, true), // an empty text
+    ];
+    let options = Options::default();
+    for (probability, ratio, no_speech, verdict, silent) in cases {
+        let attempt = attempt(probability, ratio, no_speech);
+        assert_eq!(is_silent(&options, &attempt), silent, "{attempt:?}");
+        assert_eq!(judge(&options, std::slice::from_ref(&attempt)), verdict, "{attempt:?}");
+    }
+}
+
+#[test]
+fn thresholds_can_be_absent() {
+    let options = Options {
+        compression_ratio_threshold: None,
+        log_prob_threshold: None,
+        no_speech_threshold: None,
+        ..Options::default()
+    };
+    let attempt = attempt(-9.0, 9.0, 1.0);
+    assert_eq!(judge(&options, std::slice::from_ref(&attempt)), Verdict::Accept);
+    assert!(!is_silent(&options, &attempt));
+    // Silence alone skips a window when no certainty can deny it.
+    let options = Options { log_prob_threshold: None, ..Options::default() };
+    assert!(is_silent(&options, &attempt));
+}
+
+#[test]
+fn when_all_fail_the_most_probable_counts() {
+    let choose = |attempts: &[(f64, f64)]| {
+        let attempts = attempts.iter().enumerate().map(|(i, &(probability, ratio))| Attempt {
+            temperature: i as f64 * 0.2,
+            tokens: vec![i as u32],
+            ..attempt(probability, ratio, 0.0)
+        });
+        let chosen = choose(&Options::default(), attempts.collect()).unwrap();
+        (chosen.tokens[0], chosen.temperature)
+    };
+    // The accepted one is the last.
+    assert_eq!(choose(&[(-2.0, 1.0), (-0.5, 1.0)]), (1, 0.2));
+    // All too uncertain: the most probable, the first of equal ones, with the last temperature.
+    assert_eq!(choose(&[(-3.0, 1.0), (-1.5, 1.0), (-1.5, 1.0), (-2.0, 1.0)]), (1, 3.0 * 0.2));
+    // One that is not repetitive goes before more probable ones that are.
+    assert_eq!(choose(&[(-0.1, 3.0), (-1.5, 1.0), (-0.2, 3.0)]), (1, 2.0 * 0.2));
+    // All too repetitive: the most probable.
+    assert_eq!(choose(&[(-0.3, 3.0), (-0.1, 3.0), (-0.2, 3.0)]), (1, 2.0 * 0.2));
+}
+
+#[test]
+fn the_average_counts_the_end_of_text() {
+    let hypothesis = |tokens: usize, score| Hypothesis { tokens: vec![1; tokens], score };
+    let average = |tokens, score, penalty| {
+        Attempt::new(hypothesis(tokens, score), 0.0, 0.0, 1.0, penalty).average_log_probability
+    };
+    assert_eq!(average(3, -1.0, 1.0), -0.75);
+    assert_eq!(average(3, -1.0, 0.0), -0.25);
+    assert_eq!(average(4, -0.5, 2.0), -1.6);
+}

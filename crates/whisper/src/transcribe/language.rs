@@ -1,0 +1,74 @@
+//! Detection of the language from the first window.
+
+use super::{Buffers, Cache, Memory, Reply, Row, TranscribeError, WINDOW_FRAMES, softmax};
+
+/// Where the two best languages are closer than this, the reference's own window decides.
+const MARGIN: f32 = 0.2;
+
+impl Reply {
+    /// Sets language and start tokens, from the options or by listening to the first window.
+    ///
+    /// The reference detects the language in a window that has one frame more than the text's own, where the recording is
+    /// shorter than 30 s: the padding. One encoding serves for both, unless the languages are close to each other.
+    pub(super) fn set_language(
+        &mut self,
+        buffers: &mut Buffers,
+        cache: &mut Cache,
+        memory: &Memory,
+    ) -> Result<(), TranscribeError> {
+        let vocabulary = &self.model.vocabulary;
+        let special = vocabulary.special();
+        self.start = vec![special.start_of_transcript];
+        if !vocabulary.is_multilingual() {
+            "en".clone_into(&mut self.language);
+            self.language_probability = 1.0;
+            return Ok(());
+        }
+        let token = if let Some(code) = &self.options.language {
+            self.language.clone_from(code);
+            self.language_probability = 1.0;
+            let unknown = TranscribeError::Option { option: "language", reason: "the model does not know it" };
+            vocabulary.language_token(code).ok_or(unknown)?
+        } else {
+            let mut languages = self.languages(buffers, cache, memory)?;
+            let is_close = matches!(languages.as_slice(), [first, second, ..] if first.1 - second.1 < MARGIN);
+            if is_close && self.content() < WINDOW_FRAMES {
+                let window = self.features.window(0, WINDOW_FRAMES);
+                let memory = self.model.listen(buffers, &window)?;
+                languages = self.languages(buffers, cache, &memory)?;
+            }
+            let unknown = TranscribeError::Option { option: "language", reason: "the model names no languages" };
+            let (token, probability) = languages.first().copied().ok_or(unknown)?;
+            self.language = self.model.vocabulary.language_code(token).unwrap_or_default();
+            self.language_probability = probability;
+            token
+        };
+        self.start.push(token);
+        self.start.extend(self.model.vocabulary.special().transcribe);
+        Ok(())
+    }
+
+    /// Language tokens and their probabilities, the most probable first.
+    fn languages(
+        &self,
+        buffers: &mut Buffers,
+        cache: &mut Cache,
+        memory: &Memory,
+    ) -> Result<Vec<(u32, f32)>, TranscribeError> {
+        let model = &self.model;
+        let slot = cache.take();
+        let token = model.vocabulary.special().start_of_transcript;
+        let row = Row { token, position: 0, memory: 0, slots: vec![slot] };
+        let states = model.decoder.forward(&buffers.gemm.clone(), buffers, cache, &[memory], &[row], None);
+        cache.release(&[slot]);
+        let mut logits = Vec::new();
+        model.decoder.logits(&buffers.gemm.clone(), buffers, &states?, &mut logits)?;
+        let tokens = &model.config.languages;
+        let mut scores: Vec<f32> =
+            tokens.iter().map(|&token| logits.get(token as usize).copied().unwrap_or(f32::MIN)).collect();
+        softmax(&mut scores);
+        let mut languages: Vec<(u32, f32)> = tokens.iter().copied().zip(scores).collect();
+        languages.sort_by(|a, b| b.1.total_cmp(&a.1));
+        Ok(languages)
+    }
+}

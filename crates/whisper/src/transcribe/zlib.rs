@@ -1,0 +1,174 @@
+//! The length of a text compressed by zlib, which tells how repetitive it is.
+//!
+//! Other implementations of the format find other matches, and repetitive texts of a few hundred bytes then have twice the
+//! length; a threshold would be passed or not. This is zlib's own level 6: lazy matching over hash chains, and the shortest of
+//! stored, fixed and dynamic blocks. Nothing is written, bits are counted.
+#![allow(clippy::indexing_slicing)] // Tables and positions of a buffer whose sizes are set here.
+
+mod huffman;
+
+use huffman::{DISTANCES, LITERALS, block_bits};
+
+/// Shortest and longest match.
+const SHORTEST: usize = 3;
+const LONGEST: usize = 258;
+/// Level 6: a match this long shortens the search, ends it, or is not compared with the next position's.
+const GOOD: usize = 8;
+const NICE: usize = 128;
+const LAZY: usize = 16;
+const CHAIN: usize = 128;
+/// The farthest match, and the farthest one of three bytes that is worth it.
+const FARTHEST: usize = 32_768 - LONGEST - SHORTEST - 1;
+const FARTHEST_SHORT: usize = 4096;
+/// Symbols of a block.
+const SYMBOLS: usize = 16_383;
+const HASH_BITS: usize = 15;
+
+/// Bytes that `zlib.compress` of Python makes of a text.
+pub(super) fn compressed_length(text: &[u8]) -> usize {
+    let mut compressor = Compressor::new(text);
+    compressor.run();
+    // Two bytes of header, four of checksum.
+    2 + compressor.bits.div_ceil(8) + 4
+}
+
+/// Frequencies of a block's symbols.
+struct Block {
+    literals: [u32; LITERALS],
+    distances: [u32; DISTANCES],
+    symbols: usize,
+    /// Where its text begins.
+    start: usize,
+}
+
+impl Block {
+    fn new(start: usize) -> Self {
+        Self { literals: [0; LITERALS], distances: [0; DISTANCES], symbols: 0, start }
+    }
+}
+
+struct Compressor {
+    /// The text, with as many zeros behind it as a match may read.
+    window: Vec<u8>,
+    length: usize,
+    /// The latest position of each hash, and the one before each position with the same hash; 0 is none.
+    head: Vec<usize>,
+    previous: Vec<usize>,
+    block: Block,
+    bits: usize,
+}
+
+impl Compressor {
+    fn new(text: &[u8]) -> Self {
+        let mut window = text.to_vec();
+        window.resize(text.len() + 2 * LONGEST, 0);
+        let (head, previous) = (vec![0; 1 << HASH_BITS], vec![0; text.len()]);
+        Self { window, length: text.len(), head, previous, block: Block::new(0), bits: 0 }
+    }
+
+    /// Notes a position under the hash of its three bytes; returns the position noted before.
+    fn insert(&mut self, at: usize) -> usize {
+        let byte = |offset: usize| usize::from(self.window[at + offset]);
+        let hash = ((byte(0) << 10) ^ (byte(1) << 5) ^ byte(2)) & ((1 << HASH_BITS) - 1);
+        self.previous[at] = self.head[hash];
+        std::mem::replace(&mut self.head[hash], at)
+    }
+
+    fn run(&mut self) {
+        let mut at = 0;
+        let (mut length, mut matched) = (SHORTEST - 1, 0);
+        let mut has_literal = false;
+        while at < self.length {
+            let candidate = if self.length - at >= SHORTEST { self.insert(at) } else { 0 };
+            let (length_before, matched_before) = (length, matched);
+            length = SHORTEST - 1;
+            if candidate != 0 && length_before < LAZY && at - candidate <= FARTHEST {
+                (length, matched) = self.longest_match(at, candidate, length_before, matched);
+                if length == SHORTEST && at - matched > FARTHEST_SHORT {
+                    length = SHORTEST - 1;
+                }
+            }
+            if length_before >= SHORTEST && length <= length_before {
+                // The match at the position before is no shorter: it counts.
+                self.count_match(at - 1 - matched_before, length_before);
+                let last = self.length.saturating_sub(SHORTEST);
+                for position in at + 1..at + length_before - 1 {
+                    if position <= last {
+                        self.insert(position);
+                    }
+                }
+                at += length_before - 1;
+                (has_literal, length) = (false, SHORTEST - 1);
+                self.flush_if_full(at);
+            } else {
+                if has_literal {
+                    self.count_literal(at - 1);
+                    self.flush_if_full(at);
+                }
+                has_literal = true;
+                at += 1;
+            }
+        }
+        if has_literal {
+            self.count_literal(self.length - 1);
+        }
+        self.flush(self.length);
+    }
+
+    /// Length and position of the longest match that is longer than the one before; else what was given.
+    fn longest_match(&self, at: usize, candidate: usize, before: usize, matched: usize) -> (usize, usize) {
+        let lookahead = self.length - at;
+        let nice = NICE.min(lookahead);
+        let limit = at.saturating_sub(FARTHEST);
+        let (mut best, mut matched) = (before, matched);
+        let mut candidate = candidate;
+        for _ in 0..if before >= GOOD { CHAIN / 4 } else { CHAIN } {
+            let (here, there) = (&self.window[at..at + LONGEST], &self.window[candidate..candidate + LONGEST]);
+            // Only a longer match agrees at these places.
+            if here[best.min(LONGEST - 1)] == there[best.min(LONGEST - 1)] && here[..2] == there[..2] {
+                let length = here.iter().zip(there).take_while(|(a, b)| a == b).count();
+                if length > best {
+                    (best, matched) = (length, candidate);
+                    if length >= nice {
+                        break;
+                    }
+                }
+            }
+            candidate = self.previous[candidate];
+            if candidate <= limit {
+                break;
+            }
+        }
+        (best.min(lookahead), matched)
+    }
+
+    fn count_literal(&mut self, at: usize) {
+        self.block.literals[usize::from(self.window[at])] += 1;
+        self.block.symbols += 1;
+    }
+
+    fn count_match(&mut self, distance: usize, length: usize) {
+        self.block.literals[huffman::length_symbol(length)] += 1;
+        self.block.distances[huffman::distance_symbol(distance)] += 1;
+        self.block.symbols += 1;
+    }
+
+    fn flush_if_full(&mut self, at: usize) {
+        if self.block.symbols >= SYMBOLS {
+            self.flush(at);
+        }
+    }
+
+    fn flush(&mut self, at: usize) {
+        let block = std::mem::replace(&mut self.block, Block::new(at));
+        self.bits += 3;
+        let bits = block_bits(block.literals, block.distances);
+        let stored = at - block.start;
+        // Bytes with the block's own three bits, as zlib compares them.
+        if stored + 4 <= (bits + 3).div_ceil(8) {
+            self.bits = self.bits.next_multiple_of(8) + 32 + 8 * stored;
+        } else {
+            self.bits += bits;
+        }
+    }
+}

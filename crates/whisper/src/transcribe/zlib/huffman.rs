@@ -1,0 +1,226 @@
+//! Bits of a block: code lengths as zlib assigns them, and the shorter of the fixed and the dynamic code.
+
+/// Symbols of literals and lengths, and of distances.
+pub(super) const LITERALS: usize = 286;
+pub(super) const DISTANCES: usize = 30;
+/// Symbols of code lengths.
+const LENGTHS: usize = 19;
+const END_OF_BLOCK: usize = 256;
+/// Extra bits of the symbols for "again", "zeros" and "many zeros".
+const AGAIN: usize = 16;
+const ZEROS: usize = 17;
+const MANY_ZEROS: usize = 18;
+/// The order in which the lengths of the code for lengths are sent.
+const ORDER: [usize; LENGTHS] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
+
+/// The symbol of a match's length, 3..=258.
+pub(super) fn length_symbol(length: usize) -> usize {
+    match length - 3 {
+        255 => 285,
+        short @ 0..8 => 257 + short,
+        long => {
+            let extra = long.ilog2() as usize - 2;
+            257 + 4 * extra + (long >> extra)
+        }
+    }
+}
+
+/// The symbol of a match's distance, 1..=32768.
+pub(super) fn distance_symbol(distance: usize) -> usize {
+    match distance - 1 {
+        near @ 0..4 => near,
+        far => {
+            let extra = far.ilog2() as usize - 1;
+            2 * extra + (far >> extra)
+        }
+    }
+}
+
+fn extra_of_literal(symbol: usize) -> usize {
+    match symbol {
+        265..285 => (symbol - 261) / 4,
+        _ => 0,
+    }
+}
+
+fn extra_of_distance(symbol: usize) -> usize {
+    (symbol / 2).saturating_sub(1)
+}
+
+fn extra_of_length(symbol: usize) -> usize {
+    match symbol {
+        AGAIN => 2,
+        ZEROS => 3,
+        MANY_ZEROS => 7,
+        _ => 0,
+    }
+}
+
+fn fixed_length(symbol: usize) -> usize {
+    match symbol {
+        144..256 => 9,
+        256..280 => 7,
+        _ => 8,
+    }
+}
+
+/// Bits of a block with these frequencies, its own three excluded.
+pub(super) fn block_bits(mut literals: [u32; LITERALS], mut distances: [u32; DISTANCES]) -> usize {
+    literals[END_OF_BLOCK] = 1;
+    let sum = |frequencies: &[u32], bits: &dyn Fn(usize) -> usize| -> usize {
+        frequencies.iter().enumerate().map(|(symbol, count)| *count as usize * bits(symbol)).sum()
+    };
+    let fixed = sum(&literals, &|symbol| fixed_length(symbol) + extra_of_literal(symbol))
+        + sum(&distances, &|symbol| 5 + extra_of_distance(symbol));
+    let (literal_bits, distance_bits) = (literals, distances);
+    let literal_code = code_lengths(&mut literals, 15);
+    let distance_code = code_lengths(&mut distances, 15);
+    let mut counts = [0; LENGTHS];
+    count_lengths(&literal_code, &mut counts);
+    count_lengths(&distance_code, &mut counts);
+    let sent = counts;
+    let length_code = code_lengths(&mut counts, 7);
+    let last = ORDER.iter().rposition(|&symbol| length_code.get(symbol).is_some_and(|length| *length > 0));
+    let dynamic = 14
+        + 3 * (last.unwrap_or(0).max(3) + 1)
+        + sum(&sent, &|symbol| length_code.get(symbol).copied().unwrap_or(0) + extra_of_length(symbol))
+        + sum(&literal_bits, &|symbol| literal_code.get(symbol).copied().unwrap_or(0) + extra_of_literal(symbol))
+        + sum(&distance_bits, &|symbol| distance_code.get(symbol).copied().unwrap_or(0) + extra_of_distance(symbol));
+    // Compared in bytes: the fixed code wins a tie.
+    if (fixed + 3).div_ceil(8) <= (dynamic + 3).div_ceil(8) { fixed } else { dynamic }
+}
+
+/// Code lengths of the symbols up to the last used one, in zlib's order of ties. Symbols are added so that two have a code.
+fn code_lengths(frequencies: &mut [u32], longest: usize) -> Vec<usize> {
+    let mut heap: Vec<usize> = (0..frequencies.len()).filter(|&symbol| frequencies[symbol] > 0).collect();
+    let mut last = heap.last().copied();
+    while heap.len() < 2 {
+        let symbol = match last {
+            Some(symbol) if symbol < 2 => symbol + 1,
+            _ => 0,
+        };
+        last = last.max(Some(symbol));
+        frequencies[symbol] = 1;
+        heap.push(symbol);
+    }
+    let count = frequencies.len();
+    let mut tree = Tree { weights: frequencies.to_vec(), depths: vec![0; count], heap };
+    let mut parents = vec![usize::MAX; count];
+    for at in (0..tree.heap.len() / 2).rev() {
+        tree.sift(at);
+    }
+    // Nodes in order of falling weight, the root first, once reversed.
+    let mut order = Vec::new();
+    while tree.heap.len() >= 2 {
+        let least = tree.heap.swap_remove(0);
+        tree.sift(0);
+        let second = tree.heap[0];
+        order.extend([least, second]);
+        let node = tree.weights.len();
+        tree.weights.push(tree.weights[least] + tree.weights[second]);
+        tree.depths.push(tree.depths[least].max(tree.depths[second]) + 1);
+        parents.push(usize::MAX);
+        (parents[least], parents[second]) = (node, node);
+        tree.heap[0] = node;
+        tree.sift(0);
+    }
+    let mut lengths = vec![0; tree.weights.len()];
+    let mut of_length = vec![0usize; longest + 1];
+    let mut overflow = 0usize;
+    for &node in order.iter().rev() {
+        let length = lengths[parents[node]] + 1;
+        overflow += usize::from(length > longest);
+        lengths[node] = length.min(longest);
+        if node < count {
+            of_length[lengths[node]] += 1;
+        }
+    }
+    if overflow > 0 {
+        shorten(&mut of_length, overflow);
+        // The rarest leaves get the longest codes.
+        let mut leaves = order.iter().filter(|node| **node < count);
+        for length in (1..=longest).rev() {
+            for &leaf in leaves.by_ref().take(of_length[length]) {
+                lengths[leaf] = length;
+            }
+        }
+    }
+    lengths.truncate(last.unwrap_or(0) + 1);
+    lengths
+}
+
+/// Moves codes so that none is longer than the longest, as zlib does.
+fn shorten(of_length: &mut [usize], mut overflow: usize) {
+    let longest = of_length.len() - 1;
+    while overflow > 0 {
+        let Some(length) = (1..longest).rev().find(|&length| of_length[length] > 0) else { return };
+        of_length[length] -= 1;
+        of_length[length + 1] += 2;
+        of_length[longest] -= 1;
+        overflow = overflow.saturating_sub(2);
+    }
+}
+
+struct Tree {
+    weights: Vec<u32>,
+    depths: Vec<u32>,
+    /// Lightest node first.
+    heap: Vec<usize>,
+}
+
+impl Tree {
+    fn is_lighter(&self, a: usize, b: usize) -> bool {
+        let (weights, depths) = (&self.weights, &self.depths);
+        weights[a] < weights[b] || (weights[a] == weights[b] && depths[a] <= depths[b])
+    }
+
+    /// Moves a node down to its place.
+    fn sift(&mut self, mut at: usize) {
+        let Some(&node) = self.heap.get(at) else { return };
+        loop {
+            let mut child = 2 * at + 1;
+            if child >= self.heap.len() {
+                break;
+            }
+            if child + 1 < self.heap.len() && self.is_lighter(self.heap[child + 1], self.heap[child]) {
+                child += 1;
+            }
+            if self.is_lighter(node, self.heap[child]) {
+                break;
+            }
+            self.heap[at] = self.heap[child];
+            at = child;
+        }
+        self.heap[at] = node;
+    }
+}
+
+/// Counts the symbols that describe code lengths, runs of equal ones together.
+fn count_lengths(lengths: &[usize], counts: &mut [u32; LENGTHS]) {
+    let mut previous = None;
+    let (mut most, mut least) = if lengths.first() == Some(&0) { (138, 3) } else { (7, 4) };
+    let mut run = 0;
+    for (index, &length) in lengths.iter().enumerate() {
+        let next = lengths.get(index + 1).copied();
+        run += 1;
+        if run < most && next == Some(length) {
+            continue;
+        }
+        if run < least {
+            counts[length] += run;
+        } else if length != 0 {
+            if previous != Some(length) {
+                counts[length] += 1;
+            }
+            counts[AGAIN] += 1;
+        } else {
+            counts[if run <= 10 { ZEROS } else { MANY_ZEROS }] += 1;
+        }
+        (run, previous) = (0, Some(length));
+        (most, least) = match next {
+            Some(0) => (138, 3),
+            Some(next) if next == length => (6, 3),
+            _ => (7, 4),
+        };
+    }
+}

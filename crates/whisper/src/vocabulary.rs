@@ -1,0 +1,215 @@
+//! Tokens: special ones, text, and the words that tokens make up.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use tokenizers::Tokenizer;
+
+use crate::ModelError;
+use crate::config::json;
+
+/// Token numbers that Whisper's rules need.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Special {
+    pub(crate) end_of_text: u32,
+    pub(crate) start_of_transcript: u32,
+    pub(crate) start_of_previous: u32,
+    pub(crate) start_of_lm: Option<u32>,
+    pub(crate) transcribe: Option<u32>,
+    pub(crate) translate: Option<u32>,
+    pub(crate) no_speech: u32,
+    pub(crate) no_timestamps: u32,
+}
+
+impl Special {
+    /// The token of 0.00 s.
+    pub(crate) fn timestamp_begin(&self) -> u32 {
+        self.no_timestamps + 1
+    }
+}
+
+/// The tokenizer of a model.
+pub(crate) struct Vocabulary {
+    tokenizer: Tokenizer,
+    special: Special,
+    is_multilingual: bool,
+    suppressed: Vec<u32>,
+}
+
+/// Languages written without spaces: words are split at every character.
+const WITHOUT_SPACES: [&str; 6] = ["zh", "ja", "th", "lo", "my", "yue"];
+const PUNCTUATION: &str = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~";
+const REPLACEMENT: char = '\u{fffd}';
+
+impl Vocabulary {
+    /// Loads `tokenizer.json`, and checks it against the number of embeddings.
+    pub(crate) fn load(directory: &Path, embeddings: usize) -> Result<Self, ModelError> {
+        let tokenizer = Tokenizer::from_file(directory.join("tokenizer.json"))
+            .map_err(|error| ModelError::Tokenizer(error.to_string()))?;
+        let listed = vocabulary_file(directory)?;
+        if let Some(tokens) = listed.as_ref().map(Vec::len)
+            && tokens != embeddings
+        {
+            return Err(ModelError::VocabularySize { tokens, embeddings });
+        }
+        let id = |name: &'static str| tokenizer.token_to_id(name);
+        let required = |name: &'static str| id(name).ok_or(ModelError::MissingToken(name));
+        let special = Special {
+            end_of_text: required("<|endoftext|>")?,
+            start_of_transcript: required("<|startoftranscript|>")?,
+            start_of_previous: required("<|startofprev|>")?,
+            start_of_lm: id("<|startoflm|>"),
+            transcribe: id("<|transcribe|>"),
+            translate: id("<|translate|>"),
+            no_speech: id("<|nospeech|>").map_or_else(|| required("<|nocaptions|>"), Ok)?,
+            no_timestamps: required("<|notimestamps|>")?,
+        };
+        let greatest = [special.end_of_text, special.start_of_transcript, special.no_timestamps].into_iter().max();
+        if greatest.is_some_and(|token| token as usize >= embeddings) {
+            return Err(ModelError::VocabularySize { tokens: tokenizer.get_vocab_size(true), embeddings });
+        }
+        // CTranslate2's test: only the multilingual vocabulary holds the empty token.
+        let is_multilingual = match listed {
+            Some(tokens) => tokens.iter().any(String::is_empty),
+            None => tokenizer.token_to_id("").is_some(),
+        };
+        let mut vocabulary = Self { tokenizer, special, is_multilingual, suppressed: Vec::new() };
+        vocabulary.suppressed = vocabulary.default_suppressed();
+        Ok(vocabulary)
+    }
+
+    pub(crate) fn special(&self) -> &Special {
+        &self.special
+    }
+
+    pub(crate) fn is_multilingual(&self) -> bool {
+        self.is_multilingual
+    }
+
+    /// faster-whisper's default list of suppressed tokens: symbols that are not spoken, and task tokens. Sorted.
+    pub(crate) fn suppressed(&self) -> &[u32] {
+        &self.suppressed
+    }
+
+    /// The token of a language code such as `en`.
+    pub(crate) fn language_token(&self, code: &str) -> Option<u32> {
+        self.tokenizer.token_to_id(&format!("<|{code}|>"))
+    }
+
+    /// The code of a language token.
+    pub(crate) fn language_code(&self, token: u32) -> Option<String> {
+        let name = self.tokenizer.id_to_token(token)?;
+        Some(name.strip_prefix("<|")?.strip_suffix("|>")?.to_owned())
+    }
+
+    /// Text of tokens below the end of text.
+    pub(crate) fn decode(&self, tokens: &[u32]) -> String {
+        let text: Vec<u32> = tokens.iter().copied().filter(|token| *token < self.special.end_of_text).collect();
+        self.decode_all(&text)
+    }
+
+    fn decode_all(&self, tokens: &[u32]) -> String {
+        self.tokenizer.decode(tokens, true).unwrap_or_default()
+    }
+
+    /// Text, with timestamps as `<|0.00|>`.
+    fn decode_with_timestamps(&self, tokens: &[u32]) -> String {
+        let begin = self.special.timestamp_begin();
+        let mut text = String::new();
+        for part in tokens.chunk_by(|a, b| *a < begin && *b < begin) {
+            match part {
+                [token] if *token >= begin => {
+                    // Writing to memory does not fail.
+                    let _ = write!(text, "<|{:.2}|>", f64::from(token - begin) * 0.02);
+                }
+                _ => text += &self.decode_all(part),
+            }
+        }
+        text
+    }
+
+    /// Words and their tokens.
+    pub(crate) fn split_words(&self, tokens: &[u32], language: &str) -> Vec<(String, Vec<u32>)> {
+        let characters = self.split_characters(tokens);
+        if WITHOUT_SPACES.contains(&language) {
+            return characters;
+        }
+        let mut words: Vec<(String, Vec<u32>)> = Vec::new();
+        for (text, tokens) in characters {
+            let is_special = tokens.first().is_some_and(|token| *token >= self.special.end_of_text);
+            let is_punctuation = PUNCTUATION.contains(trim(&text));
+            match words.last_mut() {
+                Some((word, all)) if !(is_special || text.starts_with(' ') || is_punctuation) => {
+                    word.push_str(&text);
+                    all.extend(tokens);
+                }
+                _ => words.push((text, tokens)),
+            }
+        }
+        words
+    }
+
+    /// Splits where the tokens so far make whole characters.
+    fn split_characters(&self, tokens: &[u32]) -> Vec<(String, Vec<u32>)> {
+        let full: Vec<char> = self.decode_with_timestamps(tokens).chars().collect();
+        let mut words = Vec::new();
+        let mut current = Vec::new();
+        let mut offset = 0;
+        for &token in tokens {
+            current.push(token);
+            let text = self.decode_with_timestamps(&current);
+            let broken = text.chars().position(|character| character == REPLACEMENT);
+            if broken.is_none_or(|index| full.get(offset + index) == Some(&REPLACEMENT)) {
+                offset += text.chars().count();
+                words.push((text, std::mem::take(&mut current)));
+            }
+        }
+        words
+    }
+
+    fn encode(&self, text: &str) -> Vec<u32> {
+        self.tokenizer.encode(text, false).map(|encoding| encoding.get_ids().to_vec()).unwrap_or_default()
+    }
+
+    fn default_suppressed(&self) -> Vec<u32> {
+        let symbols = "\" # ( ) * + / : ; < = > @ [ \\ ] ^ _ ` { | } ~ 「 」 『 』 \
+                       << >> <<< >>> -- --- -( -[ (' (\" (( )) ((( ))) [[ ]] {{ }} ♪♪ ♪♪♪";
+        let notes = "♩ ♪ ♫ ♬ ♭ ♮ ♯";
+        let special = &self.special;
+        let mut tokens = BTreeSet::from([special.start_of_transcript, special.start_of_previous, special.no_speech]);
+        tokens.extend([special.start_of_lm, special.transcribe, special.translate].into_iter().flatten());
+        // Hyphen and apostrophe within words, but not before them.
+        for text in [" -", " '"] {
+            tokens.extend(self.encode(text).first());
+        }
+        for symbol in symbols.split(' ').chain(notes.split(' ')) {
+            for encoded in [self.encode(symbol), self.encode(&format!(" {symbol}"))] {
+                if encoded.len() == 1 || notes.contains(symbol) {
+                    tokens.extend(encoded.first());
+                }
+            }
+        }
+        tokens.into_iter().collect()
+    }
+}
+
+/// Removes the white space that Python's `strip` removes.
+pub(crate) fn trim(text: &str) -> &str {
+    text.trim_matches(|character: char| character.is_whitespace() || ('\x1c'..='\x1f').contains(&character))
+}
+
+/// The tokens that CTranslate2 lists beside its weights.
+fn vocabulary_file(directory: &Path) -> Result<Option<Vec<String>>, ModelError> {
+    let path = directory.join("vocabulary.json");
+    if path.is_file() {
+        return json(&path).map(Some);
+    }
+    let path = directory.join("vocabulary.txt");
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let text = std::fs::read_to_string(&path).map_err(|source| ModelError::Io { path, source })?;
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    Ok(Some(text.split('\n').map(str::to_owned).collect()))
+}

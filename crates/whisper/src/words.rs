@@ -1,0 +1,204 @@
+//! Word times: from the alignment of tokens to words, with faster-whisper's corrections.
+
+use crate::align::Alignment;
+use crate::segments::Draft;
+use crate::vocabulary::trim;
+
+/// Encoder positions a second.
+const POSITIONS_PER_SECOND: f64 = 50.0;
+/// Words end sentences with these.
+const SENTENCE_ENDS: &str = ".。!！?？";
+
+/// A word with its time in seconds.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct TimedWord {
+    pub(crate) text: String,
+    pub(crate) tokens: Vec<u32>,
+    pub(crate) start: f64,
+    pub(crate) end: f64,
+    pub(crate) probability: f64,
+}
+
+/// Punctuation that is merged with its neighbour.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Punctuation<'a> {
+    pub(crate) prepended: &'a str,
+    pub(crate) appended: &'a str,
+}
+
+/// Times of words within a window; `words` ends with the end of text.
+pub(crate) fn time_words(words: Vec<(String, Vec<u32>)>, alignment: &Alignment) -> Vec<TimedWord> {
+    // Where each token begins: the first pair of each token in the path.
+    let mut starts = Vec::new();
+    let mut last = None;
+    for &(token, position) in &alignment.path {
+        if last != Some(token) {
+            starts.push(position as f64 / POSITIONS_PER_SECOND);
+            last = Some(token);
+        }
+    }
+    let mut timed = Vec::with_capacity(words.len());
+    let mut from = 0;
+    let count = words.len().saturating_sub(1);
+    for (text, tokens) in words.into_iter().take(count) {
+        let to = from + tokens.len();
+        let (Some(&start), Some(&end)) = (starts.get(from), starts.get(to)) else { return Vec::new() };
+        let probabilities = alignment.probabilities.get(from..to).unwrap_or_default();
+        let sum: f64 = probabilities.iter().map(|&probability| f64::from(probability)).sum();
+        timed.push(TimedWord { text, tokens, start, end, probability: sum / probabilities.len() as f64 });
+        from = to;
+    }
+    timed
+}
+
+/// Distributes the words of a window that begins at frame `seek` among its segments, and corrects words that are too long.
+/// `last_speech` is the end of the last word before. Times of segments follow their words.
+pub(crate) fn attach_words(
+    drafts: &mut [Draft],
+    mut words: Vec<TimedWord>,
+    seek: usize,
+    end_of_text: u32,
+    punctuation: Punctuation,
+    mut last_speech: f64,
+) {
+    let (median, longest) = durations(&words);
+    shorten_at_sentence_ends(&mut words, longest);
+    merge_punctuation(&mut words, punctuation);
+    // A division, as the reference has it: 0.07 · 100 is not 7.
+    let offset = seek as f64 / 100.0;
+    let mut words = words.into_iter();
+    for draft in drafts {
+        let wanted = draft.tokens.iter().filter(|token| **token < end_of_text).count();
+        let mut taken = 0;
+        let mut own = Vec::new();
+        while taken < wanted {
+            let Some(mut word) = words.next() else { break };
+            taken += word.tokens.len();
+            if !word.text.is_empty() {
+                word.start = round_to_hundredths(offset + word.start);
+                word.end = round_to_hundredths(offset + word.end);
+                own.push(word);
+            }
+        }
+        if !own.is_empty() {
+            correct_start(&mut own, median, longest, last_speech);
+            fit_segment(draft, &mut own, median);
+            last_speech = draft.end;
+        }
+        draft.words = own;
+    }
+}
+
+/// The end of the last word; without words that of the last segment.
+pub(crate) fn last_end(drafts: &[Draft]) -> Option<f64> {
+    let word = drafts.iter().rev().find_map(|draft| draft.words.last());
+    word.map(|word| word.end).or_else(|| drafts.last().map(|draft| draft.end))
+}
+
+/// The median duration of words, at most 0.7 s, and twice that: the longest that a word at a boundary may last.
+fn durations(words: &[TimedWord]) -> (f64, f64) {
+    let mut durations: Vec<f64> =
+        words.iter().map(|word| word.end - word.start).filter(|duration| *duration != 0.0).collect();
+    durations.sort_by(f64::total_cmp);
+    let middle = durations.len() / 2;
+    let median = match (durations.get(middle), middle.checked_sub(1).and_then(|index| durations.get(index))) {
+        (Some(upper), Some(lower)) if durations.len().is_multiple_of(2) => f64::midpoint(*lower, *upper),
+        (Some(median), _) => *median,
+        _ => 0.0,
+    };
+    let median = median.min(0.7);
+    (median, median * 2.0)
+}
+
+#[allow(clippy::float_cmp)] // As the reference compares.
+fn shorten_at_sentence_ends(words: &mut [TimedWord], longest: f64) {
+    if words.iter().all(|word| word.end == word.start) {
+        return;
+    }
+    let mut previous_ends_sentence = None;
+    for word in words {
+        // Python's `in`: a part of the marks, the empty text too.
+        let ends_sentence = SENTENCE_ENDS.contains(&word.text);
+        if let Some(previous_ends) = previous_ends_sentence
+            && word.end - word.start > longest
+        {
+            if ends_sentence {
+                word.end = word.start + longest;
+            } else if previous_ends {
+                word.start = word.end - longest;
+            }
+        }
+        previous_ends_sentence = Some(ends_sentence);
+    }
+}
+
+/// Merges punctuation with the word after or before it; what was merged keeps an empty text.
+fn merge_punctuation(words: &mut [TimedWord], punctuation: Punctuation) {
+    let mut following = words.len().saturating_sub(1);
+    for previous in (0..following).rev() {
+        let Some((head, tail)) = words.split_at_mut_checked(following) else { return };
+        let (Some(first), Some(second)) = (head.get_mut(previous), tail.first_mut()) else { return };
+        if first.text.starts_with(' ') && punctuation.prepended.contains(trim(&first.text)) {
+            second.text.insert_str(0, &std::mem::take(&mut first.text));
+            second.tokens.splice(0..0, std::mem::take(&mut first.tokens));
+        } else {
+            following = previous;
+        }
+    }
+    let mut previous = 0;
+    for following in 1..words.len() {
+        let Some((head, tail)) = words.split_at_mut_checked(following) else { return };
+        let (Some(first), Some(second)) = (head.get_mut(previous), tail.first_mut()) else { return };
+        if !first.text.ends_with(' ') && punctuation.appended.contains(second.text.as_str()) {
+            first.text.push_str(&std::mem::take(&mut second.text));
+            first.tokens.append(&mut second.tokens);
+        } else {
+            previous = following;
+        }
+    }
+}
+
+/// The first two words after a pause may not last longer than twice the median.
+fn correct_start(words: &mut [TimedWord], median: f64, longest: f64, last_speech: f64) {
+    let Some((first, rest)) = words.split_first_mut() else { return };
+    let second = rest.first_mut();
+    let is_after_pause = first.end - last_speech > median * 4.0;
+    let both_too_long = second.as_ref().is_some_and(|second| second.end - first.start > longest * 2.0);
+    if !is_after_pause || !(first.end - first.start > longest || both_too_long) {
+        return;
+    }
+    if let Some(second) = second
+        && second.end - second.start > longest
+    {
+        let boundary = (second.end / 2.0).max(second.end - longest);
+        first.end = boundary;
+        second.start = boundary;
+    }
+    first.start = (first.end - longest).max(0.0);
+}
+
+/// Prefers the segment's own times where its first or last word is too long; else the segment takes its words' times.
+fn fit_segment(draft: &mut Draft, words: &mut [TimedWord], median: f64) {
+    if let Some(first) = words.first_mut() {
+        if draft.start < first.end && draft.start - 0.5 > first.start {
+            first.start = (first.end - median).min(draft.start).max(0.0);
+        } else {
+            draft.start = first.start;
+        }
+    }
+    if let Some(last) = words.last_mut() {
+        if draft.end > last.start && draft.end + 0.5 < last.end {
+            last.end = (last.start + median).max(draft.end);
+        } else {
+            draft.end = last.end;
+        }
+    }
+}
+
+/// numpy's rounding to two decimals.
+fn round_to_hundredths(seconds: f64) -> f64 {
+    (seconds * 100.0).round_ties_even() / 100.0
+}
+
+#[cfg(test)]
+mod tests;

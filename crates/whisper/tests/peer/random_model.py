@@ -1,0 +1,197 @@
+"""Makes a Whisper model with random weights in the shape of one of OpenAI's, for tests of numbers and speed.
+
+usage: random_model.py OUT_DIR [--size small] [--layers N] [--residual 1.0] [--quantization float16] [--safetensors] [--seed 1]
+Writes model.bin (or model.safetensors), config.json, vocabulary.json, tokenizer.json and preprocessor_config.json.
+The text tokens are the 256 bytes and made-up words; special tokens stand where OpenAI's multilingual vocabulary has them."""
+import argparse
+import json
+import os
+import struct
+
+import numpy as np
+from ctranslate2.specs import whisper_spec
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+
+# width, encoder layers, decoder layers, mel bands, vocabulary
+SIZES = {
+    "micro": (64, 2, 2, 80, 51865), "tiny": (384, 4, 4, 80, 51865), "base": (512, 6, 6, 80, 51865),
+    "small": (768, 12, 12, 80, 51865), "medium": (1024, 24, 24, 80, 51865), "large-v3": (1280, 32, 32, 128, 51866),
+    "large-v3-turbo": (1280, 32, 4, 128, 51866), "distil-large-v3": (1280, 32, 2, 128, 51866)}
+LANGUAGES = (
+    "en zh de es ru ko fr ja pt tr pl ca nl ar sv it id hi fi vi he uk el ms cs ro da hu ta no th ur hr bg lt la mi ml cy sk te "
+    "fa lv bn sr az sl kn et mk br eu is hy ne mn bs kk sq sw gl mr pa si km sn yo so af oc ka be tg sd gu am yi lo uz fo ht ps "
+    "tk nn mt sa lb my bo tl mg as tt haw ln ha ba jw su yue").split()
+
+parser = argparse.ArgumentParser()
+parser.add_argument("out")
+parser.add_argument("--size", default="small", choices=SIZES)
+parser.add_argument("--quantization", default="float16", choices=["float32", "float16", "int8", "int8_float32"])
+parser.add_argument("--safetensors", action="store_true")
+parser.add_argument("--seed", type=int, default=1)
+parser.add_argument("--layers", type=int, help="encoder and decoder layers, where they are not the size's own")
+parser.add_argument("--residual", type=float, default=1.0,
+                    help="factor of the weights that write into the residual stream; training keeps them small: GPT-2 "
+                         "starts with 1 / sqrt(2 * layers)")
+arguments = parser.parse_args()
+width, encoder_layers, decoder_layers, mels, vocabulary_size = SIZES[arguments.size]
+encoder_layers, decoder_layers = arguments.layers or encoder_layers, arguments.layers or decoder_layers
+random = np.random.default_rng(arguments.seed)
+os.makedirs(arguments.out, exist_ok=True)
+
+
+def path(name):
+    return os.path.join(arguments.out, name)
+
+
+def vocabulary():
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    text = alphabet + [f"{'Ġ' if i % 3 else ''}{chr(97 + i % 26)}{i:x}" for i in range(50256 - len(alphabet))] + [""]
+    languages = LANGUAGES[:99 + vocabulary_size - 51865]
+    special = ["<|endoftext|>", "<|startoftranscript|>", *(f"<|{code}|>" for code in languages), "<|translate|>",
+               "<|transcribe|>", "<|startoflm|>", "<|startofprev|>", "<|nospeech|>", "<|notimestamps|>"]
+    times = [f"<|{i * 0.02:.2f}|>" for i in range(1501)]
+    return text, special, times, [f"<|{code}|>" for code in languages]
+
+
+def tensor(*shape, scale=0.02):
+    return (random.standard_normal(shape, dtype=np.float32) * scale).astype(np.float32)
+
+
+def linear(spec, outputs, inputs, bias=None, scale=0.02):
+    spec.weight = tensor(outputs, inputs, scale=scale)
+    spec.bias = tensor(outputs) if bias is None else bias
+
+
+def norm(spec):
+    spec.gamma, spec.beta = 1 + tensor(width), tensor(width)
+
+
+def attention(spec, self_attention):
+    norm(spec.layer_norm)
+    if self_attention:
+        bias = tensor(3 * width)
+        bias[width:2 * width] = 0
+        linear(spec.linear[0], 3 * width, width, bias)
+    else:
+        linear(spec.linear[0], width, width)
+        bias = tensor(2 * width)
+        bias[:width] = 0
+        linear(spec.linear[1], 2 * width, width, bias)
+    linear(spec.linear[-1], width, width, scale=0.02 * arguments.residual)
+
+
+def feed_forward(spec):
+    norm(spec.layer_norm)
+    linear(spec.linear_0, 4 * width, width)
+    linear(spec.linear_1, width, 4 * width, scale=0.02 * arguments.residual)
+
+
+def sinusoids():
+    rate = np.exp(-np.log(10000) / (width // 2 - 1) * np.arange(width // 2))
+    turn = np.arange(1500)[:, None] * rate[None]
+    return np.concatenate([np.sin(turn), np.cos(turn)], 1).astype(np.float32)
+
+
+def fill(spec):
+    encoder, decoder = spec.encoder, spec.decoder
+    encoder.conv1.weight, encoder.conv1.bias = tensor(width, mels, 3, scale=0.05), tensor(width)
+    encoder.conv2.weight, encoder.conv2.bias = tensor(width, width, 3), tensor(width)
+    encoder.position_encodings.encodings = sinusoids()
+    norm(encoder.layer_norm)
+    for layer in encoder.layer:
+        attention(layer.self_attention, True)
+        feed_forward(layer.ffn)
+    decoder.embeddings.weight = tensor(vocabulary_size, width, scale=0.05)
+    decoder.projection.weight = decoder.embeddings.weight
+    decoder.position_encodings.encodings = tensor(448, width)
+    norm(decoder.layer_norm)
+    for layer in decoder.layer:
+        attention(layer.self_attention, True)
+        attention(layer.attention, False)
+        feed_forward(layer.ffn)
+
+
+def save_safetensors(spec):
+    """The same weights under the names of transformers."""
+    tensors = {}
+
+    def add(name, value):
+        tensors[name] = np.ascontiguousarray(value, dtype=np.float16)
+
+    def add_linear(name, spec, part=slice(None), bias=True):
+        add(f"{name}.weight", spec.weight.array[part])
+        if bias:
+            add(f"{name}.bias", spec.bias.array[part])
+
+    def add_norm(name, spec):
+        add(f"{name}.weight", spec.gamma.array)
+        add(f"{name}.bias", spec.beta.array)
+
+    q, k, v = (slice(i * width, (i + 1) * width) for i in range(3))
+    for side, spec in (("encoder", spec.encoder), ("decoder", spec.decoder)):
+        root = f"model.{side}"
+        add(f"{root}.embed_positions.weight", spec.position_encodings.encodings.array)
+        add_norm(f"{root}.layer_norm", spec.layer_norm)
+        if side == "encoder":
+            add_linear(f"{root}.conv1", spec.conv1)
+            add_linear(f"{root}.conv2", spec.conv2)
+        else:
+            add(f"{root}.embed_tokens.weight", spec.embeddings.weight.array)
+        for i, layer in enumerate(spec.layer):
+            at = f"{root}.layers.{i}"
+            add_norm(f"{at}.self_attn_layer_norm", layer.self_attention.layer_norm)
+            add_linear(f"{at}.self_attn.q_proj", layer.self_attention.linear[0], q)
+            add_linear(f"{at}.self_attn.k_proj", layer.self_attention.linear[0], k, bias=False)
+            add_linear(f"{at}.self_attn.v_proj", layer.self_attention.linear[0], v)
+            add_linear(f"{at}.self_attn.out_proj", layer.self_attention.linear[1])
+            if side == "decoder":
+                add_norm(f"{at}.encoder_attn_layer_norm", layer.attention.layer_norm)
+                add_linear(f"{at}.encoder_attn.q_proj", layer.attention.linear[0])
+                add_linear(f"{at}.encoder_attn.k_proj", layer.attention.linear[1], q, bias=False)
+                add_linear(f"{at}.encoder_attn.v_proj", layer.attention.linear[1], k)
+                add_linear(f"{at}.encoder_attn.out_proj", layer.attention.linear[2])
+            add_norm(f"{at}.final_layer_norm", layer.ffn.layer_norm)
+            add_linear(f"{at}.fc1", layer.ffn.linear_0)
+            add_linear(f"{at}.fc2", layer.ffn.linear_1)
+    header, at = {}, 0
+    for name, value in tensors.items():
+        header[name] = {"dtype": "F16", "shape": list(value.shape), "data_offsets": [at, at + value.nbytes]}
+        at += value.nbytes
+    header = json.dumps(header).encode()
+    with open(path("model.safetensors"), "wb") as file:
+        file.write(struct.pack("<Q", len(header)) + header)
+        for value in tensors.values():
+            file.write(value.tobytes())
+
+
+heads = width // 64
+spec = whisper_spec.WhisperSpec(encoder_layers, heads, decoder_layers, heads)
+fill(spec)
+text, special, times, languages = vocabulary()
+tokens = text + special + times
+spec.register_vocabulary(tokens)
+first = tokens.index(languages[0])
+last = decoder_layers - 1
+config = {
+    "suppress_ids": [], "suppress_ids_begin": [220, 50257], "lang_ids": list(range(first, first + len(languages))),
+    "alignment_heads": [[last, 0]] + ([[last, heads - 1], [last // 2, heads // 2]] if heads > 1 else [])}
+spec.config.suppress_ids, spec.config.suppress_ids_begin = config["suppress_ids"], config["suppress_ids_begin"]
+spec.config.lang_ids, spec.config.alignment_heads = config["lang_ids"], config["alignment_heads"]
+spec.validate()
+if arguments.safetensors:
+    save_safetensors(spec)
+    with open(path("config.json"), "w") as file:
+        json.dump({**config, "encoder_attention_heads": heads, "decoder_attention_heads": heads}, file)
+else:
+    spec.optimize(quantization=arguments.quantization)
+    spec.save(arguments.out)
+
+tokenizer = Tokenizer(models.BPE({token: i for i, token in enumerate(text)}, []))
+tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+tokenizer.decoder = decoders.ByteLevel()
+tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
+tokenizer.add_tokens([AddedToken(token, special=False, normalized=False) for token in times])
+assert tokenizer.token_to_id("<|0.00|>") == tokens.index("<|0.00|>"), "the tokens are out of order"
+tokenizer.save(path("tokenizer.json"))
+with open(path("preprocessor_config.json"), "w") as file:
+    json.dump({"feature_size": mels}, file)

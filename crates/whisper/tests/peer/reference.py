@@ -1,0 +1,198 @@
+"""What faster-whisper and CTranslate2 make of recordings, for the tests to compare with.
+
+Reads a request as JSON on standard input, writes arrays as raw little-endian float32 into the folder `out`, and prints the
+answer as JSON. Requests:
+  {"do": "mel", "mels": 80, "audio": [PATH...], "out": DIR}       log-mel features, [mel][frame]
+  {"do": "encode", "model": DIR, "mel": [PATH...], "out": DIR}    encoder output of windows of 3000 frames
+  {"do": "steps", "model": DIR, "mel": [PATH...], "prompt": [...], "steps": N, "out": DIR}
+                                                                  greedy tokens, and the logits of every step
+  {"do": "align", "model": DIR, "mel": PATH, "start": [...], "text": [...], "frames": N}
+  {"do": "beam", "model": DIR, "mel": [PATH...], "prompt": [...], "options": {...}}
+  {"do": "transcribe", "model": DIR, "audio": [PATH...], "options": {...}}
+  {"do": "script", "model": DIR, "cases": [{"samples": N, "options": {...}, "results": [{...}...]}...]}
+                      transcriptions of silence in which decoding gives the results listed, and alignment a made-up path
+Recordings are raw float32 samples at 16 kHz."""
+import json
+import os
+import sys
+import types
+
+import numpy as np
+
+request = json.load(sys.stdin)
+do = request["do"]
+
+
+def out(index):
+    return os.path.join(request["out"], f"{do}{index}.f32")
+
+
+def samples(path):
+    return np.fromfile(path, dtype=np.float32)
+
+
+def load():
+    import ctranslate2
+    return ctranslate2.models.Whisper(request["model"], device="cpu", compute_type="int8", intra_threads=1)
+
+
+def window(model, path):
+    import ctranslate2
+    return ctranslate2.StorageView.from_array(samples(path).reshape(1, model.n_mels, 3000))
+
+
+def mel():
+    from faster_whisper.feature_extractor import FeatureExtractor
+    extractor = FeatureExtractor(feature_size=request["mels"])
+    shapes = []
+    for i, path in enumerate(request["audio"]):
+        features = extractor(samples(path))
+        shapes.append(features.shape)
+        features.astype(np.float32).tofile(out(i))
+    return shapes
+
+
+def encode():
+    """Also how far the reference's output is from itself when the features change by one rounding: int8 amplifies any
+    difference, so that two correct engines cannot be closer than this."""
+    model = load()
+    sensitivities = []
+    for i, path in enumerate(request["mel"]):
+        encoded = np.array(model.encode(window(model, path))).astype(np.float32)
+        encoded.tofile(out(i))
+        again = np.array(model.encode(changed(model, path))).astype(np.float32)
+        sensitivities.append(float(np.linalg.norm(again - encoded) / np.linalg.norm(encoded)))
+    return sensitivities
+
+
+def steps():
+    model = load()
+    answer = []
+    for i, path in enumerate(request["mel"]):
+        result = model.generate(
+            window(model, path), [request["prompt"]], beam_size=1, max_length=2 * request["steps"], suppress_blank=False,
+            suppress_tokens=request["suppress"], return_logits_vocab=True, return_scores=True, return_no_speech_prob=True)[0]
+        logits = np.stack([np.array(step).reshape(-1) for step in result.logits[0]]).astype(np.float32)
+        logits.tofile(out(i))
+        answer.append({"tokens": result.sequences_ids[0], "steps": len(logits), "no_speech": result.no_speech_prob})
+    return answer
+
+
+def changed(model, path):
+    """A window whose features differ by a ten-millionth: one rounding."""
+    import ctranslate2
+    features = samples(path).reshape(1, model.n_mels, 3000)
+    features = features * (1 + 1e-7 * np.random.default_rng(1).standard_normal(features.shape))
+    return ctranslate2.StorageView.from_array(features.astype(np.float32))
+
+
+def align():
+    model = load()
+    results = [model.align(features, request["start"], [request["text"]], [request["frames"]])[0]
+               for features in (window(model, request["mel"]), changed(model, request["mel"]))]
+    return {"path": results[0].alignments, "again": results[1].alignments, "probabilities": results[0].text_token_probs}
+
+
+def beam():
+    model = load()
+    answer = []
+    for path in request["mel"]:
+        results = [
+            model.generate(features, [request["prompt"]], return_scores=True, return_no_speech_prob=True,
+                           **request["options"])[0]
+            for features in (window(model, path), changed(model, path))]
+        answer.append({"tokens": results[0].sequences_ids[0], "score": results[0].scores[0],
+                       "no_speech": results[0].no_speech_prob, "again": results[1].sequences_ids[0]})
+    return answer
+
+
+def transcribe():
+    from faster_whisper import WhisperModel
+    model = WhisperModel(request["model"], device="cpu", compute_type="int8", cpu_threads=1)
+    answer = []
+    for path in request["audio"]:
+        segments, info = model.transcribe(samples(path), **request["options"])
+        found, crash = [], None
+        try:
+            found.extend(described(segment) for segment in segments)
+        except IndexError as error:
+            # faster-whisper 1.2.1 fails on words in a last window of 10 ms.
+            crash = str(error)
+        answer.append({
+            "language": info.language, "probability": info.language_probability, "segments": found, "crash": crash})
+    return answer
+
+
+class Exhausted(Exception):
+    pass
+
+
+class Script:
+    """Stands in for CTranslate2's model: notes what is asked of it, and answers with the results listed."""
+
+    device, is_multilingual = "cpu", True
+
+    def __init__(self, results):
+        self.results, self.calls = list(results), []
+
+    def encode(self, features, to_cpu=False):
+        return features
+
+    def generate(self, features, prompts, **options):
+        prompt = prompts[0]
+        total = options["max_length"]
+        self.calls.append({
+            "prompt": prompt, "beams": options["beam_size"], "patience": options.get("patience"),
+            "best_of": options.get("num_hypotheses"), "temperature": options.get("sampling_temperature"),
+            # What CTranslate2 makes of it.
+            "longest": min(total // 2, total - (len(prompt) - 1)),
+            "latest": options["max_initial_timestamp_index"]})
+        if not self.results:
+            raise Exhausted
+        result = self.results.pop(0)
+        return [types.SimpleNamespace(
+            sequences_ids=[result["tokens"]], scores=[result["score"]], no_speech_prob=result["no_speech"])]
+
+    def align(self, features, start, text, frames, median_filter_width):
+        return [types.SimpleNamespace(**made_up_alignment(tokens, frames)) for tokens in text]
+
+
+def made_up_alignment(tokens, frames):
+    """The same as in decoding.rs: each token begins at a position that the tokens before it and the frames determine."""
+    state, positions = sum(tokens) + frames, frames // 2
+    starts = []
+    for _ in range(len(tokens) + 1):
+        state = (state * 1664525 + 1013904223) % 2**32
+        starts.append((state >> 8) % max(positions, 1))
+    starts.sort()
+    path = [(i, position) for i, start in enumerate(starts) for position in (start, min(start + 1, max(positions, 1) - 1))]
+    return {"alignments": path, "text_token_probs": [(token % 97 + 1) / 128 for token in tokens]}
+
+
+def script():
+    from faster_whisper import WhisperModel
+    model = WhisperModel(request["model"], device="cpu", compute_type="int8", cpu_threads=1)
+    type(model.feature_extractor).__call__ = lambda self, samples, **_: np.zeros(
+        (80, len(samples) // 160 + 1), dtype=np.float32)
+    answer = []
+    for case in request["cases"]:
+        model.model = Script(case["results"])
+        found = []
+        segments, _ = model.transcribe(np.zeros(case["samples"], dtype=np.float32), language="en", **case["options"])
+        try:
+            found.extend(described(segment) for segment in segments)
+        except Exhausted:
+            pass
+        answer.append({"calls": model.model.calls, "segments": found})
+    return answer
+
+
+def described(s):
+    return {
+        "seek": s.seek, "start": s.start, "end": s.end, "text": s.text, "tokens": s.tokens, "temperature": s.temperature,
+        "average_log_probability": s.avg_logprob, "compression_ratio": s.compression_ratio, "no_speech": s.no_speech_prob,
+        "words": [[w.word, w.start, w.end, w.probability] for w in s.words or []]}
+
+
+print(json.dumps({"mel": mel, "encode": encode, "steps": steps, "align": align, "beam": beam, "transcribe": transcribe,
+                  "script": script}[do](), default=float))
