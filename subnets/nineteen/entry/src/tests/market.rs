@@ -128,15 +128,15 @@ fn stalls(chunks: Vec<String>) -> MethodRouter {
     })
 }
 
-fn call(delta: Value) -> String {
+fn call(delta: &Value) -> String {
     chunk(&json!({"content": null, "tool_calls": [delta]}))
 }
 
 fn calls() -> Vec<String> {
     vec![
-        call(json!({"index": 0, "id": "c1", "type": "function", "function": {"name": "weather", "arguments": ""}})),
-        call(json!({"index": 0, "function": {"arguments": "{\"town\":"}})),
-        call(json!({"index": 0, "function": {"arguments": "\"Ulm\"}"}})),
+        call(&json!({"index": 0, "id": "c1", "type": "function", "function": {"name": "weather", "arguments": ""}})),
+        call(&json!({"index": 0, "function": {"arguments": "{\"town\":"}})),
+        call(&json!({"index": 0, "function": {"arguments": "\"Ulm\"}"}})),
     ]
 }
 
