@@ -107,7 +107,7 @@ async fn respond(served: Served, request: Result<Request, RequestError>) -> Resp
                 }
             }
             let mut generation = model.generate(prompt, sampling);
-            while let Some(step) = generation.next() {
+            for step in generation.by_ref() {
                 std::thread::sleep(pace);
                 let event = step.map_or_else(Event::Failed, Event::Step);
                 if !send(event) {

@@ -14,7 +14,7 @@ async fn ask(path: &str, body: &Value) -> (StatusCode, String) {
     (status, String::from_utf8(bytes.to_vec()).unwrap())
 }
 
-fn chat(further: Value) -> Value {
+fn chat(further: &Value) -> Value {
     let mut body = json!({
         "model": "small", "messages": [{"role": "user", "content": "stan"}], "max_tokens": 6, "seed": 3, "top_k": 5,
         "logprobs": true, "top_logprobs": 5,
@@ -25,11 +25,11 @@ fn chat(further: Value) -> Value {
 
 #[tokio::test]
 async fn streams_and_whole_answers_are_the_same() {
-    let (status, whole) = ask("/v1/chat/completions", &chat(json!({}))).await;
+    let (status, whole) = ask("/v1/chat/completions", &chat(&json!({}))).await;
     let whole: Value = serde_json::from_str(&whole).unwrap();
     assert_eq!(status, 200);
     let options = json!({"stream": true, "stream_options": {"include_usage": true}});
-    let (_, stream) = ask("/v1/chat/completions", &chat(options)).await;
+    let (_, stream) = ask("/v1/chat/completions", &chat(&options)).await;
     let events: Vec<_> = stream.split("\n\n").filter_map(|event| event.strip_prefix("data: ")).collect();
     let (last, chunks) = events.split_last().unwrap();
     assert_eq!(*last, "[DONE]");
@@ -43,13 +43,13 @@ async fn streams_and_whole_answers_are_the_same() {
 
 #[tokio::test]
 async fn prompts_are_judged() {
-    let (_, answer) = ask("/v1/chat/completions", &chat(json!({}))).await;
+    let (_, answer) = ask("/v1/chat/completions", &chat(&json!({}))).await;
     let answer: Value = serde_json::from_str(&answer).unwrap();
     let content = answer.pointer("/choices/0/message/content").unwrap().as_str().unwrap();
     let said = answer.pointer("/choices/0/logprobs/content").unwrap().as_array().unwrap();
     let messages = json!([{"role": "user", "content": "stan"}, {"role": "assistant", "content": content}]);
     let options = json!({"messages": messages, "continue_final_message": true, "prompt_logprobs": 5, "max_tokens": 1});
-    let (_, judged) = ask("/v1/chat/completions", &chat(options)).await;
+    let (_, judged) = ask("/v1/chat/completions", &chat(&options)).await;
     let judged: Value = serde_json::from_str(&judged).unwrap();
     let places = judged["prompt_logprobs"].as_array().unwrap();
     assert_eq!(places[0], Value::Null);
@@ -76,18 +76,18 @@ async fn wrong_fields_are_named() {
     for (path, body, param) in [
         ("/v1/chat/completions", json!({}), json!("messages")),
         ("/v1/chat/completions", json!([]), json!(null)),
-        ("/v1/chat/completions", chat(json!({"messages": []})), json!("messages")),
-        ("/v1/chat/completions", chat(json!({"messages": [{"role": "user", "content": 7}]})), json!("messages")),
-        ("/v1/chat/completions", chat(json!({"temperature": 3})), json!("temperature")),
-        ("/v1/chat/completions", chat(json!({"stop": "a"})), json!("stop")),
-        ("/v1/chat/completions", chat(json!({"n": 2})), json!("n")),
-        ("/v1/chat/completions", chat(json!({"stream": 1})), json!("stream")),
+        ("/v1/chat/completions", chat(&json!({"messages": []})), json!("messages")),
+        ("/v1/chat/completions", chat(&json!({"messages": [{"role": "user", "content": 7}]})), json!("messages")),
+        ("/v1/chat/completions", chat(&json!({"temperature": 3})), json!("temperature")),
+        ("/v1/chat/completions", chat(&json!({"stop": "a"})), json!("stop")),
+        ("/v1/chat/completions", chat(&json!({"n": 2})), json!("n")),
+        ("/v1/chat/completions", chat(&json!({"stream": 1})), json!("stream")),
         ("/v1/completions", json!({"prompt": ["a"]}), json!("prompt")),
     ] {
         let (status, answer) = ask(path, &body).await;
         let answer: Value = serde_json::from_str(&answer).unwrap();
         assert_eq!((status, &answer["error"]["param"]), (StatusCode::BAD_REQUEST, &param), "{body}");
     }
-    let long = chat(json!({"messages": [{"role": "user", "content": "~".repeat(5_000)}]}));
+    let long = chat(&json!({"messages": [{"role": "user", "content": "~".repeat(5_000)}]}));
     assert_eq!(ask("/v1/chat/completions", &long).await.0, 400);
 }

@@ -57,7 +57,7 @@ async fn serve(router: Router) -> SocketAddr {
 
 fn reference(address: SocketAddr) -> OpenAiReference {
     let base = format!("http://{address}/v1").parse().unwrap();
-    OpenAiReference::new(&base, "m", None, Duration::from_secs(60)).unwrap()
+    OpenAiReference::new(&base, "m", None, Duration::from_mins(1)).unwrap()
 }
 
 /// A server in front of the model that knows nothing of `prompt_logprobs`.

@@ -201,7 +201,9 @@ pub(crate) async fn whole(head: &Head, mut answer: Answer, mut bill: Bill) -> Re
         let piece = choice.pointer("/delta/content").or(choice.get("text")).and_then(Value::as_str);
         text.push_str(piece.unwrap_or_default());
         if let Some(found) = choice.pointer("/delta/tool_calls").and_then(Value::as_array) {
-            found.iter().for_each(|call| merge_call(&mut calls, call));
+            for call in found {
+                merge_call(&mut calls, call);
+            }
         }
         if head.wants_logprobs {
             logprobs.push(choice.get("logprobs").cloned().unwrap_or_default());

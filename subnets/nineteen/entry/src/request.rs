@@ -196,7 +196,7 @@ mod tests {
 
     use super::*;
 
-    fn chat(further: Value) -> Result<TextRequest, GatewayError> {
+    fn chat(further: &Value) -> Result<TextRequest, GatewayError> {
         let mut body = json!({"model": "chat-a", "messages": [{"role": "user", "content": "hello"}]});
         body.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
         TextRequest::chat(body.to_string().as_bytes())
@@ -205,7 +205,7 @@ mod tests {
     /// §11.7
     #[test]
     fn issue_11_7_the_callers_temperature_holds() {
-        let request = chat(json!({"temperature": 0.1, "seed": 7, "max_tokens": 9})).unwrap();
+        let request = chat(&json!({"temperature": 0.1, "seed": 7, "max_tokens": 9})).unwrap();
         let map = request.payload.into_map();
         assert_eq!((&map["temperature"], &map["seed"], &map["max_tokens"]), (&json!(0.1), &json!(8), &json!(9)));
     }
@@ -214,7 +214,7 @@ mod tests {
     fn options_are_passed_on() {
         let tools = json!([{"type": "function", "function": {"name": "f"}}]);
         let options = json!({"tools": tools, "stop": ["x"], "response_format": {"type": "json_object"}, "user": "me"});
-        let map = chat(options).unwrap().payload.into_map();
+        let map = chat(&options).unwrap().payload.into_map();
         assert_eq!((&map["tools"], &map["stop"]), (&tools, &json!(["x"])));
         assert!(map.get("user").is_none() && map["response_format"].is_object());
     }
@@ -238,7 +238,7 @@ mod tests {
             (json!({"stream": true, "stream_options": {"speed": 1}}), "stream_options.speed"),
             (json!({"top_logprobs": 2}), "top_logprobs"),
         ] {
-            let error = chat(further.clone()).unwrap_err();
+            let error = chat(&further).unwrap_err();
             assert!(
                 matches!(&error, GatewayError::Field { param: found, .. } if found == param),
                 "{further}: {error:?}"
@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn nulls_are_absent() {
-        let request = chat(json!({"n": null, "stop": null, "seed": null, "stream": null, "tools": null})).unwrap();
+        let request = chat(&json!({"n": null, "stop": null, "seed": null, "stream": null, "tools": null})).unwrap();
         assert!(!request.streams && request.payload.further.is_empty());
     }
 

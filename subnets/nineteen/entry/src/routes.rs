@@ -183,19 +183,19 @@ fn model_document(task: &Task) -> Value {
     })
 }
 
-fn is_text(task: &&Task) -> bool {
+fn is_text(task: &Task) -> bool {
     matches!(task.endpoint, Endpoint::Chat | Endpoint::Completions)
 }
 
 async fn models(State(gateway): State<Gateway>) -> Response {
     let config = gateway.0.market.current();
-    let data: Vec<_> = config.enabled().filter(is_text).map(model_document).collect();
+    let data: Vec<_> = config.enabled().filter(|task| is_text(task)).map(model_document).collect();
     Json(json!({"object": "list", "data": data})).into_response()
 }
 
 async fn model(State(gateway): State<Gateway>, Path(id): Path<String>) -> Response {
     let config = gateway.0.market.current();
-    let found = config.enabled().filter(is_text).find(|task| task.task.as_str() == id).map(model_document);
+    let found = config.enabled().filter(|task| is_text(task)).find(|task| task.task.as_str() == id).map(model_document);
     match found {
         Some(document) => Json(document).into_response(),
         None => GatewayError::Model(id.chars().take(100).collect()).into_response(),

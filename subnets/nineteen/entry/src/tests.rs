@@ -58,7 +58,7 @@ async fn bills_are_settled_once() {
     open().await.unwrap().settle().await;
     assert_eq!(balance().await, 65);
     // A process that was killed.
-    std::mem::forget(open().await.unwrap());
+    let _never_dropped = std::mem::ManuallyDrop::new(open().await.unwrap());
     assert_eq!((balance().await, store.release_holds(1).await.unwrap(), balance().await), (5, 1, 65));
     assert!(store.is_balanced().await.unwrap());
     let usage = store.usage(Some(&key)).await.unwrap();

@@ -74,7 +74,7 @@ async fn shop(handler: MethodRouter) -> Shop {
 }
 
 impl Shop {
-    async fn buy(&self, further: Value) -> Response {
+    async fn buy(&self, further: &Value) -> Response {
         let mut body = json!({"model": TASK, "messages": [{"role": "user", "content": "12345678"}], "max_tokens": 100});
         body.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
         let request = Request::post("/v1/chat/completions").header("authorization", format!("Bearer {}", self.key));
@@ -128,15 +128,15 @@ fn stalls(chunks: Vec<String>) -> MethodRouter {
     })
 }
 
-fn call(delta: Value) -> String {
+fn call(delta: &Value) -> String {
     chunk(&json!({"content": null, "tool_calls": [delta]}))
 }
 
 fn calls() -> Vec<String> {
     vec![
-        call(json!({"index": 0, "id": "c1", "type": "function", "function": {"name": "weather", "arguments": ""}})),
-        call(json!({"index": 0, "function": {"arguments": "{\"town\":"}})),
-        call(json!({"index": 0, "function": {"arguments": "\"Ulm\"}"}})),
+        call(&json!({"index": 0, "id": "c1", "type": "function", "function": {"name": "weather", "arguments": ""}})),
+        call(&json!({"index": 0, "function": {"arguments": "{\"town\":"}})),
+        call(&json!({"index": 0, "function": {"arguments": "\"Ulm\"}"}})),
     ]
 }
 
@@ -150,27 +150,27 @@ async fn tools_are_passed_on_and_called() {
     });
     let shop = shop(miner).await;
     let options = json!({"tools": tools, "tool_choice": "required"});
-    let answer = document(shop.buy(options.clone()).await).await;
+    let answer = document(shop.buy(&options).await).await;
     let choice = &answer["choices"][0];
     assert_eq!((&choice["finish_reason"], &choice["message"]["content"]), (&json!("tool_calls"), &json!(null)));
     let function = &choice["message"]["tool_calls"][0]["function"];
     assert_eq!(function, &json!({"name": "weather", "arguments": "{\"town\":\"Ulm\"}"}));
     let mut streamed = options;
     streamed["stream"] = json!(true);
-    let stream = text(shop.buy(streamed).await).await;
+    let stream = text(shop.buy(&streamed).await).await;
     assert!(stream.contains(r#""finish_reason":"tool_calls""#) && stream.ends_with("data: [DONE]\n\n"), "{stream}");
 }
 
 #[tokio::test]
 async fn what_was_delivered_is_charged() {
     let shop = shop(says(vec![word(), word(), word()])).await;
-    let answer = document(shop.buy(json!({"logprobs": true})).await).await;
+    let answer = document(shop.buy(&json!({"logprobs": true})).await).await;
     assert_eq!(answer["choices"][0]["message"]["content"], "word word word ");
     assert_eq!(answer["choices"][0]["logprobs"]["content"].as_array().unwrap().len(), 3);
     assert_eq!(answer["usage"], json!({"prompt_tokens": 2, "completion_tokens": 3, "total_tokens": 5}));
     // 2 at 100 and 3 at 400 for 1 000 tokens: 1.4, rounded up.
     assert_eq!(shop.charged().await, 2);
-    let stream = text(shop.buy(json!({"stream": true, "max_tokens": 3})).await).await;
+    let stream = text(shop.buy(&json!({"stream": true, "max_tokens": 3})).await).await;
     assert!(stream.contains(r#""finish_reason":"length""#) && !stream.contains("usage"), "{stream}");
     assert_eq!(shop.charged().await, 4);
 }
@@ -178,12 +178,12 @@ async fn what_was_delivered_is_charged() {
 #[tokio::test]
 async fn answers_that_break_off_say_so() {
     let shop = shop(stalls(vec![word(), word()])).await;
-    let stream = text(shop.buy(json!({"stream": true})).await).await;
+    let stream = text(shop.buy(&json!({"stream": true})).await).await;
     assert!(stream.contains(r#""code":"no_answer""#) && stream.ends_with("data: [DONE]\n\n"), "{stream}");
     assert!(!stream.contains(r#""finish_reason":"stop""#), "{stream}");
     let delivered = shop.charged().await;
     assert_eq!(delivered, 1, "two words were delivered");
-    let response = shop.buy(json!({})).await;
+    let response = shop.buy(&json!({})).await;
     assert_eq!((response.status(), shop.charged().await), (StatusCode::BAD_GATEWAY, delivered), "none was delivered");
 }
 
@@ -197,7 +197,7 @@ async fn a_buyer_that_leaves_pays_for_what_it_has() {
         Body::from_stream(chunks)
     });
     let shop = shop(endless).await;
-    let mut body = shop.buy(json!({"stream": true, "max_tokens": 2_000})).await.into_body();
+    let mut body = shop.buy(&json!({"stream": true, "max_tokens": 2_000})).await.into_body();
     for _ in 0..6 {
         body.frame().await.unwrap().unwrap();
     }
@@ -211,7 +211,7 @@ async fn full_and_failing_miners_cost_nothing() {
     for (status, expected) in [(429, 503), (500, 502), (422, 400)] {
         let status = StatusCode::from_u16(status).unwrap();
         let shop = shop(post(move || async move { status })).await;
-        let response = shop.buy(json!({})).await;
+        let response = shop.buy(&json!({})).await;
         assert_eq!(response.status().as_u16(), expected);
         assert_eq!(response.headers().contains_key("retry-after"), expected == 503);
         assert!(document(response).await["error"]["message"].is_string());

@@ -113,7 +113,7 @@ fn with_faults(router: Router, behaviour: Behaviour) -> Router {
         let count = seen.fetch_add(1, Ordering::Relaxed);
         async move {
             let response: Response =
-                if count % REFUSES == 0 { status.into_response() } else { next.run(request).await };
+                if count.is_multiple_of(REFUSES) { status.into_response() } else { next.run(request).await };
             response
         }
     }))
