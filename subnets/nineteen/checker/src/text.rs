@@ -16,7 +16,7 @@ const DEFAULT_TOKENS: usize = 2_048;
 pub struct Checked {
     /// In `0..=1`.
     pub quality: f64,
-    /// Why, for people.
+    /// Human-readable reason.
     pub reason: String,
 }
 

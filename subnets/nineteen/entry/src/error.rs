@@ -39,7 +39,7 @@ pub enum GatewayError {
     /// The key has made too many requests.
     #[error("more than {limit} requests a minute")]
     Rate {
-        /// Requests a minute.
+        /// Requests per minute.
         limit: u32,
         /// When the next one is admitted.
         retry: Duration,
@@ -66,7 +66,7 @@ pub enum GatewayError {
     /// The miners refuse the request.
     #[error("the miners do not accept this request (status {0})")]
     Refused(u16),
-    /// Every miner that was tried failed.
+    /// All attempts failed.
     #[error("no miner answered; try again")]
     NoAnswer,
     /// An answer broke off.

@@ -1,4 +1,4 @@
-//! A miner's answer: read piece by piece, counted whichever way it ends.
+//! Streaming of a miner's answer, and accounting of its outcome.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -49,7 +49,7 @@ pub(crate) enum AttemptError {
 }
 
 impl AttemptError {
-    /// What it counts as.
+    /// The outcome to count.
     pub(crate) fn outcome(&self) -> RequestOutcome {
         match self {
             Self::Status(status) if status.as_u16() == 429 => RequestOutcome::RateLimited,
@@ -58,20 +58,20 @@ impl AttemptError {
     }
 }
 
-/// An answer broke off after its first piece.
+/// The answer was interrupted after its first chunk.
 #[derive(Debug, thiserror::Error)]
 #[error("answer broke off: {0}")]
 pub struct Interrupted(String);
 
-/// What an attempt has when its first piece is there.
+/// State of an attempt after its first chunk.
 struct Opened {
-    /// What is still to be read.
+    /// The rest of the response.
     stream: Option<Reading>,
     events: Events,
     ready: VecDeque<Chunk>,
 }
 
-/// A place at a contender, with what came of the request so far. Dropped, it counts.
+/// An attempt at a contender. Its outcome is counted on drop.
 pub(crate) struct Attempt {
     inner: Arc<Inner>,
     contender: Arc<Contender>,
@@ -87,7 +87,7 @@ pub(crate) struct Attempt {
     characters: usize,
     pieces: usize,
     most: usize,
-    /// Time in which the miner was waited for.
+    /// Time spent waiting for the miner.
     waited: Duration,
     latency: Option<f64>,
     /// `None` while it runs, and when it was cancelled before its first piece.
@@ -220,7 +220,7 @@ impl Attempt {
         Ok(Chunk { value, characters: self.characters, is_content: true })
     }
 
-    /// Takes an event in. Says whether it is the end.
+    /// Processes an event; returns whether it is the last.
     fn take(&mut self, event: Event, ready: &mut VecDeque<Chunk>) -> Result<bool, AttemptError> {
         let value = match event {
             Event::Done => return Ok(true),
@@ -315,7 +315,7 @@ impl Reading {
     }
 }
 
-/// An answer whose first piece is there. Dropping it closes the miner's connection, so that it can stop its work.
+/// A streaming answer. Dropping it closes the connection, which cancels the miner's work.
 pub struct Answer {
     stream: Option<Reading>,
     events: Events,
@@ -325,7 +325,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Who answers.
+    /// The miner.
     pub fn contender(&self) -> &Arc<Contender> {
         &self.attempt.contender
     }
@@ -335,12 +335,12 @@ impl Answer {
         &self.attempt.job_id
     }
 
-    /// Pieces of the answer so far: tokens, of miners that send one at a time.
+    /// Number of content chunks so far: tokens, if the miner sends one token per chunk.
     pub fn pieces(&self) -> usize {
         self.attempt.pieces
     }
 
-    /// The next chunk; `None` at the end. The miner's connection is only read when none is there.
+    /// Returns the next chunk; `None` at the end. The connection is read on demand only.
     ///
     /// # Errors
     /// [`Interrupted`]: the answer is not whole, and there is no more of it.

@@ -1,19 +1,19 @@
-//! One piece of an answer.
+//! Chunks of an answer.
 
 use serde_json::Value;
 
-/// One piece of an answer, as the miner sent it.
+/// A chunk of an answer, as received.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Chunk {
     /// The JSON object.
     pub value: Value,
     /// Characters of text in it.
     pub characters: usize,
-    /// Whether it is a piece of the answer: a text, also an empty one, or a part of a tool call.
+    /// Whether the chunk has content: a text, possibly empty, or part of a tool call.
     pub is_content: bool,
 }
 
-/// Why a chunk is no piece of an answer.
+/// Why a chunk is malformed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum ChunkFault {

@@ -1,15 +1,15 @@
 use std::time::Duration;
 
-/// How long a miner may take.
+/// Deadlines of a miner's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueryDeadlines {
-    /// To the first piece of an answer; left out, the task's timeout.
+    /// Until the first chunk; default: the task's timeout.
     pub first: Option<Duration>,
-    /// Between two pieces; left out, the task's timeout.
+    /// Between two chunks; default: the task's timeout.
     pub between: Option<Duration>,
-    /// For a whole answer. Time in which nobody reads the answer does not count.
+    /// For the whole answer, without the time in which the reader is slow.
     pub total: Duration,
-    /// For a whole answer by the clock, however slowly it is read.
+    /// For the whole answer in wall-clock time.
     pub longest: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! From a request to the first piece of an answer.
+//! Routing and failover, up to the first chunk of an answer.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,10 +14,10 @@ use tokio::sync::mpsc;
 use crate::answer::{Answer, Attempt, AttemptError};
 use crate::{Market, QueryDeadlines, measures};
 
-/// Most contenders that an organic request is tried on.
+/// Maximum number of attempts of an organic request.
 const ATTEMPTS: usize = 5;
 
-/// Who made a request.
+/// Origin of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestKind {
     /// A buyer.
@@ -40,20 +40,20 @@ impl RequestKind {
 pub struct Request {
     /// The task.
     pub task: TaskName,
-    /// The payload, as miners take it.
+    /// The payload for miners.
     pub payload: Map<String, Value>,
-    /// Who made it.
+    /// Its origin.
     pub kind: RequestKind,
-    /// Most pieces of the answer: a miner that sends more is cut off.
+    /// Maximum number of chunks; longer answers are cut off as failures.
     pub most_chunks: usize,
 }
 
 /// How the attempts of a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Attempts {
-    /// Miners that said 429.
+    /// Number of attempts answered with 429.
     pub limited: usize,
-    /// Miners that failed otherwise.
+    /// Number of other failures.
     pub failed: usize,
 }
 
@@ -67,10 +67,10 @@ pub enum QueryError {
     /// No miner serves the task now.
     #[error("no miner has capacity left for {0}")]
     NoContender(TaskName),
-    /// Every miner that was tried said 429.
+    /// All attempts were answered with 429.
     #[error("every miner that was tried is full")]
     Limited(Attempts),
-    /// Every miner that was tried failed.
+    /// All attempts failed.
     #[error("every miner that was tried failed; the last one: {last}")]
     Failed {
         /// How the attempts ended.
@@ -82,7 +82,7 @@ pub enum QueryError {
     },
 }
 
-/// Sends requests to miners. Clones are the same querier.
+/// Sends requests to miners. Clones share state.
 #[derive(Clone)]
 pub struct Querier {
     pub(crate) inner: Arc<Inner>,
@@ -92,7 +92,7 @@ pub(crate) struct Inner {
     pub(crate) client: FiberClient,
     pub(crate) market: Market,
     pub(crate) deadlines: QueryDeadlines,
-    /// Requests at a time for each contender.
+    /// Maximum number of requests in flight per contender.
     pub(crate) most_running: usize,
     pub(crate) clock: Clock,
     monotonic: MonotonicClock,
@@ -101,7 +101,7 @@ pub(crate) struct Inner {
 }
 
 impl Inner {
-    /// Seconds of a clock that never goes back.
+    /// Monotonic time in seconds.
     pub(crate) fn now(&self) -> f64 {
         (self.monotonic)().saturating_duration_since(self.began).as_secs_f64()
     }
@@ -114,7 +114,7 @@ impl Inner {
 }
 
 impl Querier {
-    /// A querier. `samples` takes answers to be checked; those that it has no room for are dropped.
+    /// Creates a querier. `samples` is the queue of answers to check; answers are dropped while it is full.
     pub fn new(
         client: FiberClient,
         market: Market,
@@ -128,7 +128,7 @@ impl Querier {
         Self { inner: Arc::new(Inner { client, market, deadlines, most_running, clock, monotonic, began, samples }) }
     }
 
-    /// The market that it works for.
+    /// The market.
     pub fn market(&self) -> &Market {
         &self.inner.market
     }
@@ -139,7 +139,7 @@ impl Querier {
         self.inner.market.roster().is_some_and(|roster| roster.floor(task).is_some_and(|floor| floor.is_served(now)))
     }
 
-    /// Sends a request, and gives the answer when its first piece is there.
+    /// Sends a request; returns the answer once its first chunk has arrived.
     ///
     /// # Errors
     /// [`QueryError`] when nobody answers.

@@ -1,4 +1,4 @@
-//! Who serves what in the running period, and how it goes.
+//! Contenders of the open period, with live counters.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -60,12 +60,12 @@ impl Contender {
         self.live().counts
     }
 
-    /// How the latest requests went.
+    /// Health of the latest requests.
     pub fn health(&self) -> Health {
         self.live().health
     }
 
-    /// Requests that the miner works on.
+    /// Number of requests in flight.
     pub fn running(&self) -> usize {
         self.live().running
     }
@@ -80,7 +80,7 @@ impl Contender {
         self.live().quality = quality;
     }
 
-    /// Offer and counters as they are stored.
+    /// The row to store.
     pub fn row(&self) -> ContenderRow {
         let live = self.live();
         ContenderRow { offer: self.offer.clone(), counts: live.counts, sent: live.sent, score: None }
@@ -92,7 +92,7 @@ impl Contender {
         has_changed.then(|| self.row())
     }
 
-    /// Takes a place for a request, unless as many run as may.
+    /// Reserves a slot for a request, unless `most` are in flight.
     pub(crate) fn enter(&self, most: usize, sent: f64) -> bool {
         let mut live = self.live();
         if live.running >= most {
@@ -104,7 +104,7 @@ impl Contender {
         true
     }
 
-    /// Gives the place back. `None` as an outcome counts nothing.
+    /// Releases the slot and counts the outcome; `None` counts nothing.
     pub(crate) fn leave(&self, outcome: Option<RequestOutcome>, latency: Option<f64>, now: f64) {
         let mut live = self.live();
         live.running = live.running.saturating_sub(1);
@@ -146,7 +146,7 @@ pub struct TaskFloor {
 }
 
 impl TaskFloor {
-    /// A task with its contenders, and so many synthetic requests to send.
+    /// A task with its contenders and its budget of synthetic requests.
     pub fn new(task: Arc<Task>, contenders: Vec<Contender>, budget: u64) -> Self {
         let contenders = contenders.into_iter().map(Arc::new).collect();
         Self { task, contenders, budget: AtomicU64::new(budget), keeps_samples: AtomicBool::new(true) }
@@ -162,7 +162,7 @@ impl TaskFloor {
         self.budget.load(Ordering::Relaxed)
     }
 
-    /// Takes one request off the budget: a synthetic one, or an organic one that replaces it (§11.10: in one step).
+    /// Decrements the budget atomically (§11.10), for a synthetic request or an organic one that replaces it.
     pub fn spend(&self) {
         let less = |budget: u64| budget.checked_sub(1);
         let _ = self.budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
@@ -249,7 +249,7 @@ impl Roster {
         self.floors.iter().flat_map(|floor| &floor.contenders)
     }
 
-    /// Takes over what an earlier period has learnt of the same miners: their health and their quality.
+    /// Copies health and quality of the same miners from an earlier period.
     fn inherit(&self, earlier: &Self) {
         let known: HashMap<(&TaskName, &Hotkey), &Arc<Contender>> = earlier
             .contenders()
@@ -263,7 +263,7 @@ impl Roster {
     }
 }
 
-/// The running period, replaced as a whole when the next one begins. Clones are the same market.
+/// The open period; replaced as a whole when the next one opens. Clones share state.
 #[derive(Debug, Clone, Default)]
 pub struct Market(Arc<RwLock<Option<Arc<Roster>>>>);
 
@@ -273,7 +273,7 @@ impl Market {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Opens a period in the place of the last one, which is given back.
+    /// Opens a period; returns the previous one.
     pub fn open(&self, roster: Roster) -> Option<Arc<Roster>> {
         let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(earlier) = current.as_deref() {

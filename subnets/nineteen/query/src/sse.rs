@@ -1,4 +1,4 @@
-//! A miner's stream, taken apart into events.
+//! Parser of a miner's server-sent events.
 
 use bytes::BytesMut;
 use memchr::memchr;
@@ -12,11 +12,11 @@ const LONGEST_LINE: usize = 1 << 20;
 pub(crate) enum Event {
     /// A JSON object.
     Object(Value),
-    /// The end, said in so many words.
+    /// The `[DONE]` marker.
     Done,
 }
 
-/// Why a stream cannot be understood.
+/// Why a stream is malformed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum StreamFault {
@@ -26,14 +26,14 @@ pub(crate) enum StreamFault {
     NotAnObject,
 }
 
-/// Takes bytes, gives events. The end is recognised by its form, not by an answer that contains the word (§11.4).
+/// Incremental parser. `[DONE]` is recognised as a whole event only, not inside a text (§11.4).
 #[derive(Debug, Default)]
 pub(crate) struct Events {
     line: BytesMut,
 }
 
 impl Events {
-    /// Takes the next bytes and appends the events that they complete.
+    /// Parses the next bytes and appends completed events.
     pub(crate) fn push(&mut self, bytes: &[u8], events: &mut impl Extend<Event>) -> Result<(), StreamFault> {
         let mut rest = bytes;
         while let Some(end) = memchr(b'\n', rest) {

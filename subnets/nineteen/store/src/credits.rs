@@ -7,13 +7,13 @@
 //!          held:ID → key:ID      and the rest goes back
 //! ```
 //!
-//! What a killed process held is released at the next start: nobody pays for an answer whose delivery is unknown.
+//! Holds of a crashed process are released at the next start: an answer whose delivery is unknown is not charged.
 
 use sqlx::{Sqlite, Transaction};
 
 use crate::{Store, StoreError};
 
-/// What a request has used.
+/// Usage of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Usage {
     /// The task.
@@ -47,24 +47,24 @@ pub struct UsageRow {
     pub charged: i64,
 }
 
-/// Why a request may not begin.
+/// Why a hold was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HoldRefusal {
     /// The key has fewer credits than the request may cost.
     Credits {
-        /// What it has.
+        /// Balance of the key.
         balance: i64,
     },
-    /// The month's budget does not allow it.
+    /// The monthly budget is exhausted.
     Budget {
-        /// What is left of it.
+        /// Remaining budget.
         left: i64,
     },
 }
 
 impl Store {
-    /// Gives credits to a key, or takes them back when negative; a key never has less than nothing. Gives the new balance;
-    /// `None` when there is no such key, or it has fewer credits than are taken back.
+    /// Grants credits to a key, or revokes them when negative; balances never become negative. Returns the new balance, or
+    /// `None` if the key is unknown or has insufficient credits.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -84,7 +84,7 @@ impl Store {
         Ok(Some(after))
     }
 
-    /// Holds what a request may cost.
+    /// Reserves the maximum price of a request.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -131,8 +131,8 @@ impl Store {
         Ok(Ok(()))
     }
 
-    /// Charges a request, once: at most what it holds; the rest goes back. Gives what was charged, `None` when the request
-    /// holds nothing any more.
+    /// Charges a request once, at most its hold, and releases the rest. Returns the charge; `None` if the request has no
+    /// hold.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -163,7 +163,7 @@ impl Store {
         Ok(Some(charge))
     }
 
-    /// Gives back what requests of an earlier process hold. Says how many there were.
+    /// Releases all holds of an earlier process; returns their number.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -245,7 +245,7 @@ async fn balance(transaction: &mut Transaction<'_, Sqlite>, account: &str) -> Re
     Ok(found.unwrap_or(0))
 }
 
-/// Removes a request's hold, and gives its key and amount.
+/// Deletes a request's hold; returns its key and amount.
 async fn take_hold(
     transaction: &mut Transaction<'_, Sqlite>,
     request: &str,

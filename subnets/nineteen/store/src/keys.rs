@@ -9,10 +9,10 @@ use zeroize::Zeroizing;
 use crate::error::{invalid, number};
 use crate::{Store, StoreError};
 
-/// What every key begins with.
+/// Prefix of every key.
 const PREFIX: &str = "sk-tao";
 
-/// The secret text of a new key. It is shown once and stored nowhere.
+/// A new key. Its secret is shown once and never stored.
 pub struct NewKey {
     /// Its public part.
     pub id: String,
@@ -20,16 +20,16 @@ pub struct NewKey {
     pub secret: Zeroizing<String>,
 }
 
-/// What a key may do.
+/// Limits of a key.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct KeyTerms {
-    /// What its owner calls it.
+    /// Display name.
     pub name: String,
-    /// Requests a minute.
+    /// Requests per minute.
     pub rate_per_minute: u32,
-    /// The tasks it may ask for; `None` is all.
+    /// Permitted tasks; `None` permits all.
     pub models: Option<Vec<TaskName>>,
-    /// Most credits a calendar month (UTC); `None` is no limit.
+    /// Maximum credits per calendar month (UTC); `None` is unlimited.
     pub monthly_budget: Option<i64>,
 }
 
@@ -38,12 +38,12 @@ pub struct KeyTerms {
 pub struct ApiKey {
     /// Its public part.
     pub id: String,
-    /// What it may do.
+    /// Its limits.
     #[serde(flatten)]
     pub terms: KeyTerms,
-    /// Credits that it may spend.
+    /// Available credits.
     pub balance: i64,
-    /// When it was made, in milliseconds since 1970.
+    /// Time of creation, in milliseconds since the Unix epoch.
     pub created_ms: i64,
     /// When it was revoked.
     pub revoked_ms: Option<i64>,
@@ -53,7 +53,7 @@ const SELECT: &str = "SELECT api_key.*, account.balance AS balance FROM api_key
                       LEFT JOIN account ON account.name = 'key:' || api_key.id";
 
 impl Store {
-    /// Makes a key from random bytes.
+    /// Creates a key from random bytes.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -108,7 +108,7 @@ impl Store {
         sqlx::query(query).fetch_all(&self.pool).await?.iter().map(key).collect()
     }
 
-    /// Changes what a key may do. `false` when there is no such key.
+    /// Updates the limits of a key; returns `false` if the key is unknown.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -127,7 +127,7 @@ impl Store {
         Ok(changed.rows_affected() > 0)
     }
 
-    /// Revokes a key, for good. `false` when there is no such key, or it is revoked already.
+    /// Revokes a key permanently; returns `false` if it is unknown or already revoked.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -141,7 +141,7 @@ impl Store {
     }
 }
 
-/// A key's text has 256 random bits: its plain hash cannot be turned around.
+/// Hash of a key. Keys have 256 random bits, so that a plain hash cannot be inverted.
 fn hash(secret: &str) -> String {
     hex::encode(Sha256::digest(secret.as_bytes()))
 }

@@ -1,9 +1,9 @@
 //! The state of a Nineteen validator in one database: miners and their keys, periods with their counters, answers that wait
 //! to be checked, rewards, API keys and credits.
 //!
-//! SQLite holds it (WAL, synced). The statements are written so that PostgreSQL takes them as well.
+//! The database is SQLite (WAL, synced). The statements are portable to PostgreSQL.
 //!
-//! Two rules keep a killed process from losing or doubling anything: counters are written as absolute values, and a check's
+//! Two rules make crashes safe: counters are stored as absolute values, and a check's
 //! result replaces its sample in one transaction, keyed by the job.
 //!
 //! Uses `taonet-nineteen-core` and `taonet-nineteen-transport` (sessions). Used by query, control, entry and `tao nineteen`.

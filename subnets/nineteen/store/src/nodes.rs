@@ -1,4 +1,4 @@
-//! Miners and the keys that they have taken.
+//! Miners and their sessions.
 
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
@@ -10,19 +10,19 @@ use zeroize::Zeroizing;
 use crate::error::{invalid, number, parsed};
 use crate::{Store, StoreError};
 
-/// A miner: where it listens, and its session, where there is one.
+/// A miner with its address and, if any, its session.
 #[derive(Debug, Clone)]
 pub struct Node {
-    /// Its slot on the chain.
+    /// The miner's uid.
     pub uid: Uid,
     /// Its hotkey and address.
     pub peer: Peer,
-    /// The symmetric key that it has taken.
+    /// The session, if a handshake succeeded.
     pub session: Option<Session>,
 }
 
 impl Store {
-    /// Replaces the list of miners. One that stays at its address keeps its session.
+    /// Replaces the list of miners. Sessions of miners with an unchanged address are kept.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -64,7 +64,7 @@ impl Store {
         Ok(sqlx::query_scalar("SELECT MAX(seen_ms) FROM node").fetch_one(&self.pool).await?)
     }
 
-    /// Keeps a miner's new session, in place of an earlier one.
+    /// Stores a miner's session and replaces the previous one.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -26,9 +26,9 @@ impl std::fmt::Display for PeriodId {
 pub struct PeriodRow {
     /// Its number.
     pub id: PeriodId,
-    /// When it began, in milliseconds since 1970.
+    /// Start, in milliseconds since the Unix epoch.
     pub started_ms: i64,
-    /// How long it lasts, in milliseconds.
+    /// Length in milliseconds.
     pub length_ms: i64,
     /// Formula of its scores.
     pub profile: PeriodProfile,
@@ -43,13 +43,13 @@ pub struct NewContender {
     pub task: TaskName,
     /// The miner.
     pub hotkey: Hotkey,
-    /// Its slot on the chain.
+    /// The miner's uid.
     pub uid: Uid,
-    /// What it offers.
+    /// The offered capacity.
     pub capacity: Capacity,
 }
 
-/// An offer and what came of it.
+/// An offer with its counters.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ContenderRow {
     /// The offer.
@@ -58,7 +58,7 @@ pub struct ContenderRow {
     pub counts: PeriodCounts,
     /// Volume of the requests that were sent as tests.
     pub sent: f64,
-    /// The period's score; `None` before its end, and where nothing was asked.
+    /// The period's score; `None` before the period is closed, or without requests.
     pub score: Option<f64>,
 }
 
@@ -89,7 +89,7 @@ pub struct HistoryRow {
 }
 
 impl Store {
-    /// The period that runs, if any.
+    /// The open period, if any.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -116,7 +116,7 @@ impl Store {
         row.as_ref().map(period).transpose()
     }
 
-    /// Begins a period, with its offers and budgets. One that still runs must be closed before.
+    /// Opens a period with its offers and budgets. The previous one must be closed.
     ///
     /// # Errors
     /// [`StoreError::StillOpen`].
@@ -205,7 +205,7 @@ impl Store {
         rows.into_iter().map(read).collect()
     }
 
-    /// Writes the counters of a running period as they are. Nothing is written to a closed one.
+    /// Stores the counters of an open period as absolute values. Closed periods are unchanged.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -220,7 +220,7 @@ impl Store {
         Ok(transaction.commit().await?)
     }
 
-    /// Closes a period: its last counters and its scores. A closed one stays as it is.
+    /// Closes a period with its final counters and scores. Closed periods are unchanged.
     ///
     /// # Errors
     /// [`StoreError`].

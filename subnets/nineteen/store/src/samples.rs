@@ -1,4 +1,4 @@
-//! Answers that wait to be checked, and the rewards that they become.
+//! Queue of sampled answers to check, and the resulting rewards.
 
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
@@ -9,7 +9,7 @@ use taonet_primitives::{Hotkey, Uid};
 use crate::error::{number, parsed};
 use crate::{PeriodId, Store, StoreError};
 
-/// An answer that waits to be checked.
+/// A sampled answer in the queue of the checker.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
     /// The request's id.
@@ -18,34 +18,34 @@ pub struct Sample {
     pub period: PeriodId,
     /// The task.
     pub task: TaskName,
-    /// Who answered.
+    /// The hotkey of the miner.
     pub hotkey: Hotkey,
-    /// Its slot on the chain.
+    /// The miner's uid.
     pub uid: Uid,
-    /// Whether the validator made the request up.
+    /// Whether the request was synthetic.
     pub synthetic: bool,
     /// The request's payload, in JSON.
     pub request: String,
     /// The answer's chunks, a JSON array.
     pub answer: String,
-    /// In the unit of the task.
+    /// Work, in the unit of the task.
     pub work: f64,
-    /// From sending to the last chunk, in seconds.
+    /// Response time from sending to the last chunk, in seconds.
     pub response_time: Option<f64>,
-    /// When it was answered, in milliseconds since 1970.
+    /// Time of the response, in milliseconds since the Unix epoch.
     pub created_ms: i64,
 }
 
-/// What the checker found.
+/// Result of a check.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reward {
-    /// In `0..=1`; `None` where nothing can be said.
+    /// Quality in `0..=1`; `None` if the task has no check.
     pub quality: Option<f64>,
     /// Work per second.
     pub metric: Option<f64>,
-    /// Why, for people.
+    /// Human-readable reason.
     pub reason: String,
-    /// When it was checked, in milliseconds since 1970.
+    /// Time of the check, in milliseconds since the Unix epoch.
     pub created_ms: i64,
 }
 
@@ -56,16 +56,16 @@ pub struct RewardRow {
     pub job_id: String,
     /// The task.
     pub task: TaskName,
-    /// Who answered.
+    /// The hotkey of the miner.
     pub hotkey: Hotkey,
-    /// Whether the validator made the request up.
+    /// Whether the request was synthetic.
     pub synthetic: bool,
-    /// What the checker found.
+    /// Result of a check.
     pub reward: Reward,
 }
 
 impl Store {
-    /// Keeps an answer for checking, unless its task has enough of them. `weight` is the task's. Says whether it is kept.
+    /// Queues an answer for checking, unless the task's queue is full; returns whether it was queued. `weight` is the task's.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -112,7 +112,7 @@ impl Store {
         Ok(kept > 0)
     }
 
-    /// How many answers wait, by task.
+    /// Number of queued answers per task.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -140,7 +140,7 @@ impl Store {
         row.as_ref().map(sample).transpose()
     }
 
-    /// Puts a reward in the place of its sample.
+    /// Replaces a sample by its reward, in one transaction.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -181,7 +181,7 @@ impl Store {
         rows.iter().map(reward).collect()
     }
 
-    /// Removes what is too old to count: rewards, closed periods, answers that nobody checked.
+    /// Deletes expired rewards, closed periods and unchecked samples.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -40,7 +40,7 @@ const TEMPO: u32 = 360;
 /// How long a miner may take, on a machine that also runs all models.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Play a whole market on this machine: a chain, five miners, a validator that tests, checks and pays them
+/// Run a market on this machine: a chain, five miners, a validator that tests, checks and pays them
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
     /// End after one round of periods
