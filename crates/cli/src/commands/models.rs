@@ -78,7 +78,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
                 Some(hub) if hub.starts_with("http://") || hub.starts_with("https://") => {
                     context.block_on(engines::pull(&store.with_hub(hub), spec, context))?
                 }
-                Some(directory) => context.block_on(store.import(spec, Path::new(directory)))?,
+                Some(directory) => context.block_on(async { Ok(store.import(spec, Path::new(directory)).await?) })?,
             };
             if context.json {
                 return context.print_json(&json!({ "model": spec.name, "path": dir }));
