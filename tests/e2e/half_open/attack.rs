@@ -79,7 +79,6 @@ impl Served {
                 for (status, request) in &whole {
                     let p99 = median_p99(self.address, request, *status, most).await;
                     assert!(p99 < most, "{name}: status {status} took {p99:?} while others sent {what}");
-                    println!("{name}: p99 {p99:?} to status {status}, against {what}");
                 }
             });
         }
