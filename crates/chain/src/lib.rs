@@ -5,9 +5,6 @@
 //! use taonet_primitives::{Hotkey, NetUid, Rao};
 //! use taonet_wallet::Keypair;
 //!
-//! Uses `taonet-primitives` and `taonet-wallet` (signatures). Used by `taonet-ledger`, `taonet-validator` and
-//! everything that reads a subnet's neurons.
-//!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let network: Network = "local".parse()?;
 //! let chain = Client::connect(&network).await?;
@@ -22,6 +19,9 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! Uses `taonet-primitives` and `taonet-wallet` (signatures). Used by `taonet-ledger`, `taonet-validator` and
+//! everything that reads a subnet's neurons.
 //!
 //! # Where to begin
 //!

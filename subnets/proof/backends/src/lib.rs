@@ -7,7 +7,7 @@
 //! | [`external`] | the program's own | the program's own | an operator has another proof system |
 //!
 //! A [`Prover`] runs the core's executor and proves exactly its values. A [`Verifier`] takes a [`Statement`]: inputs,
-//! outputs and the [`Binding`](taonet_proof_core::Binding) to one request and miner, and accepts a proof for that
+//! outputs and the [`Binding`] to one request and miner, and accepts a proof for that
 //! statement only.
 //!
 //! Uses `taonet-proof-core` (circuits, executor, binding). Used by `taonet-proof-circuits`, the miner, the validator and
