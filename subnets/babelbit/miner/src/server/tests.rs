@@ -359,7 +359,7 @@ async fn unknown_routes_are_refused_in_json() {
     let miner = start(Silent, Limits::default()).await;
     let answer = miner.client.get(format!("{}/other", miner.url)).send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::NOT_FOUND);
-    assert_eq!(answer.text().await.unwrap(), r#"{"error":"there is no such route"}"#);
+    assert_eq!(answer.text().await.unwrap(), r#"{"error":"unknown route"}"#);
 }
 
 #[tokio::test]
