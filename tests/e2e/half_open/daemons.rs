@@ -43,7 +43,7 @@ const KIND: &str = "content-type: application/json\r\n";
 /// A running command, and the addresses at which it listens.
 pub(crate) struct Started {
     pub(crate) served: Vec<Served>,
-    _running: Vec<Running>,
+    running: Vec<Running>,
 }
 
 #[expect(dead_code, reason = "ends when it is dropped")]
@@ -89,14 +89,14 @@ fn start(command: &mut Command, page: (&'static str, u16), waits: impl FnOnce(&D
     let metrics = free_address();
     let daemon = Daemon::start(command.args(["--metrics", &metrics]));
     let own = Served { address: address(&daemon), page, waits: Some(waits(&daemon)) };
-    Started { served: vec![own, metrics_at(&metrics)], _running: vec![Running::Daemon(daemon)] }
+    Started { served: vec![own, metrics_at(&metrics)], running: vec![Running::Daemon(daemon)] }
 }
 
 /// Starts a daemon that serves nothing but its metrics.
 fn start_process(command: &mut Command) -> Started {
     let metrics = free_address();
     let process = Process::start(command, &metrics);
-    Started { served: vec![metrics_at(&metrics)], _running: vec![Running::Process(process)] }
+    Started { served: vec![metrics_at(&metrics)], running: vec![Running::Process(process)] }
 }
 
 /// Everyone's body is waited for.
@@ -282,7 +282,7 @@ fn nineteen_validator(folder: &Path) -> Started {
         let headers = format!("authorization: Bearer {}\r\n{KIND}", made["key"].as_str().unwrap());
         Waits { path: "/v1/chat/completions", headers: Arc::new(move |_, _| headers.clone()), whole: ("{}", 400) }
     });
-    started._running.push(Running::Daemon(chain));
+    started.running.push(Running::Daemon(chain));
     started
 }
 
