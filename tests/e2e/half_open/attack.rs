@@ -61,6 +61,7 @@ pub(crate) type Request = Arc<dyn Fn(u16) -> Vec<u8> + Send + Sync>;
 impl Served {
     /// The server is held by thousands of half-open connections, and answers within `most` all the same.
     #[track_caller]
+    #[expect(clippy::print_stdout, reason = "a test's measurements")]
     pub(crate) fn holds_within(&self, most: Duration, name: &str) {
         let (path, status) = self.page;
         let get = format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.address).into_bytes();
