@@ -160,7 +160,7 @@ async fn what_is_no_submission_is_refused_and_not_kept() {
     bundle.as_object_mut().unwrap().remove("kind");
     let signature = validator.sign(sorted_json(&bundle).as_bytes()).to_bare_hex();
     (bundle["signature"], bundle["kind"]) = (json!(signature), json!("audio_bundle"));
-    assert_eq!(post(&api, &bundle).await.1["error"], "audio_bundle goes to /v1/submit-artifact");
+    assert_eq!(post(&api, &bundle).await.1["error"], "wrong route for audio_bundle; hint: use /v1/submit-artifact");
     for (method, path, body, status) in [
         (Method::POST, "/v1/submit", "{".to_owned(), 400),
         (Method::POST, "/v1/submit", "x".repeat((4 << 20) + 1), 413),

@@ -109,7 +109,7 @@ async fn what_is_no_artifact_is_refused_and_not_kept() {
         (metadata(&validator, bundle(6), time), b"sound", 400, "data.file_size is 6, but the file has 5 bytes"),
         (metadata(&validator, bundle(1_001), time), &long, 413, "the file is larger than 1000 bytes"),
         (metadata(&validator, json!({ "file_name": "../x" }), time), b"sound", 400, "data.file_name: expected"),
-        (other_kind, b"sound", 400, "dialogue_logs goes to /v1/submit"),
+        (other_kind, b"sound", 400, "wrong route for dialogue_logs; hint: use /v1/submit"),
     ];
     for (metadata, file, status, text) in table {
         let (found, answer) = submit(&api, &metadata, file).await;
