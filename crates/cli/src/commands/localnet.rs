@@ -15,6 +15,7 @@ use clap::{Args, Subcommand};
 use crate::context::Context;
 
 /// Run and control a development chain on this machine.
+///
 /// Without a subcommand, starts the chain and runs until Ctrl-C or SIGTERM. It has the pallets, calls and storage of
 /// the main network that neurons, validators and owners need; Bittensor's tools connect to it as to any node. State
 /// is kept in a directory, and the next start resumes from it.

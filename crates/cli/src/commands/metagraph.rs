@@ -15,6 +15,7 @@ use crate::table::{table, whole};
 use crate::tables::{BOND_ROWS, METAGRAPH, METAGRAPH_CHANGES, WEIGHT_ROWS};
 
 /// Show a subnet's neurons: stake, incentive, consensus, endpoints.
+///
 /// In JSON, shares are in parts of 65535 and amounts in rao; with --full, each neuron has its weights and bonds as
 /// pairs of uid and share.
 #[derive(Debug, Args)]

@@ -32,7 +32,7 @@ pub(crate) enum Command {
     Verify {
         /// Models to verify [default: the installed ones, and those that the settings name]
         #[arg(value_name = "MODEL")]
-        models: Vec<String>,
+        names: Vec<String>,
         #[command(flatten)]
         place: Place,
     },
@@ -55,7 +55,7 @@ impl Place {
 pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     match command {
         Command::List(place) => show(&place.store()?.list(), context),
-        Command::Verify { models: names, place } => {
+        Command::Verify { names, place } => {
             let needed = needed(names)?;
             let mut models = place.store()?.list();
             models.retain(|model| names.is_empty() || needed.contains(&model.spec));

@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn each_mistake_is_named() {
         for (names, netuid, values, words) in [
-            (&["netuid", "tempo"][..], None, &["20"][..], "give --netuid"),
+            (&["netuid", "tempo"][..], None, &["20"][..], "--netuid is required"),
             (&["rate_limit"], Some(NetUid(2)), &["0"], "--netuid is not allowed"),
             (&["netuid", "low", "high"], Some(NetUid(2)), &["1"], "expected 2 values (low, high), not 1"),
             (&["rate_limit"], None, &["1.0000000001tao"], "the value of rate_limit"),

@@ -20,6 +20,7 @@ const HIDDEN_EVENTS: [&str; 2] = ["System.ExtrinsicSuccess", "TransactionPayment
 const MAX_CATCH_UP_BLOCKS: u32 = 128;
 
 /// Follow the chain: a line for each block, until Ctrl-C.
+///
 /// With --json, each line is one JSON document: the block, its events, and with --netuid the next epoch.
 #[derive(Debug, Args)]
 pub(crate) struct WatchArgs {

@@ -231,7 +231,10 @@ mod sound {
     async fn a_failure_names_the_utterance_and_is_tried_again() {
         let (library, _) = library(1);
         let error = library.built(0).await.unwrap_err().to_string();
-        assert!(error.starts_with("challenge-sample: cannot synthesize utterances[") && error.contains("apt-get install"), "{error}");
+        assert!(
+            error.starts_with("challenge-sample: cannot synthesize utterances[") && error.contains("apt-get install"),
+            "{error}"
+        );
         assert!(library.built(0).await.is_ok());
     }
 

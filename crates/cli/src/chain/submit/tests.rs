@@ -30,7 +30,7 @@ async fn each_outcome_has_its_message_and_exit_code() {
         (module("Odd"), 1, &["the call failed, finalized in block 1", "P.Odd: No.\\u{1b}[2J"]),
         (module("SubtokenDisabled"), 1, &["tao subnets start"]),
         (Script::Fail(DispatchError::Other("BadOrigin".into())), 1, &["BadOrigin"]),
-        (Script::Refuse(RefusedBecause::custom(6)), 1, &["nothing happened", "the rate limit is exceeded"]),
+        (Script::Refuse(RefusedBecause::custom(6)), 1, &["rejected the call", "the rate limit is exceeded"]),
         (Script::Refuse(RefusedBecause::Payment), 1, &["tao balance"]),
         (Script::Refuse(RefusedBecause::BadSignature), 4, &["the signature does not match this call"]),
         (Script::Drop, 1, &["dropped 0x", "expires after block 127"]),

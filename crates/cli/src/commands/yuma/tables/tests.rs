@@ -28,7 +28,7 @@ fn every_step_is_explained() {
     let input = pair();
     let text = steps(&input, &Epoch::compute(&input).unwrap());
     assert_eq!(line(&text, "1. Stake", "1"), ["1", "200", "0.666667", "yes", "yes", "yes", "0.666667"]);
-    assert_eq!(line(&text, "2. Weights", "0"), ["0", "0.500000", "0.500000"]);
+    assert_eq!(line(&text, "2. Active weights", "0"), ["0", "0.500000", "0.500000"]);
     assert_eq!(line(&text, "3. Consensus", "2"), ["2", "1.000000"]);
     assert_eq!(line(&text, "4. Clipped weights", "0"), ["0", "0.500000"]);
     assert_eq!(line(&text, "5. Validator trust", "0"), ["0", "0.500000"]);
