@@ -14,7 +14,8 @@ use taonet_wallet::Keypair;
 
 use crate::commands::serve_axon::version;
 
-/// Babelbit's netuid, the same as on the main network. Its subnet is started at genesis.
+/// Babelbit's netuid, the same as on the main network. It is the only subnet that is started at genesis, with weights in
+/// clear: the demonstrations of other subnets use it, too.
 pub(crate) const NETUID: NetUid = NetUid(59);
 /// Block time; much shorter than the main network's 12 s.
 const BLOCK_TIME: Duration = Duration::from_millis(50);
@@ -27,7 +28,6 @@ pub(crate) const ANNOUNCED: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 
 /// An in-memory chain that ends with the demonstration.
 pub(crate) struct DemoChain {
-    netuid: NetUid,
     node: NodeHandle,
     client: Arc<Client>,
     coldkey: Keypair,
@@ -48,19 +48,16 @@ pub(crate) struct OnChain {
 }
 
 impl DemoChain {
-    /// Starts a chain and sets up the validator of a subnet with stake and a permit.
-    pub(crate) async fn start(netuid: NetUid, validator: Keypair) -> anyhow::Result<Self> {
+    /// Starts a chain and sets up the validator with stake and a permit.
+    pub(crate) async fn start(validator: Keypair) -> anyhow::Result<Self> {
         let mut config = NodeConfig::new(taonet_localnet_runtime::genesis::genesis(&[])?);
         config.clock = Clock::Every(BLOCK_TIME);
         let node = Node::start(config).await.context("cannot start the demonstration's chain")?;
         let client = Arc::new(Client::connect(&node.url().parse()?).await?);
-        let chain = Self { netuid, node, client, coldkey: Keypair::from_uri(COLDKEY)?, validator };
+        let chain = Self { node, client, coldkey: Keypair::from_uri(COLDKEY)?, validator };
         let hotkey = chain.validator.hotkey();
-        if netuid != NETUID {
-            chain.send(calls::start_call(netuid), &chain.coldkey).await?;
-        }
-        chain.send(calls::burned_register(netuid, hotkey), &chain.coldkey).await?;
-        chain.send(calls::add_stake(hotkey, netuid, STAKE), &chain.coldkey).await?;
+        chain.send(calls::burned_register(NETUID, hotkey), &chain.coldkey).await?;
+        chain.send(calls::add_stake(hotkey, NETUID, STAKE), &chain.coldkey).await?;
         // The permit is granted at the first epoch after staking.
         chain.pass_epoch().await?;
         Ok(chain)
@@ -68,9 +65,9 @@ impl DemoChain {
 
     /// Registers a miner and publishes its endpoint.
     pub(crate) async fn register(&self, miner: &Keypair, port: u16) -> anyhow::Result<()> {
-        self.send(calls::burned_register(self.netuid, miner.hotkey()), &self.coldkey).await?;
+        self.send(calls::burned_register(NETUID, miner.hotkey()), &self.coldkey).await?;
         let address = SocketAddr::new(IpAddr::V4(ANNOUNCED), port);
-        self.send(calls::serve_axon(self.netuid, version(), address), miner).await
+        self.send(calls::serve_axon(NETUID, version(), address), miner).await
     }
 
     /// The client for the subtensor gateway.
@@ -80,20 +77,20 @@ impl DemoChain {
 
     /// Advances past the end of the subnet's epoch, which grants permits and distributes emission.
     pub(crate) async fn pass_epoch(&self) -> anyhow::Result<()> {
-        self.node.mine_to_epoch(self.netuid.0).await?;
+        self.node.mine_to_epoch(NETUID.0).await?;
         Ok(())
     }
 
     /// The on-chain state of every neuron, beside the requested `weights`.
     pub(crate) async fn standings(&self, weights: &Weights) -> anyhow::Result<BTreeMap<Uid, OnChain>> {
         let head = self.client.head().await?;
-        let rules = self.client.weight_rules(self.netuid, head.into()).await?;
+        let rules = self.client.weight_rules(NETUID, head.into()).await?;
         let shares: Vec<_> = weights.uids.iter().copied().zip(weights.weights.iter().copied()).collect();
         let submitted = quantise(&within_limits(&shares, &rules)?)?;
-        let metagraph = self.client.metagraph(self.netuid, MechId(0), Detail::Lite, At::Head).await?;
-        let validator = self.client.uid(self.netuid, &self.validator.hotkey(), At::Head).await?;
+        let metagraph = self.client.metagraph(NETUID, MechId(0), Detail::Lite, At::Head).await?;
+        let validator = self.client.uid(NETUID, &self.validator.hotkey(), At::Head).await?;
         let validator = validator.context("the validator has no uid on the chain")?;
-        let stored = self.client.weights_of(self.netuid, MechId(0), validator, At::Head).await?;
+        let stored = self.client.weights_of(NETUID, MechId(0), validator, At::Head).await?;
         let of = |row: &WeightRow, uid| row.iter().find(|(known, _)| *known == uid).map_or(0, |(_, weight)| *weight);
         let row = |neuron: &taonet_chain::Neuron| OnChain {
             weight_submitted: of(&submitted, neuron.uid),

@@ -112,7 +112,7 @@ impl Contest {
         shutdown: &Shutdown,
         context: &Context,
     ) -> anyhow::Result<DemoReport> {
-        let chain = DemoChain::start(NETUID, Keypair::clone(&self.validator)).await?;
+        let chain = DemoChain::start(Keypair::clone(&self.validator)).await?;
         let kept = self.directory.join("scoring-api");
         let services = Services::start(&chain, &self.validator, passing, &kept, shutdown).await?;
         let entries = self.start_miners(&chain, &services, shutdown).await?;

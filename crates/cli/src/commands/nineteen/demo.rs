@@ -17,20 +17,17 @@ use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_query::QueryDeadlines;
 use taonet_nineteen_store::Store;
 use taonet_nineteen_transport::Trust;
-use taonet_primitives::NetUid;
 use taonet_service::{Shutdown, system_clock, unix_time};
 use taonet_wallet::Keypair;
 
 use super::operation::{Operation, OperationSettings, RunningOperation, validator_settings, weights_loop};
 use crate::commands::demo::Workplace;
 use crate::context::Context;
-use crate::demo_chain::{ANNOUNCED, DemoChain};
+use crate::demo_chain::{ANNOUNCED, DemoChain, NETUID};
 use load::Buyer;
 use miners::DemoMiner;
 use report::{DemoReport, Round};
 
-/// The inference market's number on the main network.
-const NETUID: NetUid = NetUid(19);
 /// The validator's key: a development key, which opens nothing of worth.
 const VALIDATOR: &str = "//validator";
 /// The market of the demonstration.
@@ -81,7 +78,7 @@ async fn play(
     context: &Context,
 ) -> anyhow::Result<()> {
     let validator = Keypair::from_uri(VALIDATOR)?;
-    let chain = DemoChain::start(NETUID, validator.clone()).await?;
+    let chain = DemoChain::start(validator.clone()).await?;
     let model = Arc::new(LanguageModel::random("demo", 4, args.seed)?);
     let miners = miners::start(&chain, &validator, &model, args.seed, shutdown).await?;
     let operation = operation(&chain, &validator, model, args.seed, kept)?.await?;

@@ -99,7 +99,7 @@ impl Market {
         context: &Context,
     ) -> anyhow::Result<DemoReport> {
         let began = Instant::now();
-        let chain = DemoChain::start(NETUID, Keypair::clone(&self.validator)).await?;
+        let chain = DemoChain::start(Keypair::clone(&self.validator)).await?;
         let services =
             submission::start(chain.client(), &self.validator, NETUID, passing, WEIGHT_ATTEMPTS, shutdown).await?;
         self.start_miners(&chain, shutdown).await?;
