@@ -261,7 +261,7 @@ fn one_reply_gives_the_whole_object() {
 
     let text = write(&folder, "text.wav", &json!("no sound"));
     for (file, says) in
-        [(text.as_path(), "text.wav is not a supported WAV file"), (Path::new("absent.wav"), "absent.wav cannot")]
+        [(text.as_path(), "text.wav is not a readable WAV file"), (Path::new("absent.wav"), "cannot read")]
     {
         let error = refusal(&score(file).output().unwrap(), 1);
         assert!(error.contains(says), "{error}");

@@ -99,8 +99,9 @@ fn empty_requests_share_one_deadline() {
 #[test]
 fn people_get_a_table() {
     let toy = Toy::start("byte_count");
-    let output =
-        bb().args(["test-miner", toy.url(), "--miner-hotkey", &toy.hotkey(), "--rules-only"]).output().unwrap();
+    let mut command = bb();
+    command.args(["test-miner", toy.url(), "--miner-hotkey", &toy.hotkey(), "--rules-only"]).env("COLUMNS", "100");
+    let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let shown = String::from_utf8(output.stdout).unwrap();
     for says in ["byte_count", "FAIL", "expected", "seen      frame 1 of 25", "mend", "median ms", "final frame"] {

@@ -257,7 +257,10 @@ mod tests {
             (json!({ "uids": [1], "weights": [[1]] }), "weights: expected finite non-negative numbers"),
             (json!({ "uids": [1], "weights": [1], "netuid": 70000 }), "netuid: expected an integer from 0 to 65535"),
             (json!({ "uids": [1], "weights": [1], "retries": -1 }), "retries: expected an integer from 0 to 1000"),
-            (json!({ "uids": [1], "weights": [1], "delay_s": 1e9 }), "delay_s: expected seconds from 0 to 600"),
+            (
+                json!({ "uids": [1], "weights": [1], "delay_s": 1e9 }),
+                "delay_s: expected a number of seconds from 0 to 600",
+            ),
             (
                 json!({ "uids": [1], "weights": [1], "wait_for_inclusion": 1 }),
                 "wait_for_inclusion: expected true or false",

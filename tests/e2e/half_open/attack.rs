@@ -18,7 +18,7 @@ const ATTACKERS: u16 = 2_000;
 const ADDRESSES: u16 = 8;
 /// So many of them reopen a closed connection immediately. There is always a server queue of that many connections, so that
 /// it has no idle time; with all of them, the measurement would be that of the queue.
-const IMPATIENT: u16 = 16;
+pub(crate) const IMPATIENT: u16 = 16;
 /// Delay before the others reopen a closed connection.
 const AGAIN: Duration = Duration::from_secs(1);
 /// Requests of a round, one after the other, each on a connection of its own.
@@ -62,7 +62,7 @@ impl Served {
     /// The server is held by thousands of half-open connections, and answers within `most` all the same.
     #[track_caller]
     #[expect(clippy::print_stdout, reason = "a test's measurements")]
-    pub(crate) fn holds_within(&self, most: Duration, name: &str) {
+    pub(crate) fn holds_within(&self, most: Duration, impatient: u16, name: &str) {
         let (path, status) = self.page;
         let get = format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.address).into_bytes();
         let mut half = vec![("half a head", sent(get[..30].to_vec()))];
@@ -75,7 +75,7 @@ impl Served {
         let runtime = Runtime::new().unwrap();
         for (what, half) in half {
             runtime.block_on(async {
-                let attack = attack(self.address, half).await;
+                let attack = attack(self.address, half, impatient).await;
                 assert_eq!(attack.answered(), 0, "{name}: {what} is answered, so nothing is held");
                 for (status, request) in &whole {
                     let p99 = median_p99(self.address, request, *status, most).await;
@@ -114,7 +114,7 @@ impl Attack {
 }
 
 /// Opens connections that send half a request, and opens each again that is closed.
-pub(crate) async fn attack(to: SocketAddr, half: Request) -> Attack {
+pub(crate) async fn attack(to: SocketAddr, half: Request, impatient: u16) -> Attack {
     let (opened, answered) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
     let mut attackers = JoinSet::new();
     for number in 0..ATTACKERS {
@@ -133,7 +133,7 @@ pub(crate) async fn attack(to: SocketAddr, half: Request) -> Attack {
                     // The system has no port for it, for a moment.
                     Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
                 }
-                if number >= IMPATIENT {
+                if number >= impatient {
                     tokio::time::sleep(AGAIN).await;
                 }
             }

@@ -207,10 +207,10 @@ pub(crate) fn predicts(miner: &Daemon) -> Waits {
 fn scoring_api(folder: &Path) -> Started {
     let mut scoring = local_bb();
     scoring.args(["scoring-api", "--state"]).arg(folder.join("scoring"));
-    let mut started = start(&mut scoring, ("/healthz", 200), |_| open("/v1/submit", ("{}", 422)));
+    let mut started = start(&mut scoring, ("/healthz", 200), |_| open("/v1/submit", ("{}", 400)));
     // Submissions with a file have turns of their own.
     let headers = |_: &[u8], _: u16| "content-type: multipart/form-data; boundary=x\r\n".to_owned();
-    let forms = Waits { path: "/v1/submit-artifact", headers: Arc::new(headers), whole: ("--x\r\n", 400) };
+    let forms = Waits { path: "/v1/submit-artifact", headers: Arc::new(headers), whole: ("--x--\r\n", 400) };
     let address = started.served[0].address;
     started.served.push(Served { address, page: ("/healthz", 200), waits: Some(forms) });
     started

@@ -197,8 +197,13 @@ fn damaged_keyfiles_are_refused_without_showing_them() {
         ("empty", Vec::new(), 1, "keyfile is not JSON"),
         ("plain, cut", cut("plain_mnemonic"), 1, "keyfile is not JSON"),
         ("plain, other address", plain.replace(VECTOR_ADDRESS, ADDRESS).into_bytes(), 1, "its key belongs to"),
-        ("plain, other word", plain.replace("bottom", "legal").into_bytes(), 1, "cannot open "),
-        ("plain, other scheme", plain.replace("\"cryptoType\":1", "\"cryptoType\":7").into_bytes(), 1, "cannot open "),
+        ("plain, other word", plain.replace("bottom", "legal").into_bytes(), 1, "contains no usable key"),
+        (
+            "plain, other scheme",
+            plain.replace("\"cryptoType\":1", "\"cryptoType\":7").into_bytes(),
+            1,
+            "contains no usable key",
+        ),
         ("public", keyfile_vector("plain_ss58_only"), 1, "public keyfile"),
         ("NaCl, nothing in it", b"$NACL".to_vec(), 4, damaged),
         ("NaCl, cut", cut("nacl_7"), 4, damaged),
@@ -227,7 +232,7 @@ fn links_and_open_files_are_told_apart() {
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
     let output = sign();
     assert!(output.status.success());
-    assert!(stderr(&output).contains("open to others"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("accessible to other users"), "{}", stderr(&output));
     // Keys are read through symbolic links, but never written through them.
     let real = wallets.free("real");
     fs::rename(&key, &real).unwrap();

@@ -138,7 +138,7 @@ fn daemons_tell_no_secret() {
     by_variable.env("BT_WALLET_PASSWORD", PASSWORD);
     for command in [&mut by_file, &mut by_variable] {
         let log = Daemon::start(command).log();
-        assert!(log.contains("open to others"), "the log does not speak: {log}");
+        assert!(log.contains("accessible to other users"), "the log does not speak: {log}");
         secrets.check("miner", &log);
     }
     // Rejected.

@@ -390,7 +390,7 @@ mod tests {
     async fn a_node_whose_author_died_stops_and_says_why() {
         let (control, author) = node_of(|| panic!("a defect"));
         let error = timeout(Duration::from_secs(20), control.stopped()).await.unwrap().unwrap_err();
-        assert!(error.to_string().contains("panicked: a defect; start the node again"), "{error}");
+        assert!(error.to_string().contains("panicked: a defect; hint: start the node again"), "{error}");
         author.await.unwrap();
         // A shutdown request afterwards does not hide the reason.
         control.stop();

@@ -15,8 +15,12 @@ use tokio::time::timeout;
 use crate::support::{config, connect_from, frame, node, post_on, upgrade_on};
 
 async fn websocket_from(from: &str, to: SocketAddr) -> TcpStream {
-    let (stream, answer) = upgrade_on(connect_from(from, to).await, to, "").await;
+    let (mut stream, answer) = upgrade_on(connect_from(from, to).await, to, "").await;
     assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");
+    let mut head = answer.into_bytes();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
     stream
 }
 

@@ -171,7 +171,10 @@ async fn clients_read_the_block_time_that_the_chain_began_with() {
     fast.clock = Clock::FAST;
     let error = Node::start(fast).await.unwrap_err();
     assert!(matches!(&error, NodeError::Author(AuthorError::BlockTime { .. })), "{error}");
-    assert!(error.to_string().contains("every 12s") && error.to_string().contains("tao localnet reset"), "{error}");
+    assert!(
+        error.to_string().contains("block time of 12s") && error.to_string().contains("tao localnet reset"),
+        "{error}"
+    );
 
     let node = Node::start(config()).await.unwrap();
     assert_eq!(slot(&node), 250);
