@@ -63,7 +63,7 @@ async fn what_is_missing_is_named() {
     let path = file(folder.path(), b"x");
     let wrong = S3Settings { secret_access_key: Some(Secret::new("wrong")), ..good.clone() };
     let error = ObjectStorage::open(&wrong).unwrap().upload("x", &path).await.unwrap_err().to_string();
-    assert!(error.starts_with("the bucket results failed: "), "{error}");
+    assert!(error.starts_with("bucket results failed: "), "{error}");
     let storage = ObjectStorage::open(&good).unwrap();
     let error = storage.upload("x", &folder.path().join("none")).await.unwrap_err().to_string();
     assert!(error.starts_with("cannot read "), "{error}");

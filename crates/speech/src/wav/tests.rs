@@ -120,10 +120,10 @@ fn each_wrong_field_is_named() {
     assert_eq!(message(b""), "RIFF id: unexpected end of file: expected 4 bytes, found 0");
     assert_eq!(message(b"ID3\x04"), "RIFF id is \"ID3\\x04\", expected \"RIFF\"");
     assert_eq!(message(b"RIFF\0\0\0\0AVI "), "WAVE id is \"AVI \", expected \"WAVE\"");
-    assert_eq!(message(b"RIFF\0\0\0\0WAVE"), "there is no fmt chunk");
+    assert_eq!(message(b"RIFF\0\0\0\0WAVE"), "missing fmt chunk");
     assert_eq!(message(&riff(&[(b"fmt ", &[0; 8])])), "fmt chunk size is 8, expected at least 16");
-    assert_eq!(message(&riff(&[(b"data", &[0; 8])])), "there is no fmt chunk");
-    assert_eq!(message(&file(1, 1, 8000, 2, 16, &[])[..36]), "there is no data chunk");
+    assert_eq!(message(&riff(&[(b"data", &[0; 8])])), "missing fmt chunk");
+    assert_eq!(message(&file(1, 1, 8000, 2, 16, &[])[..36]), "missing data chunk");
     assert_eq!(message(&file(1, 0, 8000, 2, 16, &[])), "channels is 0, expected at least 1");
     assert_eq!(message(&file(1, 1, 0, 2, 16, &[])), "sample rate is 0, expected 1000 to 768000");
     assert_eq!(message(&file(1, 1, 999, 2, 16, &[])), "sample rate is 999, expected 1000 to 768000");
