@@ -104,7 +104,7 @@ fn people_get_a_table() {
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let shown = String::from_utf8(output.stdout).unwrap();
-    for says in ["byte_count", "FAIL", "expected", "seen      frame 1 of 25", "mend", "median ms", "final frame"] {
+    for says in ["byte_count", "FAIL", "expected", "seen      frame 1 of 25", "fix", "median ms", "final frame"] {
         assert!(shown.contains(says), "{says}: {shown}");
     }
 }
