@@ -221,6 +221,7 @@ fn lines_with_our_programs() -> Vec<String> {
         let blocks = guide.split("\n```").skip(1).step_by(2);
         for line in blocks.flat_map(str::lines) {
             let line = line.split_once(" #").map_or(line, |(line, _)| line).trim();
+            let line = line.split_once(" > ").map_or(line, |(line, _)| line);
             let line = line.strip_prefix("pm2 start ").map_or(line, |line| line);
             let line = line.replace("HOTKEY", BOB).replace("ADDRESS", BOB).replace("HEX", &"0".repeat(128));
             if line.starts_with("bb ") || line.starts_with("tao ") {

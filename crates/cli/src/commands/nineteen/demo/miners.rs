@@ -8,7 +8,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::IntoResponse as _;
 use taonet_lm::LanguageModel;
 use taonet_lm::server::{ServerSettings, router};
 use taonet_nineteen_core::task::TaskType;
@@ -48,6 +48,15 @@ impl Behaviour {
             Self::Failing => "failing",
             Self::Cheating => "cheating",
         }
+    }
+
+    /// Time before the first token. Without it, short answers of all miners would be equally fast.
+    const fn delay(self) -> Duration {
+        Duration::from_millis(match self {
+            Self::Good | Self::Cheating => 0,
+            Self::Limiting | Self::Failing => 150,
+            Self::Slow => 500,
+        })
     }
 
     /// Time for a token, as if each miner had a machine of its own.
@@ -101,20 +110,22 @@ pub(super) async fn start(
     Ok(miners)
 }
 
-/// A backend that refuses every third request, as its behaviour wants.
+/// A backend with the start-up delay and the faults of its behaviour.
 fn with_faults(router: Router, behaviour: Behaviour) -> Router {
-    let status = match behaviour {
-        Behaviour::Limiting => StatusCode::TOO_MANY_REQUESTS,
-        Behaviour::Failing => StatusCode::INTERNAL_SERVER_ERROR,
-        Behaviour::Good | Behaviour::Slow | Behaviour::Cheating => return router,
+    let refusal = match behaviour {
+        Behaviour::Limiting => Some(StatusCode::TOO_MANY_REQUESTS),
+        Behaviour::Failing => Some(StatusCode::INTERNAL_SERVER_ERROR),
+        Behaviour::Good | Behaviour::Slow | Behaviour::Cheating => None,
     };
     let seen = Arc::new(AtomicU64::new(0));
     router.layer(middleware::from_fn(move |request: Request, next: Next| {
         let count = seen.fetch_add(1, Ordering::Relaxed);
         async move {
-            let response: Response =
-                if count.is_multiple_of(REFUSES) { status.into_response() } else { next.run(request).await };
-            response
+            if let Some(status) = refusal.filter(|_| count.is_multiple_of(REFUSES)) {
+                return status.into_response();
+            }
+            tokio::time::sleep(behaviour.delay()).await;
+            next.run(request).await
         }
     }))
 }
