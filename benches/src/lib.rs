@@ -1,4 +1,9 @@
-//! Benchmarks against other implementations, one command each.
+//! Benchmarks against other implementations, one command each: `benches/SUBJECT/compare`.
+//!
+//! Here is what they share: rounds with the best rate, and miners in this process.
+//!
+//! Uses all crates that have a peer to be measured against.
+//! Used by the programs in `benches/*`, and by nothing that users run.
 
 mod echo;
 

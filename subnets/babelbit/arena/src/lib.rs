@@ -5,8 +5,8 @@
 //!   them.
 //!
 //! Uses `taonet-babelbit-runner` (miner connections and addresses), `taonet-babelbit-engine` and
-//! `taonet-babelbit-scoring-api` (winners of the qualifying rounds) and `taonet-validator` (the subnet's members). Used
-//! by `bb arena-gateway` and, for its client, by `bb runner`.
+//! `taonet-babelbit-scoring-api` (winners of the qualifying rounds) and `taonet-validator` (the subnet's members).
+//! Used by `bb arena-gateway` and, for its client, by `bb runner`.
 
 pub mod client;
 pub mod gateway;

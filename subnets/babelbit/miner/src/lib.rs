@@ -8,8 +8,8 @@
 //! A miner completes the work of a frame before it answers it, and its decisions depend on samples, never on the clock:
 //! the same source always produces the same reply. The clock serves only to expire idle sessions.
 //!
-//! Uses `taonet-speech` (recogniser and synthesiser of the interpreter) and `taonet-wire` (signed requests). Used by
-//! `bb miner`.
+//! Uses `taonet-speech` (recogniser and synthesiser of the interpreter) and `taonet-wire` (signed requests).
+//! Used by `bb miner`.
 
 mod config;
 mod metrics;

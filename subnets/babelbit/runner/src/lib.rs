@@ -14,8 +14,8 @@
 //! A slow or failing miner delays no other. A killed run is resumed by the next one: replies and scores in the ledger
 //! are neither played nor scored again.
 //!
-//! Uses `taonet-babelbit-engine` (its client), `taonet-babelbit-scorer`, `taonet-wire` and `taonet-objects`. Used by
-//! `bb runner`; arena and audit use its ledger, files and connections.
+//! Uses `taonet-babelbit-engine` (its client), `taonet-babelbit-scorer`, `taonet-wire` and `taonet-objects`.
+//! Used by `bb runner`; arena and audit use its ledger, files and connections.
 
 mod artifacts;
 #[cfg(test)]

@@ -9,8 +9,8 @@
 //! responds 429 at its concurrency limit. [`routes`] returns its routes, which [`miner_router`] puts behind the checks
 //! of the transport.
 //!
-//! Uses `taonet-nineteen-transport` (handshake, encryption) and `taonet-nineteen-core` (tasks, capacities). Used by
-//! `tao nineteen miner`.
+//! Uses `taonet-nineteen-transport` (handshake, encryption) and `taonet-nineteen-core` (tasks, capacities).
+//! Used by `tao nineteen miner`.
 
 // Shares are compared exactly.
 #![cfg_attr(test, allow(clippy::float_cmp))]
