@@ -3,6 +3,7 @@
 mod account;
 mod report;
 mod signer;
+mod standings;
 mod submit;
 
 use clap::Args;
@@ -14,6 +15,7 @@ use crate::exit::{Classified, Failure};
 
 pub(crate) use account::Account;
 pub(crate) use signer::{ColdkeyArgs, PairArgs, SigningHotkeyArgs, development_key};
+pub(crate) use standings::{keep_fresh, standings};
 pub(crate) use submit::{Plan, SubmitArgs};
 
 /// Network name of the node that `tao localnet` runs.

@@ -1,6 +1,5 @@
 //! `tao nineteen miner`.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,19 +7,18 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
-use taonet_chain::{At, Chain as _, Client, Detail};
 use taonet_http::Readiness;
 use taonet_nineteen_core::task::TaskType;
 use taonet_nineteen_miner::{
     Backend, Deadlines, Miner, MinerConfig, Served, Validators, describe_metrics, miner_router,
 };
 use taonet_nineteen_transport::{FiberRules, MinerHandshake, RsaKey, signed_requests};
-use taonet_primitives::{Hotkey, MechId, NetUid, Rao};
+use taonet_primitives::{Hotkey, NetUid, Rao};
 use taonet_service::Shutdown;
-use taonet_wire::{Limits, Policy, Standing};
+use taonet_wire::{Limits, Policy};
 use url::Url;
 
-use crate::chain::{NetworkArgs, failed};
+use crate::chain::{NetworkArgs, failed, keep_fresh, standings};
 use crate::context::Context;
 use crate::daemon::{CallerArgs, Daemon, MetricsArgs};
 use crate::keys::KeyArgs;
@@ -154,41 +152,16 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
         match validators {
             Some(validators) => {
                 let chain = args.network.connect().await?;
-                refresh(&chain, args.netuid, &validators).await.map_err(failed)?;
+                validators.replace(standings(&chain, args.netuid).await.map_err(failed)?);
                 readiness.set_ready();
                 let stop = shutdown.clone();
                 let netuid = args.netuid;
-                shutdown.spawn("metagraph", async move { keep_fresh(&chain, netuid, &validators, &stop).await });
+                let replace = move |standings| validators.replace(standings);
+                shutdown.spawn("metagraph", async move { keep_fresh(&chain, netuid, REFRESH, replace, &stop).await });
             }
             None => readiness.set_ready(),
         }
         context.say(&format!("hotkey {hotkey}"));
         daemon.serve_with(readiness, shutdown, "nineteen miner", router, context).await
     })
-}
-
-async fn refresh(chain: &Client, netuid: NetUid, validators: &Validators) -> Result<(), taonet_chain::ChainError> {
-    let metagraph = chain.metagraph(netuid, MechId::default(), Detail::Lite, At::Head).await?;
-    let standing = |neuron: &taonet_chain::Neuron| {
-        let standing = Standing { stake: neuron.total_stake.get(), validator_permit: neuron.validator_permit };
-        (neuron.hotkey, standing)
-    };
-    validators.replace(metagraph.neurons.iter().map(standing).collect::<HashMap<_, _>>());
-    Ok(())
-}
-
-/// Refreshes the stakes periodically. While the chain is unreachable, the last ones remain in effect.
-async fn keep_fresh(chain: &Client, netuid: NetUid, validators: &Validators, stop: &Shutdown) {
-    loop {
-        tokio::select! {
-            () = stop.requested() => return,
-            () = tokio::time::sleep(REFRESH) => {}
-        }
-        tokio::select! {
-            () = stop.requested() => return,
-            refreshed = refresh(chain, netuid, validators) => if let Err(error) = refreshed {
-                tracing::warn!(error = &error as &dyn std::error::Error, "cannot read the stakes");
-            },
-        }
-    }
 }

@@ -1,6 +1,5 @@
 //! `tao proof miner`.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,17 +7,16 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use taonet_chain::{At, Chain as _, ChainError, Client, Detail};
 use taonet_http::Readiness;
-use taonet_primitives::{Hotkey, MechId, NetUid, counted};
+use taonet_primitives::{Hotkey, NetUid, counted};
 use taonet_proof_circuits::Catalogue;
 use taonet_proof_miner::{Miner, MinerSettings, describe_metrics, router, signed_requests};
 use taonet_service::Shutdown;
-use taonet_wire::{Standing, StandingTable};
+use taonet_wire::StandingTable;
 
 use super::CatalogueArgs;
 use super::probe::ProbeArgs;
-use crate::chain::{NetworkArgs, failed};
+use crate::chain::{NetworkArgs, failed, keep_fresh, standings};
 use crate::context::Context;
 use crate::daemon::{CallerArgs, Daemon, MetricsArgs};
 use crate::keys::KeyArgs;
@@ -88,41 +86,16 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
         let readiness = Readiness::starting();
         if !args.loopback {
             let chain = args.network.connect().await?;
-            refresh(&chain, args.netuid, &permits).await.map_err(failed)?;
+            permits.replace(standings(&chain, args.netuid).await.map_err(failed)?);
             let (stop, netuid) = (shutdown.clone(), args.netuid);
             let every = Duration::from_secs(u64::from(args.metagraph_sync_interval));
-            shutdown.spawn("metagraph", async move { keep_fresh(&chain, netuid, &permits, every, &stop).await });
+            let replace = move |standings| permits.replace(standings);
+            shutdown.spawn("metagraph", async move { keep_fresh(&chain, netuid, every, replace, &stop).await });
         }
         readiness.set_ready();
         context.say(&format!("hotkey {hotkey}"));
         daemon.serve_with(readiness, shutdown, "proof miner", router(miner, signed), context).await
     })
-}
-
-async fn refresh(chain: &Client, netuid: NetUid, permits: &StandingTable) -> Result<(), ChainError> {
-    let metagraph = chain.metagraph(netuid, MechId::default(), Detail::Lite, At::Head).await?;
-    let standing = |neuron: &taonet_chain::Neuron| {
-        let standing = Standing { stake: neuron.total_stake.get(), validator_permit: neuron.validator_permit };
-        (neuron.hotkey, standing)
-    };
-    permits.replace(metagraph.neurons.iter().map(standing).collect::<HashMap<_, _>>());
-    Ok(())
-}
-
-/// Reads permits again and again. While the chain cannot be reached, the last ones hold.
-async fn keep_fresh(chain: &Client, netuid: NetUid, permits: &StandingTable, every: Duration, stop: &Shutdown) {
-    loop {
-        tokio::select! {
-            () = stop.requested() => return,
-            () = tokio::time::sleep(every) => {}
-        }
-        tokio::select! {
-            () = stop.requested() => return,
-            refreshed = refresh(chain, netuid, permits) => if let Err(error) = refreshed {
-                tracing::warn!(error = &error as &dyn std::error::Error, "permits could not be read");
-            },
-        }
-    }
 }
 
 impl CatalogueArgs {
