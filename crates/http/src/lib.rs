@@ -17,8 +17,8 @@
 //! - [`JsonClient`]: JSON objects over HTTP, with deadlines and errors that say whether to retry;
 //! - [`Fault`]: why a request failed.
 //!
-//! Uses `taonet-service` (shutdown) and `taonet-telemetry` (metrics). Used by the validator crates and every subnet's
-//! services. Signed HTTP between neurons is `taonet-wire`; this crate does not handle signatures.
+//! Uses `taonet-service` (shutdown) and `taonet-telemetry` (metrics). Used by `taonet-wire`, which adds signatures,
+//! by the validator crates and by every subnet's services.
 
 mod access_token;
 mod api;

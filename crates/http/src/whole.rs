@@ -1,6 +1,4 @@
 //! Buffered bodies, within limits on size, time and shared memory.
-//!
-//! `taonet-wire` reads signed bodies in the same way with a reader of its own: neither crate uses the other.
 
 use std::sync::Arc;
 use std::time::Duration;

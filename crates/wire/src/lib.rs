@@ -11,8 +11,8 @@
 //!
 //! Time comes from a [`Clock`], so that tests need not sleep.
 //!
-//! Uses `taonet-primitives` and `taonet-wallet` (signatures). Used by miners and runners of every subnet; plain HTTP
-//! services are `taonet-http`.
+//! Uses `taonet-http` (bounded bodies, plain HTTP services), `taonet-primitives` and `taonet-wallet` (signatures).
+//! Used by miners and runners of every subnet.
 
 mod babelbit;
 mod bt_header;

@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::{CONNECTION, RETRY_AFTER};
 use serde_json::json;
+use taonet_http::BodyRefusal;
 use taonet_primitives::Hotkey;
 
 use crate::CompactError;
@@ -124,6 +125,17 @@ impl From<CompactError> for Refusal {
     fn from(error: CompactError) -> Self {
         let CompactError::NotJson { line, column } = error;
         Self::NotJson { line, column }
+    }
+}
+
+impl From<BodyRefusal> for Refusal {
+    fn from(refusal: BodyRefusal) -> Self {
+        match refusal {
+            BodyRefusal::TooLarge { limit } => Self::BodyTooLarge { limit },
+            BodyRefusal::Timeout { limit } => Self::BodyTimeout { limit },
+            BodyRefusal::Busy => Self::Busy,
+            _ => Self::BodyUnreadable,
+        }
     }
 }
 

@@ -24,12 +24,13 @@ use axum::extract::{DefaultBodyLimit, FromRequestParts, Request};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::request::Parts;
+use taonet_http::WholeBodies;
 use taonet_primitives::Hotkey;
 use taonet_wallet::PublicKey;
 use tokio::time::Instant;
 use tower::{Layer, Service};
 
-use body::{BodyReader, hold};
+use body::hold;
 use load::{Gate, Permit, RateLimiter};
 
 use crate::clock::nanoseconds;
@@ -84,7 +85,7 @@ struct Verifier {
     clock: Arc<dyn Clock>,
     window: Window,
     limits: Limits,
-    bodies: BodyReader,
+    bodies: WholeBodies,
     policy: Policy,
     replay: ReplayGuard,
     rate: Option<RateLimiter>,

@@ -1,9 +1,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use taonet_http::WholeBodies;
 use taonet_primitives::Hotkey;
 
-use super::body::BodyReader;
 use super::load::{Gate, Load, RateLimiter};
 use super::{Limits, Policy, SignedLayer, Verifier};
 use crate::replay::ReplayBounds;
@@ -79,7 +79,11 @@ impl SignedLayerBuilder {
             window: self.scheme.window(),
             scheme: self.scheme,
             clock: self.clock,
-            bodies: BodyReader::new(&self.limits),
+            bodies: WholeBodies::new(
+                self.limits.body_bytes,
+                self.limits.body_timeout,
+                self.limits.large_bodies_bytes,
+            ),
             limits: self.limits,
             policy: self.policy,
             replay,
