@@ -1,19 +1,24 @@
 //! Clients with half-open connections cannot block other clients of any daemon.
 
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use http::Method;
 use rustix::process::{Resource, getrlimit, setrlimit};
+use taonet_primitives::Hotkey;
+use taonet_wallet::Keypair;
+use taonet_wire::{BtauthScheme, Peer, Signer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::axon::neuron;
+use crate::axon::{BOB, neuron};
 use crate::support::{Daemon, free_address, local_bb, repository, require_models, tao};
 
 /// Concurrent half-open connections, from 127.0.0.2 to 127.0.0.9.
@@ -333,4 +338,37 @@ fn few_files() {
     limited.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").env("BB_DEV_MODE", "1").stdin(Stdio::null());
     let miner = Daemon::start(&mut limited);
     Served::of(&miner, "/healthz", "/v1/predict").holds_within(Duration::from_secs(2), "bb miner with few files");
+}
+
+/// Ten requests on one connection, whose responses exceed the system's buffers. The server cuts off a client that reads
+/// none of them.
+#[test]
+fn responses_that_nobody_reads_are_cut_off() {
+    /// Twice the server's write timeout.
+    const WITHIN: Duration = Duration::from_mins(1);
+    let axon = neuron("btauth", &[]);
+    let address = Served::of(&axon, "/healthz", "/stream").address;
+    let peer = Peer::new(BOB.parse::<Hotkey>().unwrap(), address.ip().to_string(), address.port()).unwrap();
+    let signer = Signer::new(Keypair::from_uri("//Alice").unwrap(), "127.0.0.1", BtauthScheme::default());
+    let body = "a streamed word ".repeat(60_000);
+    let request = || {
+        let headers = signer.headers(&peer, &Method::POST, "/stream", "", WITHIN, body.as_bytes()).unwrap();
+        let headers = headers.iter().map(|(name, value)| format!("{name}: {}\r\n", value.to_str().unwrap()));
+        let headers = headers.collect::<String>();
+        format!("POST /stream HTTP/1.1\r\nhost: {address}\r\n{headers}content-length: {}\r\n\r\n{body}", body.len())
+    };
+    let began = Instant::now();
+    Runtime::new().unwrap().block_on(async {
+        let mut clients = JoinSet::new();
+        for _ in 0..3 {
+            let requests = (0..10).map(|_| request()).collect::<String>();
+            let mut client = connect(Ipv4Addr::LOCALHOST.into(), address).await.unwrap();
+            clients.spawn(async move { timeout(WITHIN, client.write_all(requests.as_bytes())).await });
+        }
+        while let Some(sent) = clients.join_next().await {
+            let error = sent.unwrap().expect("the server keeps the connection").unwrap_err();
+            assert!(matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{error}");
+        }
+    });
+    assert!(began.elapsed() > Duration::from_secs(20), "refused at once: {:?}", began.elapsed());
 }

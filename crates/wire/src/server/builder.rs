@@ -79,11 +79,7 @@ impl SignedLayerBuilder {
             window: self.scheme.window(),
             scheme: self.scheme,
             clock: self.clock,
-            bodies: WholeBodies::new(
-                self.limits.body_bytes,
-                self.limits.body_timeout,
-                self.limits.large_bodies_bytes,
-            ),
+            bodies: WholeBodies::new(self.limits.body_bytes, self.limits.body_timeout, self.limits.large_bodies_bytes),
             limits: self.limits,
             policy: self.policy,
             replay,
