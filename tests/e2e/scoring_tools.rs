@@ -267,3 +267,48 @@ fn one_reply_gives_the_whole_object() {
         assert!(error.contains(says), "{error}");
     }
 }
+
+#[test]
+fn text_dialogues_are_scored_step_by_step() {
+    let dialogue = json!({
+        "events": [
+            { "event": "predicted", "utterance_index": 0, "step": 0, "prediction": "the cat EOF" },
+            { "event": "predicted", "utterance_index": 0, "step": 1, "prediction": "the ferry leaves" },
+            { "event": "utterance_complete", "utterance_index": 0, "ground_truth": "the ferry leaves EOF" },
+            { "event": "predicted", "utterance_index": 1, "step": 0, "prediction": "incomplete" },
+        ],
+        "vectors": { "the cat": [3, 4], "the ferry leaves": [10, 0] },
+    });
+    let expected = json!({
+        "dialogue_uid": null,
+        "utterances": [{
+            "utterance_number": 0, "ground_truth": "the ferry leaves", "best_step": 0, "U_best": 0.6, "total_steps": 2,
+            "steps": [
+                {
+                    "step": 0, "lexical_similarity": 0.3125, "semantic_cosine_raw": 0.6, "semantic_similarity": 0.6,
+                    "earliness": 1.0, "U_step": 0.6, "prediction": "the cat",
+                },
+                {
+                    "step": 1, "lexical_similarity": 1.0, "semantic_cosine_raw": 1.0, "semantic_similarity": 1.0,
+                    "earliness": 0.5, "U_step": 0.5, "prediction": "the ferry leaves",
+                },
+            ],
+        }],
+        "dialogue_summary": { "average_U_best_early": 0.6, "semantic_baseline_b": 0.0 },
+    });
+    assert_eq!(document(&run("score-text", &dialogue)), expected);
+    assert_eq!(document(&run("score-text", &json!([dialogue]))), json!([expected]));
+    for (path, value, says) in [
+        ("/lex_weight", json!(1.5), "[0].lex_weight: a weight is between 0 and 1"),
+        ("/events/1/step", json!(1e4 as u32), "[0].events[1].step: a step is less than 10000"),
+        ("/events/1/utterance_index", json!("first"), "[0].events[1].utterance_index: invalid type"),
+        ("/vectors/the cat", json!([1]), "[0].vectors: the vector of"),
+        ("/events/1/prediction", json!("a surprise"), "[0].vectors: no vector for \"a surprise\""),
+    ] {
+        let mut wrong = json!([dialogue]);
+        wrong[0]["lex_weight"] = json!(0.0);
+        *wrong[0].pointer_mut(path).unwrap() = value;
+        let error = refusal(&run("score-text", &wrong), 1);
+        assert!(error.contains(says), "{path}: {error}");
+    }
+}

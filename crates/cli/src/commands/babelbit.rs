@@ -13,6 +13,7 @@ pub(crate) mod miner;
 mod register_axon;
 pub(crate) mod runner;
 mod score;
+mod score_text;
 mod scoring_api;
 mod signer;
 mod subtensor_gateway;
@@ -56,6 +57,8 @@ pub(crate) enum Command {
     Score(score::ScoreArgs),
     /// Score several miners' replies to one utterance, with the duplication penalty
     ScoreBatch(score::BatchArgs),
+    /// Score the predictions of text dialogues
+    ScoreText(score_text::TextArgs),
     /// Compute weights from scores
     ComputeWeights(compute_weights::WeightsArgs),
     /// Add word timings to the reference texts of challenge files
@@ -82,6 +85,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
         Command::Evidence(command) => evidence::run(command, context),
         Command::Score(args) => score::run(args, context),
         Command::ScoreBatch(args) => score::run_batch(args, context),
+        Command::ScoreText(args) => score_text::run(args, context),
         Command::ComputeWeights(args) => compute_weights::run(args, context),
         Command::Align(args) => align::run(args, context),
         Command::Config(command) => config::run(command, context),

@@ -10,6 +10,7 @@
 //! - [`submission_api`]: submissions of results to the scoring API;
 //! - [`aggregation`]: combines several validators' scores into one;
 //! - [`scoring`]: scores of replies (`semantic_audio_v1`);
+//! - [`text`]: scores of the text-prediction contest;
 //! - [`weights`]: weights from scores;
 //! - [`contest_scores`]: selection of the scores that count;
 //! - [`rounding`]: rounding as in the reference system.
@@ -33,6 +34,7 @@ mod rules;
 pub mod scoring;
 pub mod scoring_api;
 pub mod submission_api;
+pub mod text;
 pub mod weights;
 
 pub use rules::Rules;

@@ -18,7 +18,7 @@ use taonet_primitives::Weights;
 use taonet_speech::WavHeader;
 
 use super::{Audio, BatchScorer, Candidate};
-use documents::{ArrivalsDocument, BatchDocument, TranscriptDocument, WeightsDocument};
+use documents::{ArrivalsDocument, BatchDocument, TextDocument, TranscriptDocument, WeightsDocument};
 
 /// Why a document is unusable.
 #[derive(Debug, thiserror::Error)]
@@ -239,6 +239,33 @@ pub fn compute_weights_document(value: Value, rules: Rules) -> Result<Outcome<We
         _ => ArenaShare::default(),
     };
     let value = compute_weights(&known(document.main), &known(document.arena), share, document.burn_uid, rules);
+    Ok(Outcome { value, warnings })
+}
+
+/// Scores a dialogue of the text-prediction contest, or a list of them; the result has the same structure.
+///
+/// A document is `{"dialogue_uid", "events": [lines of the dialogue's log], "vectors": {text: [number, …]}, "lex_weight"}`;
+/// all but the events are optional. Without vectors, all cosines are 0. The result of a document is a
+/// [`DialogueScore`](taonet_babelbit_core::text::DialogueScore).
+///
+/// # Errors
+/// [`InputError`] when the document is unusable.
+pub fn score_text_document(value: Value) -> Result<Outcome<Value>, InputError> {
+    let (documents, is_list) = match value {
+        Value::Array(documents) => (documents, true),
+        document => (vec![document], false),
+    };
+    let mut warnings = Vec::new();
+    let mut answers = Vec::with_capacity(documents.len());
+    for (index, document) in documents.into_iter().enumerate() {
+        let place = if is_list { format!("[{index}]") } else { String::new() };
+        let mut own = Vec::new();
+        let score = read::document("the dialogue", document, &mut own).and_then(TextDocument::score);
+        let answer = serde_json::to_value(score.map_err(|error| error.within(&place))?);
+        answers.push(answer.map_err(|error| read::problem("the answer", &place, &error.to_string()))?);
+        warnings.extend(own.into_iter().map(|warning| warning.within(&place)));
+    }
+    let value = if is_list { Value::Array(answers) } else { answers.pop().unwrap_or_default() };
     Ok(Outcome { value, warnings })
 }
 

@@ -21,6 +21,7 @@ pub use candidate::{Audio, AudioHash, Candidate};
 pub use conditions::{ConditionDifference, EngineIdentity, ScoringConditions};
 pub use input::{
     BatchResults, InputError, Outcome, PairInput, Warning, compute_weights_document, score_batch_document, score_pair,
+    score_text_document,
 };
 pub use jobs::Heard;
 

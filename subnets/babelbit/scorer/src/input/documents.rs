@@ -1,11 +1,13 @@
 //! Serde types of the documents.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde_json::Value;
 use taonet_babelbit_core::protocol::{FRAME_RATE_HZ, SAMPLE_BYTES, SAMPLE_RATE_HZ};
 use taonet_babelbit_core::scoring::Timeline;
+use taonet_babelbit_core::text::{self, DialogueScore, Event, SentenceVectors};
 use taonet_primitives::{Seconds, Transcript, Uid, Word};
 
 use super::{InputError, read};
@@ -66,6 +68,31 @@ pub(super) struct WeightsDocument {
     #[serde(default)]
     pub(super) arena_percent: Value,
     pub(super) burn_uid: Option<Uid>,
+}
+
+/// The log of a dialogue of the text-prediction contest.
+#[derive(Deserialize)]
+pub(super) struct TextDocument {
+    dialogue_uid: Option<String>,
+    events: Vec<Event>,
+    vectors: Option<BTreeMap<String, Vec<f64>>>,
+    #[serde(default)]
+    lex_weight: f64,
+}
+
+impl TextDocument {
+    pub(super) fn score(self) -> Result<DialogueScore, InputError> {
+        const NAME: &str = "the dialogue";
+        if !(0.0..=1.0).contains(&self.lex_weight) {
+            return Err(read::problem(NAME, "lex_weight", "a weight is between 0 and 1"));
+        }
+        let utterances = text::utterances(&self.events)
+            .map_err(|error| read::problem(NAME, &format!("events[{}].step", error.event), &error.to_string()))?;
+        let vectors = self.vectors.map(SentenceVectors::new).transpose();
+        let scored = vectors.and_then(|vectors| text::score_dialogue(utterances, vectors.as_ref(), self.lex_weight));
+        let scored = scored.map_err(|error| read::problem(NAME, "vectors", &error.to_string()))?;
+        Ok(DialogueScore { dialogue_uid: self.dialogue_uid, ..scored })
+    }
 }
 
 impl BatchDocument {

@@ -1,0 +1,24 @@
+//! `bb score-text`.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+use taonet_babelbit_scorer::score_text_document;
+
+use crate::commands::babelbit::score::{read_document, report};
+use crate::context::Context;
+
+/// Score the predictions of text dialogues
+#[derive(Debug, Args)]
+pub(crate) struct TextArgs {
+    /// {"events": [lines of a dialogue's log], "vectors": {text: [numbers]}, "lex_weight": 0.0}, or an array of them; `-`
+    /// is standard input. Without vectors, every cosine is 0
+    file: PathBuf,
+}
+
+/// Always prints JSON, also without `--json`.
+pub(crate) fn run(args: &TextArgs, context: &Context) -> anyhow::Result<()> {
+    let outcome = score_text_document(read_document(&args.file)?).with_context(|| args.file.display().to_string())?;
+    context.print_json(&report(outcome))
+}

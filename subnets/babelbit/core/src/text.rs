@@ -1,0 +1,234 @@
+//! Scores of the text-prediction contest.
+//!
+//! A miner predicts the whole utterance each time a word of it is revealed. With the prediction of step `s` and the ground
+//! truth, both without their trailing `EOF`:
+//!
+//! ```text
+//! lexical    = max(0, 1 - levenshtein / max(length)), in characters; 0 if both are empty
+//! semantic   = clamp((cosine - b) / max(1 - b, 1e-6), 0, 1)
+//! earliness  = 1 / (s + 1)
+//! U(step)    = (w · lexical + (1 - w) · semantic) · earliness
+//! U(utterance) = the maximum over its steps; the first one wins
+//! U(dialogue)  = the mean over its utterances
+//! ```
+//!
+//! `b` is the mean cosine of 100 pseudo-random pairs of the dialogue's ground truths ([`SentenceVectors::baseline`]).
+
+mod log;
+mod vectors;
+
+use rapidfuzz::distance::levenshtein::BatchComparator;
+use serde::Serialize;
+
+use crate::rounding::{round4, round6};
+
+pub use log::{Event, MAX_STEPS, StepError, Utterance, utterances};
+pub use vectors::{SentenceVectors, VectorError};
+
+/// Scores of a dialogue, as in the reference's files: rounded to 4 decimals, cosine and baseline to 6.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DialogueScore {
+    /// ID of the dialogue, if known.
+    pub dialogue_uid: Option<String>,
+    /// Scores of the complete utterances, by number.
+    pub utterances: Vec<UtteranceScore>,
+    /// Summary of the dialogue.
+    pub dialogue_summary: DialogueSummary,
+}
+
+/// Scores of an utterance.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct UtteranceScore {
+    /// Index of the utterance in its dialogue.
+    pub utterance_number: i64,
+    /// The utterance.
+    pub ground_truth: String,
+    /// Scores of each step.
+    pub steps: Vec<StepScore>,
+    /// The first step with the maximum score; 0 without steps.
+    pub best_step: usize,
+    /// The maximum score; 0 without steps.
+    #[serde(rename = "U_best")]
+    pub best: f64,
+    /// Number of steps.
+    pub total_steps: usize,
+}
+
+/// Scores of the prediction at one step.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StepScore {
+    /// Number of revealed words, minus 1.
+    pub step: usize,
+    /// Similarity of the characters, in `0..=1`.
+    pub lexical_similarity: f64,
+    /// Cosine of the sentence vectors.
+    pub semantic_cosine_raw: f64,
+    /// The cosine, calibrated by the dialogue's baseline, in `0..=1`.
+    pub semantic_similarity: f64,
+    /// Weight of the step, in `0..=1`.
+    pub earliness: f64,
+    /// Score of the step.
+    #[serde(rename = "U_step")]
+    pub score: f64,
+    /// The prediction.
+    pub prediction: String,
+}
+
+/// Summary of a dialogue.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct DialogueSummary {
+    /// Mean of the utterances' best scores; 0 without utterances.
+    #[serde(rename = "average_U_best_early")]
+    pub average_best: f64,
+    /// Baseline of the cosines.
+    pub semantic_baseline_b: f64,
+}
+
+/// Scores a dialogue's complete utterances with `lexical_weight` in `0..=1`. Without vectors, all cosines are 0.
+///
+/// # Errors
+/// [`VectorError::Missing`] when a text has no vector.
+pub fn score_dialogue(
+    utterances: Vec<Utterance>,
+    vectors: Option<&SentenceVectors>,
+    lexical_weight: f64,
+) -> Result<DialogueScore, VectorError> {
+    let truths: Vec<_> = utterances.iter().map(|utterance| utterance.ground_truth.as_str()).collect();
+    let baseline = vectors.map_or(Ok(0.0), |vectors| vectors.baseline(&truths))?;
+    let scorer = Scorer { vectors, baseline, lexical_weight };
+    let scored = utterances.into_iter().map(|utterance| scorer.utterance(utterance));
+    let (best, utterances): (Vec<_>, Vec<_>) = scored.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
+    let average = if best.is_empty() { 0.0 } else { best.iter().sum::<f64>() / best.len() as f64 };
+    let dialogue_summary = DialogueSummary { average_best: round4(average), semantic_baseline_b: round6(baseline) };
+    Ok(DialogueScore { dialogue_uid: None, utterances, dialogue_summary })
+}
+
+struct Scorer<'a> {
+    vectors: Option<&'a SentenceVectors>,
+    baseline: f64,
+    lexical_weight: f64,
+}
+
+impl Scorer<'_> {
+    /// The best score, unrounded, and all scores.
+    fn utterance(&self, utterance: Utterance) -> Result<(f64, UtteranceScore), VectorError> {
+        let truth = utterance.ground_truth;
+        let characters = BatchComparator::new(truth.chars());
+        let length = truth.chars().count();
+        let (mut best, mut best_step) = (None, 0);
+        let mut steps = Vec::with_capacity(utterance.predictions.len());
+        for (step, prediction) in utterance.predictions.into_iter().enumerate() {
+            let longest = length.max(prediction.chars().count());
+            let distance = characters.distance(prediction.chars());
+            let lexical = if longest == 0 { 0.0 } else { (1.0 - distance as f64 / longest as f64).max(0.0) };
+            let cosine = self.vectors.map_or(Ok(0.0), |vectors| vectors.cosine(&prediction, &truth))?;
+            let semantic = ((cosine - self.baseline) / (1.0 - self.baseline).max(1e-6)).clamp(0.0, 1.0);
+            let earliness = 1.0 / (step + 1) as f64;
+            let score = (lexical * self.lexical_weight + semantic * (1.0 - self.lexical_weight)) * earliness;
+            if best.is_none_or(|best| score > best) {
+                (best, best_step) = (Some(score), step);
+            }
+            steps.push(StepScore {
+                step,
+                lexical_similarity: round4(lexical),
+                semantic_cosine_raw: round6(cosine),
+                semantic_similarity: round4(semantic),
+                earliness: round4(earliness),
+                score: round4(score),
+                prediction,
+            });
+        }
+        let best = best.unwrap_or(0.0);
+        let total_steps = steps.len();
+        let number = utterance.number;
+        let scored = UtteranceScore {
+            utterance_number: number,
+            ground_truth: truth,
+            steps,
+            best_step,
+            best: round4(best),
+            total_steps,
+        };
+        Ok((best, scored))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Vectors in the plane, at these cosines to the vector of the truth.
+    fn vectors(cosines: &[(&str, f64)], truth: &str) -> SentenceVectors {
+        let at = |cosine: f64| vec![cosine, (1.0 - cosine * cosine).sqrt()];
+        let texts = cosines.iter().map(|(text, cosine)| ((*text).to_owned(), at(*cosine)));
+        SentenceVectors::new(texts.chain([(truth.to_owned(), at(1.0))]).collect()).unwrap()
+    }
+
+    fn said(truth: &str, predictions: &[&str]) -> Utterance {
+        let predictions = predictions.iter().map(|text| (*text).to_owned()).collect();
+        Utterance { number: 0, ground_truth: truth.to_owned(), predictions }
+    }
+
+    #[test]
+    fn lexical_similarity_is_an_edit_distance() {
+        for (prediction, truth, expected) in [
+            ("Hi - how are you?", "Hi - how is all going with you?", 0.4839),
+            ("Hi there", "Hi - how is all going with you?", 0.1613),
+            ("", "", 0.0),
+            ("same", "same", 1.0),
+            ("abc", "xyz", 0.0),
+            ("", "word", 0.0),
+            ("grün", "grun", 0.75),
+        ] {
+            let scored = score_dialogue(vec![said(truth, &[prediction])], None, 1.0).unwrap();
+            let step = &scored.utterances[0].steps[0];
+            assert_eq!((step.lexical_similarity, step.score), (expected, expected), "{prediction:?}, {truth:?}");
+        }
+    }
+
+    #[test]
+    fn cosines_are_calibrated_by_the_baseline() {
+        for (cosine, baseline, expected) in [(0.8, 0.4, 0.6667), (0.3, 0.4, 0.0), (1.0, 1.0, 0.0), (0.5, 0.0, 0.5)] {
+            let vectors = vectors(&[("guess", cosine)], "truth");
+            let scorer = Scorer { vectors: Some(&vectors), baseline, lexical_weight: 0.0 };
+            let (_, scored) = scorer.utterance(said("truth", &["guess"])).unwrap();
+            assert_eq!(scored.steps[0].semantic_similarity, expected, "{cosine} over {baseline}");
+        }
+    }
+
+    #[test]
+    fn the_best_step_weighs_meaning_by_earliness() {
+        let vectors = vectors(&[("a", 0.3), ("b", 0.7), ("c", 0.95)], "truth");
+        let scored = score_dialogue(vec![said("truth", &["a", "b", "c"])], Some(&vectors), 0.0).unwrap();
+        let utterance = &scored.utterances[0];
+        assert_eq!(utterance.steps.iter().map(|step| step.score).collect::<Vec<_>>(), [0.3, 0.35, 0.3167]);
+        assert_eq!((utterance.best_step, utterance.best, utterance.total_steps), (1, 0.35, 3));
+    }
+
+    #[test]
+    fn the_first_maximum_wins() {
+        let scored = score_dialogue(vec![said("truth", &["", "", ""])], None, 0.0).unwrap();
+        assert_eq!((scored.utterances[0].best_step, scored.utterances[0].best), (0, 0.0));
+    }
+
+    #[test]
+    fn a_dialogue_is_the_mean_of_its_utterances() {
+        let utterances = vec![said("one", &["one"]), said("two", &["", "two"]), said("three", &[])];
+        let scored = score_dialogue(utterances, None, 1.0).unwrap();
+        let best: Vec<_> = scored.utterances.iter().map(|utterance| utterance.best).collect();
+        assert_eq!(best, [1.0, 0.5, 0.0]);
+        assert_eq!(scored.dialogue_summary, DialogueSummary { average_best: 0.5, semantic_baseline_b: 0.0 });
+        let none = score_dialogue(Vec::new(), None, 1.0).unwrap();
+        assert_eq!(none.dialogue_summary.average_best, 0.0);
+    }
+
+    #[test]
+    fn every_text_needs_a_vector_but_an_empty_prediction() {
+        let vectors = vectors(&[], "truth");
+        let scored = score_dialogue(vec![said("truth", &["", "truth"])], Some(&vectors), 0.0).unwrap();
+        let cosines: Vec<_> = scored.utterances[0].steps.iter().map(|step| step.semantic_cosine_raw).collect();
+        assert_eq!(cosines, [0.0, 1.0]);
+        let missing = score_dialogue(vec![said("truth", &["other"])], Some(&vectors), 0.0).unwrap_err();
+        assert_eq!(missing.to_string(), "no vector for \"other\"");
+    }
+}
