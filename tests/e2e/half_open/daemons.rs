@@ -266,7 +266,7 @@ fn nineteen_miner(_: &Path) -> Started {
 fn nineteen_model(_: &Path) -> Started {
     let mut model = tao();
     model.args(["nineteen", "model", "--layers", "1"]);
-    start(&mut model, ("/healthz", 200), |_| open("/v1/completions", ("{}", 400)))
+    start(&mut model, ("/healthz", 200), |_| open("/v1/completions", ("{}", 422)))
 }
 
 fn nineteen_validator(folder: &Path) -> Started {
