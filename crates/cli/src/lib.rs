@@ -26,6 +26,7 @@ mod printable;
 mod prompt;
 mod secret_file;
 mod settings;
+mod submission;
 mod table;
 mod tables;
 

@@ -5,7 +5,6 @@ mod demo;
 mod miner;
 mod probe;
 mod prove;
-mod submission;
 mod table;
 mod validator;
 

@@ -20,3 +20,17 @@ impl PayloadRefusal {
         Self(Box::new(reason))
     }
 }
+
+/// Signs no texts: the policy of subnets whose requests are signed by the process that sends them.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoTexts;
+
+#[derive(Debug, thiserror::Error)]
+#[error("this signer signs no texts")]
+struct NothingToSign;
+
+impl SigningPolicy for NoTexts {
+    fn check(&self, _: &str) -> Result<&'static str, PayloadRefusal> {
+        Err(PayloadRefusal::new(NothingToSign))
+    }
+}

@@ -21,4 +21,4 @@ pub use book::{Book, BookError};
 pub use examiner::{Examiner, ExaminerSettings};
 pub use measures::describe as describe_metrics;
 pub use miners::{AddressRule, MinerEntry, public_only, registered_miners};
-pub use subnet::{NoTexts, ProofSubnet};
+pub use subnet::ProofSubnet;

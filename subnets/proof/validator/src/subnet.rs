@@ -4,7 +4,6 @@ use std::sync::Arc;
 use taonet_primitives::{Hotkey, Uid, Weights};
 use taonet_proof_core::scoring::Profile;
 use taonet_service::{Clock, unix_time};
-use taonet_validator::signer::{PayloadRefusal, SigningPolicy};
 use taonet_validator::{Neurons, RoundScores, Subnet};
 
 use crate::Book;
@@ -59,21 +58,6 @@ impl Subnet for ProofSubnet {
 
     fn measure(&mut self, scores: &Self::Scores) {
         crate::measures::weighted(scores.iter().filter(|(_, share)| *share > 0.0).count());
-    }
-}
-
-/// This subnet's protocols have no texts for a signer: requests are signed by the process that sends them.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NoTexts;
-
-/// The subnet has no texts to sign.
-#[derive(Debug, thiserror::Error)]
-#[error("this subnet has no texts to sign")]
-struct NothingToSign;
-
-impl SigningPolicy for NoTexts {
-    fn check(&self, _: &str) -> Result<&'static str, PayloadRefusal> {
-        Err(PayloadRefusal::new(NothingToSign))
     }
 }
 

@@ -5,23 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use taonet_chain::{Chain, Client};
-use taonet_http::{AccessToken, random_hex};
-use taonet_ledger::{Ledger, Submitter};
 use taonet_nineteen_control::{ChainNodes, ControlSettings, Controller, MarketFile, Nineteen, References, Scorer};
 use taonet_nineteen_query::{Market, Querier, QueryDeadlines};
 use taonet_nineteen_store::Store;
 use taonet_nineteen_transport::{FiberClient, Trust};
 use taonet_primitives::{NetUid, Uid};
 use taonet_service::{Shutdown, monotonic_clock, sleeper, system_clock};
-use taonet_validator::operator_http::OperatorLimits;
-use taonet_validator::signer::{AuditLog, PayloadRefusal, Signer, SignerClient, SignerConfig, SigningPolicy};
-use taonet_validator::subtensor_gateway::{Gateway, GatewayClient, GatewaySettings};
-use taonet_validator::{Services, StateFile, Validator, ValidatorSettings};
+use taonet_validator::{StateFile, Validator, ValidatorSettings};
 use taonet_wallet::Keypair;
 use taonet_wire::{ClientConfig, SystemClock};
 use tokio::sync::mpsc;
 
-use crate::daemon::serve_here;
+use crate::submission;
 
 /// Requests at a time for each miner and task.
 const MOST_RUNNING: usize = 32;
@@ -29,8 +24,6 @@ const MOST_RUNNING: usize = 32;
 const SAMPLES_AHEAD: usize = 256;
 /// Idle connections that are kept to each miner.
 const IDLE_PER_MINER: usize = 32;
-/// Time for one call between the validator's own services.
-const CALL_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// Settings of an [`Operation`].
 pub(super) struct OperationSettings {
@@ -114,28 +107,9 @@ pub(super) async fn weights_loop(
     settings: ValidatorSettings,
     shutdown: &Shutdown,
 ) -> anyhow::Result<Validator<Nineteen>> {
-    let netuid = settings.netuid;
-    let token = AccessToken::parse(&random_hex())?;
-    let limits = || OperatorLimits::new(Some(token.clone()));
-    let gateway = Gateway::new(GatewaySettings::new(netuid, keypair.hotkey()));
-    let ledger = Ledger::open(&directory.join("weights")).await?;
-    let submitter = Submitter::new(ledger, Arc::clone(&chain) as _, keypair.clone()).await?;
-    gateway.connect(chain, submitter);
-    let url = serve_here("subtensor gateway", gateway.router(limits()), shutdown).await?;
-    let stop = shutdown.clone();
-    shutdown.spawn("unfinished weights", async move { gateway.follow(&stop).await });
-    let gateway = GatewayClient::new(&url, Some(&token), CALL_TIMEOUT)?;
-    let signer = Signer::new(SignerConfig {
-        keypair: Arc::new(keypair.clone()),
-        netuid,
-        gateway: gateway.clone(),
-        retries: settings.retries,
-        retry_delay: settings.retry_delay,
-        policy: Box::new(NoTexts),
-        audit: AuditLog::open(&directory.join("audit.jsonl"))?,
-    });
-    let url = serve_here("signer", signer.router(limits()), shutdown).await?;
-    let services = Services { gateway, signer: SignerClient::new(&url, Some(&token))? };
+    let keypair = Arc::new(keypair.clone());
+    let retry = (settings.retries, settings.retry_delay);
+    let services = submission::start(chain, &keypair, settings.netuid, directory, retry, shutdown).await?;
     let state = StateFile::open(&directory.join("validator.json"))?;
     Ok(Validator::new(subnet, services, settings, state, system_clock(), sleeper()))
 }
@@ -149,18 +123,5 @@ pub(super) fn validator_settings(netuid: NetUid, tempo: u32) -> ValidatorSetting
         max_skipped_epochs: 24,
         retries: 20,
         retry_delay: Duration::from_millis(500),
-    }
-}
-
-/// The signer only submits weights: Nineteen's requests are signed in this process.
-struct NoTexts;
-
-#[derive(Debug, thiserror::Error)]
-#[error("this signer signs no texts")]
-struct NothingToSign;
-
-impl SigningPolicy for NoTexts {
-    fn check(&self, _: &str) -> Result<&'static str, PayloadRefusal> {
-        Err(PayloadRefusal::new(NothingToSign))
     }
 }

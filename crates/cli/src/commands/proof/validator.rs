@@ -24,12 +24,12 @@ use taonet_wallet::Keypair;
 use taonet_wire::{BtauthScheme, ClientConfig, Peer, SignedClient, Signer};
 use tokio::sync::watch;
 
-use super::{CatalogueArgs, submission, table};
+use super::{CatalogueArgs, table};
 use crate::chain::NetworkArgs;
 use crate::context::Context;
 use crate::daemon::{serve_metrics, state_directory};
 use crate::keys::KeyArgs;
-use crate::settings;
+use crate::{settings, submission};
 
 /// Largest answer: a proof of 16 MiB in hexadecimal digits, and outputs.
 const LARGEST_ANSWER: usize = 40 << 20;

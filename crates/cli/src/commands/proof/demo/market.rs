@@ -19,10 +19,11 @@ use taonet_wire::Policy;
 use tokio::sync::watch;
 
 use super::report::{DemoReport, Standing};
-use crate::commands::proof::{submission, validator};
+use crate::commands::proof::validator;
 use crate::context::Context;
 use crate::daemon::serve_here;
 use crate::demo_chain::{ANNOUNCED, DemoChain, NETUID};
+use crate::submission;
 
 /// The validator's key: a development key, which opens nothing of worth.
 const VALIDATOR: &str = "//Alice";

@@ -1,4 +1,4 @@
-//! Gateway and signer of a validator that is one process: both on loopback, behind a token that no one else has.
+//! Subtensor gateway and signer of a validator in one process: both on loopback, behind a token that only it has.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,21 +8,20 @@ use taonet_chain::Chain;
 use taonet_http::{AccessToken, random_hex};
 use taonet_ledger::{Ledger, Submitter};
 use taonet_primitives::NetUid;
-use taonet_proof_validator::NoTexts;
 use taonet_service::Shutdown;
 use taonet_validator::Services;
 use taonet_validator::operator_http::OperatorLimits;
-use taonet_validator::signer::{AuditLog, Signer, SignerClient, SignerConfig};
+use taonet_validator::signer::{AuditLog, NoTexts, Signer, SignerClient, SignerConfig};
 use taonet_validator::subtensor_gateway::{Gateway, GatewayClient, GatewaySettings};
 use taonet_wallet::Keypair;
 
 use crate::daemon::serve_here;
 
-/// Timeout of one call of a service on this machine.
-const CALL_TIMEOUT: Duration = Duration::from_mins(1);
+/// Timeout of a call between the two. A submission waits for its confirmation.
+const CALL_TIMEOUT: Duration = Duration::from_mins(5);
 
-/// Starts both, with the weight ledger in `directory`, for a chain that is connected.
-pub(super) async fn start(
+/// Starts both, with the weight ledger and the audit log in `directory`.
+pub(crate) async fn start(
     chain: Arc<dyn Chain>,
     keypair: &Arc<Keypair>,
     netuid: NetUid,
