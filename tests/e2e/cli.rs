@@ -1,7 +1,9 @@
 //! Help, versions and settings of both programs.
 
+use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -68,6 +70,53 @@ fn the_guide_to_wallets_names_what_exists() {
         }
     }
     assert!(checked > 30, "{checked}");
+}
+
+/// File names of the man pages of a command and its subcommands.
+fn man_pages(name: &str, program: fn() -> Command, path: &[&str], pages: &mut BTreeSet<String>) {
+    pages.insert(format!("{name}.1"));
+    for command in listed(&help(program(), path)) {
+        man_pages(&format!("{name}-{command}"), program, &[path, &[command]].concat(), pages);
+    }
+}
+
+#[test]
+fn every_command_has_a_man_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().join("share/man1");
+    assert!(tao().arg("man").arg(&directory).status().unwrap().success());
+    let mut expected = BTreeSet::new();
+    man_pages("tao", tao, &[], &mut expected);
+    man_pages("bb", bb, &[], &mut expected);
+    for page in expected {
+        let text = std::fs::read_to_string(directory.join(&page)).unwrap_or_else(|error| panic!("{page}: {error}"));
+        assert!(text.contains(".SH SYNOPSIS") && text.contains(".SH DESCRIPTION"), "{page}");
+    }
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let error = refusal(&tao().arg("man").arg(&file).output().unwrap(), 1);
+    assert!(error.contains("hint: choose a writable directory"), "{error}");
+}
+
+/// shell · what completes the command `metagraph` of `tao` · what completes `compute-weights` of `bb`
+#[test]
+fn completions_know_every_shells_words() {
+    for (shell, of_tao, of_bb) in [
+        ("bash", "tao,metagraph)", "bb,compute-weights)"),
+        ("zsh", "(metagraph)", "(compute-weights)"),
+        ("fish", "-a \"metagraph\"", "-a \"compute-weights\""),
+    ] {
+        for (program, expected) in [("tao", of_tao), ("bb", of_bb)] {
+            let output = tao().args(["completions", shell, "--program", program]).output().unwrap();
+            let script = String::from_utf8(output.stdout).unwrap();
+            assert!(script.contains(expected), "{shell} {program}");
+            if shell == "bash" {
+                let mut bash = Command::new("bash").arg("-n").stdin(Stdio::piped()).spawn().unwrap();
+                bash.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+                assert!(bash.wait().unwrap().success(), "{program}");
+            }
+        }
+    }
 }
 
 #[test]
