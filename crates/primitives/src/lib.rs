@@ -3,6 +3,22 @@
 //! A value from outside is parsed once into one of these types; from then on the type carries the guarantee: a
 //! [`Hotkey`] is always 32 bytes with a checked address, a [`Seconds`] is never NaN.
 //!
+//! - accounts: [`Hotkey`], [`Coldkey`] and [`AccountId`], with their SS58 addresses ([`Ss58`]);
+//! - subnets: [`NetUid`], [`Uid`], [`MechId`] and [`Weights`];
+//! - amounts: [`Rao`] (10⁻⁹ TAO) and [`Alpha`], a subnet's own token;
+//! - blocks: [`BlockNumber`], [`BlockHash`] and [`ExtrinsicHash`];
+//! - speech: [`Seconds`], [`SampleRate`], and a [`Transcript`] with the times of its [`Word`]s;
+//! - [`counted`]: a number with its noun in the singular or plural.
+//!
+//! ```
+//! use taonet_primitives::{Hotkey, Rao};
+//!
+//! let alice: Hotkey = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY".parse()?;
+//! assert_eq!(alice.as_bytes()[0], 0xd4);
+//! assert_eq!("1.5".parse::<Rao>()?, Rao::new(1_500_000_000));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! Uses no other crate of the workspace. Used by nearly all of them.
 
 mod account;

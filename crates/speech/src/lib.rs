@@ -1,7 +1,15 @@
 //! Audio processing: WAV files, resampling and framing; speech recognition, sentence embeddings and speech synthesis.
 //!
-//! The three engines have traits, [`Recognizer`], [`SentenceEmbedder`] and [`Synthesizer`]; each implementation is a
-//! module beside its trait. All of them are deterministic: the same input gives the same output.
+//! The three engines have traits; each implementation is a module beside its trait:
+//!
+//! | Trait | Implementations |
+//! |---|---|
+//! | [`Recognizer`] | [`CtcRecognizer`], small and embedded; Whisper in `taonet-whisper` |
+//! | [`SentenceEmbedder`] | [`MiniLm`] |
+//! | [`Synthesizer`] | [`Espeak`] |
+//!
+//! All of them are deterministic: the same input gives the same output. Audio is [`Pcm`] inside, [`Wav`] in files, and
+//! frames of bytes on the wire ([`split_frames`]). Models come from the catalogue in [`models`], with pinned SHA-256.
 //!
 //! Uses `taonet-primitives` (sample rates, seconds). Used by Babelbit's engine and miners (speech out), and by its
 //! scorer (speech in).
