@@ -124,7 +124,7 @@ fn measure(case: &str) -> Value {
     })
 }
 
-/// The most memory that the process had, in MB; 0 where the system does not say.
+/// Maximum number of memory that the process had, in MB; 0 where the system does not say.
 fn peak_memory() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

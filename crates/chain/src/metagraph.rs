@@ -42,7 +42,7 @@ pub struct Metagraph {
     pub symbol: String,
     /// Blocks between two epochs.
     pub tempo: u16,
-    /// The most neurons that the subnet can have.
+    /// Maximum number of neurons that the subnet can have.
     pub max_uids: u16,
     /// The hotkey of the subnet's owner.
     pub owner_hotkey: Hotkey,

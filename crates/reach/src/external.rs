@@ -12,7 +12,7 @@ pub const SOURCES: [&str; 5] = [
     "https://v4.ident.me",
 ];
 
-/// The most bytes to read of a response: an address has at most 45 characters.
+/// Maximum bytes to read of a response: an address has at most 45 characters.
 const ANSWER_BYTES: usize = 64;
 
 /// Why a service gave no address.

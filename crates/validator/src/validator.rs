@@ -63,9 +63,9 @@ pub struct ValidatorSettings {
 /// Clients of the services through which a [`Validator`] reaches the chain.
 #[derive(Debug, Clone)]
 pub struct Services {
-    /// Reads the chain, and submits weights when the signer fails.
+    /// Client of the subtensor gateway, which reads the chain. It also submits weights when the signer fails.
     pub gateway: GatewayClient,
-    /// Submits weights.
+    /// Client of the signer, which submits weights.
     pub signer: SignerClient,
 }
 

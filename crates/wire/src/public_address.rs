@@ -1,7 +1,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Whether an address is public: neither of this machine, nor of its network, nor reserved. Signed requests to internal
-/// addresses could be used against the own network.
+/// addresses would expose the sender's own network.
 pub fn is_public(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => is_public_v4(ip),

@@ -24,9 +24,9 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// sender's first one; where only the last nonce counts, about 80 for each process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReplayBounds {
-    /// The most requests (or processes) of one sender.
+    /// Maximum number of requests (or processes) of one sender.
     pub per_sender: usize,
-    /// The most requests (or processes) of all senders together.
+    /// Maximum number of requests (or processes) of all senders together.
     pub total: usize,
 }
 

@@ -11,9 +11,9 @@ use crate::{At, ChainError};
 
 /// Keys of a map per request.
 const PAGE: usize = 512;
-/// The most entries of a map to read: about the number of accounts on the main network.
+/// Maximum number of entries of a map to read: about the number of accounts on the main network.
 const MAX_ENTRIES: usize = 1 << 20;
-/// The most bytes of a map to read.
+/// Maximum bytes of a map to read.
 const MAX_BYTES: usize = 256 << 20;
 
 /// Untyped reads by name, as JSON.

@@ -5,9 +5,9 @@ use subxt::ext::scale_value::scale::DecodeError;
 
 use super::{MAX_NESTED, PortableRegistry};
 
-/// The most values in one response: metagraphs have some hundred thousand.
+/// Maximum number of values in one response: metagraphs have some hundred thousand.
 const MAX_VALUES: usize = 1 << 22;
-/// The most values for each encoded byte, plus a fixed number: empty fields and newtypes within newtypes take no bytes.
+/// Maximum number of values for each encoded byte, plus a fixed number: empty fields and nested newtypes take no bytes.
 const VALUES_OF_A_BYTE: usize = 64;
 const VALUES_OF_NOTHING: usize = 1 << 12;
 

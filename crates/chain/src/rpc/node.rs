@@ -15,7 +15,7 @@ use crate::{NodeUrl, TransportError};
 
 /// The largest response: metadata has half a MiB, all metagraphs some MiB.
 const MAX_ANSWER_BYTES: u32 = 64 << 20;
-/// The most buffered notifications; when a slow reader exceeds it, the subscription ends and is renewed.
+/// Maximum number of buffered notifications; when a slow reader exceeds it, the subscription ends and is renewed.
 const MAX_WAITING: usize = 256;
 
 /// One node, with its connection while it is open.

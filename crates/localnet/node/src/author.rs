@@ -27,9 +27,9 @@ use build::{Left, build, stated_time};
 
 pub use build::BuildError;
 
-/// The most blocks per commit.
+/// Maximum number of blocks per commit.
 const GROUP: usize = 64;
-/// The most bytes of uncommitted trie nodes.
+/// Maximum bytes of uncommitted trie nodes.
 const GROUP_BYTES: usize = 4 << 20;
 /// The interval between flushes: about how much of the chain a power cut may lose.
 const FLUSH_EVERY: Duration = Duration::from_secs(5);

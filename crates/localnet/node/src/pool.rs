@@ -32,7 +32,7 @@ pub(crate) use watch::Watcher;
 const DEPTH: u32 = 256;
 /// Duration for which invalid or included extrinsics are banned, as by the real chain's node.
 const BAN: Duration = Duration::from_mins(30);
-/// The most remembered bans.
+/// Maximum number of remembered bans.
 const BANS: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
 /// Validations of one call against a moving head before it blocks the head.
 const CHASES: usize = 3;
@@ -40,13 +40,13 @@ const CHASES: usize = 3;
 /// The limits of the transaction pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolLimits {
-    /// The most calls.
+    /// Maximum number of calls.
     pub count: usize,
-    /// The most bytes of calls.
+    /// Maximum bytes of calls.
     pub bytes: usize,
-    /// The most calls that depend on calls not yet seen.
+    /// Maximum number of calls that depend on calls not yet seen.
     pub future: usize,
-    /// The most calls of one account.
+    /// Maximum number of calls of one account.
     pub per_sender: usize,
 }
 

@@ -54,18 +54,18 @@ pub struct RpcLimits {
     pub connections: u32,
     /// Connections at a time from one address (of IPv6, from one /64). One more evicts an idle one of the same address.
     pub connections_per_address: u32,
-    /// The most subscriptions per connection.
+    /// Maximum number of subscriptions per connection.
     pub subscriptions: u32,
-    /// The most bytes of a request.
+    /// Maximum request size, in bytes.
     pub request_bytes: u32,
-    /// The most bytes of a response.
+    /// Maximum response size, in bytes.
     pub response_bytes: u32,
-    /// The most requests in a batch.
+    /// Maximum number of requests in a batch.
     pub batch: u32,
     /// The capacity of a connection's message queue, and the most requests in flight per connection: beyond it the node
     /// stops reading until some are done.
     pub backlog: u32,
-    /// The most bytes held per WebSocket connection: requests in flight, and responses and notifications that its
+    /// Maximum bytes held per WebSocket connection: requests in flight, and responses and notifications that its
     /// client has not read. Beyond it the node stops reading from the connection, and makes no more responses for it.
     pub waiting_bytes: u32,
 }

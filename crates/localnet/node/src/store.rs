@@ -48,7 +48,7 @@ const FORMAT_KEY: u8 = 0;
 const SPEC_KEY: u8 = 1;
 /// The cache of database pages in bytes; frequently used nodes have a cache of their own.
 const PAGE_CACHE: usize = 32 << 20;
-/// The most blocks to prune per commit beyond those added, when a chain is opened with a shorter history.
+/// Maximum number of blocks to prune per commit beyond those added, when a chain is opened with a shorter history.
 const PRUNE_AHEAD: u32 = 64;
 
 /// The state of one block.

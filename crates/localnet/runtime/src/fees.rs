@@ -10,7 +10,7 @@ use crate::runtime::{AccountId, Balances, Runtime};
 use crate::subtensor::TotalIssuance;
 use crate::types::TaoBalance;
 
-/// 0.0005 rao for each picosecond.
+/// Converts weight to a fee: 0.0005 rao per picosecond.
 pub struct ComputingTime;
 
 impl WeightToFee for ComputingTime {

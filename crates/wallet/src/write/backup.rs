@@ -10,7 +10,7 @@ use crate::{StoredKey, WalletError};
 
 const DIRECTORY: &str = ".backups";
 
-/// The most backups of one key: more than anyone makes.
+/// Maximum number of backups of one key: more than anyone makes.
 const MAX_BACKUPS: u32 = 10_000;
 
 /// The backup directory for the keys in a wallet's directory or below it.

@@ -8,11 +8,11 @@ use crate::Refusal;
 /// The limits on each request, and on all of them together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// The most header lines.
+    /// Maximum number of header lines.
     pub header_count: usize,
     /// The most bytes in all header names and values together.
     pub header_bytes: usize,
-    /// The most bytes of the body.
+    /// Maximum bytes of the body.
     pub body_bytes: usize,
     /// The memory that all bodies share while they arrive and wait in the queue, in bytes, beyond the 64 KiB that each
     /// has for itself. Without space left, a request is refused.
@@ -21,10 +21,11 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// The timeout of a handler, including a streamed response to its end.
     pub answer_timeout: Duration,
-    /// The most requests of one sender in the replay memory (the window is 12 s to about a minute long); where only the
-    /// last nonce of a process counts, processes. About 20 bytes per request, 80 per process.
+    /// Maximum number of requests of one sender in the replay memory (the window is 12 s to about a minute long); of
+    /// processes, where only the last nonce of a process counts. About 20 bytes per request, 80 per process.
     pub requests_per_sender: usize,
-    /// The most requests of all senders together in the replay memory. A sender's first request takes up to 350 bytes.
+    /// Maximum number of requests of all senders together in the replay memory. A sender's first request takes up to
+    /// 350 bytes.
     pub requests_in_total: usize,
 }
 

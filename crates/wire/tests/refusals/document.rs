@@ -73,7 +73,7 @@ pub(crate) fn document(rows: &[Row], options: &[OptionRow]) -> String {
 }
 
 const OPTIONS: &str = "
-## Under options that accept more
+## Options that accept more
 
 `BtauthScheme::accept_unbound` and `DendriteScheme::accept_old_versions` are off unless a server asks for them.
 

@@ -37,18 +37,14 @@ pub(crate) async fn rows() -> Vec<OptionRow> {
     let open = server(BtauthScheme::new().accept_unbound());
     let mut rows = Vec::new();
     for (fault, why, sent) in [
+        ("signed for no receiver, then addressed to us", WrongSignature, unbound().with("x-bittensor-receiver", &bob)),
         (
-            "signed for nobody in particular, with us named",
-            WrongSignature,
-            unbound().with("x-bittensor-receiver", &bob),
-        ),
-        (
-            "signed for us, with the receiver taken away",
+            "signed for us, with the receiver removed",
             WrongSignature,
             Sent::fresh(Btauth).without("x-bittensor-receiver"),
         ),
-        ("signed for somebody else", WrongReceiver, Sent::signed(Btauth, "//Alice", "//Dave", NOW)),
-        ("signed for nobody in particular", Accepted, unbound()),
+        ("signed for another receiver", WrongReceiver, Sent::signed(Btauth, "//Alice", "//Dave", NOW)),
+        ("signed for no receiver", Accepted, unbound()),
         ("the same again", Replayed, unbound()),
     ] {
         let outcome = open.send(&sent).await;
@@ -60,10 +56,10 @@ pub(crate) async fn rows() -> Vec<OptionRow> {
     let counted = old_version(Sent::by(&signer, "//Bob"));
     let captured = Sent::signed(Dendrite, "//Charlie", "//Bob", NOW - day);
     for (fault, why, sent) in [
-        ("a nonce that is no time, under an old version", Accepted, counted.clone()),
+        ("a nonce that is a counter, with an old version", Accepted, counted.clone()),
         ("the same again", Replayed, counted),
         ("a day old", Why::Stale, captured.clone()),
-        ("a day old, never delivered, its version altered to an old one", Accepted, old_version(captured.clone())),
+        ("a day old, undelivered, with the version changed to an old one", Accepted, old_version(captured.clone())),
         ("the same again", Replayed, old_version(captured)),
     ] {
         let outcome = lenient.send(&sent).await;

@@ -30,7 +30,7 @@ use plan::Plan;
 
 /// The backend's name in circuit metadata.
 pub const ID: &str = "stark";
-/// The most bytes of a proof.
+/// Maximum bytes of a proof.
 pub const MAX_PROOF_BYTES: usize = 16 << 20;
 /// Bits of a digest in one public value.
 const LIMB_BITS: usize = 24;

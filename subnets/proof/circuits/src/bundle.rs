@@ -8,7 +8,7 @@ use crate::{CircuitDirectory, CircuitError};
 
 /// The version of the format.
 pub const BUNDLE_VERSION: u32 = 1;
-/// The most bytes of a bundle.
+/// Maximum bytes of a bundle.
 const MAX_BYTES: u64 = 256 << 20;
 
 /// A proof with all that its verification needs: no network, no circuit directory, no validator.

@@ -6,7 +6,7 @@ use taonet_proof_core::{Digest, metadata};
 
 use crate::{CircuitDirectory, CircuitError};
 
-/// The most entries of a directory that are looked at.
+/// Maximum number of entries of a directory that are looked at.
 const MOST_ENTRIES: usize = 10_000;
 
 /// The circuits of a directory, by identity.

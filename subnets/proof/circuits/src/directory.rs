@@ -12,9 +12,9 @@ use taonet_proof_core::network::Network;
 
 use crate::{CircuitError, Compiled};
 
-/// The most bytes of metadata.
+/// Maximum bytes of metadata.
 const MAX_METADATA: u64 = 1 << 20;
-/// The most bytes of any other file.
+/// Maximum bytes of any other file.
 const MAX_FILE: u64 = 4 << 30;
 
 /// A circuit's directory, its metadata read and its network checked.

@@ -12,7 +12,7 @@ use crate::request::{Claimed, Examined};
 
 /// Statements that are remembered of each miner: those of its last proofs that verified.
 const REMEMBERED: usize = 4;
-/// The most other miners that a refused proof is tried for.
+/// Maximum number of other miners that a refused proof is tried for.
 const MOST_MINERS: usize = 64;
 
 /// Statements of the last proofs that verified, by miner.

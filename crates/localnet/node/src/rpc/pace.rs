@@ -13,7 +13,7 @@ use taonet_http::{ConnectionSlot, Progress};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{Notify, Semaphore};
 
-/// The most concurrent requests of a connection that read the disk or run the runtime.
+/// Maximum number of concurrent requests of a connection that read the disk or run the runtime.
 const HEAVY: usize = 8;
 
 /// Per-connection backpressure: bytes and requests in flight.

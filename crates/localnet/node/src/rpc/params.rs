@@ -10,9 +10,9 @@ use super::error::{invalid_params, too_many};
 
 type Parsed<T> = Result<T, ErrorObjectOwned>;
 
-/// The most entries of a list of storage keys or block numbers; the same as a page of keys on the real chain's node.
+/// Maximum number of storage keys or block numbers in a list; that of a page of keys on the real chain's node.
 const LIST: usize = 1_000;
-/// The most bytes of a storage key in a list; no key of the runtime is longer.
+/// Maximum bytes of a storage key in a list; no key of the runtime is longer.
 const KEY: usize = 512;
 
 /// The parameters of one request; missing ones are null.

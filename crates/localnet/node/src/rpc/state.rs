@@ -13,9 +13,9 @@ use super::{Context, Methods, Room};
 use crate::chain::StateError;
 use crate::store::State;
 
-/// The most keys of a page, as on the real chain's node.
+/// Maximum number of keys of a page, as on the real chain's node.
 const PAGE: u64 = 1_000;
-/// The most keys of an unpaged listing.
+/// Maximum number of keys of an unpaged listing.
 const LISTING: usize = 250_000;
 
 pub(super) fn register(methods: &mut Methods) {

@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-/// The most bytes of an answer.
+/// Maximum bytes of an answer.
 const MAX_ANSWER: u64 = 1 << 30;
 
 /// Runs a program with a document on standard input and returns its standard output. The program is killed when it

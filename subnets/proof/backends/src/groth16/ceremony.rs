@@ -22,7 +22,7 @@ use super::keys::{VerificationKeyFile, proving_from_bytes, proving_to_bytes};
 use super::{generator, internal};
 use crate::{BackendError, Keys};
 
-/// The most characters of a contributor's name.
+/// Maximum number of characters of a contributor's name.
 pub const MAX_NAME: usize = 100;
 /// Separates these digests from all others.
 const DOMAIN: &[u8] = b"taonet groth16 contribution, 1";

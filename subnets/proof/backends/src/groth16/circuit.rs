@@ -17,13 +17,13 @@ use super::poseidon;
 use super::r1cs::{Lc, R1cs};
 use crate::BackendError;
 
-/// The most inputs that are public values themselves.
+/// Maximum number of inputs that are public values themselves.
 pub(super) const MAX_PUBLIC_INPUTS: usize = 1024;
 /// Bits of a field element that packed inputs fill.
 const PACKED_BITS: u32 = 248;
 /// The largest magnitude of a sum: far below half of the field's 2^253.
 pub(super) const MAX_MAGNITUDE: u64 = 1 << 60;
-/// The most constraints of one circuit.
+/// Maximum number of constraints of one circuit.
 const MAX_CONSTRAINTS: usize = 1 << 23;
 
 /// How a verifier sees the inputs.

@@ -13,7 +13,7 @@ use crate::BackendError;
 
 /// The version of the file format.
 const FORMAT: u32 = 1;
-/// The most bytes of a verification key: one point for each public value.
+/// Maximum bytes of a verification key: one point for each public value.
 const MAX_VERIFICATION_BYTES: usize = 1 << 24;
 
 /// A verification key and how the public values are made from a statement.

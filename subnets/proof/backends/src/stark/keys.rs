@@ -14,7 +14,7 @@ use crate::BackendError;
 
 /// The version of the file format.
 const FORMAT: u32 = 1;
-/// The most bytes of a verification key.
+/// Maximum bytes of a verification key.
 const MAX_BYTES: usize = 4096;
 /// Base-two logarithm of the most rows of a table.
 const MAX_LOG_ROWS: usize = 24;

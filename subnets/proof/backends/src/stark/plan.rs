@@ -18,7 +18,7 @@ use products::Products;
 
 /// The largest magnitude of a sum: both signs are below half of the field.
 pub(super) const MAX_MAGNITUDE: u64 = (Val::ORDER_U32 / 2) as u64;
-/// The most rows of a table.
+/// Maximum number of rows of a table.
 const MAX_ROWS: usize = 1 << 22;
 /// The fewest rows of a table.
 const MIN_ROWS: usize = 16;

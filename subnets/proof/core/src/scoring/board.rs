@@ -159,7 +159,7 @@ impl Tally {
         self.verified + self.faults.values().sum::<u64>()
     }
 
-    /// The most frequent failure, if any.
+    /// Maximum number of frequent failure, if any.
     pub fn main_fault(&self) -> Option<Fault> {
         self.faults.iter().max_by_key(|(_, count)| **count).map(|(fault, _)| *fault)
     }

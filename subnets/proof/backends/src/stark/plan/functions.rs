@@ -8,7 +8,7 @@ use super::super::air::{FIRST_FUNCTION, POSITIVE, ZERO};
 use super::super::config::Val;
 use crate::BackendError;
 
-/// The most entries of the function table.
+/// Maximum number of entries of the function table.
 const MAX_ENTRIES: u64 = 1 << 21;
 
 /// What a function does to its argument.
