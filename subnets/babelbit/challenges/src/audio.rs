@@ -36,7 +36,7 @@ impl UtteranceAudio {
     ///
     /// # Errors
     /// [`Problem`] when the audio is empty, too long, or does not fill all channels.
-    pub fn from_pcm(pcm: &Pcm) -> Result<Self, Problem> {
+    pub(crate) fn from_pcm(pcm: &Pcm) -> Result<Self, Problem> {
         let frames = pcm.frames();
         if frames == 0 {
             return Err(Problem::Silent);

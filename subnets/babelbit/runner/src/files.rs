@@ -39,7 +39,7 @@ impl Layout {
     }
 
     /// Path of a miner's result file.
-    pub fn result_file(&self, file: ResultFile, miner: MinerKey) -> PathBuf {
+    pub(crate) fn result_file(&self, file: ResultFile, miner: MinerKey) -> PathBuf {
         match file {
             ResultFile::RunLog => self.run_log(miner),
             ResultFile::Audio => self.bundle(miner),

@@ -76,7 +76,7 @@ impl PayloadPolicy {
     ///
     /// # Errors
     /// [`PayloadProblem`] when it must not be signed.
-    pub fn kind_of(&self, text: &str) -> Result<PayloadKind, PayloadProblem> {
+    pub(crate) fn kind_of(&self, text: &str) -> Result<PayloadKind, PayloadProblem> {
         if text.len() > MAX_BYTES {
             return Err(PayloadProblem::TooLarge);
         }

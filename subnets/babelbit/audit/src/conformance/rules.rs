@@ -102,7 +102,7 @@ impl Rule {
     }
 
     /// Required behaviour of the miner.
-    pub const fn demands(self) -> &'static str {
+    pub(crate) const fn demands(self) -> &'static str {
         self.text().demands
     }
 

@@ -247,7 +247,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
-    pub async fn record_resume(&self, challenge: &ChallengeRow) -> Result<u32, LedgerError> {
+    pub(crate) async fn record_resume(&self, challenge: &ChallengeRow) -> Result<u32, LedgerError> {
         let take_ups =
             sqlx::query_scalar("UPDATE challenge SET take_ups = take_ups + 1 WHERE id = ? RETURNING take_ups")
                 .bind(challenge.id)

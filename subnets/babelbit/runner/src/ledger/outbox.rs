@@ -105,7 +105,7 @@ impl Ledger {
     }
 
     /// Waits until files are queued; those queued since the last call count.
-    pub async fn enqueued(&self) {
+    pub(crate) async fn enqueued(&self) {
         self.enqueued.notified().await;
     }
 
@@ -167,7 +167,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
-    pub async fn note_uploaded(&self, entry: &OutboxEntry, s3_path: &str) -> Result<(), LedgerError> {
+    pub(crate) async fn note_uploaded(&self, entry: &OutboxEntry, s3_path: &str) -> Result<(), LedgerError> {
         sqlx::query("UPDATE outbox SET s3_path = ? WHERE id = ? AND run_sha256 = ?")
             .bind(s3_path)
             .bind(entry.id)
@@ -182,7 +182,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
-    pub async fn note_outcome(
+    pub(crate) async fn note_outcome(
         &self,
         entry: &OutboxEntry,
         now_unix_ms: i64,
@@ -203,7 +203,12 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
-    pub async fn reschedule(&self, entry: &OutboxEntry, due_unix_ms: i64, error: &str) -> Result<(), LedgerError> {
+    pub(crate) async fn reschedule(
+        &self,
+        entry: &OutboxEntry,
+        due_unix_ms: i64,
+        error: &str,
+    ) -> Result<(), LedgerError> {
         sqlx::query(
             "UPDATE outbox SET attempts = attempts + 1, due_unix_ms = ?, error = ? WHERE id = ? AND run_sha256 = ?",
         )
@@ -221,7 +226,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
-    pub async fn retry_refused(&self) -> Result<u64, LedgerError> {
+    pub(crate) async fn retry_refused(&self) -> Result<u64, LedgerError> {
         let retried =
             sqlx::query("UPDATE outbox SET state = 'waiting', attempts = 0, due_unix_ms = 0 WHERE state = 'refused'")
                 .execute(&mut *self.connection.lock().await)
@@ -233,7 +238,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
-    pub async fn purge_delivered(&self, before_unix_ms: i64) -> Result<u64, LedgerError> {
+    pub(crate) async fn purge_delivered(&self, before_unix_ms: i64) -> Result<u64, LedgerError> {
         let forgotten = sqlx::query("DELETE FROM outbox WHERE state = 'delivered' AND due_unix_ms < ?")
             .bind(before_unix_ms)
             .execute(&mut *self.connection.lock().await)

@@ -108,7 +108,12 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
-    pub async fn delete_reply(&self, challenge: &ChallengeRow, miner: MinerKey, index: u32) -> Result<(), LedgerError> {
+    pub(crate) async fn delete_reply(
+        &self,
+        challenge: &ChallengeRow,
+        miner: MinerKey,
+        index: u32,
+    ) -> Result<(), LedgerError> {
         sqlx::query(
             "DELETE FROM result WHERE challenge_id = ? AND miner_uid = ? AND miner_hotkey = ? AND utterance_index = ?
              AND state = 'played'",
@@ -193,7 +198,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
-    pub async fn played_miners(&self, challenge: &ChallengeRow) -> Result<HashSet<MinerKey>, LedgerError> {
+    pub(crate) async fn played_miners(&self, challenge: &ChallengeRow) -> Result<HashSet<MinerKey>, LedgerError> {
         let rows = sqlx::query("SELECT DISTINCT miner_uid, miner_hotkey FROM result WHERE challenge_id = ?")
             .bind(challenge.id)
             .fetch_all(&mut *self.connection.lock().await)
@@ -232,7 +237,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
-    pub async fn finish_miner(&self, challenge: &ChallengeRow, miner: MinerKey) -> Result<(), LedgerError> {
+    pub(crate) async fn finish_miner(&self, challenge: &ChallengeRow, miner: MinerKey) -> Result<(), LedgerError> {
         sqlx::query(
             "INSERT INTO finished_miner (challenge_id, miner_uid, miner_hotkey) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
         )

@@ -78,7 +78,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
-    pub async fn end_round(&self, round: &RoundRow) -> Result<(), LedgerError> {
+    pub(crate) async fn end_round(&self, round: &RoundRow) -> Result<(), LedgerError> {
         sqlx::query(
             "INSERT INTO round (challenge_type, epoch, outcome, challenge_uid, ended_unix) VALUES (?, ?, ?, ?, ?)
              ON CONFLICT (challenge_type) DO UPDATE SET

@@ -250,7 +250,12 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
-    pub async fn expired_artifacts(&self, before_unix: i64, after: &str, max: i64) -> Result<Vec<String>, StoreError> {
+    pub(crate) async fn expired_artifacts(
+        &self,
+        before_unix: i64,
+        after: &str,
+        max: i64,
+    ) -> Result<Vec<String>, StoreError> {
         const QUERY: &str =
             "SELECT artifact FROM submission WHERE received_unix < $1 AND artifact > $2 ORDER BY artifact LIMIT $3";
         on!(self, connection => {
@@ -263,7 +268,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
-    pub async fn names_artifact(&self, artifact: &str) -> Result<bool, StoreError> {
+    pub(crate) async fn names_artifact(&self, artifact: &str) -> Result<bool, StoreError> {
         const QUERY: &str = "SELECT count(*) FROM submission WHERE artifact = $1";
         let found: i64 =
             on!(self, connection => Ok(sqlx::query_scalar(QUERY).bind(artifact).fetch_one(connection).await?))?;
@@ -274,7 +279,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
-    pub async fn clear_artifact(&self, artifact: &str) -> Result<(), StoreError> {
+    pub(crate) async fn clear_artifact(&self, artifact: &str) -> Result<(), StoreError> {
         const QUERY: &str = "UPDATE submission SET artifact = NULL WHERE artifact = $1";
         on!(self, connection => Ok(sqlx::query(QUERY).bind(artifact).execute(connection).await.map(drop)?))
     }
@@ -283,7 +288,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when the database fails.
-    pub async fn purge(&self, before_unix: i64) -> Result<u64, StoreError> {
+    pub(crate) async fn purge(&self, before_unix: i64) -> Result<u64, StoreError> {
         on!(self, connection => {
             let mut transaction = connection.begin().await?;
             let gone = sqlx::query("DELETE FROM submission WHERE received_unix < $1 AND artifact IS NULL")
