@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 /// Maximum number of steps of an utterance.
-pub const MAX_STEPS: usize = 10_000;
+pub const MAX_STEPS: i64 = 10_000;
 
 /// A line of a dialogue's log.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -55,7 +55,7 @@ struct Collected<'a> {
     ground_truth: Option<&'a str>,
     predictions: BTreeMap<i64, &'a str>,
     /// Number of predictions, with repeated steps and those without a step.
-    predicted: usize,
+    predicted: i64,
     /// Steps up to the last revealed one.
     revealed: Option<i64>,
 }
@@ -71,7 +71,7 @@ pub fn utterances(events: &[Event]) -> Result<Vec<Utterance>, StepError> {
         let (Some(kind), Some(number)) = (event.event.as_deref(), event.utterance_index) else { continue };
         let utterance = collected.entry(number).or_default();
         let step = event.step.as_ref().and_then(Value::as_i64);
-        if step.is_some_and(|step| step >= MAX_STEPS as i64) || utterance.predicted > MAX_STEPS {
+        if step.is_some_and(|step| step >= MAX_STEPS) || utterance.predicted > MAX_STEPS {
             return Err(StepError { event: index });
         }
         match kind {
@@ -88,7 +88,7 @@ pub fn utterances(events: &[Event]) -> Result<Vec<Utterance>, StepError> {
     }
     let complete = collected.into_iter().filter_map(|(number, utterance)| {
         let ground_truth = without_eof(utterance.ground_truth?).to_owned();
-        let steps = utterance.revealed.unwrap_or_else(|| i64::try_from(utterance.predicted).unwrap_or(i64::MAX));
+        let steps = utterance.revealed.unwrap_or(utterance.predicted);
         let prediction = |step| without_eof(utterance.predictions.get(&step).copied().unwrap_or_default()).to_owned();
         Some(Utterance { number, ground_truth, predictions: (0..steps).map(prediction).collect() })
     });

@@ -42,7 +42,9 @@ impl SentenceVectors {
         }
         for vector in vectors.values_mut() {
             let norm = vector.iter().map(|number| number * number).sum::<f64>().sqrt().max(1e-12);
-            vector.iter_mut().for_each(|number| *number /= norm);
+            for number in vector {
+                *number /= norm;
+            }
         }
         Ok(Self(vectors))
     }
