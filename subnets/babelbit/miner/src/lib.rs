@@ -3,7 +3,7 @@
 //! - [`server`]: the HTTP routes, one signed request per frame;
 //! - [`sessions`]: ownership, order and limits of frames;
 //! - [`profile`]: ways of answering, from silence to an interpretation;
-//! - `rewrite`: rules by which the interpreter cleans up a transcript.
+//! - [`rewrite`]: rules by which the interpreter cleans up a transcript.
 //!
 //! A miner completes the work of a frame before it answers it, and its decisions depend on samples, never on the clock:
 //! the same source always produces the same reply. The clock serves only to expire idle sessions.
@@ -17,7 +17,7 @@ mod refusal;
 mod samples;
 
 pub mod profile;
-mod rewrite;
+pub mod rewrite;
 pub mod server;
 pub mod sessions;
 
