@@ -158,7 +158,7 @@ impl AuditReport {
     }
 
     /// Whether all scores were recomputed under the recorded conditions and match the record.
-    pub(crate) fn is_clean(&self) -> bool {
+    pub fn is_clean(&self) -> bool {
         self.mismatches.is_empty() && self.different_conditions.is_empty()
     }
 
