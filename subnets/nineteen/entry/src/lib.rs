@@ -8,6 +8,8 @@
 //! | `POST /v1/images/generations` | images |
 //! | `POST /v1/text-to-image`, `/v1/image-to-image`, `/v1/inpaint`, `/v1/avatar` | images, in the reference's form |
 //! | `GET /v1/models`, `GET /v1/models/{id}` | the tasks that are offered |
+//! | `GET /openapi.json` | the OpenAPI document |
+//! | `GET /status`, `GET /status.json` | tasks, capacity, latencies |
 //! | `GET /healthz` | liveness |
 //!
 //! A request needs an API key with enough credits: as much as the answer may cost is held before a miner is asked, and what
@@ -26,11 +28,13 @@ mod embedding;
 mod error;
 mod image;
 mod once;
+mod openapi;
 mod rates;
 mod request;
 mod responses;
 mod routes;
 mod sale;
+mod status;
 mod usage;
 
 pub use error::GatewayError;

@@ -25,7 +25,7 @@ use crate::image::ImageRequest;
 use crate::once::{Begun, Once};
 use crate::rates::Rates;
 use crate::request::TextRequest;
-use crate::{GatewayError, responses};
+use crate::{GatewayError, openapi, responses, status};
 
 /// Largest body of a request, in bytes.
 const LARGEST_BODY: usize = 8 << 20;
@@ -91,6 +91,9 @@ impl Gateway {
             .route("/v1/avatar", sell(Product::Image(Endpoint::Avatar)))
             .route("/v1/models", get(models))
             .route("/v1/models/{id}", get(model))
+            .route("/openapi.json", get(openapi::document))
+            .route("/status", get(status::page))
+            .route("/status.json", get(status::document))
             .route("/healthz", get(|| async { "ok" }))
             .fallback(|| async { GatewayError::Route })
             .method_not_allowed_fallback(|| async { GatewayError::Route })

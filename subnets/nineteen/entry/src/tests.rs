@@ -1,5 +1,6 @@
 //! Tests without miners; those with one are in `market`.
 
+mod documents;
 mod goods;
 mod market;
 
