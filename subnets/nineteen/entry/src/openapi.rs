@@ -123,7 +123,8 @@ fn operation(sold: &Sold) -> OperationBuilder {
         ("x-ratelimit-remaining-requests", "How many it may still make"),
         ("x-ratelimit-reset-requests", "When it may make all of them again, such as `12s`"),
     ] {
-        answer = answer.header(name, HeaderBuilder::new().schema(Some(string())).description(Some(description)).build());
+        answer =
+            answer.header(name, HeaderBuilder::new().schema(Some(string())).description(Some(description)).build());
     }
     let mut operation = OperationBuilder::new()
         .operation_id(Some(id))
