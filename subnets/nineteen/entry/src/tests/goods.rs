@@ -241,6 +241,7 @@ async fn what_failed_may_be_repeated() {
         }
         assert_eq!(response.status(), StatusCode::CONFLICT);
         assert_eq!(response.headers()["retry-after"], "1");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
     assert_eq!(count.load(Ordering::SeqCst), 2);
 }
