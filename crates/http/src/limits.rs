@@ -53,6 +53,16 @@ impl<K: Hash + Eq + Copy> SlidingWindow<K> {
         times.push_back(now);
         Ok(())
     }
+
+    /// How many more requests of `key` would be admitted now, and when all that were admitted will have left the window.
+    pub fn left(&self, key: K, now: SystemTime) -> (u32, Duration) {
+        let admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
+        let times = admitted.get(&key).into_iter().flatten();
+        let recent: Vec<_> = times.map(|time| age(*time, now)).filter(|age| *age < self.limit.window).collect();
+        let used = u32::try_from(recent.len()).unwrap_or(u32::MAX);
+        let newest = recent.last().copied().unwrap_or(self.limit.window);
+        (self.limit.requests.saturating_sub(used), self.limit.window.saturating_sub(newest))
+    }
 }
 
 /// The part of an address that identifies a subscriber: the /64 prefix of IPv6, the whole address of IPv4. A subscriber
@@ -94,6 +104,10 @@ mod tests {
         assert_eq!(window.admit('a', at(20)), Ok(()));
         assert_eq!(window.admit('a', at(30)), Err(Duration::from_secs(30)), "until the first is 60 s old");
         assert_eq!(window.admit('b', at(30)), Ok(()), "callers do not disturb each other");
+        assert_eq!(window.left('a', at(30)), (0, Duration::from_secs(50)));
+        assert_eq!(window.left('b', at(40)), (1, Duration::from_secs(50)));
+        assert_eq!(window.left('c', at(30)), (2, Duration::ZERO));
+        assert_eq!(window.left('a', at(60)), (1, Duration::from_secs(20)), "the first has left the window");
         assert_eq!(window.admit('a', at(60)), Ok(()));
         assert_eq!(window.admit('a', at(61)), Err(Duration::from_secs(19)));
         assert_eq!(window.admit('a', at(10)), Err(Duration::from_mins(1)), "a clock set back admits nothing more");

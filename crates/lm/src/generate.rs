@@ -57,60 +57,77 @@ pub struct Step {
     pub top: Vec<(u32, f64)>,
 }
 
-/// An answer in the making: an iterator over its tokens.
+/// Draws the tokens of one answer from the model's logits.
 #[derive(Debug)]
-pub struct Generation<'a> {
-    model: &'a LanguageModel,
-    cache: KvCache,
-    pending: Vec<u32>,
+pub(crate) struct Sampler {
     sampling: Sampling,
     noise: Noise,
     tokens: usize,
     finish: Option<Finish>,
 }
 
+impl Sampler {
+    pub(crate) fn new(sampling: Sampling) -> Self {
+        let finish = (sampling.max_tokens == 0).then_some(Finish::Length);
+        Self { noise: Noise::new(sampling.seed), sampling, tokens: 0, finish }
+    }
+
+    pub(crate) const fn finish(&self) -> Option<Finish> {
+        self.finish
+    }
+
+    /// The next token after these logits; `None` where the answer ends without one. `read` is how many tokens the model has
+    /// read: an answer that fills the context ends.
+    pub(crate) fn draw(&mut self, model: &LanguageModel, mut logits: Vec<f32>, read: usize) -> Option<Step> {
+        let vocabulary = model.vocabulary();
+        vocabulary.silence(&mut logits);
+        let logprobs = log_softmax(&logits);
+        // An answer has at least one token; its probability is the model's all the same.
+        if self.tokens == 0 {
+            for end in vocabulary.ends() {
+                if let Some(end) = logits.get_mut(*end as usize) {
+                    *end = f32::NEG_INFINITY;
+                }
+            }
+        }
+        let token = choose(&logits, &self.sampling, &mut self.noise);
+        if vocabulary.ends().contains(&token) {
+            self.finish = Some(Finish::Stop);
+            return None;
+        }
+        self.tokens += 1;
+        if self.tokens >= self.sampling.max_tokens || read >= model.llama().config().context {
+            self.finish = Some(Finish::Length);
+        }
+        let logprob = logprobs.get(token as usize).copied().unwrap_or(f64::NEG_INFINITY);
+        Some(Step { token, logprob, top: likeliest(&logprobs, self.sampling.top_logprobs) })
+    }
+}
+
+/// An answer in the making: an iterator over its tokens.
+#[derive(Debug)]
+pub struct Generation<'a> {
+    model: &'a LanguageModel,
+    cache: KvCache,
+    pending: Vec<u32>,
+    sampler: Sampler,
+}
+
 impl<'a> Generation<'a> {
     pub(crate) fn new(model: &'a LanguageModel, prompt: Vec<u32>, sampling: Sampling) -> Self {
-        let finish = (sampling.max_tokens == 0).then_some(Finish::Length);
-        let noise = Noise::new(sampling.seed);
-        Self { model, cache: KvCache::default(), pending: prompt, sampling, noise, tokens: 0, finish }
+        Self { model, cache: KvCache::default(), pending: prompt, sampler: Sampler::new(sampling) }
     }
 
     /// Why the answer ended; `None` while it has not.
     pub const fn finish(&self) -> Option<Finish> {
-        self.finish
-    }
-
-    /// Tokens so far.
-    pub const fn tokens(&self) -> usize {
-        self.tokens
+        self.sampler.finish()
     }
 
     fn step(&mut self) -> Result<Option<Step>, ModelError> {
-        if self.tokens > 0 && self.cache.tokens() + 1 > self.model.llama().config().context {
-            self.finish = Some(Finish::Length);
-            return Ok(None);
-        }
-        let end = self.model.vocabulary().end();
-        let mut logits = self.model.llama().next(&self.pending, &mut self.cache)?;
-        self.model.vocabulary().silence(&mut logits);
-        let logprobs = log_softmax(&logits);
-        // An answer has at least one token; its probability is the model's all the same.
-        if let Some(end) = logits.get_mut(end as usize).filter(|_| self.tokens == 0) {
-            *end = f32::NEG_INFINITY;
-        }
-        let token = choose(&logits, &self.sampling, &mut self.noise);
-        if token == end {
-            self.finish = Some(Finish::Stop);
-            return Ok(None);
-        }
-        self.pending = vec![token];
-        self.tokens += 1;
-        if self.tokens >= self.sampling.max_tokens {
-            self.finish = Some(Finish::Length);
-        }
-        let logprob = logprobs.get(token as usize).copied().unwrap_or(f64::NEG_INFINITY);
-        Ok(Some(Step { token, logprob, top: likeliest(&logprobs, self.sampling.top_logprobs) }))
+        let logits = self.model.llama().next(&self.pending, &mut self.cache)?;
+        let step = self.sampler.draw(self.model, logits, self.cache.tokens());
+        self.pending = step.iter().map(|step| step.token).collect();
+        Ok(step)
     }
 }
 
@@ -118,12 +135,12 @@ impl Iterator for Generation<'_> {
     type Item = Result<Step, ModelError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.finish.is_some() {
+        if self.finish().is_some() {
             return None;
         }
         let step = self.step();
         if step.is_err() {
-            self.finish = Some(Finish::Stop);
+            self.sampler.finish = Some(Finish::Stop);
         }
         step.transpose()
     }
@@ -143,20 +160,31 @@ pub(crate) fn likeliest(logprobs: &[f64], count: usize) -> Vec<(u32, f64)> {
         return Vec::new();
     }
     let mut order: Vec<(u32, f64)> = (0..).zip(logprobs.iter().copied()).collect();
-    order.sort_by(|(_, one), (_, other)| other.total_cmp(one));
-    order.truncate(count);
+    keep_largest(&mut order, count);
     order
+}
+
+/// Keeps the largest, the largest first; of equal ones those of smaller tokens. The others are not sorted.
+fn keep_largest(order: &mut Vec<(u32, f64)>, count: usize) {
+    let larger = |one: &(u32, f64), other: &(u32, f64)| other.1.total_cmp(&one.1).then(one.0.cmp(&other.0));
+    if let Some(last) = count.checked_sub(1).filter(|last| *last < order.len()) {
+        order.select_nth_unstable_by(last, larger);
+        order.truncate(count);
+    }
+    order.sort_unstable_by(larger);
 }
 
 fn choose(logits: &[f32], sampling: &Sampling, noise: &mut Noise) -> u32 {
     let mut order: Vec<(u32, f64)> = (0..).zip(logits.iter().map(|logit| f64::from(*logit))).collect();
-    order.sort_by(|(_, one), (_, other)| other.total_cmp(one));
+    let candidates = match sampling.top_k {
+        _ if sampling.temperature <= 0.0 => 1,
+        0 => order.len(),
+        top_k => top_k,
+    };
+    keep_largest(&mut order, candidates);
     let Some((first, largest)) = order.first().copied() else { return 0 };
     if sampling.temperature <= 0.0 {
         return first;
-    }
-    if sampling.top_k > 0 {
-        order.truncate(sampling.top_k);
     }
     let mut sum = 0.0;
     for (_, weight) in &mut order {

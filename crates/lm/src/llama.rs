@@ -5,73 +5,7 @@ use candle_nn::ops::{rms_norm, silu, softmax_last_dim};
 use candle_nn::rotary_emb::rope;
 
 use crate::noise::Noise;
-
-/// Why a model cannot be made or run.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ModelError {
-    /// The dimensions do not fit together.
-    #[error("model configuration: {0}")]
-    Config(&'static str),
-    /// A text is longer than the model's context.
-    #[error("{tokens} tokens do not fit into a context of {context}")]
-    TooLong {
-        /// Tokens of the text.
-        tokens: usize,
-        /// The model's context, in tokens.
-        context: usize,
-    },
-    /// A token is outside the vocabulary, or there is none.
-    #[error("tokens are empty or outside the vocabulary")]
-    Tokens,
-    /// The tensor library failed.
-    #[error("model failed")]
-    Tensor(#[from] candle_core::Error),
-}
-
-/// Dimensions of a model.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct LlamaConfig {
-    /// Tokens of the vocabulary.
-    pub vocabulary: usize,
-    /// Width of the residual stream.
-    pub hidden: usize,
-    /// Width of the feed-forward layers.
-    pub intermediate: usize,
-    /// Layers.
-    pub layers: usize,
-    /// Attention heads.
-    pub heads: usize,
-    /// Heads of keys and values; each is shared by `heads / kv_heads` heads.
-    pub kv_heads: usize,
-    /// Longest text, in tokens.
-    pub context: usize,
-    /// Base of the rotary embeddings.
-    pub rope_theta: f64,
-    /// Added to the mean square in each norm.
-    pub norm_eps: f64,
-}
-
-impl LlamaConfig {
-    fn head_size(&self) -> usize {
-        self.hidden / self.heads
-    }
-
-    fn check(&self) -> Result<(), ModelError> {
-        let counts =
-            [self.vocabulary, self.hidden, self.intermediate, self.layers, self.heads, self.kv_heads, self.context];
-        if counts.contains(&0) {
-            return Err(ModelError::Config("every dimension must be above 0"));
-        }
-        if !self.hidden.is_multiple_of(self.heads) || !self.head_size().is_multiple_of(2) {
-            return Err(ModelError::Config("hidden must be an even multiple of heads"));
-        }
-        if !self.heads.is_multiple_of(self.kv_heads) {
-            return Err(ModelError::Config("heads must be a multiple of kv_heads"));
-        }
-        Ok(())
-    }
-}
+use crate::{LlamaConfig, ModelError};
 
 /// Keys and values of the tokens that a model has read.
 #[derive(Debug, Clone, Default)]
@@ -88,16 +22,31 @@ impl KvCache {
 }
 
 #[derive(Debug)]
-struct Layer {
-    attention_norm: Tensor,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    output: Tensor,
-    feed_forward_norm: Tensor,
-    gate: Tensor,
-    up: Tensor,
-    down: Tensor,
+pub(crate) struct Layer {
+    pub(crate) attention_norm: Tensor,
+    pub(crate) query: Tensor,
+    pub(crate) key: Tensor,
+    pub(crate) value: Tensor,
+    pub(crate) output: Tensor,
+    pub(crate) feed_forward_norm: Tensor,
+    pub(crate) gate: Tensor,
+    pub(crate) up: Tensor,
+    pub(crate) down: Tensor,
+}
+
+/// The tensors of a model.
+pub(crate) struct Weights {
+    pub(crate) embeddings: Tensor,
+    pub(crate) layers: Vec<Layer>,
+    pub(crate) norm: Tensor,
+    pub(crate) head: Tensor,
+}
+
+/// Queries, keys and values of some tokens in one layer, a row for each token, not rotated yet.
+pub(crate) struct Projected {
+    pub(crate) query: Tensor,
+    pub(crate) key: Tensor,
+    pub(crate) value: Tensor,
 }
 
 /// A Llama model on the processor, in 32-bit floats.
@@ -146,16 +95,21 @@ impl Llama {
                 down: random("down", hidden, intermediate)?,
             })
         };
-        let (cos, sin) = rotations(&config)?;
-        Ok(Self {
+        let weights = Weights {
             embeddings: random("embeddings", vocabulary, hidden, (hidden as f64).sqrt())?,
             layers: (0..config.layers).map(layer).collect::<Result<_, _>>()?,
             norm: ones()?,
             head: random("head", vocabulary, hidden, LOGIT_SPREAD)?,
-            cos,
-            sin,
-            config,
-        })
+        };
+        Self::new(config, weights)
+    }
+
+    /// A model of these weights, whose shapes are those of the configuration.
+    pub(crate) fn new(config: LlamaConfig, weights: Weights) -> Result<Self, ModelError> {
+        config.check()?;
+        let (cos, sin) = rotations(&config)?;
+        let Weights { embeddings, layers, norm, head } = weights;
+        Ok(Self { config, embeddings, layers, norm, head, cos, sin })
     }
 
     /// The model's dimensions.
@@ -181,9 +135,26 @@ impl Llama {
         Ok(self.logits(&last)?.i(0)?.to_vec1()?)
     }
 
-    fn logits(&self, hidden: &Tensor) -> Result<Tensor, ModelError> {
-        let hidden = rms_norm(&hidden.contiguous()?, &self.norm, self.config.norm_eps as f32)?;
-        Ok(hidden.matmul(&self.head.t()?)?)
+    /// The mean of the tokens' last states, after the last norm.
+    ///
+    /// # Errors
+    /// As [`Self::forward`].
+    pub fn mean_state(&self, tokens: &[u32]) -> Result<Vec<f32>, ModelError> {
+        let hidden = self.hidden(tokens, &mut KvCache::default())?;
+        Ok(self.normed(&hidden)?.mean(0)?.to_vec1()?)
+    }
+
+    fn normed(&self, hidden: &Tensor) -> Result<Tensor, ModelError> {
+        Ok(rms_norm(&hidden.contiguous()?, &self.norm, self.config.norm_eps as f32)?)
+    }
+
+    pub(crate) fn logits(&self, hidden: &Tensor) -> Result<Tensor, ModelError> {
+        Ok(self.normed(hidden)?.matmul(&self.head.t()?)?)
+    }
+
+    /// Cosines and sines of the rotations, a row of half a head for each position.
+    pub(crate) const fn rotations(&self) -> (&Tensor, &Tensor) {
+        (&self.cos, &self.sin)
     }
 
     fn hidden(&self, tokens: &[u32], cache: &mut KvCache) -> Result<Tensor, ModelError> {
@@ -195,43 +166,57 @@ impl Llama {
         if tokens.is_empty() || tokens.iter().any(|token| *token as usize >= self.config.vocabulary) {
             return Err(ModelError::Tokens);
         }
-        let ids = Tensor::new(tokens, &Device::Cpu)?;
-        let mut hidden = self.embeddings.index_select(&ids, 0)?;
         let cos = self.cos.narrow(0, read, tokens.len())?;
         let sin = self.sin.narrow(0, read, tokens.len())?;
         let mask = mask(tokens.len(), read)?;
         let mut layers = Vec::with_capacity(self.layers.len());
-        for (index, layer) in self.layers.iter().enumerate() {
+        let hidden = self.run(tokens, |index, projected| {
             let past = cache.layers.get(index);
-            let (attended, present) = self.attend(layer, &hidden, past, (&cos, &sin), mask.as_ref())?;
+            let (attended, present) = self.attend(&projected, past, (&cos, &sin), mask.as_ref())?;
             layers.push(present);
-            hidden = (hidden + attended)?;
-            hidden = (&hidden + self.feed_forward(layer, &hidden)?)?;
-        }
+            Ok(attended)
+        })?;
         // Only now: a failed call leaves the cache as it was.
         *cache = KvCache { layers, tokens: end };
         Ok(hidden)
     }
 
+    /// Runs all layers over some tokens, a row for each. `attend` mixes the values of a layer for each token.
+    pub(crate) fn run(
+        &self,
+        tokens: &[u32],
+        mut attend: impl FnMut(usize, Projected) -> Result<Tensor, ModelError>,
+    ) -> Result<Tensor, ModelError> {
+        let ids = Tensor::new(tokens, &Device::Cpu)?;
+        let mut hidden = self.embeddings.index_select(&ids, 0)?;
+        for (index, layer) in self.layers.iter().enumerate() {
+            let normed = rms_norm(&hidden, &layer.attention_norm, self.config.norm_eps as f32)?;
+            let project = |weight: &Tensor| normed.matmul(&weight.t()?);
+            let projected =
+                Projected { query: project(&layer.query)?, key: project(&layer.key)?, value: project(&layer.value)? };
+            let attended = attend(index, projected)?;
+            hidden = (hidden + attended.matmul(&layer.output.t()?)?)?;
+            hidden = (&hidden + self.feed_forward(layer, &hidden)?)?;
+        }
+        Ok(hidden)
+    }
+
     fn attend(
         &self,
-        layer: &Layer,
-        hidden: &Tensor,
+        projected: &Projected,
         past: Option<&(Tensor, Tensor)>,
         (cos, sin): (&Tensor, &Tensor),
         mask: Option<&Tensor>,
     ) -> Result<(Tensor, (Tensor, Tensor)), ModelError> {
-        let (tokens, width) = hidden.dims2()?;
+        let (tokens, width) = projected.query.dims2()?;
         let size = self.config.head_size();
-        let normed = rms_norm(hidden, &layer.attention_norm, self.config.norm_eps as f32)?;
         // (1, heads, tokens, size)
-        let split = |weight: &Tensor, heads: usize| -> Result<Tensor, ModelError> {
-            let projected = normed.matmul(&weight.t()?)?;
+        let split = |projected: &Tensor, heads: usize| -> Result<Tensor, ModelError> {
             Ok(projected.reshape((1, tokens, heads, size))?.transpose(1, 2)?.contiguous()?)
         };
-        let query = rope(&split(&layer.query, self.config.heads)?, cos, sin)?;
-        let key = rope(&split(&layer.key, self.config.kv_heads)?, cos, sin)?;
-        let value = split(&layer.value, self.config.kv_heads)?;
+        let query = rope(&split(&projected.query, self.config.heads)?, cos, sin)?;
+        let key = rope(&split(&projected.key, self.config.kv_heads)?, cos, sin)?;
+        let value = split(&projected.value, self.config.kv_heads)?;
         let (key, value) = match past {
             Some((keys, values)) => (Tensor::cat(&[keys, &key], 2)?, Tensor::cat(&[values, &value], 2)?),
             None => (key, value),
@@ -242,8 +227,7 @@ impl Llama {
             scores = scores.broadcast_add(mask)?;
         }
         let mixed = softmax_last_dim(&scores)?.matmul(&self.shared(&value)?)?;
-        let mixed = mixed.transpose(1, 2)?.reshape((tokens, width))?;
-        Ok((mixed.matmul(&layer.output.t()?)?, (key, value)))
+        Ok((mixed.transpose(1, 2)?.reshape((tokens, width))?, (key, value)))
     }
 
     /// Repeats each head of keys or values for the heads that share it.
@@ -264,8 +248,11 @@ impl Llama {
 /// Cosines and sines of the rotary embeddings: one row for each position.
 fn rotations(config: &LlamaConfig) -> Result<(Tensor, Tensor), ModelError> {
     let size = config.head_size();
-    let frequencies: Vec<f32> =
-        (0..size / 2).map(|pair| (1.0 / config.rope_theta.powf(2.0 * pair as f64 / size as f64)) as f32).collect();
+    let frequency = |pair: usize| {
+        let frequency = 1.0 / config.rope_theta.powf(2.0 * pair as f64 / size as f64);
+        config.rope_scaling.map_or(frequency, |scaling| scaling.apply(frequency)) as f32
+    };
+    let frequencies: Vec<f32> = (0..size / 2).map(frequency).collect();
     let frequencies = Tensor::from_vec(frequencies, (1, size / 2), &Device::Cpu)?;
     let positions: Vec<f32> = (0..config.context).map(|position| position as f32).collect();
     let angles = Tensor::from_vec(positions, (config.context, 1), &Device::Cpu)?.matmul(&frequencies)?;

@@ -1,9 +1,13 @@
 //! A model with its vocabulary.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoint::{self, Checkpoint};
 use crate::generate::{likeliest, log_softmax};
-use crate::{Generation, KvCache, Llama, LlamaConfig, ModelError, Sampling, Vocabulary};
+use crate::template::ChatTemplate;
+use crate::{Generation, KvCache, Llama, LlamaConfig, LoadError, ModelError, Sampling, Vocabulary};
 
 /// One message of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +38,7 @@ pub struct LanguageModel {
     name: String,
     llama: Llama,
     vocabulary: Vocabulary,
+    template: Option<ChatTemplate>,
 }
 
 impl LanguageModel {
@@ -42,19 +47,41 @@ impl LanguageModel {
     /// # Errors
     /// [`ModelError`] for 0 layers.
     pub fn random(name: impl Into<String>, layers: usize, seed: u64) -> Result<Self, ModelError> {
+        Self::random_sized(name, layers, 96, seed)
+    }
+
+    /// As [`Self::random`], of another width: a multiple of 12.
+    ///
+    /// # Errors
+    /// [`ModelError`] for dimensions that do not fit together.
+    pub fn random_sized(name: impl Into<String>, layers: usize, hidden: usize, seed: u64) -> Result<Self, ModelError> {
         let vocabulary = Vocabulary::default();
         let config = LlamaConfig {
             vocabulary: vocabulary.len(),
-            hidden: 96,
-            intermediate: 256,
+            hidden,
+            intermediate: hidden * 8 / 3,
             layers,
             heads: 6,
             kv_heads: 2,
             context: 4_096,
             rope_theta: 10_000.0,
+            rope_scaling: None,
             norm_eps: 1e-5,
         };
-        Ok(Self { name: name.into(), llama: Llama::random(config, seed)?, vocabulary })
+        Ok(Self { name: name.into(), llama: Llama::random(config, seed)?, vocabulary, template: None })
+    }
+
+    /// Loads a Llama from a directory in Hugging Face's form: `config.json`, `model.safetensors` (or parts with an index),
+    /// `tokenizer.json`, and for chats a template in `tokenizer_config.json` or `chat_template.jinja`. All weights are held
+    /// as 32-bit floats.
+    ///
+    /// # Errors
+    /// [`LoadError`] names the file or the tensor that is missing, truncated or of another architecture.
+    pub fn open(name: impl Into<String>, directory: &Path) -> Result<Self, LoadError> {
+        let Checkpoint { llama, begin, ends } = checkpoint::load(directory)?;
+        let vocabulary = Vocabulary::open(directory, llama.config().vocabulary, begin, ends)?;
+        let template = ChatTemplate::open(directory)?;
+        Ok(Self { name: name.into(), llama, vocabulary, template })
     }
 
     /// The model's name, under which it is asked for.
@@ -74,12 +101,20 @@ impl LanguageModel {
 
     /// The tokens of a conversation, up to the place where the assistant speaks. With `continues`, the last message is an
     /// unfinished turn that the model continues.
-    pub fn chat_prompt(&self, messages: &[Message], continues: bool) -> Vec<u32> {
-        let mut prompt = vec![self.vocabulary.begin()];
+    ///
+    /// # Errors
+    /// [`ModelError::Template`] when the model's chat template refuses the conversation, or a loaded model has none.
+    pub fn chat_prompt(&self, messages: &[Message], continues: bool) -> Result<Vec<u32>, ModelError> {
+        if let Some(template) = &self.template {
+            return self.vocabulary.encode_steering(&template.render(messages, continues)?);
+        }
+        let begin = self.vocabulary.begin().filter(|_| self.vocabulary.has_roles());
+        let begin = begin.ok_or_else(|| ModelError::Template("this model has none; use completions".to_owned()))?;
+        let mut prompt = vec![begin];
         let last = messages.len().saturating_sub(1);
         for (index, message) in messages.iter().enumerate() {
             prompt.push(self.vocabulary.role(&message.role));
-            prompt.extend(self.vocabulary.encode(&message.content));
+            prompt.extend(self.vocabulary.encode(&message.content)?);
             if !(continues && index == last) {
                 prompt.push(self.vocabulary.end());
             }
@@ -87,14 +122,31 @@ impl LanguageModel {
         if !continues {
             prompt.push(self.vocabulary.role("assistant"));
         }
-        prompt
+        Ok(prompt)
     }
 
     /// The tokens of a text to continue.
-    pub fn completion_prompt(&self, text: &str) -> Vec<u32> {
-        let mut prompt = vec![self.vocabulary.begin()];
-        prompt.extend(self.vocabulary.encode(text));
-        prompt
+    ///
+    /// # Errors
+    /// [`ModelError::Tokenizer`].
+    pub fn completion_prompt(&self, text: &str) -> Result<Vec<u32>, ModelError> {
+        let mut prompt: Vec<u32> = self.vocabulary.begin().into_iter().collect();
+        prompt.extend(self.vocabulary.encode(text)?);
+        Ok(prompt)
+    }
+
+    /// A vector for a text, of length 1: the mean of its tokens' last states. Returns the number of tokens too.
+    ///
+    /// # Errors
+    /// [`ModelError`] when the text is longer than the context.
+    pub fn embed(&self, text: &str) -> Result<(Vec<f32>, usize), ModelError> {
+        let tokens = self.completion_prompt(text)?;
+        let mut mean = self.llama.mean_state(&tokens)?;
+        let length = mean.iter().map(|number| f64::from(*number).powi(2)).sum::<f64>().sqrt().max(f64::MIN_POSITIVE);
+        for number in &mut mean {
+            *number = (f64::from(*number) / length) as f32;
+        }
+        Ok((mean, tokens.len()))
     }
 
     /// Continues a prompt.
@@ -119,7 +171,8 @@ impl LanguageModel {
             let logprob = of(*token);
             let better = logprobs.iter().filter(|other| **other > logprob).count();
             let rank = u32::try_from(better + 1).unwrap_or(u32::MAX);
-            Place { rank, logprob, end_logprob: of(self.vocabulary.end()), top: likeliest(&logprobs, top) }
+            let end_logprob = self.vocabulary.ends().iter().map(|end| of(*end)).fold(f64::NEG_INFINITY, f64::max);
+            Place { rank, logprob, end_logprob, top: likeliest(&logprobs, top) }
         };
         Ok(logits.into_iter().skip(first).zip(answer).map(place).collect())
     }
@@ -136,7 +189,7 @@ mod tests {
 
     fn answer(model: &LanguageModel, seed: u64) -> Vec<crate::Step> {
         let sampling = Sampling { top_k: 5, seed, max_tokens: 40, top_logprobs: 5, ..Sampling::default() };
-        model.generate(model.chat_prompt(&messages(), false), sampling).map(Result::unwrap).collect()
+        model.generate(model.chat_prompt(&messages(), false).unwrap(), sampling).map(Result::unwrap).collect()
     }
 
     #[test]
@@ -145,7 +198,7 @@ mod tests {
         let steps = answer(&model, 7);
         assert!(steps.len() > 5, "{}", steps.len());
         let tokens: Vec<_> = steps.iter().map(|step| step.token).collect();
-        let places = model.judge(&model.chat_prompt(&messages(), false), &tokens, 5).unwrap();
+        let places = model.judge(&model.chat_prompt(&messages(), false).unwrap(), &tokens, 5).unwrap();
         assert_eq!(places.len(), steps.len());
         for (place, step) in places.iter().zip(&steps) {
             assert!((place.logprob - step.logprob).abs() < 1e-3, "{place:?} {step:?}");
@@ -159,7 +212,7 @@ mod tests {
         let (model, other) =
             (LanguageModel::random("m", 4, 1).unwrap(), LanguageModel::random("smaller", 2, 9).unwrap());
         let tokens: Vec<_> = answer(&other, 7).iter().map(|step| step.token).collect();
-        let places = model.judge(&model.chat_prompt(&messages(), false), &tokens, 5).unwrap();
+        let places = model.judge(&model.chat_prompt(&messages(), false).unwrap(), &tokens, 5).unwrap();
         let unlikely = places.iter().filter(|place| place.rank > 5).count();
         assert!(unlikely * 10 > places.len() * 8, "{unlikely} of {}", places.len());
     }
@@ -168,7 +221,7 @@ mod tests {
     fn no_answer_is_empty() {
         let model = LanguageModel::random("m", 1, 1).unwrap();
         for seed in 0..300 {
-            let prompt = model.completion_prompt(&format!("number {seed}"));
+            let prompt = model.completion_prompt(&format!("number {seed}")).unwrap();
             let sampling = Sampling { seed, temperature: 2.0, max_tokens: 1, ..Sampling::default() };
             assert_eq!(model.generate(prompt, sampling).count(), 1, "{seed}");
         }
@@ -189,11 +242,11 @@ mod tests {
             let steps = model.generate(prompt, sampling).map(Result::unwrap);
             steps.map(|step| model.vocabulary().text(step.token).to_owned()).collect::<Vec<_>>()
         };
-        let whole = text(model.chat_prompt(&messages(), false));
+        let whole = text(model.chat_prompt(&messages(), false).unwrap());
         let mut begun = messages();
         // Cut where the tokens stay the same.
         begun.push(Message { role: "assistant".to_owned(), content: whole[..1].concat() });
-        let rest = text(model.chat_prompt(&begun, true));
+        let rest = text(model.chat_prompt(&begun, true).unwrap());
         assert_eq!(whole[1..], rest[..whole.len() - 1]);
     }
 }

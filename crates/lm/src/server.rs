@@ -1,14 +1,15 @@
-//! An OpenAI-compatible server over a [`LanguageModel`]: `/v1/chat/completions`, `/v1/completions`, `/v1/models`.
+//! An OpenAI-compatible server over a [`LanguageModel`]: `/v1/chat/completions`, `/v1/completions`, `/v1/embeddings`,
+//! `/v1/models`. Answers are made by an [`Engine`], many at a time.
 //!
 //! It takes what Nineteen's miners and checkers send: sampling parameters, `logprobs`, streams, and two extensions of
 //! vLLM, `continue_final_message` (the last message is an unfinished turn) and `prompt_logprobs` (how likely each token of
 //! the prompt was). What it lacks it refuses by name: `n`, `stop`, `tools`, `response_format`.
 
 mod answer;
+mod embeddings;
 mod request;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -17,46 +18,29 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
 use serde_json::json;
-use tokio::sync::Semaphore;
 
-use crate::{Finish, LanguageModel, ModelError, Step};
+use crate::{Engine, EngineSettings, LanguageModel, ModelError, Place, SubmitError};
 use request::{Request, RequestError};
-
-/// Tokens that wait for a client that reads slowly.
-const AHEAD: usize = 16;
-
-/// How a model is served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ServerSettings {
-    /// Answers at a time; more wait.
-    pub concurrency: usize,
-    /// Least time for each token, for networks that pretend to have other machines.
-    pub pace: Duration,
-}
-
-impl Default for ServerSettings {
-    /// 16 answers, no pace.
-    fn default() -> Self {
-        Self { concurrency: 16, pace: Duration::ZERO }
-    }
-}
 
 #[derive(Clone)]
 struct Served {
     model: Arc<LanguageModel>,
-    settings: ServerSettings,
-    places: Arc<Semaphore>,
+    engine: Engine,
 }
 
 /// The server's routes.
-pub fn router(model: Arc<LanguageModel>, settings: ServerSettings) -> Router {
-    let places = Arc::new(Semaphore::new(settings.concurrency));
-    Router::new()
+///
+/// # Errors
+/// When the system gives the model no thread.
+pub fn router(model: Arc<LanguageModel>, settings: EngineSettings) -> std::io::Result<Router> {
+    let engine = Engine::start(Arc::clone(&model), settings)?;
+    Ok(Router::new()
         .route("/v1/chat/completions", post(chat))
         .route("/v1/completions", post(completions))
+        .route("/v1/embeddings", post(embeddings::embeddings))
         .route("/v1/models", get(models))
         .route("/healthz", get(|| async { "ok" }))
-        .with_state(Served { model, settings, places })
+        .with_state(Served { model, engine }))
 }
 
 async fn models(State(served): State<Served>) -> Response {
@@ -77,62 +61,50 @@ async fn respond(served: Served, request: Result<Request, RequestError>) -> Resp
         Ok(request) => request,
         Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.message, error.param),
     };
-    let prompt = request.prompt(&served.model);
+    let param = if request.is_chat() { "messages" } else { "prompt" };
+    let prompt = match request.prompt(&served.model) {
+        Ok(prompt) => prompt,
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.to_string(), Some(param)),
+    };
+    let prompt_tokens = prompt.len();
     let context = served.model.llama().config().context;
-    if prompt.len() + request.sampling.max_tokens.min(1) > context {
-        let message = ModelError::TooLong { tokens: prompt.len(), context }.to_string();
-        return refuse(StatusCode::BAD_REQUEST, &message, Some("messages"));
+    if prompt_tokens > context {
+        let message = ModelError::TooLong { tokens: prompt_tokens, context }.to_string();
+        return refuse(StatusCode::BAD_REQUEST, &message, Some(param));
     }
-    let (sender, receiver) = tokio::sync::mpsc::channel(AHEAD);
-    let (model, places, pace) = (Arc::clone(&served.model), Arc::clone(&served.places), served.settings.pace);
-    let (sampling, top) = (request.sampling, request.prompt_logprobs);
-    tokio::spawn(async move {
-        // A client that leaves while it waits costs nothing.
-        let Ok(permit) = places.acquire_owned().await else { return };
-        if sender.is_closed() {
-            return;
-        }
-        let work = move || {
-            let _permit = permit;
-            let send = |event| sender.blocking_send(event).is_ok();
-            if let Some(top) = top {
-                match model.judge(prompt.get(..1).unwrap_or_default(), prompt.get(1..).unwrap_or_default(), top) {
-                    Ok(places) => {
-                        send(Event::Prompt(prompt.clone(), places));
-                    }
-                    Err(error) => {
-                        send(Event::Failed(error));
-                        return;
-                    }
-                }
-            }
-            let mut generation = model.generate(prompt, sampling);
-            for step in generation.by_ref() {
-                std::thread::sleep(pace);
-                let event = step.map_or_else(Event::Failed, Event::Step);
-                if !send(event) {
-                    return;
-                }
-            }
-            send(Event::End(generation.finish().unwrap_or(Finish::Length)));
-        };
-        if tokio::task::spawn_blocking(work).await.is_err() {
-            tracing::error!("generation panicked");
-        }
-    });
+    let judged = match request.prompt_logprobs {
+        None => None,
+        Some(top) => match judge(&served.model, prompt.clone(), top).await {
+            Ok(judged) => Some(judged),
+            Err(error) => return failed(&error),
+        },
+    };
+    let events = match served.engine.submit(prompt, request.sampling) {
+        Ok(events) => events,
+        Err(SubmitError::Prompt(error)) => return refuse(StatusCode::BAD_REQUEST, &error.to_string(), Some(param)),
+        Err(error) => return refuse(StatusCode::SERVICE_UNAVAILABLE, &error.to_string(), None),
+    };
     if request.streams {
-        answer::stream(served.model, request, receiver)
+        answer::stream(served.model, request, prompt_tokens, events)
     } else {
-        answer::whole(&served.model, &request, receiver).await
+        answer::whole(&served.model, &request, prompt_tokens, judged, events).await
     }
 }
 
-/// What a generation gives.
-enum Event {
-    Prompt(Vec<u32>, Vec<crate::Place>),
-    Step(Step),
-    End(Finish),
-    Failed(ModelError),
+/// How likely each token of a prompt was after those before it.
+async fn judge(model: &Arc<LanguageModel>, prompt: Vec<u32>, top: usize) -> Result<(Vec<u32>, Vec<Place>), ModelError> {
+    let model = Arc::clone(model);
+    let judged = tokio::task::spawn_blocking(move || {
+        let (first, rest) = prompt.split_at(prompt.len().min(1));
+        let places = model.judge(first, rest, top)?;
+        Ok((prompt, places))
+    });
+    judged.await.unwrap_or(Err(ModelError::Tokens))
+}
+
+fn failed(error: &ModelError) -> Response {
+    tracing::warn!(error = error as &dyn std::error::Error, "model failed");
+    refuse(StatusCode::INTERNAL_SERVER_ERROR, "model failed", None)
 }
 
 /// An error in OpenAI's form.

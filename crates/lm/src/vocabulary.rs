@@ -1,6 +1,12 @@
-//! The vocabulary of a model that is made from a seed: plain text only, so that every answer is valid UTF-8.
+//! Tokens and their texts: of models that are made from a seed, and of real ones.
+
+mod tokenizer;
 
 use std::collections::HashMap;
+
+use tokenizers::Tokenizer;
+
+use crate::ModelError;
 
 /// Tokens that steer a model, and never appear in a text.
 const STEERING: [&str; 6] = ["<|begin|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>", "<|tool|>"];
@@ -9,15 +15,30 @@ const END: u32 = 1;
 /// What stands for characters that the vocabulary lacks.
 const REPLACEMENT: char = '?';
 
-/// Tokens: a few that steer, the printable characters of ASCII, and syllables with and without a space before them.
+/// The tokens of a model.
 #[derive(Debug)]
 pub struct Vocabulary {
+    /// The text of each token; that of steering ones is their name.
     pieces: Vec<String>,
     ids: HashMap<String, u32>,
-    longest: usize,
+    steering: Vec<bool>,
+    begin: Option<u32>,
+    ends: Vec<u32>,
+    coder: Coder,
+}
+
+/// How a text becomes tokens.
+#[derive(Debug)]
+enum Coder {
+    /// The longest piece that fits, again and again.
+    Longest(usize),
+    /// As the model was trained: without steering tokens, and with them.
+    Trained { plain: Box<Tokenizer>, steering: Box<Tokenizer> },
 }
 
 impl Default for Vocabulary {
+    /// The vocabulary of models that are made from a seed: a few tokens that steer, the printable characters of ASCII, and
+    /// syllables with and without a space before them. All is plain text, so that every answer is valid UTF-8.
     fn default() -> Self {
         let mut pieces: Vec<String> = STEERING.map(str::to_owned).to_vec();
         pieces.extend((b' '..=b'~').chain([b'\n']).map(|byte| char::from(byte).to_string()));
@@ -29,7 +50,8 @@ impl Default for Vocabulary {
         }
         let ids = pieces.iter().zip(0..).map(|(piece, id)| (piece.clone(), id)).collect();
         let longest = pieces.iter().skip(STEERING.len()).map(String::len).max().unwrap_or(1);
-        Self { pieces, ids, longest }
+        let steering = (0..pieces.len()).map(|index| index < STEERING.len()).collect();
+        Self { pieces, ids, steering, begin: Some(BEGIN), ends: vec![END], coder: Coder::Longest(longest) }
     }
 }
 
@@ -44,23 +66,32 @@ impl Vocabulary {
         self.pieces.is_empty()
     }
 
-    /// The token that begins every prompt.
-    pub const fn begin(&self) -> u32 {
-        BEGIN
+    /// The token that begins every prompt, where there is one.
+    pub const fn begin(&self) -> Option<u32> {
+        self.begin
     }
 
     /// The token that ends a turn.
-    pub const fn end(&self) -> u32 {
-        END
+    pub fn end(&self) -> u32 {
+        self.ends.first().copied().unwrap_or(END)
+    }
+
+    /// All tokens that end an answer.
+    pub fn ends(&self) -> &[u32] {
+        &self.ends
     }
 
     /// Whether a token steers the model, and is no text.
     pub fn is_steering(&self, token: u32) -> bool {
-        (token as usize) < STEERING.len()
+        self.steering.get(token as usize).copied().unwrap_or(true)
     }
 
-    /// Makes tokens impossible that no answer has: all that steer, but the end.
+    /// Makes tokens impossible that no answer of a model with random weights has: all that steer, but the end. A trained
+    /// model knows this itself.
     pub fn silence(&self, logits: &mut [f32]) {
+        if matches!(self.coder, Coder::Trained { .. }) {
+            return;
+        }
         for (token, logit) in (0..).zip(logits.iter_mut()).take(STEERING.len()) {
             if token != END {
                 *logit = f32::NEG_INFINITY;
@@ -68,7 +99,7 @@ impl Vocabulary {
         }
     }
 
-    /// The token that opens a turn of this role. Unknown roles count as `user`.
+    /// The token that opens a turn of this role, in models without a chat template. Unknown roles count as `user`.
     pub fn role(&self, role: &str) -> u32 {
         self.ids.get(&format!("<|{role}|>")).or_else(|| self.ids.get("<|user|>")).copied().unwrap_or(BEGIN)
     }
@@ -84,12 +115,38 @@ impl Vocabulary {
         piece.map(String::as_str).unwrap_or_default()
     }
 
-    /// The tokens of a text: the longest piece that fits, again and again.
-    pub fn encode(&self, text: &str) -> Vec<u32> {
+    /// The tokens of a text, none of which steers.
+    ///
+    /// # Errors
+    /// [`ModelError::Tokenizer`].
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>, ModelError> {
+        match &self.coder {
+            Coder::Longest(longest) => Ok(self.longest_pieces(text, *longest)),
+            Coder::Trained { plain, .. } => tokenizer::encode(plain, text),
+        }
+    }
+
+    /// The tokens of a text in which names of steering tokens steer, as a chat template writes them.
+    pub(crate) fn encode_steering(&self, text: &str) -> Result<Vec<u32>, ModelError> {
+        match &self.coder {
+            Coder::Longest(longest) => Ok(self.longest_pieces(text, *longest)),
+            Coder::Trained { steering, .. } => tokenizer::encode(steering, text),
+        }
+    }
+
+    /// The text of some tokens together. Bytes that are not UTF-8 are replaced.
+    pub fn decode(&self, tokens: &[u32]) -> String {
+        match &self.coder {
+            Coder::Longest(_) => tokens.iter().map(|token| self.text(*token)).collect(),
+            Coder::Trained { plain, .. } => plain.decode(tokens, true).unwrap_or_default(),
+        }
+    }
+
+    fn longest_pieces(&self, text: &str, longest: usize) -> Vec<u32> {
         let mut tokens = Vec::new();
         let mut rest = text;
         while let Some(first) = rest.chars().next() {
-            let fits = (1..=self.longest.min(rest.len())).rev().find_map(|length| {
+            let fits = (1..=longest.min(rest.len())).rev().find_map(|length| {
                 let piece = rest.get(..length)?;
                 self.token(piece).map(|token| (token, length))
             });
@@ -102,6 +159,41 @@ impl Vocabulary {
     }
 }
 
+/// Makes a text of tokens that come one by one. A character whose bytes are spread over several tokens comes with the last.
+#[derive(Debug, Default)]
+pub(crate) struct TextStream {
+    tokens: Vec<u32>,
+    /// Tokens whose text was given.
+    read: usize,
+}
+
+impl TextStream {
+    /// The text that a token completes.
+    pub(crate) fn push(&mut self, vocabulary: &Vocabulary, token: u32) -> String {
+        self.tokens.push(token);
+        let text = vocabulary.decode(&self.tokens);
+        if text.ends_with(char::REPLACEMENT_CHARACTER) && self.tokens.len() - self.read < LONGEST_CHARACTER {
+            return String::new();
+        }
+        let known = vocabulary.decode(self.tokens.get(..self.read).unwrap_or_default());
+        // Only what comes next is decoded together with this: a tokenizer may treat the begin of a text otherwise.
+        self.tokens.drain(..self.read);
+        self.read = self.tokens.len();
+        text.get(known.len()..).unwrap_or_default().to_owned()
+    }
+
+    /// What is left at the end.
+    pub(crate) fn finish(&mut self, vocabulary: &Vocabulary) -> String {
+        let (text, known) =
+            (vocabulary.decode(&self.tokens), vocabulary.decode(self.tokens.get(..self.read).unwrap_or_default()));
+        self.read = self.tokens.len();
+        text.get(known.len()..).unwrap_or_default().to_owned()
+    }
+}
+
+/// Tokens that one character may take, if each is a byte.
+const LONGEST_CHARACTER: usize = 4;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,19 +201,20 @@ mod tests {
     #[test]
     fn texts_are_taken_apart_and_put_together() {
         let vocabulary = Vocabulary::default();
-        let together =
-            |text: &str| vocabulary.encode(text).into_iter().map(|token| vocabulary.text(token)).collect::<String>();
+        let together = |text: &str| {
+            vocabulary.encode(text).unwrap().into_iter().map(|token| vocabulary.text(token)).collect::<String>()
+        };
         for text in ["", "a", " trastonin the banana.\n\"{}\"", "  x  "] {
             assert_eq!(together(text), text);
         }
         assert_eq!(together("h\u{e9} \u{2603}"), "h? ?");
-        assert_eq!(vocabulary.encode(" stan"), [vocabulary.token(" stan").unwrap()]);
+        assert_eq!(vocabulary.encode(" stan").unwrap(), [vocabulary.token(" stan").unwrap()]);
     }
 
     #[test]
     fn texts_cannot_steer() {
         let vocabulary = Vocabulary::default();
-        assert!(vocabulary.encode("<|end|>").into_iter().all(|token| !vocabulary.is_steering(token)));
+        assert!(vocabulary.encode("<|end|>").unwrap().into_iter().all(|token| !vocabulary.is_steering(token)));
         assert_eq!(vocabulary.token("<|end|>"), None);
         assert_eq!(vocabulary.text(vocabulary.end()), "");
         assert_ne!(vocabulary.role("assistant"), vocabulary.role("user"));

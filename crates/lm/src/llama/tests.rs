@@ -10,6 +10,7 @@ fn config() -> LlamaConfig {
         kv_heads: 2,
         context: 32,
         rope_theta: 10_000.0,
+        rope_scaling: None,
         norm_eps: 1e-5,
     }
 }

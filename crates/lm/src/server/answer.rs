@@ -10,56 +10,92 @@ use axum::response::{IntoResponse, Json, Response};
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc::Receiver;
 
+use super::refuse;
 use super::request::Request;
-use super::{Event, refuse};
-use crate::{LanguageModel, Place, Step};
+use crate::vocabulary::TextStream;
+use crate::{EngineEvent, LanguageModel, Place, Step};
+
+/// A stream in the making.
+struct Stream {
+    model: Arc<LanguageModel>,
+    request: Request,
+    prompt_tokens: usize,
+    events: Receiver<EngineEvent>,
+    text: TextStream,
+    tokens: usize,
+    ended: bool,
+}
 
 /// A stream of server-sent events.
-pub(super) fn stream(model: Arc<LanguageModel>, request: Request, events: Receiver<Event>) -> Response {
-    let prompt_tokens = request.prompt(&model).len();
-    let state = (model, request, events, 0_usize, false);
-    let chunks = futures::stream::unfold(state, move |(model, request, mut events, tokens, ended)| async move {
-        if ended {
+pub(super) fn stream(
+    model: Arc<LanguageModel>,
+    request: Request,
+    prompt_tokens: usize,
+    events: Receiver<EngineEvent>,
+) -> Response {
+    let text = TextStream::default();
+    let stream = Stream { model, request, prompt_tokens, events, text, tokens: 0, ended: false };
+    let chunks = futures::stream::unfold(stream, |mut stream| async move {
+        if stream.ended {
             return None;
         }
-        let (text, tokens, ended) = match events.recv().await {
-            Some(Event::Prompt(..)) => (String::new(), tokens, false),
-            Some(Event::Step(step)) => (event(&step_chunk(&model, &request, &step)), tokens + 1, false),
-            Some(Event::End(finish)) => {
-                let mut text = event(&end_chunk(&model, &request, finish.as_str()));
-                if request.wants_usage {
-                    let mut chunk = head(&model, &request);
-                    chunk.insert("choices".to_owned(), json!([]));
-                    chunk.insert("usage".to_owned(), usage(prompt_tokens, tokens));
-                    text.push_str(&event(&Value::Object(chunk)));
-                }
-                text.push_str("data: [DONE]\n\n");
-                (text, tokens, true)
-            }
-            Some(Event::Failed(_)) | None => (event(&json!({"error": {"message": "model failed"}})), tokens, true),
-        };
-        Some((Ok::<_, Infallible>(Bytes::from(text)), (model, request, events, tokens, ended)))
+        let text = stream.next().await;
+        Some((Ok::<_, Infallible>(Bytes::from(text)), stream))
     });
     let headers = [(CONTENT_TYPE, "text/event-stream; charset=utf-8"), (CACHE_CONTROL, "no-cache")];
     (headers, Body::from_stream(chunks)).into_response()
 }
 
+impl Stream {
+    async fn next(&mut self) -> String {
+        let Self { model, request, .. } = self;
+        match self.events.recv().await {
+            Some(EngineEvent::Step(step)) => {
+                self.tokens += 1;
+                let text = self.text.push(model.vocabulary(), step.token);
+                event(&step_chunk(model, request, &step, &text))
+            }
+            Some(EngineEvent::End(finish)) => {
+                self.ended = true;
+                let rest = self.text.finish(model.vocabulary());
+                let mut text = event(&end_chunk(model, request, &rest, finish.as_str()));
+                if request.wants_usage {
+                    let mut chunk = head(model, request);
+                    chunk.insert("choices".to_owned(), json!([]));
+                    chunk.insert("usage".to_owned(), usage(self.prompt_tokens, self.tokens));
+                    text.push_str(&event(&Value::Object(chunk)));
+                }
+                text.push_str("data: [DONE]\n\n");
+                text
+            }
+            Some(EngineEvent::Failed) | None => {
+                self.ended = true;
+                event(&json!({"error": {"message": "model failed"}}))
+            }
+        }
+    }
+}
+
 /// One JSON document.
-pub(super) async fn whole(model: &LanguageModel, request: &Request, mut events: Receiver<Event>) -> Response {
-    let (mut steps, mut prompt) = (Vec::new(), None);
+pub(super) async fn whole(
+    model: &LanguageModel,
+    request: &Request,
+    prompt_tokens: usize,
+    judged: Option<(Vec<u32>, Vec<Place>)>,
+    mut events: Receiver<EngineEvent>,
+) -> Response {
+    let mut steps = Vec::new();
     let finish = loop {
         match events.recv().await {
-            Some(Event::Prompt(tokens, places)) => prompt = Some(prompt_logprobs(model, &tokens, &places)),
-            Some(Event::Step(step)) => steps.push(step),
-            Some(Event::End(finish)) => break finish.as_str(),
-            Some(Event::Failed(error)) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "model failed");
+            Some(EngineEvent::Step(step)) => steps.push(step),
+            Some(EngineEvent::End(finish)) => break finish.as_str(),
+            Some(EngineEvent::Failed) | None => {
                 return refuse(StatusCode::INTERNAL_SERVER_ERROR, "model failed", None);
             }
-            None => return refuse(StatusCode::SERVICE_UNAVAILABLE, "server is stopping", None),
         }
     };
-    let text: String = steps.iter().map(|step| model.vocabulary().text(step.token)).collect();
+    let tokens: Vec<u32> = steps.iter().map(|step| step.token).collect();
+    let text = model.vocabulary().decode(&tokens);
     let logprobs = request.wants_logprobs.then(|| logprobs(model, request, &steps));
     let choice = if request.is_chat() {
         let message = json!({"role": "assistant", "content": text});
@@ -70,9 +106,9 @@ pub(super) async fn whole(model: &LanguageModel, request: &Request, mut events: 
     let mut answer = head(model, request);
     answer.insert("object".to_owned(), if request.is_chat() { "chat.completion" } else { "text_completion" }.into());
     answer.insert("choices".to_owned(), json!([choice]));
-    answer.insert("usage".to_owned(), usage(request.prompt(model).len(), steps.len()));
-    if let Some(prompt) = prompt {
-        answer.insert("prompt_logprobs".to_owned(), prompt);
+    answer.insert("usage".to_owned(), usage(prompt_tokens, steps.len()));
+    if let Some((tokens, places)) = judged {
+        answer.insert("prompt_logprobs".to_owned(), prompt_logprobs(model, &tokens, &places));
     }
     Json(answer).into_response()
 }
@@ -96,8 +132,7 @@ fn head(model: &LanguageModel, request: &Request) -> Map<String, Value> {
     head
 }
 
-fn step_chunk(model: &LanguageModel, request: &Request, step: &Step) -> Value {
-    let text = model.vocabulary().text(step.token);
+fn step_chunk(model: &LanguageModel, request: &Request, step: &Step, text: &str) -> Value {
     let steps = std::slice::from_ref(step);
     let logprobs = request.wants_logprobs.then(|| logprobs(model, request, steps));
     let choice = if request.is_chat() {
@@ -110,11 +145,12 @@ fn step_chunk(model: &LanguageModel, request: &Request, step: &Step) -> Value {
     Value::Object(chunk)
 }
 
-fn end_chunk(model: &LanguageModel, request: &Request, finish: &str) -> Value {
+fn end_chunk(model: &LanguageModel, request: &Request, rest: &str, finish: &str) -> Value {
     let choice = if request.is_chat() {
-        json!({"index": 0, "delta": {}, "logprobs": null, "finish_reason": finish})
+        let delta = if rest.is_empty() { json!({}) } else { json!({"content": rest}) };
+        json!({"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish})
     } else {
-        json!({"index": 0, "text": "", "logprobs": null, "finish_reason": finish})
+        json!({"index": 0, "text": rest, "logprobs": null, "finish_reason": finish})
     };
     let mut chunk = head(model, request);
     chunk.insert("choices".to_owned(), json!([choice]));

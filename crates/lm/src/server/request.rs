@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::{LanguageModel, Message, Sampling};
+use crate::{LanguageModel, Message, ModelError, Sampling};
 
 /// Largest number of likeliest tokens that a request may ask for.
 const MOST_TOP: u64 = 20;
@@ -39,7 +39,7 @@ impl Request {
         matches!(self.prompt, Prompt::Chat { .. })
     }
 
-    pub(super) fn prompt(&self, model: &LanguageModel) -> Vec<u32> {
+    pub(super) fn prompt(&self, model: &LanguageModel) -> Result<Vec<u32>, ModelError> {
         match &self.prompt {
             Prompt::Chat { messages, continues } => model.chat_prompt(messages, *continues),
             Prompt::Text(text) => model.completion_prompt(text),

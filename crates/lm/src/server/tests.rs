@@ -8,7 +8,7 @@ use super::*;
 async fn ask(path: &str, body: &Value) -> (StatusCode, String) {
     let model = Arc::new(LanguageModel::random("small", 2, 1).unwrap());
     let request = axum::http::Request::post(path).body(Body::from(body.to_string())).unwrap();
-    let response = router(model, ServerSettings::default()).oneshot(request).await.unwrap();
+    let response = router(model, EngineSettings::default()).unwrap().oneshot(request).await.unwrap();
     let status = response.status();
     let bytes = response.into_body().collect().await.unwrap().to_bytes();
     (status, String::from_utf8(bytes.to_vec()).unwrap())
@@ -90,4 +90,43 @@ async fn wrong_fields_are_named() {
     }
     let long = chat(&json!({"messages": [{"role": "user", "content": "~".repeat(5_000)}]}));
     assert_eq!(ask("/v1/chat/completions", &long).await.0, 400);
+}
+
+#[tokio::test]
+async fn texts_become_vectors() {
+    let embed = async |input: Value, format: &str| {
+        ask("/v1/embeddings", &json!({"model": "small", "input": input, "encoding_format": format})).await
+    };
+    let (status, answer) = embed(json!(["stan", "tron in", "stan"]), "float").await;
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!((status, &answer["object"]), (StatusCode::OK, &json!("list")));
+    let data = answer["data"].as_array().unwrap();
+    let vector = |index: usize| -> Vec<f64> {
+        assert_eq!(data[index]["index"], index);
+        data[index]["embedding"].as_array().unwrap().iter().map(|number| number.as_f64().unwrap()).collect()
+    };
+    let cosine = |one: usize, other: usize| -> f64 { vector(one).iter().zip(vector(other)).map(|(a, b)| a * b).sum() };
+    assert!((cosine(0, 0) - 1.0).abs() < 1e-5 && (cosine(0, 2) - 1.0).abs() < 1e-5);
+    assert!(cosine(0, 1) < 0.99, "{}", cosine(0, 1));
+    // 1 to begin with, "stan"; 1, "tron", " in".
+    let tokens = answer["usage"]["prompt_tokens"].as_u64().unwrap();
+    assert_eq!(answer["usage"]["total_tokens"], tokens);
+    assert!((6..=12).contains(&tokens), "{tokens}");
+    let (_, packed) = embed(json!("stan"), "base64").await;
+    let packed: Value = serde_json::from_str(&packed).unwrap();
+    let packed = packed["data"][0]["embedding"].as_str().unwrap();
+    assert_eq!(packed.len(), (vector(0).len() * 4).div_ceil(3) * 4);
+    for (body, param) in [
+        (json!({"model": "small"}), "input"),
+        (json!({"input": []}), "input"),
+        (json!({"input": [1, 2]}), "input"),
+        (json!({"input": ""}), "input"),
+        (json!({"input": "a", "encoding_format": "int8"}), "encoding_format"),
+        (json!({"input": "a", "dimensions": 7}), "dimensions"),
+        (json!({"input": "~".repeat(5_000)}), "input"),
+    ] {
+        let (status, answer) = ask("/v1/embeddings", &body).await;
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        assert_eq!((status, &answer["error"]["param"]), (StatusCode::BAD_REQUEST, &json!(param)), "{answer}");
+    }
 }

@@ -46,7 +46,7 @@ impl ReferenceModel for LocalReference {
 fn prompt(model: &LanguageModel, question: &Question<'_>) -> Result<Vec<u32>, CheckError> {
     if question.endpoint == Endpoint::Completions {
         let text = question.payload.get("prompt").and_then(Value::as_str).ok_or(CheckError::Sample("no prompt"))?;
-        return Ok(model.completion_prompt(text));
+        return Ok(model.completion_prompt(text)?);
     }
     let messages =
         question.payload.get("messages").and_then(Value::as_array).ok_or(CheckError::Sample("no messages"))?;
@@ -54,5 +54,5 @@ fn prompt(model: &LanguageModel, question: &Question<'_>) -> Result<Vec<u32>, Ch
         let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         Message { role: text("role"), content: text("content") }
     };
-    Ok(model.chat_prompt(&messages.iter().map(message).collect::<Vec<_>>(), false))
+    Ok(model.chat_prompt(&messages.iter().map(message).collect::<Vec<_>>(), false)?)
 }

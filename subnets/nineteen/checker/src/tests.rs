@@ -5,8 +5,8 @@ use std::time::Duration;
 use axum::routing::post;
 use axum::{Json, Router};
 use serde_json::{Value, json};
-use taonet_lm::server::{ServerSettings, router};
-use taonet_lm::{LanguageModel, Message, Sampling};
+use taonet_lm::server::router;
+use taonet_lm::{EngineSettings, LanguageModel, Message, Sampling};
 use taonet_nineteen_core::scoring::ScoringProfile;
 use tokio::net::TcpListener;
 
@@ -26,8 +26,8 @@ fn payload() -> Map<String, Value> {
 fn answer(model: &LanguageModel, endpoint: Endpoint) -> Vec<Value> {
     let messages = [Message { role: "user".to_owned(), content: "What is stan?".to_owned() }];
     let prompt = match endpoint {
-        Endpoint::Completions => model.completion_prompt("What is stan?"),
-        _ => model.chat_prompt(&messages, false),
+        Endpoint::Completions => model.completion_prompt("What is stan?").unwrap(),
+        _ => model.chat_prompt(&messages, false).unwrap(),
     };
     // A model with random weights ends some answers at once: the first seed with a longer one.
     let sampling =
@@ -62,7 +62,7 @@ fn reference(address: SocketAddr) -> OpenAiReference {
 
 /// A server in front of the model that knows nothing of `prompt_logprobs`.
 async fn without_prompt_logprobs(model: Arc<LanguageModel>, status: u16) -> SocketAddr {
-    let inner = serve(router(model, ServerSettings::default())).await;
+    let inner = serve(router(model, EngineSettings::default()).unwrap()).await;
     let forward = move |path: &'static str| {
         move |Json(body): Json<Value>| async move {
             if body.get("prompt_logprobs").is_some() {
@@ -89,7 +89,7 @@ async fn quality(model: &dyn ReferenceModel, endpoint: Endpoint, chunks: &[Value
 #[tokio::test]
 async fn the_same_model_passes_and_another_fails() {
     let own = model(4, 1);
-    let server = serve(router(Arc::clone(&own), ServerSettings::default())).await;
+    let server = serve(router(Arc::clone(&own), EngineSettings::default()).unwrap()).await;
     let (plain, ignoring) =
         (without_prompt_logprobs(Arc::clone(&own), 400).await, without_prompt_logprobs(Arc::clone(&own), 200).await);
     let models: [Box<dyn ReferenceModel>; 4] = [

@@ -6,7 +6,7 @@ use rand::Rng;
 use rand::seq::IndexedRandom as _;
 use serde_json::{Map, Value, json};
 use taonet_nineteen_core::Task;
-use taonet_nineteen_core::payload::{LARGEST_SEED, TextInput, TextPayload};
+use taonet_nineteen_core::payload::{EmbeddingPayload, ImagePayload, LARGEST_SEED, TextInput, TextPayload};
 use taonet_nineteen_core::task::Endpoint;
 
 use words::text;
@@ -36,20 +36,22 @@ pub fn payload(task: &Task, random: &mut impl Rng) -> Option<Map<String, Value>>
         }
         Endpoint::Embeddings => {
             let texts: Vec<_> = (0..random.random_range(1..=4)).map(|_| text(length(words, random), random)).collect();
-            json!({"input": texts, "model": task.task}).as_object().cloned()
+            Some(EmbeddingPayload { input: texts, model: task.task.to_string(), further: Map::new() }.into_map())
         }
-        Endpoint::TextToImage => json!({
-            "prompt": text(random.random_range(4..=20), random),
-            "negative_prompt": text(random.random_range(4..=12), random),
-            "steps": 8,
-            "cfg_scale": 3.0,
-            "width": 1_024,
-            "height": 1_024,
-            "seed": random.random_range(1..=LARGEST_SEED),
-            "model": task.task,
-        })
-        .as_object()
-        .cloned(),
+        Endpoint::TextToImage => Some(
+            ImagePayload {
+                prompt: text(random.random_range(4..=20), random),
+                negative_prompt: text(random.random_range(4..=12), random),
+                steps: 8,
+                cfg_scale: 3.0,
+                width: 1_024,
+                height: 1_024,
+                seed: random.random_range(1..=LARGEST_SEED),
+                model: Some(task.task.to_string()),
+                further: Map::new(),
+            }
+            .into_map(),
+        ),
         _ => None,
     }
 }

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use axum::routing::post;
 use axum::{Json, Router};
 use serde_json::{Value, json};
-use taonet_lm::LanguageModel;
-use taonet_lm::server::{ServerSettings, router};
+use taonet_lm::server::router;
+use taonet_lm::{EngineSettings, LanguageModel};
 use taonet_nineteen_checker::LocalReference;
 use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_query::{Market, Querier, QueryDeadlines};
@@ -66,7 +66,7 @@ async fn serve(router: Router) -> SocketAddr {
 
 /// A miner that offers all it can, and answers with a model.
 async fn miner(uri: &str, uid: u16, model: &Arc<LanguageModel>, handshakes: &Arc<AtomicU32>) -> FoundNode {
-    let backend = serve(router(Arc::clone(model), ServerSettings::default())).await;
+    let backend = serve(router(Arc::clone(model), EngineSettings::default()).unwrap()).await;
     let chat = move |Json(mut payload): Json<Value>| async move {
         payload.as_object_mut().unwrap().shift_remove("nonce");
         let url = format!("http://{backend}/v1/chat/completions");

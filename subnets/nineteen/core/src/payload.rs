@@ -62,6 +62,70 @@ impl TextPayload {
     }
 }
 
+/// A request for the vectors of texts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EmbeddingPayload {
+    /// The texts.
+    pub input: Vec<String>,
+    /// The task, which miners know as the model.
+    pub model: String,
+    /// What a buyer asks for besides: `dimensions`.
+    pub further: Map<String, Value>,
+}
+
+impl EmbeddingPayload {
+    /// The payload.
+    pub fn into_map(self) -> Map<String, Value> {
+        let Self { input, model, further } = self;
+        let mut map = Map::new();
+        map.insert("input".to_owned(), input.into());
+        map.insert("model".to_owned(), model.into());
+        map.extend(further);
+        map
+    }
+}
+
+/// A request for an image.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ImagePayload {
+    /// What it shows.
+    pub prompt: String,
+    /// What it does not show.
+    pub negative_prompt: String,
+    /// Denoising steps.
+    pub steps: u64,
+    /// How closely it follows the prompt.
+    pub cfg_scale: f64,
+    /// Width, in pixels.
+    pub width: u64,
+    /// Height, in pixels.
+    pub height: u64,
+    /// Seed of the noise, in `1..=LARGEST_SEED`.
+    pub seed: u64,
+    /// The task, which miners know as the model; the routes for avatars and inpainting have none.
+    pub model: Option<String>,
+    /// What the route takes besides: images, strengths.
+    pub further: Map<String, Value>,
+}
+
+impl ImagePayload {
+    /// The payload.
+    pub fn into_map(self) -> Map<String, Value> {
+        let Self { prompt, negative_prompt, steps, cfg_scale, width, height, seed, model, further } = self;
+        let mut map = Map::new();
+        map.insert("prompt".to_owned(), prompt.into());
+        map.insert("negative_prompt".to_owned(), negative_prompt.into());
+        map.insert("steps".to_owned(), steps.into());
+        map.insert("cfg_scale".to_owned(), cfg_scale.into());
+        map.insert("width".to_owned(), width.into());
+        map.insert("height".to_owned(), height.into());
+        map.insert("seed".to_owned(), seed.into());
+        map.extend(model.map(|model| ("model".to_owned(), model.into())));
+        map.extend(further);
+        map
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

@@ -8,6 +8,17 @@ pub fn text_work(characters: usize) -> f64 {
     if characters == 0 { 1.0 } else { characters as f64 / CHARACTERS_PER_TOKEN }
 }
 
+/// Work of an embedding result, in tokens: a quarter of the characters of the request's texts, or 1 without any.
+pub fn embedding_work(payload: &serde_json::Map<String, serde_json::Value>) -> f64 {
+    let characters = |text: &serde_json::Value| text.as_str().map_or(0, |text| text.chars().count());
+    let characters = match payload.get("input") {
+        Some(serde_json::Value::Array(texts)) => texts.iter().map(characters).sum(),
+        Some(text) => characters(text),
+        None => 0,
+    };
+    text_work(characters)
+}
+
 /// Work of an image result, in denoising steps.
 pub fn image_work(steps: u32) -> f64 {
     f64::from(steps)
@@ -27,6 +38,13 @@ mod tests {
     fn four_characters_are_a_token() {
         assert_eq!([text_work(0), text_work(1), text_work(400)], [1.0, 0.25, 100.0]);
         assert_eq!(image_work(8), 8.0);
+    }
+
+    #[test]
+    fn embeddings_are_paid_by_what_was_asked() {
+        let work = |payload: serde_json::Value| embedding_work(payload.as_object().unwrap());
+        assert_eq!(work(serde_json::json!({"input": ["abcd", "\u{e9}f"]})), 1.5);
+        assert_eq!([work(serde_json::json!({"input": "ab"})), work(serde_json::json!({}))], [0.5, 1.0]);
     }
 
     #[test]

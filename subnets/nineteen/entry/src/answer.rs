@@ -42,15 +42,16 @@ impl Head {
         fields
     }
 
-    /// Why an answer ended that does not say so itself.
-    fn finish(&self, output_tokens: u64, calls_tools: bool) -> &'static str {
-        if calls_tools {
+    /// Why an answer ended.
+    pub(crate) fn finish(&self, end: &End, output_tokens: u64) -> String {
+        let word = if end.calls_tools {
             "tool_calls"
         } else if output_tokens >= self.max_tokens {
             "length"
         } else {
             "stop"
-        }
+        };
+        end.finish.clone().unwrap_or_else(|| word.to_owned())
     }
 }
 
@@ -64,13 +65,13 @@ fn event(document: Map<String, Value>) -> String {
 
 /// What is known of an answer's end.
 #[derive(Default)]
-struct End {
+pub(crate) struct End {
     finish: Option<String>,
     calls_tools: bool,
 }
 
 impl End {
-    fn note(&mut self, chunk: &Chunk) {
+    pub(crate) fn note(&mut self, chunk: &Chunk) {
         if let Some(finish) = chunk.finish_reason() {
             self.finish = Some(finish.to_owned());
         }
@@ -128,8 +129,7 @@ impl Stream {
                 }
                 None => {
                     let tokens = self.bill.as_ref().map_or((0, 0), Bill::tokens);
-                    let finish = self.end.finish.take();
-                    let finish = finish.unwrap_or_else(|| self.head.finish(tokens.1, self.end.calls_tools).to_owned());
+                    let finish = self.head.finish(&self.end, tokens.1);
                     let text = self.head.ending(&finish, tokens);
                     // The end is told when it is charged.
                     self.finish().await;
@@ -212,7 +212,7 @@ pub(crate) async fn whole(head: &Head, mut answer: Answer, mut bill: Bill) -> Re
     drop(answer);
     let tokens = bill.tokens();
     bill.settle().await;
-    let finish = end.finish.unwrap_or_else(|| head.finish(tokens.1, end.calls_tools).to_owned());
+    let finish = head.finish(&end, tokens.1);
     let choice = if head.is_chat {
         let content = if text.is_empty() && !calls.is_empty() { Value::Null } else { text.into() };
         let mut message = json!({"role": "assistant", "content": content, "refusal": null});

@@ -6,11 +6,34 @@ use taonet_service::{Clock, unix_time};
 
 use crate::GatewayError;
 
+/// How a task's work is counted and priced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tariff {
+    /// Tokens of request and answer.
+    Text(Price),
+    /// Tokens of the request.
+    Embedding(Price),
+    /// Denoising steps, counted as output.
+    Image(Price),
+}
+
+impl Tariff {
+    /// Credits for so many tokens of the request and so much output.
+    pub(crate) fn cost(self, input: u64, output: u64) -> i64 {
+        match self {
+            Self::Text(price) => price.text(input, output),
+            Self::Embedding(price) => price.text(input, 0),
+            Self::Image(price) => price.image(output),
+        }
+    }
+}
+
 /// Credits that a request holds. Dropped, it charges what was delivered.
 pub(crate) struct Bill {
     store: Store,
     clock: Clock,
-    price: Price,
+    tariff: Tariff,
+    delivered: bool,
     request_id: String,
     usage: Option<Usage>,
 }
@@ -21,11 +44,11 @@ impl Bill {
         store: &Store,
         clock: &Clock,
         key: &str,
-        (model, price): (String, Price),
+        (model, tariff): (String, Tariff),
         (input_tokens, most_output): (u64, u64),
     ) -> Result<Self, GatewayError> {
         let request_id = uuid::Uuid::new_v4().simple().to_string();
-        let needed = price.text(input_tokens, most_output);
+        let needed = tariff.cost(input_tokens, most_output);
         let (now_ms, day) = today(clock);
         let month = day.get(..7).unwrap_or(&day).to_owned();
         match store.hold(key, &request_id, needed, &month, now_ms).await? {
@@ -35,7 +58,7 @@ impl Bill {
         }
         let usage = Usage { model, day, input_tokens, output_tokens: 0, charge: 0 };
         let (store, clock) = (store.clone(), clock.clone());
-        Ok(Self { store, clock, price, request_id, usage: Some(usage) })
+        Ok(Self { store, clock, tariff, delivered: false, request_id, usage: Some(usage) })
     }
 
     /// The request's own id.
@@ -48,37 +71,46 @@ impl Bill {
         self.usage.as_ref().map_or((0, 0), |usage| (usage.input_tokens, usage.output_tokens))
     }
 
-    /// Notes how many tokens of the answer were delivered.
+    /// Notes how much of the answer was delivered: tokens or steps. With none, nothing was.
     pub(crate) fn deliver(&mut self, output_tokens: usize) {
+        self.delivered = output_tokens > 0;
         if let Some(usage) = &mut self.usage {
             usage.output_tokens = u64::try_from(output_tokens).unwrap_or(u64::MAX);
         }
     }
 
+    /// Notes that an answer was delivered that has no output to count.
+    pub(crate) const fn deliver_all(&mut self) {
+        self.delivered = true;
+    }
+
     /// Charges what was delivered. Without any delivery nothing is charged.
     pub(crate) async fn settle(mut self) {
-        let usage = self.usage.take();
-        charge(self.store.clone(), self.clock.clone(), self.price, self.request_id.clone(), usage).await;
+        if let Some(usage) = self.take() {
+            charge(self.store.clone(), self.clock.clone(), self.request_id.clone(), usage).await;
+        }
+    }
+
+    /// What is to be charged.
+    fn take(&mut self) -> Option<Usage> {
+        let mut usage = self.usage.take()?;
+        usage.charge = if self.delivered { self.tariff.cost(usage.input_tokens, usage.output_tokens) } else { 0 };
+        Some(usage)
     }
 }
 
 impl Drop for Bill {
     fn drop(&mut self) {
-        if self.usage.is_some() {
-            let usage = self.usage.take();
-            let (store, clock, price) = (self.store.clone(), self.clock.clone(), self.price);
-            // Where no runtime is left, the next start gives the credits back.
-            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-                runtime.spawn(charge(store, clock, price, std::mem::take(&mut self.request_id), usage));
-            }
+        let Some(usage) = self.take() else { return };
+        let (store, clock) = (self.store.clone(), self.clock.clone());
+        // Where no runtime is left, the next start gives the credits back.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(charge(store, clock, std::mem::take(&mut self.request_id), usage));
         }
     }
 }
 
-async fn charge(store: Store, clock: Clock, price: Price, request_id: String, usage: Option<Usage>) {
-    let Some(mut usage) = usage else { return };
-    let delivered = usage.output_tokens > 0;
-    usage.charge = if delivered { price.text(usage.input_tokens, usage.output_tokens) } else { 0 };
+async fn charge(store: Store, clock: Clock, request_id: String, usage: Usage) {
     let (now_ms, _) = today(&clock);
     if let Err(error) = store.charge(&request_id, &usage, now_ms).await {
         tracing::error!(error = &error as &dyn std::error::Error, request_id, "a request was not charged");

@@ -33,6 +33,15 @@ pub enum GatewayError {
     /// The body is too large or was not received.
     #[error("the body could not be read: {0}")]
     Unread(String),
+    /// The `Idempotency-Key` was sent with another request.
+    #[error("this Idempotency-Key belongs to another request; hint: choose a new one for each request")]
+    Reused,
+    /// The request with this `Idempotency-Key` is being answered.
+    #[error("the request with this Idempotency-Key is being answered; repeat it when it has ended")]
+    InProgress,
+    /// A miner found the request's image unsafe.
+    #[error("the image was withheld: it was found to be unsafe")]
+    Unsafe,
     /// There is no such model.
     #[error("model {0:?} does not exist; hint: GET /v1/models lists all")]
     Model(String),
@@ -94,6 +103,9 @@ impl GatewayError {
             Self::Revoked => (StatusCode::UNAUTHORIZED, INVALID, Some("key_revoked")),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, INVALID, Some("model_not_allowed")),
             Self::Field { .. } | Self::Body(_) | Self::Unread(_) => (StatusCode::BAD_REQUEST, INVALID, None),
+            Self::Reused => (StatusCode::UNPROCESSABLE_ENTITY, INVALID, Some("idempotency_key_reused")),
+            Self::InProgress => (StatusCode::CONFLICT, INVALID, Some("idempotency_in_progress")),
+            Self::Unsafe => (StatusCode::FORBIDDEN, INVALID, Some("content_policy_violation")),
             Self::Model(_) => (StatusCode::NOT_FOUND, INVALID, Some("model_not_found")),
             Self::Route => (StatusCode::NOT_FOUND, INVALID, None),
             Self::Rate { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", Some("rate_limit_exceeded")),
@@ -123,7 +135,9 @@ impl IntoResponse for GatewayError {
         let (status, _, _) = self.parts();
         let mut response = (status, Json(self.document())).into_response();
         let retry = match self {
-            Self::Rate { retry, .. } => Some(retry.as_secs().max(1)),
+            // Rounded up: a second less would be too early.
+            Self::Rate { retry, .. } => Some(retry.as_millis().div_ceil(1_000).max(1).try_into().unwrap_or(u64::MAX)),
+            Self::InProgress => Some(1),
             Self::Busy(_) => Some(5),
             _ => None,
         };

@@ -12,21 +12,12 @@ const DEFAULT_TOKENS: u64 = 512;
 const MOST_TOKENS: u64 = 32_768;
 /// Most messages of a conversation.
 const MOST_MESSAGES: usize = 1_024;
-/// Passed on to the miner as they are.
-const PASSED_ON: [&str; 9] = [
-    "stop",
-    "tools",
-    "tool_choice",
-    "parallel_tool_calls",
-    "response_format",
-    "frequency_penalty",
-    "presence_penalty",
-    "logit_bias",
-    "top_logprobs",
-];
-/// Without effect on an answer: they concern OpenAI's own accounting.
-const WITHOUT_EFFECT: [&str; 6] =
-    ["user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key"];
+/// Most texts that end an answer.
+const MOST_STOPS: usize = 4;
+/// Most tools of a request.
+const MOST_TOOLS: usize = 128;
+/// Without effect on an answer: they help OpenAI to find abuse and to fill its caches.
+const WITHOUT_EFFECT: [&str; 4] = ["user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"];
 
 /// A request for a text.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,7 +54,15 @@ impl TextRequest {
             }
         }
         let wants_logprobs = fields.flag("logprobs")?;
-        fields.request(TextInput::Messages(messages), wants_logprobs)
+        let mut further = Map::new();
+        if let Some(top) = fields.whole("top_logprobs", 0, 20)? {
+            if !wants_logprobs {
+                return Err(GatewayError::field("top_logprobs", "top_logprobs needs logprobs = true"));
+            }
+            further.insert("top_logprobs".to_owned(), top.into());
+        }
+        fields.tools(&mut further)?;
+        fields.request(TextInput::Messages(messages), wants_logprobs, further)
     }
 
     /// Reads `POST /v1/completions`.
@@ -80,76 +79,160 @@ impl TextRequest {
         for unsupported in ["suffix", "echo", "best_of"] {
             fields.refuse_unless_off(unsupported)?;
         }
-        let wants_logprobs = fields.whole("logprobs", 0, 5)?.is_some();
-        fields.request(TextInput::Prompt(prompt), wants_logprobs)
+        let logprobs = fields.whole("logprobs", 0, 5)?;
+        let further = logprobs.filter(|top| *top > 1).map(|top| ("logprobs".to_owned(), top.into())).into_iter();
+        fields.request(TextInput::Prompt(prompt), logprobs.is_some(), further.collect())
     }
 }
 
-struct Fields(Map<String, Value>);
+/// The fields of a request that are not read yet.
+pub(crate) struct Fields(pub(crate) Map<String, Value>);
 
 impl Fields {
-    fn parse(body: &[u8]) -> Result<Self, GatewayError> {
+    pub(crate) fn parse(body: &[u8]) -> Result<Self, GatewayError> {
         serde_json::from_slice(body).map(Self).map_err(|error| GatewayError::Body(error.to_string()))
     }
 
-    /// The rest of a request. What is left then is unknown.
-    fn request(mut self, input: TextInput, wants_logprobs: bool) -> Result<TextRequest, GatewayError> {
-        let model = match self.take("model") {
-            Some(Value::String(model)) if !model.is_empty() => model,
-            _ => return Err(GatewayError::field("model", "model must be the name of a model")),
-        };
+    /// The rest of a request for a text. What is left then is unknown.
+    pub(crate) fn request(
+        mut self,
+        input: TextInput,
+        wants_logprobs: bool,
+        mut further: Map<String, Value>,
+    ) -> Result<TextRequest, GatewayError> {
+        let model = self.model()?;
         self.refuse_unless("n", |value| value.as_u64() == Some(1), "only n = 1 is supported")?;
         let streams = self.flag("stream")?;
-        let mut options = match self.take("stream_options") {
-            None => Map::new(),
+        let wants_usage = self.stream_options(streams)?;
+        let max_tokens =
+            match (self.whole("max_completion_tokens", 1, MOST_TOKENS)?, self.whole("max_tokens", 1, MOST_TOKENS)?) {
+                (Some(one), Some(other)) if one != other => {
+                    return Err(GatewayError::field("max_tokens", "max_tokens and max_completion_tokens differ"));
+                }
+                (one, other) => one.or(other).unwrap_or(DEFAULT_TOKENS),
+            };
+        let temperature = self.float("temperature", 0.0, 2.0)?.unwrap_or(1.0);
+        let top_p = self.float("top_p", 0.0, 1.0)?.unwrap_or(1.0);
+        let seed = self.seed()?;
+        let is_text = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
+        self.pass_on("stop", &mut further, "a text or an array of 1..=4 texts", |value| match value {
+            Value::Array(stops) => (1..=MOST_STOPS).contains(&stops.len()) && stops.iter().all(is_text),
+            stop => is_text(stop),
+        })?;
+        for penalty in ["frequency_penalty", "presence_penalty"] {
+            self.pass_on(penalty, &mut further, "a number in -2..=2", |value| {
+                value.as_f64().is_some_and(|number| (-2.0..=2.0).contains(&number))
+            })?;
+        }
+        self.pass_on("logit_bias", &mut further, "an object of numbers in -100..=100", |value| {
+            let is_bias = |bias: &Value| bias.as_f64().is_some_and(|bias| (-100.0..=100.0).contains(&bias));
+            value.as_object().is_some_and(|biases| biases.values().all(is_bias))
+        })?;
+        self.refuse_unless("store", |value| *value == Value::Bool(false), "answers are not stored")?;
+        self.refuse_unless("metadata", |value| value.as_object().is_some_and(Map::is_empty), "answers are not stored")?;
+        let is_standard = |value: &Value| matches!(value.as_str(), Some("auto" | "default"));
+        self.refuse_unless("service_tier", is_standard, "service_tier must be auto or default")?;
+        self.end()?;
+        let payload = TextPayload { input, model: model.clone(), temperature, seed, top_p, max_tokens, further };
+        Ok(TextRequest { model, payload, streams, wants_logprobs, wants_usage })
+    }
+
+    /// What concerns tools and the form of an answer.
+    pub(crate) fn tools(&mut self, further: &mut Map<String, Value>) -> Result<(), GatewayError> {
+        let has_type = |value: &Value| value.get("type").is_some_and(Value::is_string);
+        self.pass_on("tools", further, "an array of 1..=128 tools, each with a type", |value| {
+            let tools = value.as_array();
+            tools.is_some_and(|tools| (1..=MOST_TOOLS).contains(&tools.len()) && tools.iter().all(has_type))
+        })?;
+        let is_choice = |value: &Value| match value {
+            Value::String(choice) => matches!(choice.as_str(), "none" | "auto" | "required"),
+            choice => has_type(choice),
+        };
+        self.pass_on("tool_choice", further, "none, auto, required or an object with a type", is_choice)?;
+        self.pass_on("parallel_tool_calls", further, "true or false", Value::is_boolean)?;
+        self.pass_on("response_format", further, "an object with a type", has_type)
+    }
+
+    /// The model's name.
+    pub(crate) fn model(&mut self) -> Result<String, GatewayError> {
+        match self.take("model") {
+            Some(Value::String(model)) if !model.is_empty() => Ok(model),
+            _ => Err(GatewayError::field("model", "model must be the name of a model")),
+        }
+    }
+
+    /// The seed, or a random one. Miners and checkers draw alike from a seed of this range.
+    pub(crate) fn seed(&mut self) -> Result<u64, GatewayError> {
+        match self.take("seed") {
+            None => Ok(rand::rng().random_range(1..=LARGEST_SEED)),
+            Some(value) => {
+                let seed = value.as_i64().ok_or_else(|| GatewayError::field("seed", "seed must be a whole number"))?;
+                Ok(seed.unsigned_abs() % LARGEST_SEED + 1)
+            }
+        }
+    }
+
+    fn stream_options(&mut self, streams: bool) -> Result<bool, GatewayError> {
+        let options = match self.take("stream_options") {
+            None => return Ok(false),
             Some(Value::Object(options)) if streams => options,
             Some(Value::Object(_)) => {
                 return Err(GatewayError::field("stream_options", "stream_options needs stream = true"));
             }
             Some(_) => return Err(GatewayError::field("stream_options", "stream_options must be an object")),
         };
-        let wants_usage = options.shift_remove("include_usage").and_then(|value| value.as_bool()).unwrap_or(false);
-        options.shift_remove("include_obfuscation");
-        if let Some(name) = options.keys().next() {
-            return Err(GatewayError::field(format!("stream_options.{name}"), "unknown option"));
-        }
-        let completion_tokens = self.whole("max_completion_tokens", 1, MOST_TOKENS)?;
-        let max_tokens = completion_tokens.or(self.whole("max_tokens", 1, MOST_TOKENS)?).unwrap_or(DEFAULT_TOKENS);
-        let temperature = self.float("temperature", 0.0, 2.0)?.unwrap_or(1.0);
-        let top_p = self.float("top_p", 0.0, 1.0)?.unwrap_or(1.0);
-        // Miners and checkers draw alike from a seed of this range.
-        let seed = match self.take("seed") {
-            None => rand::rng().random_range(1..=LARGEST_SEED),
-            Some(value) => {
-                let seed = value.as_i64().ok_or_else(|| GatewayError::field("seed", "seed must be a whole number"))?;
-                seed.unsigned_abs() % LARGEST_SEED + 1
-            }
-        };
-        let mut further = Map::new();
-        for name in PASSED_ON {
-            if let Some(value) = self.take(name) {
-                further.insert(name.to_owned(), value);
+        let mut wants_usage = false;
+        for (name, value) in options {
+            match (name.as_str(), value.as_bool()) {
+                ("include_usage", Some(wanted)) => wants_usage = wanted,
+                ("include_usage", None) if value.is_null() => {}
+                // Answers are never padded.
+                ("include_obfuscation", Some(false)) => {}
+                ("include_usage" | "include_obfuscation", _) => {
+                    let message = format!("stream_options.{name} does not have this value here");
+                    return Err(GatewayError::field(format!("stream_options.{name}"), message));
+                }
+                _ => return Err(GatewayError::field(format!("stream_options.{name}"), "unknown option")),
             }
         }
-        if further.contains_key("top_logprobs") && !wants_logprobs {
-            return Err(GatewayError::field("top_logprobs", "top_logprobs needs logprobs = true"));
-        }
+        Ok(wants_usage)
+    }
+
+    /// Ends the reading: refuses the first field that is left.
+    pub(crate) fn end(mut self) -> Result<(), GatewayError> {
         for name in WITHOUT_EFFECT {
             self.take(name);
         }
-        if let Some(name) = self.0.keys().next() {
-            return Err(GatewayError::field(name.clone(), format!("{name} is unknown or unsupported")));
+        match self.0.iter().find(|(_, value)| !value.is_null()) {
+            Some((name, _)) => Err(GatewayError::field(name.clone(), format!("{name} is unknown or unsupported"))),
+            None => Ok(()),
         }
-        let payload = TextPayload { input, model: model.clone(), temperature, seed, top_p, max_tokens, further };
-        Ok(TextRequest { model, payload, streams, wants_logprobs, wants_usage })
+    }
+
+    /// Passes a field on to the miner as it is, where it has the expected form.
+    fn pass_on(
+        &mut self,
+        name: &'static str,
+        further: &mut Map<String, Value>,
+        expected: &str,
+        fits: impl Fn(&Value) -> bool,
+    ) -> Result<(), GatewayError> {
+        match self.take(name) {
+            None => Ok(()),
+            Some(value) if fits(&value) => {
+                further.insert(name.to_owned(), value);
+                Ok(())
+            }
+            Some(_) => Err(GatewayError::field(name, format!("{name} must be {expected}"))),
+        }
     }
 
     /// A field; null counts as absent.
-    fn take(&mut self, name: &str) -> Option<Value> {
+    pub(crate) fn take(&mut self, name: &str) -> Option<Value> {
         self.0.shift_remove(name).filter(|value| !value.is_null())
     }
 
-    fn flag(&mut self, name: &'static str) -> Result<bool, GatewayError> {
+    pub(crate) fn flag(&mut self, name: &'static str) -> Result<bool, GatewayError> {
         match self.take(name) {
             None => Ok(false),
             Some(value) => {
@@ -158,21 +241,31 @@ impl Fields {
         }
     }
 
-    fn whole(&mut self, name: &'static str, smallest: u64, largest: u64) -> Result<Option<u64>, GatewayError> {
+    pub(crate) fn whole(
+        &mut self,
+        name: &'static str,
+        smallest: u64,
+        largest: u64,
+    ) -> Result<Option<u64>, GatewayError> {
         let Some(value) = self.take(name) else { return Ok(None) };
         let number = value.as_u64().filter(|number| (smallest..=largest).contains(number));
         let expected = || GatewayError::field(name, format!("{name} must be a whole number in {smallest}..={largest}"));
         number.map(Some).ok_or_else(expected)
     }
 
-    fn float(&mut self, name: &'static str, smallest: f64, largest: f64) -> Result<Option<f64>, GatewayError> {
+    pub(crate) fn float(
+        &mut self,
+        name: &'static str,
+        smallest: f64,
+        largest: f64,
+    ) -> Result<Option<f64>, GatewayError> {
         let Some(value) = self.take(name) else { return Ok(None) };
         let number = value.as_f64().filter(|number| (smallest..=largest).contains(number));
         let expected = || GatewayError::field(name, format!("{name} must be a number in {smallest}..={largest}"));
         number.map(Some).ok_or_else(expected)
     }
 
-    fn refuse_unless(
+    pub(crate) fn refuse_unless(
         &mut self,
         name: &'static str,
         fits: impl Fn(&Value) -> bool,
@@ -237,6 +330,26 @@ mod tests {
             (json!({"stream_options": {"include_usage": true}}), "stream_options"),
             (json!({"stream": true, "stream_options": {"speed": 1}}), "stream_options.speed"),
             (json!({"top_logprobs": 2}), "top_logprobs"),
+            (json!({"logprobs": true, "top_logprobs": 21}), "top_logprobs"),
+            (json!({"stream": true, "stream_options": {"include_usage": "yes"}}), "stream_options.include_usage"),
+            (
+                json!({"stream": true, "stream_options": {"include_obfuscation": true}}),
+                "stream_options.include_obfuscation",
+            ),
+            (json!({"max_tokens": 5, "max_completion_tokens": 6}), "max_tokens"),
+            (json!({"stop": ["a", "b", "c", "d", "e"]}), "stop"),
+            (json!({"stop": 7}), "stop"),
+            (json!({"tools": []}), "tools"),
+            (json!({"tools": [7]}), "tools"),
+            (json!({"tool_choice": "sometimes"}), "tool_choice"),
+            (json!({"parallel_tool_calls": 1}), "parallel_tool_calls"),
+            (json!({"response_format": "json"}), "response_format"),
+            (json!({"frequency_penalty": 2.5}), "frequency_penalty"),
+            (json!({"logit_bias": {"1": 101}}), "logit_bias"),
+            (json!({"store": true}), "store"),
+            (json!({"metadata": {"a": "b"}}), "metadata"),
+            (json!({"service_tier": "flex"}), "service_tier"),
+            (json!({"reasoning_effort": "low"}), "reasoning_effort"),
         ] {
             let error = chat(&further).unwrap_err();
             assert!(
@@ -251,7 +364,8 @@ mod tests {
 
     #[test]
     fn nulls_are_absent() {
-        let request = chat(&json!({"n": null, "stop": null, "seed": null, "stream": null, "tools": null})).unwrap();
+        let nulls = json!({"n": null, "stop": null, "seed": null, "stream": null, "tools": null, "modalities": null});
+        let request = chat(&nulls).unwrap();
         assert!(!request.streams && request.payload.further.is_empty());
     }
 
@@ -260,12 +374,16 @@ mod tests {
         let read = |body: Value| TextRequest::completion(body.to_string().as_bytes());
         let request = read(json!({"model": "a", "prompt": ["x"], "logprobs": 1})).unwrap();
         assert!(request.wants_logprobs);
+        let most = read(json!({"model": "a", "prompt": "x", "logprobs": 5})).unwrap().payload.into_map();
+        assert_eq!(most["logprobs"], 5);
         assert_eq!(request.payload.input, TextInput::Prompt("x".to_owned()));
         for (body, param) in [
             (json!({"model": "a"}), "prompt"),
             (json!({"model": "a", "prompt": ["x", "y"]}), "prompt"),
             (json!({"model": "a", "prompt": "x", "echo": true}), "echo"),
             (json!({"model": "a", "prompt": "x", "best_of": 2}), "best_of"),
+            (json!({"model": "a", "prompt": "x", "tools": [{"type": "function"}]}), "tools"),
+            (json!({"model": "a", "prompt": "x", "logprobs": 6}), "logprobs"),
         ] {
             let error = read(body).unwrap_err();
             assert!(matches!(&error, GatewayError::Field { param: found, .. } if found == param), "{error:?}");

@@ -1,7 +1,6 @@
 //! The gateway's routes.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -12,26 +11,26 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
 use serde_json::{Value, json};
-use taonet_http::{RateLimit, SlidingWindow, count, error_as_json, shown_in};
+use taonet_http::{count, error_as_json, shown_in};
 use taonet_nineteen_control::MarketFile;
 use taonet_nineteen_core::Task;
 use taonet_nineteen_core::task::Endpoint;
-use taonet_nineteen_query::{Querier, RequestKind};
+use taonet_nineteen_query::Querier;
 use taonet_nineteen_store::{ApiKey, Store};
 use taonet_service::Clock;
 
-use crate::GatewayError;
-use crate::answer::{Head, stream, whole};
-use crate::bill::{Bill, today};
+use crate::bill::today;
+use crate::embedding::EmbeddingRequest;
+use crate::image::ImageRequest;
+use crate::once::{Begun, Once};
+use crate::rates::Rates;
 use crate::request::TextRequest;
-use crate::usage::input_tokens;
+use crate::{GatewayError, openapi, responses, status};
 
 /// Largest body of a request, in bytes.
 const LARGEST_BODY: usize = 8 << 20;
 /// How long a body may take to arrive.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
-/// What limits are counted over.
-const MINUTE: Duration = Duration::from_mins(1);
 /// Counter of requests.
 const REQUESTS: &str = "taonet_nineteen_gateway_requests_total";
 /// Longest id of a request that a buyer may choose.
@@ -44,29 +43,57 @@ pub fn describe_metrics() {
 
 /// The gateway. Clones are the same gateway.
 #[derive(Clone)]
-pub struct Gateway(Arc<Inner>);
+pub struct Gateway(pub(crate) Arc<Inner>);
 
-struct Inner {
-    store: Store,
-    querier: Querier,
-    market: MarketFile,
-    clock: Clock,
-    rates: Mutex<HashMap<String, Arc<SlidingWindow<()>>>>,
+pub(crate) struct Inner {
+    pub(crate) store: Store,
+    pub(crate) querier: Querier,
+    pub(crate) market: MarketFile,
+    pub(crate) clock: Clock,
+    rates: Rates,
+}
+
+/// What a route sells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Product {
+    Chat,
+    Completion,
+    Response,
+    Embedding,
+    /// OpenAI's form of an image.
+    Generation,
+    /// The reference's forms.
+    Image(Endpoint),
 }
 
 impl Gateway {
     /// A gateway to the market of `querier`.
     pub fn new(store: Store, querier: Querier, market: MarketFile, clock: Clock) -> Self {
-        Self(Arc::new(Inner { store, querier, market, clock, rates: Mutex::default() }))
+        Self(Arc::new(Inner { store, querier, market, clock, rates: Rates::default() }))
     }
 
     /// The routes.
     pub fn router(&self) -> Router {
+        let sell = |product| {
+            post(
+                move |State(gateway): State<Self>, request: Request| async move { gateway.sell(request, product).await },
+            )
+        };
         Router::new()
-            .route("/v1/chat/completions", post(chat))
-            .route("/v1/completions", post(completions))
+            .route("/v1/chat/completions", sell(Product::Chat))
+            .route("/v1/completions", sell(Product::Completion))
+            .route("/v1/responses", sell(Product::Response))
+            .route("/v1/embeddings", sell(Product::Embedding))
+            .route("/v1/images/generations", sell(Product::Generation))
+            .route("/v1/text-to-image", sell(Product::Image(Endpoint::TextToImage)))
+            .route("/v1/image-to-image", sell(Product::Image(Endpoint::ImageToImage)))
+            .route("/v1/inpaint", sell(Product::Image(Endpoint::Inpaint)))
+            .route("/v1/avatar", sell(Product::Image(Endpoint::Avatar)))
             .route("/v1/models", get(models))
             .route("/v1/models/{id}", get(model))
+            .route("/openapi.json", get(openapi::document))
+            .route("/status", get(status::page))
+            .route("/status.json", get(status::document))
             .route("/healthz", get(|| async { "ok" }))
             .fallback(|| async { GatewayError::Route })
             .method_not_allowed_fallback(|| async { GatewayError::Route })
@@ -77,91 +104,63 @@ impl Gateway {
             .with_state(self.clone())
     }
 
-    /// The key of a request, and how many requests it may still make this minute.
-    async fn admit(&self, headers: &HeaderMap) -> Result<ApiKey, GatewayError> {
+    /// The key of a request.
+    async fn key(&self, headers: &HeaderMap) -> Result<ApiKey, GatewayError> {
         let secret = shown_in(headers).ok_or(GatewayError::Key)?;
         let key = self.0.store.key_of(secret).await?.ok_or(GatewayError::Key)?;
         if key.revoked_ms.is_some() {
             return Err(GatewayError::Revoked);
         }
-        let limit = RateLimit { requests: key.terms.rate_per_minute, window: MINUTE };
-        let window = {
-            let mut rates = self.0.rates.lock().unwrap_or_else(PoisonError::into_inner);
-            let window = rates.entry(key.id.clone()).or_insert_with(|| Arc::new(SlidingWindow::new(limit)));
-            if window.limit() != limit {
-                *window = Arc::new(SlidingWindow::new(limit));
-            }
-            Arc::clone(window)
-        };
-        let admitted = window.admit((), (self.0.clock)());
-        admitted.map_err(|retry| GatewayError::Rate { limit: limit.requests, retry })?;
         Ok(key)
     }
 
-    /// The task that a buyer means: its name, also with underscores or without `chat-`, or its model's name.
-    fn task(&self, model: &str, endpoint: Endpoint) -> Result<Task, GatewayError> {
-        let config = self.0.market.current();
-        let name = model.replace('_', "-");
-        let is_meant = |task: &&Task| {
-            let own = task.task.as_str();
-            let repository = task.orchestrator_server_config.load_model_config.get("model").and_then(Value::as_str);
-            own == name || own.strip_prefix("chat-") == Some(&name) || repository == Some(model)
-        };
-        let found = config.enabled().filter(|task| task.endpoint == endpoint).find(is_meant).cloned();
-        found.ok_or_else(|| GatewayError::Model(model.chars().take(100).collect()))
-    }
-
-    async fn text(&self, request: Request, endpoint: Endpoint) -> Result<Response, GatewayError> {
+    async fn sell(&self, request: Request, product: Product) -> Response {
         let (head, body) = request.into_parts();
         // Strangers' bodies are not even read.
-        let key = self.admit(&head.headers).await?;
-        let body = read(body).await?;
-        let is_chat = endpoint == Endpoint::Chat;
-        let request = if is_chat { TextRequest::chat(&body) } else { TextRequest::completion(&body) }?;
-        let task = self.task(&request.model, endpoint)?;
-        if key.terms.models.as_ref().is_some_and(|models| !models.contains(&task.task)) {
-            return Err(GatewayError::Forbidden(task.task.to_string()));
-        }
-        let TextRequest { mut payload, streams, wants_logprobs, wants_usage, .. } = request;
-        payload.model = task.task.to_string();
-        let (input, max_tokens) = (input_tokens(&payload.input), payload.max_tokens);
-        let (model, inner) = (task.task.to_string(), &self.0);
-        let bill = Bill::open(&inner.store, &inner.clock, &key.id, (model.clone(), task.price), (input, max_tokens));
-        let bill = bill.await?;
-        let (now_ms, _) = today(&inner.clock);
-        let head = Head {
-            id: format!("{}-{}", if is_chat { "chatcmpl" } else { "cmpl" }, bill.request_id()),
-            model,
-            created: now_ms / 1_000,
-            is_chat,
-            wants_logprobs,
-            wants_usage,
-            max_tokens,
+        let key = match self.key(&head.headers).await {
+            Ok(key) => key,
+            Err(error) => return error.into_response(),
         };
-        let most_chunks = usize::try_from(max_tokens).unwrap_or(usize::MAX).saturating_add(1);
-        let (task, payload) = (task.task, payload.into_map());
-        let request = taonet_nineteen_query::Request { task, payload, kind: RequestKind::Organic, most_chunks };
-        let answer = match inner.querier.ask(request).await {
-            Ok(answer) => answer,
-            Err(error) => {
-                // The buyer's credits are there again before the error is.
-                bill.settle().await;
-                return Err(error.into());
-            }
+        let (standing, admitted) = self.0.rates.admit(&key, (self.0.clock)());
+        let sold = match admitted {
+            Ok(()) => self.sell_once(&key, &head.headers, head.uri.path(), body, product).await,
+            Err(error) => Err(error),
         };
-        let mut response = if streams { stream(head, answer, bill) } else { whole(&head, answer, bill).await? };
-        let limit = HeaderValue::from(key.terms.rate_per_minute);
-        response.headers_mut().insert(HeaderName::from_static("x-ratelimit-limit-requests"), limit);
-        Ok(response)
+        let mut response = sold.unwrap_or_else(IntoResponse::into_response);
+        standing.write(response.headers_mut());
+        response
     }
-}
 
-async fn chat(State(gateway): State<Gateway>, request: Request) -> Response {
-    gateway.text(request, Endpoint::Chat).await.unwrap_or_else(IntoResponse::into_response)
-}
+    async fn sell_once(
+        &self,
+        key: &ApiKey,
+        headers: &HeaderMap,
+        path: &str,
+        body: Body,
+        product: Product,
+    ) -> Result<Response, GatewayError> {
+        let body = read(body).await?;
+        let (now_ms, _) = today(&self.0.clock);
+        match Once::begin(&self.0.store, &key.id, headers, (path, &body), now_ms).await? {
+            Begun::Unnamed => self.answer(key, &body, product).await,
+            Begun::Replayed(response) => Ok(response),
+            Begun::New(once) => Ok(once.keep(self.answer(key, &body, product).await?).await),
+        }
+    }
 
-async fn completions(State(gateway): State<Gateway>, request: Request) -> Response {
-    gateway.text(request, Endpoint::Completions).await.unwrap_or_else(IntoResponse::into_response)
+    async fn answer(&self, key: &ApiKey, body: &[u8], product: Product) -> Result<Response, GatewayError> {
+        match product {
+            Product::Chat => self.text(key, TextRequest::chat(body)?, Endpoint::Chat, None).await,
+            Product::Completion => self.text(key, TextRequest::completion(body)?, Endpoint::Completions, None).await,
+            Product::Response => {
+                let (request, echo) = responses::parse(body)?;
+                self.text(key, request, Endpoint::Chat, Some(echo)).await
+            }
+            Product::Embedding => self.embedding(key, EmbeddingRequest::parse(body)?).await,
+            Product::Generation => self.image(key, ImageRequest::generation(body)?).await,
+            Product::Image(endpoint) => self.image(key, ImageRequest::reference(body, endpoint)?).await,
+        }
+    }
 }
 
 /// Reads a body within its time and size.
@@ -183,19 +182,15 @@ fn model_document(task: &Task) -> Value {
     })
 }
 
-fn is_text(task: &Task) -> bool {
-    matches!(task.endpoint, Endpoint::Chat | Endpoint::Completions)
-}
-
 async fn models(State(gateway): State<Gateway>) -> Response {
     let config = gateway.0.market.current();
-    let data: Vec<_> = config.enabled().filter(|task| is_text(task)).map(model_document).collect();
+    let data: Vec<_> = config.enabled().map(model_document).collect();
     Json(json!({"object": "list", "data": data})).into_response()
 }
 
 async fn model(State(gateway): State<Gateway>, Path(id): Path<String>) -> Response {
     let config = gateway.0.market.current();
-    let found = config.enabled().filter(|task| is_text(task)).find(|task| task.task.as_str() == id).map(model_document);
+    let found = config.enabled().find(|task| task.task.as_str() == id).map(model_document);
     match found {
         Some(document) => Json(document).into_response(),
         None => GatewayError::Model(id.chars().take(100).collect()).into_response(),

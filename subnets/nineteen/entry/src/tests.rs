@@ -1,5 +1,7 @@
 //! Tests without miners; those with one are in `market`.
 
+mod documents;
+mod goods;
 mod market;
 
 use std::sync::Arc;
@@ -26,7 +28,7 @@ fn days_are_utc() {
 
 #[tokio::test]
 async fn bills_are_settled_once() {
-    use crate::bill::Bill;
+    use crate::bill::{Bill, Tariff};
     use taonet_nineteen_core::task::Price;
 
     let folder = tempfile::tempdir().unwrap();
@@ -36,7 +38,7 @@ async fn bills_are_settled_once() {
     let key = store.create_key(&terms, &[7; 40], 0).await.unwrap().id;
     store.grant(&key, 100, "test", 0).await.unwrap();
     let price = Price { input: 1_000, output: 1_000, step: 0 };
-    let open = async || Bill::open(&store, &clock, &key, ("chat-a".to_owned(), price), (10, 50)).await;
+    let open = async || Bill::open(&store, &clock, &key, ("chat-a".to_owned(), Tariff::Text(price)), (10, 50)).await;
     let balance = async || store.key(&key).await.unwrap().unwrap().balance;
     let mut bill = open().await.unwrap();
     assert_eq!(balance().await, 40);
@@ -139,7 +141,7 @@ async fn issue_11_7_models_are_listed_as_openai_does() {
     let (status, list) = get("/v1/models").await;
     assert_eq!((status, &list["object"]), (200, &json!("list")));
     let names: Vec<_> = list["data"].as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap()).collect();
-    assert_eq!(names, ["chat-llama-3-2-3b", "chat-llama-3-1-70b", "chat-llama-3-1-8b"]);
+    assert_eq!(names[..4], ["chat-llama-3-2-3b", "chat-llama-3-1-70b", "chat-llama-3-1-8b", "proteus-text-to-image"]);
     assert_eq!(get("/v1/models/chat-llama-3-1-8b").await.1["object"], "model");
     assert_eq!(get("/v1/models/none").await.0, 404);
 }

@@ -15,6 +15,12 @@ pub(crate) fn input_tokens(input: &TextInput) -> u64 {
     u64::try_from(characters.div_ceil(CHARACTERS_PER_TOKEN)).unwrap_or(u64::MAX)
 }
 
+/// Tokens of the texts of an embedding request.
+pub(crate) fn texts_tokens(texts: &[String]) -> u64 {
+    let characters: usize = texts.iter().map(|text| text.chars().count()).sum();
+    u64::try_from(characters.div_ceil(CHARACTERS_PER_TOKEN)).unwrap_or(u64::MAX)
+}
+
 /// Characters of all texts in a value, whatever its form: parts of a message, calls of tools.
 fn characters(value: &Value) -> usize {
     match value {

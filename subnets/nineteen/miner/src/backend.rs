@@ -27,6 +27,7 @@ pub struct Backend {
     http: reqwest::Client,
     base: String,
     authorization: Option<HeaderValue>,
+    openai_images: bool,
 }
 
 impl Backend {
@@ -48,7 +49,17 @@ impl Backend {
             Ok(value)
         };
         let authorization = token.map(header).transpose()?;
-        Ok(Self { http, base: base.as_str().trim_end_matches('/').to_owned(), authorization })
+        Ok(Self { http, base: base.as_str().trim_end_matches('/').to_owned(), authorization, openai_images: false })
+    }
+
+    /// Requests images as OpenAI's API has them, at `/images/generations`, and not as the image workers do.
+    #[must_use]
+    pub fn with_openai_images(self) -> Self {
+        Self { openai_images: true, ..self }
+    }
+
+    pub(crate) const fn has_openai_images(&self) -> bool {
+        self.openai_images
     }
 
     /// Posts a payload; returns the response once its head has arrived. Dropping the response closes the connection.

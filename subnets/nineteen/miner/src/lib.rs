@@ -18,6 +18,7 @@
 mod backend;
 mod capacity;
 mod config;
+mod images;
 mod measures;
 mod relay;
 mod routes;

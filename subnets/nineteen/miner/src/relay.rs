@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::Stream;
+use taonet_nineteen_transport::sse::LineTooLong;
 use tokio::time::{Instant, timeout_at};
 
 use crate::routes::Running;
-use crate::sse::{EventFilter, LineTooLong};
+use crate::sse::EventFilter;
 use crate::{Deadlines, measures};
 
 /// Why a stream ended early.

@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::capacity::announce;
 use crate::relay::Relay;
-use crate::{Backend, MinerConfig, Served, Validators, measures};
+use crate::{Backend, MinerConfig, Served, Validators, images, measures};
 
 /// Maximum size of a response that is not streamed, in bytes: a few large images.
 const LARGEST_ANSWER: usize = 64 << 20;
@@ -162,7 +162,10 @@ async fn work(miner: &Miner, endpoint: Endpoint, body: &[u8]) -> Result<Response
     let running = miner.enter().ok_or(Refused::Full)?;
     let (began, deadlines) = (Instant::now(), miner.0.config.deadlines);
     let first = began + deadlines.first;
-    let answer = timeout_at(first, miner.0.backend.post(endpoint.path(), &payload)).await;
+    let is_openai_image = endpoint == Endpoint::TextToImage && miner.0.backend.has_openai_images();
+    let (path, payload) =
+        if is_openai_image { (images::PATH, images::request(payload)) } else { (endpoint.path(), payload) };
+    let answer = timeout_at(first, miner.0.backend.post(path, &payload)).await;
     let answer = answer.map_err(|_| Refused::Timeout)?.map_err(|error| {
         tracing::warn!(error = &error as &dyn std::error::Error, "backend is unusable");
         Refused::Backend(error.to_string())
@@ -180,6 +183,11 @@ async fn work(miner: &Miner, endpoint: Endpoint, body: &[u8]) -> Result<Response
     }
     let body = timeout_at(first, whole(answer)).await.map_err(|_| Refused::Timeout)??;
     drop(running);
+    let body = if is_openai_image {
+        images::answer(&body).ok_or_else(|| Refused::Backend("backend's response has no image".to_owned()))?
+    } else {
+        body
+    };
     Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
 }
 

@@ -1,17 +1,11 @@
-//! Server-sent events, as far as language models send them: `data: <JSON>` lines.
+//! The events of a backend's stream that validators accept.
 
-use bytes::{Bytes, BytesMut};
-use memchr::memchr;
+use std::convert::Infallible;
+
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-
-/// Maximum length of a line of a stream, in bytes.
-const LONGEST_LINE: usize = 1 << 20;
-
-/// A line exceeds the maximum length.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a line of the stream is longer than {LONGEST_LINE} bytes")]
-pub(crate) struct LineTooLong;
+use taonet_nineteen_transport::sse::{DataLines, LineTooLong};
 
 /// Parses a stream and keeps the events that validators accept: those with text of the answer.
 ///
@@ -20,7 +14,7 @@ pub(crate) struct LineTooLong;
 /// calls pass: only validators that request tools receive any.
 #[derive(Debug)]
 pub(crate) struct EventFilter {
-    line: BytesMut,
+    lines: DataLines,
     wants_logprobs: bool,
 }
 
@@ -51,48 +45,46 @@ struct Delta<'a> {
 impl EventFilter {
     /// Creates a filter for responses with or without log-probabilities.
     pub(crate) fn new(wants_logprobs: bool) -> Self {
-        Self { line: BytesMut::new(), wants_logprobs }
+        Self { lines: DataLines::default(), wants_logprobs }
     }
 
     /// Adds the next bytes; returns the completed events, each as `data: <JSON>\n\n`.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<Vec<Bytes>, LineTooLong> {
-        let mut events = Vec::new();
-        let mut rest = bytes;
-        while let Some(end) = memchr(b'\n', rest) {
-            let (line, after) = rest.split_at(end);
-            self.line.extend_from_slice(line);
-            self.check()?;
-            events.extend(self.finish());
-            rest = after.get(1..).unwrap_or_default();
-        }
-        self.line.extend_from_slice(rest);
-        self.check()?;
+        let (mut events, wants_logprobs) = (Vec::new(), self.wants_logprobs);
+        self.lines.push(bytes, |data| {
+            events.extend(wanted(data, wants_logprobs));
+            Ok::<_, LineTooLong>(())
+        })?;
         Ok(events)
     }
 
     /// The event of a last line without a line break.
     pub(crate) fn finish(&mut self) -> Option<Bytes> {
-        let line = self.line.split();
-        let json = line.strip_prefix(b"data:")?.trim_ascii();
-        self.is_wanted(json).then(|| [b"data: ", json, b"\n\n"].concat().into())
+        let mut last = None;
+        let Ok(()) = self.lines.finish(|data| {
+            last = wanted(data, self.wants_logprobs);
+            Ok::<_, Infallible>(())
+        });
+        last
     }
+}
 
-    fn check(&self) -> Result<(), LineTooLong> {
-        if self.line.len() > LONGEST_LINE { Err(LineTooLong) } else { Ok(()) }
-    }
+/// The event of these data, if it is wanted.
+fn wanted(json: &[u8], wants_logprobs: bool) -> Option<Bytes> {
+    is_wanted(json, wants_logprobs).then(|| [b"data: ", json, b"\n\n"].concat().into())
+}
 
-    fn is_wanted(&self, json: &[u8]) -> bool {
-        let Ok(chunk) = serde_json::from_slice::<Chunk<'_>>(json) else { return false };
-        let Some(choice) = chunk.choices.first() else { return false };
-        let text = choice.delta.as_ref().and_then(|delta| delta.content).or(choice.text);
-        // Null is treated as missing.
-        let has_text = text.is_some_and(|text| text.get().starts_with('"'));
-        let calls = choice.delta.as_ref().and_then(|delta| delta.tool_calls);
-        if calls.is_some_and(|calls| calls.get().starts_with('[')) {
-            return true;
-        }
-        has_text && (choice.logprobs.is_some() || !self.wants_logprobs)
+fn is_wanted(json: &[u8], wants_logprobs: bool) -> bool {
+    let Ok(chunk) = serde_json::from_slice::<Chunk<'_>>(json) else { return false };
+    let Some(choice) = chunk.choices.first() else { return false };
+    let text = choice.delta.as_ref().and_then(|delta| delta.content).or(choice.text);
+    // Null is treated as missing.
+    let has_text = text.is_some_and(|text| text.get().starts_with('"'));
+    let calls = choice.delta.as_ref().and_then(|delta| delta.tool_calls);
+    if calls.is_some_and(|calls| calls.get().starts_with('[')) {
+        return true;
     }
+    has_text && (choice.logprobs.is_some() || !wants_logprobs)
 }
 
 #[cfg(test)]

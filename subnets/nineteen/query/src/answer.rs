@@ -10,7 +10,7 @@ use http::StatusCode;
 use serde_json::Value;
 use taonet_nineteen_core::period::RequestOutcome;
 use taonet_nineteen_core::task::TaskType;
-use taonet_nineteen_core::work::{image_work, text_work};
+use taonet_nineteen_core::work::{embedding_work, image_work, text_work};
 use taonet_nineteen_store::Sample;
 use taonet_service::unix_time;
 use taonet_wire::{AnswerStream, CallError};
@@ -82,6 +82,8 @@ pub(crate) struct Attempt {
     path: &'static str,
     streams: bool,
     steps: u32,
+    /// Work of an embedding task.
+    embedded: f64,
     request: Option<String>,
     chunks: Vec<Value>,
     characters: usize,
@@ -90,6 +92,7 @@ pub(crate) struct Attempt {
     /// Time spent waiting for the miner.
     waited: Duration,
     latency: Option<f64>,
+    began: Instant,
     /// `None` while it runs, and when it was cancelled before its first piece.
     outcome: Option<RequestOutcome>,
     job_id: String,
@@ -116,6 +119,7 @@ impl Attempt {
             path: floor.task.endpoint.path(),
             streams: floor.task.is_stream,
             steps: u32::try_from(steps).unwrap_or(u32::MAX),
+            embedded: embedding_work(&request.payload),
             request: floor.keeps_samples().then(payload),
             chunks: Vec::new(),
             characters: 0,
@@ -123,6 +127,7 @@ impl Attempt {
             most: request.most_chunks,
             waited: Duration::ZERO,
             latency: None,
+            began: Instant::now(),
             outcome: None,
             job_id: uuid::Uuid::new_v4().simple().to_string(),
         }
@@ -253,7 +258,8 @@ impl Attempt {
     fn answered(&self) -> RequestOutcome {
         let work = match self.task_type {
             TaskType::Image => image_work(self.steps),
-            TaskType::Text | TaskType::Embedding => text_work(self.characters),
+            TaskType::Text => text_work(self.characters),
+            TaskType::Embedding => self.embedded,
         };
         RequestOutcome::Answered { work }
     }
@@ -263,7 +269,9 @@ impl Drop for Attempt {
     fn drop(&mut self) {
         measures::running(-1.0);
         let now = self.inner.now();
-        self.contender.leave(self.outcome, self.latency, now);
+        // A cancelled attempt counts nothing, but says that the miner is at least as slow as this.
+        let slow = self.outcome.is_none().then(|| self.began.elapsed().as_secs_f64());
+        self.contender.leave(self.outcome, self.latency.or(slow), now);
         measures::outcome(self.contender.offer.task.as_str(), self.kind.as_str(), self.outcome);
         let (Some(RequestOutcome::Answered { work }), Some(request)) = (self.outcome, self.request.take()) else {
             return;

@@ -11,11 +11,20 @@ pub struct QueryDeadlines {
     pub total: Duration,
     /// For the whole answer in wall-clock time.
     pub longest: Duration,
+    /// After this time without a first chunk, a buyer's request goes to a second miner too; the faster one's answer is
+    /// used, the other one's work is cancelled.
+    pub hedge: Option<Duration>,
 }
 
 impl Default for QueryDeadlines {
-    /// The task's timeout, 2 minutes in all, 15 minutes by the clock.
+    /// The task's timeout, 2 minutes in all, 15 minutes by the clock, no second requests.
     fn default() -> Self {
-        Self { first: None, between: None, total: Duration::from_mins(2), longest: Duration::from_mins(15) }
+        Self {
+            first: None,
+            between: None,
+            total: Duration::from_mins(2),
+            longest: Duration::from_mins(15),
+            hedge: None,
+        }
     }
 }

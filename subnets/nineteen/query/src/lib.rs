@@ -10,6 +10,9 @@
 //! - an organic request goes to contenders by quality, success and latency, up to five, one after the other, until a
 //!   first piece arrives. After the first byte there is no failover: another miner's words would not fit on (§11.4).
 //!
+//! With [`QueryDeadlines::hedge`], an organic request goes to a second contender when the first one is slow to begin; the
+//! loser's work is cancelled and counts nothing.
+//!
 //! Uses `taonet-nineteen-core` (routing), the transport and the store's types. Used by control and entry.
 
 // Counters and scores are compared exactly.

@@ -5,6 +5,7 @@ use taonet_nineteen_core::period::RequestOutcome;
 const REQUESTS: &str = "taonet_nineteen_query_requests_total";
 const RUNNING: &str = "taonet_nineteen_query_running";
 const FIRST: &str = "taonet_nineteen_query_first_chunk_seconds";
+const HEDGED: &str = "taonet_nineteen_query_hedged_total";
 const SAMPLES: &str = "taonet_nineteen_query_samples_dropped_total";
 
 /// Registers help texts of the metrics. Call after the recorder is installed.
@@ -12,6 +13,7 @@ pub fn describe() {
     metrics::describe_counter!(REQUESTS, "Attempts at miners, by task, kind and outcome");
     metrics::describe_gauge!(RUNNING, "Requests that miners work on");
     metrics::describe_histogram!(FIRST, "Time from a request to the first piece of its answer");
+    metrics::describe_counter!(HEDGED, "Buyers' requests that went to a second miner before the first chunk");
     metrics::describe_counter!(SAMPLES, "Answers that were not kept for checking because the queue was full");
 }
 
@@ -31,6 +33,10 @@ pub(crate) fn running(change: f64) {
 
 pub(crate) fn first_chunk(seconds: f64) {
     metrics::histogram!(FIRST).record(seconds);
+}
+
+pub(crate) fn hedged() {
+    metrics::counter!(HEDGED).increment(1);
 }
 
 pub(crate) fn sample_dropped() {

@@ -1,8 +1,11 @@
 //! Routing and failover, up to the first chunk of an answer.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use serde_json::{Map, Value};
 use taonet_nineteen_core::TaskName;
 use taonet_nineteen_core::period::RequestOutcome;
@@ -10,6 +13,7 @@ use taonet_nineteen_store::Sample;
 use taonet_nineteen_transport::FiberClient;
 use taonet_service::{Clock, MonotonicClock};
 use tokio::sync::mpsc;
+use tokio::time::Sleep;
 
 use crate::answer::{Answer, Attempt, AttemptError};
 use crate::{Market, QueryDeadlines, measures};
@@ -154,21 +158,42 @@ impl Querier {
             }
             RequestKind::Synthetic => (floor.for_synthetic(), 1, floor.task.volume_to_requests_conversion),
         };
-        let (mut attempts, mut last, mut refused) = (Attempts::default(), None, None);
-        let (mut tried, mut refusals) = (0, 0);
-        for contender in order {
+        let mut tried = 0;
+        let mut order = order.into_iter();
+        // Starts an attempt at the next contender that may be asked.
+        let mut start = || {
             if tried == most {
-                break;
+                return None;
             }
             // A miner that is busy with as many requests as it gets at a time is passed over.
-            if !contender.enter(self.inner.most_running, sent) {
-                continue;
-            }
+            let contender = order.find(|contender| contender.enter(self.inner.most_running, sent))?;
             tried += 1;
             let attempt = Attempt::new(&self.inner, &roster, floor, &request, contender);
-            match attempt.start(&request).await {
-                Ok(answer) => return Ok(answer),
-                Err(error) => {
+            Some(attempt.start(&request))
+        };
+        let (mut attempts, mut last, mut refused, mut refusals) = (Attempts::default(), None, None, 0);
+        let mut running: FuturesUnordered<_> = start().into_iter().collect();
+        let hedge = self.inner.deadlines.hedge.filter(|_| request.kind == RequestKind::Organic);
+        let mut hedge = std::pin::pin!(hedge.map(tokio::time::sleep));
+        loop {
+            let ended = tokio::select! {
+                biased;
+                ended = running.next() => ended,
+                // The first one is slow: another one is asked, and the faster one wins.
+                () = expired(hedge.as_mut()) => {
+                    hedge.set(None);
+                    if let Some(second) = start() {
+                        measures::hedged();
+                        running.push(second);
+                    }
+                    continue;
+                }
+            };
+            match ended {
+                None => break,
+                // Dropping the others cancels their work.
+                Some(Ok(answer)) => return Ok(answer),
+                Some(Err(error)) => {
                     match error.outcome() {
                         RequestOutcome::RateLimited => attempts.limited += 1,
                         _ => attempts.failed += 1,
@@ -181,11 +206,14 @@ impl Querier {
                     if refusals == 2 {
                         break;
                     }
+                    if running.is_empty() {
+                        running.extend(start());
+                    }
                 }
             }
         }
         Err(match last {
-            None => QueryError::NoContender(request.task),
+            None => QueryError::NoContender(request.task.clone()),
             Some(_) if attempts.failed == 0 => QueryError::Limited(attempts),
             Some(last) => QueryError::Failed { attempts, last: last.to_string(), refused },
         })
@@ -201,6 +229,14 @@ impl Querier {
 impl std::fmt::Debug for Querier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Querier").field("market", &self.inner.market).finish_non_exhaustive()
+    }
+}
+
+/// Waits until a timer has expired; for ever without one.
+async fn expired(timer: Pin<&mut Option<Sleep>>) {
+    match timer.as_pin_mut() {
+        Some(timer) => timer.await,
+        None => std::future::pending().await,
     }
 }
 

@@ -104,11 +104,14 @@ impl Contender {
         true
     }
 
-    /// Releases the slot and counts the outcome; `None` counts nothing.
+    /// Releases the slot and counts the outcome; `None` counts nothing, and was without an answer for `latency`.
     pub(crate) fn leave(&self, outcome: Option<RequestOutcome>, latency: Option<f64>, now: f64) {
         let mut live = self.live();
         live.running = live.running.saturating_sub(1);
-        let Some(outcome) = outcome else { return };
+        let Some(outcome) = outcome else {
+            live.health.waited(latency.unwrap_or_default());
+            return;
+        };
         live.changed = true;
         live.counts.count(outcome);
         match outcome {

@@ -1,11 +1,7 @@
 //! Parser of a miner's server-sent events.
 
-use bytes::BytesMut;
-use memchr::memchr;
 use serde_json::Value;
-
-/// Longest line of a stream, in bytes.
-const LONGEST_LINE: usize = 1 << 20;
+use taonet_nineteen_transport::sse::{DataLines, LineTooLong};
 
 /// One event of a stream.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,8 +16,8 @@ pub(crate) enum Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum StreamFault {
-    #[error("a line is longer than {LONGEST_LINE} bytes")]
-    Line,
+    #[error(transparent)]
+    Line(#[from] LineTooLong),
     #[error("an event is not a JSON object")]
     NotAnObject,
 }
@@ -29,42 +25,36 @@ pub(crate) enum StreamFault {
 /// Incremental parser. `[DONE]` is recognised as a whole event only, not inside a text (§11.4).
 #[derive(Debug, Default)]
 pub(crate) struct Events {
-    line: BytesMut,
+    lines: DataLines,
 }
 
 impl Events {
     /// Parses the next bytes and appends completed events.
     pub(crate) fn push(&mut self, bytes: &[u8], events: &mut impl Extend<Event>) -> Result<(), StreamFault> {
-        let mut rest = bytes;
-        while let Some(end) = memchr(b'\n', rest) {
-            let (line, after) = rest.split_at(end);
-            self.append(line)?;
-            events.extend(self.finish()?);
-            rest = after.get(1..).unwrap_or_default();
-        }
-        self.append(rest)
+        self.lines.push(bytes, |data| {
+            events.extend([event(data)?]);
+            Ok(())
+        })
     }
 
     /// The event of a last line without end.
     pub(crate) fn finish(&mut self) -> Result<Option<Event>, StreamFault> {
-        let line = self.line.split();
-        let Some(data) = line.strip_prefix(b"data:") else { return Ok(None) };
-        let data = data.trim_ascii();
-        if data == b"[DONE]" {
-            return Ok(Some(Event::Done));
-        }
-        match serde_json::from_slice(data) {
-            Ok(value @ Value::Object(_)) => Ok(Some(Event::Object(value))),
-            _ => Err(StreamFault::NotAnObject),
-        }
+        let mut last = None;
+        self.lines.finish(|data| {
+            last = Some(event(data)?);
+            Ok::<_, StreamFault>(())
+        })?;
+        Ok(last)
     }
+}
 
-    fn append(&mut self, bytes: &[u8]) -> Result<(), StreamFault> {
-        if self.line.len() + bytes.len() > LONGEST_LINE {
-            return Err(StreamFault::Line);
-        }
-        self.line.extend_from_slice(bytes);
-        Ok(())
+fn event(data: &[u8]) -> Result<Event, StreamFault> {
+    if data == b"[DONE]" {
+        return Ok(Event::Done);
+    }
+    match serde_json::from_slice(data) {
+        Ok(value @ Value::Object(_)) => Ok(Event::Object(value)),
+        _ => Err(StreamFault::NotAnObject),
     }
 }
 
@@ -72,6 +62,7 @@ impl Events {
 mod tests {
     use proptest::prelude::*;
     use serde_json::json;
+    use taonet_nineteen_transport::sse::LONGEST_LINE;
 
     use super::*;
 
@@ -96,9 +87,7 @@ mod tests {
             assert_eq!(through(&[garbage.as_bytes()]), Err(StreamFault::NotAnObject), "{garbage}");
         }
         assert_eq!(through(&[b"data: \xff\n"]), Err(StreamFault::NotAnObject));
-        assert_eq!(through(&[&vec![b'x'; LONGEST_LINE + 1]]), Err(StreamFault::Line));
-        let half = vec![b'x'; LONGEST_LINE / 2 + 1];
-        assert_eq!(through(&[&half, &half]), Err(StreamFault::Line));
+        assert_eq!(through(&[&vec![b'x'; LONGEST_LINE + 1]]), Err(StreamFault::Line(LineTooLong)));
     }
 
     proptest! {

@@ -320,6 +320,52 @@ async fn a_busy_miner_gets_no_more() {
     assert!(bench.querier.ask(request(RequestKind::Organic)).await.is_ok());
 }
 
+#[tokio::test]
+async fn a_slow_start_is_hedged() {
+    let (sender, mut ended) = mpsc::unbounded_channel();
+    let slow = post(move || {
+        let tell = Tell(sender.clone());
+        async move {
+            tokio::time::sleep(Duration::from_secs(20)).await;
+            drop(tell);
+            chunk("slow")
+        }
+    });
+    let hedge = Some(Duration::from_millis(50));
+    let deadlines = QueryDeadlines { first: Some(Duration::from_secs(30)), hedge, ..QueryDeadlines::default() };
+    let bench = bench(vec![slow, says(chunk("quick"))], deadlines).await;
+    let began = std::time::Instant::now();
+    // Until the slow one was asked first: its work is cancelled.
+    while ended.is_empty() {
+        assert_eq!(text(bench.querier.ask(request(RequestKind::Organic)).await.unwrap()).await.unwrap(), "quick");
+        assert!(began.elapsed() < Duration::from_secs(15));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(ended.recv().await.is_some());
+    let counts: Vec<_> = bench.contenders.iter().map(|contender| contender.counts()).collect();
+    assert_eq!((counts[0].total_requests, counts[0].requests_500), (0.0, 0.0), "the loser counts nothing");
+    assert!(counts[1].total_requests >= 1.0);
+    assert!(bench.contenders.iter().all(|contender| contender.running() == 0));
+}
+
+#[tokio::test]
+async fn tests_and_quick_starts_are_not_hedged() {
+    let pause = |millis| stalls(vec![(millis, chunk("x"))]);
+    let hedge = Some(Duration::from_secs(10));
+    let bench = bench(vec![pause(0), pause(0)], QueryDeadlines { hedge, ..QueryDeadlines::default() }).await;
+    for _ in 0..4 {
+        drop(bench.querier.ask(request(RequestKind::Organic)).await.unwrap());
+    }
+    let total = |bench: &Bench| bench.contenders.iter().map(|contender| contender.counts().total_requests).sum::<f64>();
+    assert_eq!(total(&bench), 4.0);
+    let slow = Some(Duration::from_millis(20));
+    let bench =
+        self::bench(vec![pause(200), pause(200)], QueryDeadlines { hedge: slow, ..QueryDeadlines::default() }).await;
+    drop(bench.querier.ask(request(RequestKind::Synthetic)).await.unwrap());
+    assert_eq!(total(&bench), 1.0);
+    assert_eq!(bench.contenders.iter().filter(|contender| contender.take_changes().is_some()).count(), 1);
+}
+
 #[test]
 fn what_was_learnt_outlives_the_period() {
     // Health and quality go over to the next period's roster; counters do not.

@@ -163,11 +163,12 @@ impl Store {
         Ok(Some(charge))
     }
 
-    /// Releases all holds of an earlier process; returns their number.
+    /// Releases all holds of an earlier process, and lets its unfinished requests be repeated; returns the number of holds.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn release_holds(&self, now_ms: i64) -> Result<usize, StoreError> {
+        self.drop_claims().await?;
         let requests: Vec<String> = sqlx::query_scalar("SELECT request_id FROM hold").fetch_all(&self.pool).await?;
         for request in &requests {
             let mut transaction = self.begin().await?;

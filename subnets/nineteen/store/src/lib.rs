@@ -13,6 +13,7 @@
 
 mod credits;
 mod error;
+mod idempotency;
 mod keys;
 mod nodes;
 mod periods;
@@ -28,6 +29,7 @@ use sqlx::{ConnectOptions as _, SqlSafeStr as _, Sqlite, Transaction};
 
 pub use credits::{HoldRefusal, Usage, UsageRow};
 pub use error::StoreError;
+pub use idempotency::{Claim, StoredAnswer};
 pub use keys::{ApiKey, KeyTerms, NewKey};
 pub use nodes::Node;
 pub use periods::{BudgetRow, ContenderRow, HistoryRow, NewContender, PeriodId, PeriodRow};
@@ -48,6 +50,7 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     Migrator::with_migrations(vec![
         migration(1, "market", include_str!("../migrations/0001_market.sql")),
         migration(2, "credits", include_str!("../migrations/0002_credits.sql")),
+        migration(3, "idempotency", include_str!("../migrations/0003_idempotency.sql")),
     ])
 });
 

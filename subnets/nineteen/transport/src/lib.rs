@@ -7,7 +7,8 @@
 //! - the miner's half: [`MinerHandshake`] holds its keys, [`signed_requests`] the checks on requests, [`routes`] puts both
 //!   around the miner's own routes, whose handlers see plain JSON and the proven `Caller`;
 //! - the validator's half: [`FiberClient`] makes a [`Session`] with each miner and sends requests in it;
-//! - between them: [`FiberScheme`] (headers and signatures), [`FernetKey`] (bodies), [`Nonce`], [`PublicKeyMessage`].
+//! - between them: [`FiberScheme`] (headers and signatures), [`FernetKey`] (bodies), [`Nonce`], [`PublicKeyMessage`];
+//! - [`sse`] splits streamed answers into events.
 //!
 //! Three weaknesses of fiber are fixed compatibly. The miner signs its RSA key and confirms the symmetric key with its
 //! hotkey, in headers that fiber's clients ignore: with [`Trust::Signed`] a validator accepts nothing else, which
@@ -29,6 +30,7 @@ mod proof;
 mod rsa;
 mod scheme;
 mod server;
+pub mod sse;
 
 pub use client::{FiberClient, HandshakeError, Session, Trust};
 pub use fernet::{FernetError, FernetKey};

@@ -51,6 +51,9 @@ pub(crate) struct DemoArgs {
     /// Seed of the models and of the tests
     #[arg(long, default_value = "1")]
     seed: u64,
+    /// Directory of a Llama that miners and validator run, in place of a small one with random weights
+    #[arg(long, value_name = "DIR")]
+    model: Option<PathBuf>,
     /// Keep the validator's database in this directory
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
@@ -81,7 +84,11 @@ async fn play(
 ) -> anyhow::Result<()> {
     let validator = Keypair::from_uri(VALIDATOR)?;
     let chain = DemoChain::start(validator.clone()).await?;
-    let model = Arc::new(LanguageModel::random("demo", 4, args.seed)?);
+    let model = match &args.model {
+        Some(directory) => LanguageModel::open("demo", directory)?,
+        None => LanguageModel::random("demo", 4, args.seed)?,
+    };
+    let model = Arc::new(model);
     let miners = miners::start(&chain, &validator, &model, args.seed, shutdown).await?;
     let operation = operation(&chain, &validator, model, args.seed, kept)?.await?;
     let subnet = Nineteen::new(operation.store.clone(), operation.market.clone(), system_clock());

@@ -8,6 +8,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use taonet_http::Readiness;
+use taonet_lm::server::router as model_router;
+use taonet_lm::{EngineSettings, LanguageModel};
 use taonet_nineteen_core::task::TaskType;
 use taonet_nineteen_miner::{
     Backend, Deadlines, Miner, MinerConfig, Served, Validators, describe_metrics, miner_router,
@@ -20,7 +22,7 @@ use url::Url;
 
 use crate::chain::{NetworkArgs, failed, keep_fresh, standings};
 use crate::context::Context;
-use crate::daemon::{CallerArgs, Daemon, MetricsArgs};
+use crate::daemon::{CallerArgs, Daemon, MetricsArgs, serve_here};
 use crate::keys::KeyArgs;
 use crate::{input, settings};
 
@@ -29,15 +31,21 @@ const REFRESH: Duration = Duration::from_mins(5);
 /// Maximum request size: an image-to-image request contains an image.
 const LARGEST_REQUEST: usize = 16 << 20;
 
-/// Serve a miner in front of an OpenAI-compatible server
+/// Serve a miner in front of an OpenAI-compatible server, or with a model of its own
 #[derive(Debug, Args)]
 pub(crate) struct MinerArgs {
     /// Base URL of the backend server, including /v1 if it has that prefix
-    #[arg(long, value_name = "URL")]
-    backend_url: Url,
+    #[arg(long, value_name = "URL", required_unless_present = "model")]
+    backend_url: Option<Url>,
     /// File with the bearer token for the backend
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "backend_url")]
     backend_token_file: Option<PathBuf>,
+    /// Serve the Llama in this directory (config.json, safetensors, tokenizer.json) on the processor, in place of a backend
+    #[arg(long, value_name = "DIR", conflicts_with = "backend_url")]
+    model: Option<PathBuf>,
+    /// Protocol of the backend for images
+    #[arg(long, value_enum, default_value = "workers")]
+    image_protocol: ImageProtocol,
     /// A task to serve, the capacity a period that all validators share, and the server's name of the model; left
     /// out, the
     /// largest capacity that is accepted, and the task's name. May be repeated
@@ -87,6 +95,14 @@ enum Kind {
     Embedding,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ImageProtocol {
+    /// The routes of the image workers, such as /text-to-image
+    Workers,
+    /// OpenAI's /images/generations, for text-to-image tasks
+    Openai,
+}
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Rules {
     /// Require requests signed for this miner
@@ -110,13 +126,23 @@ impl MinerArgs {
         }
     }
 
-    fn backend(&self) -> anyhow::Result<Backend> {
+    async fn backend(&self, shutdown: &Shutdown) -> anyhow::Result<Backend> {
+        if let Some(directory) = &self.model {
+            anyhow::ensure!(!matches!(self.kind, Kind::Image), "--model serves text and embeddings, not images");
+            let model = Arc::new(LanguageModel::open("local", directory)?);
+            let streams = usize::try_from(self.concurrency).unwrap_or(usize::MAX);
+            let settings = EngineSettings { streams, ..EngineSettings::default() };
+            let url = serve_here("model", model_router(model, settings)?, shutdown).await?;
+            return Ok(Backend::new(&url.join("/v1")?, None)?);
+        }
+        let url = self.backend_url.as_ref().context("--backend-url is missing")?;
         let token = self.backend_token_file.as_ref().map(|file| {
             let bytes = input::read(file)?;
             let text = String::from_utf8(bytes).with_context(|| format!("{} is not text", file.display()))?;
             anyhow::Ok(text.into())
         });
-        Ok(Backend::new(&self.backend_url, token.transpose()?.as_ref())?)
+        let backend = Backend::new(url, token.transpose()?.as_ref())?;
+        Ok(if self.image_protocol == ImageProtocol::Openai { backend.with_openai_images() } else { backend })
     }
 
     fn policy(&self, validators: Option<&Arc<Validators>>) -> Policy {
@@ -137,17 +163,17 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
         Rules::Strict => FiberRules::Strict,
         Rules::Reference => FiberRules::Reference,
     };
-    let backend = args.backend()?;
     let handshake = MinerHandshake::new(keypair, RsaKey::generate()?, rules);
     context.block_on(async {
         let daemon = Daemon::bind(args.listen, &args.metrics).await?;
         describe_metrics();
+        let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
+        let backend = args.backend(&shutdown).await?;
         let validators = (!args.no_metagraph).then(Arc::<Validators>::default);
         let limits = Limits { body_bytes: LARGEST_REQUEST, ..Limits::default() };
         let layer = signed_requests(hotkey, rules).limits(limits);
         let signed = args.callers.build_with(layer, args.policy(validators.as_ref()), &hotkey, args.listen)?;
         let router = miner_router(Miner::new(args.config(), backend, validators.clone()), handshake, signed);
-        let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let readiness = Readiness::starting();
         match validators {
             Some(validators) => {

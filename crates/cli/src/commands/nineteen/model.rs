@@ -1,19 +1,23 @@
 //! `tao nineteen model`.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use taonet_lm::LanguageModel;
-use taonet_lm::server::{ServerSettings, router};
+use taonet_lm::server::router;
+use taonet_lm::{EngineSettings, LanguageModel};
 
 use crate::context::Context;
 use crate::daemon::{Daemon, MetricsArgs};
 
-/// Serve a small language model with random weights, for networks of your own
+/// Serve a language model from a directory, or a small one with random weights for networks of your own
 #[derive(Debug, Args)]
 pub(crate) struct ModelArgs {
+    /// Directory of a Llama: config.json, safetensors, tokenizer.json
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["seed", "layers"])]
+    model: Option<PathBuf>,
     /// Seed of the weights: the same seed gives the same model on every machine
     #[arg(long, default_value = "1")]
     seed: u64,
@@ -37,13 +41,18 @@ pub(crate) struct ModelArgs {
 }
 
 pub(crate) fn run(args: &ModelArgs, context: &Context) -> anyhow::Result<()> {
-    let model = Arc::new(LanguageModel::random(&args.name, usize::from(args.layers), args.seed)?);
-    let settings = ServerSettings {
-        concurrency: usize::from(args.concurrency),
+    let model = match &args.model {
+        Some(directory) => LanguageModel::open(&args.name, directory)?,
+        None => LanguageModel::random(&args.name, usize::from(args.layers), args.seed)?,
+    };
+    let model = Arc::new(model);
+    let settings = EngineSettings {
+        streams: usize::from(args.concurrency),
         pace: Duration::from_millis(u64::from(args.pace)),
+        ..EngineSettings::default()
     };
     context.block_on(async {
         let daemon = Daemon::bind(args.listen, &args.metrics).await?;
-        daemon.serve("nineteen model", router(model, settings), context).await
+        daemon.serve("nineteen model", router(model, settings)?, context).await
     })
 }

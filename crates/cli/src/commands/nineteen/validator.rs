@@ -58,6 +58,9 @@ pub(crate) struct ValidatorArgs {
     /// Also call miners at private addresses, for networks of your own
     #[arg(long)]
     allow_private: bool,
+    /// Milliseconds without a first token after which a buyer's request goes to a second miner too [default: never]
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=600_000))]
+    hedge: Option<u64>,
     /// Blocks of an epoch of weights
     #[arg(long, value_name = "BLOCKS", default_value = "360", value_parser = clap::value_parser!(u32).range(1..))]
     tempo: u32,
@@ -141,7 +144,8 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
             TrustArg::Any => Trust::Any,
             TrustArg::Signed => Trust::Signed,
         };
-        let settings = OperationSettings { netuid: args.netuid, control, deadlines: QueryDeadlines::default(), trust };
+        let deadlines = QueryDeadlines { hedge: args.hedge.map(Duration::from_millis), ..QueryDeadlines::default() };
+        let settings = OperationSettings { netuid: args.netuid, control, deadlines, trust };
         let operation = Operation::new(&keypair, Arc::clone(&chain), store, market, references, settings)?;
         let subnet = Nineteen::new(operation.store.clone(), operation.market.clone(), system_clock());
         let settings = validator_settings(args.netuid, args.tempo);

@@ -101,6 +101,14 @@ impl Health {
         self.breaker.pause(now, LIMIT_PAUSE);
     }
 
+    /// Records a request that was cancelled after so long without a first token. Only a longer time than the average says
+    /// anything.
+    pub fn waited(&mut self, latency: f64) {
+        if latency > self.latency.get() {
+            self.latency.push(latency);
+        }
+    }
+
     /// Average latency of the first token.
     pub const fn latency(&self) -> f64 {
         self.latency.get()

@@ -32,28 +32,32 @@ const TASK: &str = "chat-llama-3-2-3b";
 /// Credits of the buyer.
 const CREDITS: i64 = 1_000;
 
-struct Shop {
-    router: Router,
-    store: Store,
-    key: String,
-    id: String,
+pub(super) struct Shop {
+    pub(super) router: Router,
+    pub(super) store: Store,
+    pub(super) key: String,
+    pub(super) id: String,
     _folder: tempfile::TempDir,
 }
 
 async fn shop(handler: MethodRouter) -> Shop {
+    shop_of(MarketConfig::default(), TASK, handler).await
+}
+
+/// A gateway to one miner that serves one task of the market.
+pub(super) async fn shop_of(config: MarketConfig, task: &str, handler: MethodRouter) -> Shop {
+    let task = Arc::new(config.task(task).unwrap().clone());
     let key = |uri: &str| Keypair::from_uri(uri).unwrap();
     let client =
         FiberClient::new(key("//Alice"), Trust::Signed, ClientConfig::default(), Arc::new(SystemClock)).unwrap();
     let bob = key("//Bob");
     let signed = signed_requests(bob.hotkey(), FiberRules::Strict).build();
     let handshake = MinerHandshake::new(bob.clone(), RsaKey::generate().unwrap(), FiberRules::Strict);
-    let miner = routes(handshake, signed, Router::new().route("/chat/completions", handler));
+    let miner = routes(handshake, signed, Router::new().route(task.endpoint.path(), handler));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move { axum::serve(listener, miner).await });
     let session = client.handshake(&Peer::new(bob.hotkey(), "127.0.0.1", port).unwrap()).await.unwrap();
-    let config = MarketConfig::default();
-    let task = Arc::new(config.task(TASK).unwrap().clone());
     let capacity = Capacity { declared: 1e5, accepted: 1e5, to_score: 900.0 };
     let offer = NewContender { task: task.task.clone(), hotkey: bob.hotkey(), uid: Uid(1), capacity };
     let row = ContenderRow { offer, counts: PeriodCounts::with_capacity(1e5), sent: 0.0, score: None };
@@ -77,7 +81,14 @@ impl Shop {
     async fn buy(&self, further: &Value) -> Response {
         let mut body = json!({"model": TASK, "messages": [{"role": "user", "content": "12345678"}], "max_tokens": 100});
         body.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
-        let request = Request::post("/v1/chat/completions").header("authorization", format!("Bearer {}", self.key));
+        self.send("/v1/chat/completions", &body, None).await
+    }
+
+    pub(super) async fn send(&self, path: &str, body: &Value, once: Option<&str>) -> Response {
+        let mut request = Request::post(path).header("authorization", format!("Bearer {}", self.key));
+        if let Some(once) = once {
+            request = request.header("idempotency-key", once);
+        }
         let request = request.header("x-request-id", "mine").body(Body::from(body.to_string())).unwrap();
         let response = self.router.clone().oneshot(request).await.unwrap();
         assert_eq!(response.headers()["x-request-id"], "mine");
@@ -85,7 +96,7 @@ impl Shop {
     }
 
     /// Credits that were charged once nothing is held any more.
-    async fn charged(&self) -> i64 {
+    pub(super) async fn charged(&self) -> i64 {
         loop {
             let balances = self.store.balances().await.unwrap();
             let of =
@@ -100,11 +111,11 @@ impl Shop {
     }
 }
 
-async fn text(response: Response) -> String {
+pub(super) async fn text(response: Response) -> String {
     String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
 }
 
-async fn document(response: Response) -> Value {
+pub(super) async fn document(response: Response) -> Value {
     serde_json::from_str(&text(response).await).unwrap()
 }
 
@@ -112,16 +123,16 @@ fn chunk(delta: &Value) -> String {
     format!("data: {}\n\n", json!({"choices": [{"delta": delta, "logprobs": {"content": [{"logprob": -0.5}]}}]}))
 }
 
-fn word() -> String {
+pub(super) fn word() -> String {
     chunk(&json!({"content": "word "}))
 }
 
-fn says(chunks: Vec<String>) -> MethodRouter {
+pub(super) fn says(chunks: Vec<String>) -> MethodRouter {
     post(move || async move { chunks.concat() })
 }
 
 /// These chunks, and then nothing.
-fn stalls(chunks: Vec<String>) -> MethodRouter {
+pub(super) fn stalls(chunks: Vec<String>) -> MethodRouter {
     post(move || async move {
         let chunks = futures::stream::iter(chunks).map(|chunk| Ok::<_, Infallible>(Bytes::from(chunk)));
         Body::from_stream(chunks.chain(futures::stream::pending()))
@@ -132,7 +143,7 @@ fn call(delta: &Value) -> String {
     chunk(&json!({"content": null, "tool_calls": [delta]}))
 }
 
-fn calls() -> Vec<String> {
+pub(super) fn calls() -> Vec<String> {
     vec![
         call(&json!({"index": 0, "id": "c1", "type": "function", "function": {"name": "weather", "arguments": ""}})),
         call(&json!({"index": 0, "function": {"arguments": "{\"town\":"}})),

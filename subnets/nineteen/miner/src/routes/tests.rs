@@ -87,6 +87,41 @@ async fn answers_that_are_not_streamed_pass_as_they_are() {
 }
 
 #[tokio::test]
+async fn images_come_from_openais_route() {
+    let backend = Router::new().route(
+        "/v1/images/generations",
+        post(|Json(payload): Json<Value>| async move {
+            let expected = json!({"prompt": "a cat", "steps": 8, "seed": 7, "model": "org/A", "size": "768x1024", "n": 1,
+                "response_format": "b64_json"});
+            assert_eq!(payload, expected);
+            Json(json!({"created": 1, "data": [{"b64_json": "aW1hZ2U="}]}))
+        }),
+    );
+    let url = Url::parse(&format!("http://{}/v1", serve(backend).await)).unwrap();
+    let images = || MinerConfig { task_type: TaskType::Image, ..config() };
+    let miner = Miner::new(images(), Backend::new(&url, None).unwrap().with_openai_images(), None);
+    let payload = json!({"prompt": "a cat", "steps": 8, "width": 768, "height": 1_024, "seed": 7, "model": "chat-a"});
+    let answer = text(ask(&miner, "/text-to-image", payload.clone()).await).await;
+    assert_eq!(serde_json::from_str::<Value>(&answer).unwrap(), json!({"image_b64": "aW1hZ2U=", "is_nsfw": false}));
+    let empty = Router::new().route("/v1/images/generations", post(|| async { Json(json!({"data": []})) }));
+    let url = Url::parse(&format!("http://{}/v1", serve(empty).await)).unwrap();
+    let miner = Miner::new(images(), Backend::new(&url, None).unwrap().with_openai_images(), None);
+    assert_eq!(ask(&miner, "/text-to-image", payload).await.status(), StatusCode::BAD_GATEWAY);
+}
+
+#[tokio::test]
+async fn embeddings_pass_as_they_are() {
+    let answer = json!({"data": [{"index": 0, "embedding": [0.5, 1.0]}]});
+    let expected = answer.clone();
+    let backend = Router::new().route("/v1/embeddings", post(move || async move { Json(answer) }));
+    let config = MinerConfig { task_type: TaskType::Embedding, ..config() };
+    let miner = miner_before(backend, config).await;
+    let found = text(ask(&miner, "/embeddings", json!({"model": "chat-a", "input": ["a"]})).await).await;
+    assert_eq!(serde_json::from_str::<Value>(&found).unwrap(), expected);
+    assert_eq!(ask(&miner, "/chat/completions", json!({"model": "chat-a"})).await.status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
 async fn wrong_payloads_are_named() {
     let miner = miner_before(Router::new(), config()).await;
     for (payload, status, detail) in [

@@ -1,7 +1,7 @@
 //! Keys and credits.
 
 use super::*;
-use crate::{HoldRefusal, KeyTerms, Usage};
+use crate::{Claim, HoldRefusal, KeyTerms, StoredAnswer, Usage};
 
 fn terms(budget: Option<i64>) -> KeyTerms {
     KeyTerms { name: "shop".to_owned(), rate_per_minute: 60, models: Some(vec![task("a")]), monthly_budget: budget }
@@ -92,4 +92,40 @@ async fn books_that_were_tampered_with_do_not_balance() {
         sqlx::query(statement).execute(&store.pool).await.unwrap();
         assert!(!store.is_balanced().await.unwrap(), "{statement}");
     }
+}
+
+#[tokio::test]
+async fn repeated_requests_run_once() {
+    let (store, _folder) = store().await;
+    let key = store.create_key(&terms(None), &[1; 40], 0).await.unwrap().id;
+    let other = store.create_key(&terms(None), &[2; 40], 0).await.unwrap().id;
+    let claim = async |key: &str, fingerprint: &str, now| store.claim(key, "x", fingerprint, now).await.unwrap();
+    // Of ten at once, one.
+    let claims: Vec<_> = (0..10)
+        .map(|_| {
+            let (store, key) = (store.clone(), key.clone());
+            tokio::spawn(async move { store.claim(&key, "x", "a", 0).await.unwrap() })
+        })
+        .collect();
+    let mut new = 0;
+    for found in claims {
+        match found.await.unwrap() {
+            Claim::New => new += 1,
+            found => assert_eq!(found, Claim::Running),
+        }
+    }
+    assert_eq!(new, 1);
+    assert_eq!(claim(&key, "b", 1).await, Claim::Other);
+    assert_eq!(claim(&other, "b", 1).await, Claim::New, "keys do not disturb each other");
+    // One that failed may run again.
+    store.drop_claim(&key, "x").await.unwrap();
+    assert_eq!(claim(&key, "a", 2).await, Claim::New);
+    let answer = StoredAnswer { content_type: "application/json".to_owned(), body: "{}".to_owned() };
+    store.keep_answer(&key, "x", &answer).await.unwrap();
+    // An answer is neither given up nor lost when the process starts again.
+    store.drop_claim(&key, "x").await.unwrap();
+    store.release_holds(3).await.unwrap();
+    assert_eq!(claim(&key, "a", 86_400_001).await, Claim::Answered(answer));
+    assert_eq!(claim(&other, "c", 3).await, Claim::New, "what did not finish may run again");
+    assert_eq!(claim(&key, "a", 86_400_002).await, Claim::New, "after a day");
 }

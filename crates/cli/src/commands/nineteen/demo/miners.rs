@@ -9,8 +9,8 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::IntoResponse as _;
-use taonet_lm::LanguageModel;
-use taonet_lm::server::{ServerSettings, router};
+use taonet_lm::server::router;
+use taonet_lm::{EngineSettings, LanguageModel};
 use taonet_nineteen_core::task::TaskType;
 use taonet_nineteen_miner::{Backend, Deadlines, Miner, MinerConfig, miner_router};
 use taonet_nineteen_transport::{FiberRules, MinerHandshake, RsaKey, signed_requests};
@@ -89,8 +89,8 @@ pub(super) async fn start(
     let mut miners = Vec::new();
     for behaviour in Behaviour::ALL {
         let model = if behaviour == Behaviour::Cheating { &cheap } else { model };
-        let settings = ServerSettings { concurrency: CONCURRENCY, pace: behaviour.pace() };
-        let backend = with_faults(router(Arc::clone(model), settings), behaviour);
+        let settings = EngineSettings { streams: CONCURRENCY, pace: behaviour.pace(), ..EngineSettings::default() };
+        let backend = with_faults(router(Arc::clone(model), settings)?, behaviour);
         let backend = serve_here("model", backend, shutdown).await?.join("/v1")?;
         let keypair = Keypair::from_uri(&format!("//nineteen//{}", behaviour.name()))?;
         let config = MinerConfig {

@@ -1,0 +1,75 @@
+//! Continuous batching against one answer after another: `cargo bench -p taonet-lm`. Prints tokens per second and their
+//! ratio, and fails where the tokens differ.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use taonet_lm::{Engine, EngineEvent, EngineSettings, LanguageModel, Sampling};
+
+const STREAMS: usize = 16;
+const TOKENS: usize = 64;
+
+fn sampling(number: usize) -> Sampling {
+    Sampling { seed: number as u64, top_k: 5, max_tokens: TOKENS, ..Sampling::default() }
+}
+
+fn prompt(model: &LanguageModel, number: usize) -> Vec<u32> {
+    model.completion_prompt(&format!("Tell me about number {number}.")).unwrap_or_default()
+}
+
+fn alone(model: &LanguageModel, number: usize) -> Vec<u32> {
+    model
+        .generate(prompt(model, number), sampling(number))
+        .filter_map(|step| step.ok().map(|step| step.token))
+        .collect()
+}
+
+fn together(model: &Arc<LanguageModel>) -> Option<Vec<Vec<u32>>> {
+    let engine = Engine::start(Arc::clone(model), EngineSettings::default()).ok()?;
+    let asked: Vec<_> = (0..STREAMS)
+        .map(|number| engine.submit(prompt(model, number), sampling(number)).ok())
+        .collect::<Option<_>>()?;
+    // A client for each: one that does not read would pause.
+    let clients: Vec<_> = asked
+        .into_iter()
+        .map(|mut events| {
+            std::thread::spawn(move || {
+                let mut tokens = Vec::new();
+                while let Some(EngineEvent::Step(step)) = events.blocking_recv() {
+                    tokens.push(step.token);
+                }
+                tokens
+            })
+        })
+        .collect();
+    clients.into_iter().map(|client| client.join().ok()).collect()
+}
+
+#[expect(clippy::print_stdout, reason = "what a bench is for")]
+fn main() -> ExitCode {
+    for (name, model) in [
+        ("demonstration, 4 layers of 96", LanguageModel::random("small", 4, 1)),
+        ("8 layers of 576", LanguageModel::random_sized("medium", 8, 576, 1)),
+    ] {
+        let Ok(model) = model.map(Arc::new) else { return ExitCode::FAILURE };
+        let began = Instant::now();
+        let each: Vec<_> = (0..STREAMS).map(|number| alone(&model, number)).collect();
+        let one_by_one = began.elapsed().as_secs_f64();
+        let began = Instant::now();
+        let batched = together(&model);
+        let batched_time = began.elapsed().as_secs_f64();
+        if batched.as_ref() != Some(&each) {
+            println!("{name}: the tokens differ");
+            return ExitCode::FAILURE;
+        }
+        let tokens = each.iter().map(Vec::len).sum::<usize>() as f64;
+        println!(
+            "{name}: {:.0} tokens/s one by one, {:.0} tokens/s in {STREAMS} streams, ratio {:.2}",
+            tokens / one_by_one,
+            tokens / batched_time,
+            one_by_one / batched_time,
+        );
+    }
+    ExitCode::SUCCESS
+}

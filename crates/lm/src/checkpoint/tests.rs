@@ -1,0 +1,214 @@
+use std::fs;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{LanguageModel, Message, Sampling};
+
+const HIDDEN: usize = 16;
+
+fn config() -> Value {
+    json!({
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu", "hidden_size": HIDDEN,
+        "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+        "vocab_size": 8, "max_position_embeddings": 64, "rms_norm_eps": 1e-5, "rope_theta": 500_000.0,
+        "rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 32},
+        "bos_token_id": 0, "eos_token_id": [1, 2], "tie_word_embeddings": false, "torch_dtype": "bfloat16",
+    })
+}
+
+fn tokenizer() -> Value {
+    let special = |id: u32, content: &str| {
+        json!({"id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false,
+            "normalized": false, "special": true})
+    };
+    json!({
+        "version": "1.0",
+        "added_tokens": [special(0, "<s>"), special(1, "</s>"), special(2, "<eot>")],
+        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
+        "decoder": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
+        // "Ã" and "©" stand for the two bytes of é.
+        "model": {"type": "BPE", "vocab": {"<s>": 0, "</s>": 1, "<eot>": 2, "a": 3, "b": 4, "ab": 5, "\u{c3}": 6,
+            "\u{a9}": 7}, "merges": [["a", "b"]]},
+    })
+}
+
+/// Tensors of the configuration, in half precision as models are published.
+fn tensors() -> HashMap<String, Tensor> {
+    let mut tensors = HashMap::new();
+    let mut add = |name: String, shape: &[usize]| {
+        let count: usize = shape.iter().product();
+        let mut noise = crate::noise::Noise::named(3, &name);
+        let numbers: Vec<f32> = (0..count).map(|_| (noise.normal() * 0.3) as f32).collect();
+        let tensor = Tensor::from_vec(numbers, shape, &Device::Cpu).unwrap().to_dtype(DType::BF16).unwrap();
+        tensors.insert(name, tensor);
+    };
+    add("model.embed_tokens.weight".to_owned(), &[8, HIDDEN]);
+    add("lm_head.weight".to_owned(), &[8, HIDDEN]);
+    add("model.norm.weight".to_owned(), &[HIDDEN]);
+    for layer in 0..2 {
+        for (name, shape) in [
+            ("input_layernorm", &[HIDDEN][..]),
+            ("post_attention_layernorm", &[HIDDEN]),
+            ("self_attn.q_proj", &[HIDDEN, HIDDEN]),
+            ("self_attn.k_proj", &[8, HIDDEN]),
+            ("self_attn.v_proj", &[8, HIDDEN]),
+            ("self_attn.o_proj", &[HIDDEN, HIDDEN]),
+            ("mlp.gate_proj", &[24, HIDDEN]),
+            ("mlp.up_proj", &[24, HIDDEN]),
+            ("mlp.down_proj", &[HIDDEN, 24]),
+        ] {
+            add(format!("model.layers.{layer}.{name}.weight"), shape);
+        }
+    }
+    tensors
+}
+
+fn write(directory: &Path, name: &str, document: &Value) {
+    fs::write(directory.join(name), document.to_string()).unwrap();
+}
+
+fn directory() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    write(path, "config.json", &config());
+    write(path, "tokenizer.json", &tokenizer());
+    candle_core::safetensors::save(&tensors(), path.join("model.safetensors")).unwrap();
+    folder
+}
+
+fn open(path: &Path) -> Result<LanguageModel, LoadError> {
+    LanguageModel::open("m", path)
+}
+
+fn next(model: &LanguageModel) -> Vec<f32> {
+    model.llama().next(&[0, 3, 5, 7], &mut crate::KvCache::default()).unwrap()
+}
+
+#[test]
+fn a_directory_becomes_a_model() {
+    let folder = directory();
+    let model = open(folder.path()).unwrap();
+    assert_eq!(model.completion_prompt("ab\u{e9}").unwrap(), [0, 5, 6, 7]);
+    assert_eq!(model.vocabulary().decode(&[5, 6, 7, 1]), "ab\u{e9}");
+    assert_eq!(model.vocabulary().ends(), [1, 2]);
+    // The name of a special token is a text like any other: of its letters only a and b are known here.
+    assert_eq!(model.vocabulary().encode("ab</s>").unwrap(), [5]);
+    let generation = model.generate(vec![0, 3], Sampling { max_tokens: 20, ..Sampling::default() });
+    assert!(generation.map(Result::unwrap).all(|step| step.token != 1 && step.token != 2));
+    let text = model.chat_prompt(&[Message { role: "user".to_owned(), content: "ab".to_owned() }], false);
+    assert!(matches!(text, Err(ModelError::Template(_))), "{text:?}");
+}
+
+#[test]
+fn characters_in_pieces_come_whole() {
+    let folder = directory();
+    let model = open(folder.path()).unwrap();
+    let mut stream = crate::vocabulary::TextStream::default();
+    let mut push = |token| stream.push(model.vocabulary(), token);
+    assert_eq!([push(5), push(6), push(7), push(3)], ["ab", "", "\u{e9}", "a"]);
+    assert_eq!(push(6), "");
+    assert_eq!(stream.finish(model.vocabulary()), "\u{fffd}");
+}
+
+#[test]
+fn chats_follow_the_template() {
+    let folder = directory();
+    let template = "{{ bos_token }}{% for message in messages %}a{{ message.content }}<eot>{% endfor %}";
+    let tokens = json!({"chat_template": template, "bos_token": {"content": "<s>"}, "eos_token": "</s>"});
+    write(folder.path(), "tokenizer_config.json", &tokens);
+    let model = open(folder.path()).unwrap();
+    let messages = [Message { role: "user".to_owned(), content: "b".to_owned() }];
+    assert_eq!(model.chat_prompt(&messages, false).unwrap(), [0, 5, 2]);
+    assert_eq!(model.chat_prompt(&messages, true).unwrap(), [0, 5]);
+}
+
+#[test]
+fn parts_with_an_index_are_the_same_model() {
+    let folder = directory();
+    let whole = next(&open(folder.path()).unwrap());
+    fs::remove_file(folder.path().join("model.safetensors")).unwrap();
+    let (mut first, mut second, mut map) = (HashMap::new(), HashMap::new(), serde_json::Map::new());
+    for (name, tensor) in tensors() {
+        let (part, file) =
+            if name.contains("layers.1") { (&mut second, "b.safetensors") } else { (&mut first, "a.safetensors") };
+        map.insert(name.clone(), file.into());
+        part.insert(name, tensor);
+    }
+    candle_core::safetensors::save(&first, folder.path().join("a.safetensors")).unwrap();
+    candle_core::safetensors::save(&second, folder.path().join("b.safetensors")).unwrap();
+    write(folder.path(), "model.safetensors.index.json", &json!({"weight_map": map}));
+    assert_eq!(next(&open(folder.path()).unwrap()), whole);
+    fs::remove_file(folder.path().join("b.safetensors")).unwrap();
+    let error = open(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("b.safetensors"), "{error}");
+    write(folder.path(), "model.safetensors.index.json", &json!({"weight_map": {"x": "../x"}}));
+    assert!(matches!(open(folder.path()), Err(LoadError::Foreign { .. })));
+}
+
+#[test]
+fn rotations_are_those_of_the_configuration() {
+    let folder = directory();
+    let scaled = next(&open(folder.path()).unwrap());
+    let mut plain = config();
+    plain["rope_scaling"] = Value::Null;
+    write(folder.path(), "config.json", &plain);
+    assert_ne!(next(&open(folder.path()).unwrap()), scaled);
+    // The newer form of the same.
+    let mut newer = config();
+    newer["rope_parameters"] = newer["rope_scaling"].take();
+    newer["rope_parameters"]["rope_theta"] = newer["rope_theta"].take();
+    write(folder.path(), "config.json", &newer);
+    assert_eq!(next(&open(folder.path()).unwrap()), scaled);
+}
+
+#[test]
+fn foreign_models_are_named() {
+    for (field, value, named) in [
+        ("model_type", json!("gpt2"), "model_type \"gpt2\""),
+        ("hidden_act", json!("gelu"), "hidden_act \"gelu\""),
+        ("attention_bias", json!(true), "a bias"),
+        ("quantization_config", json!({"bits": 4}), "quantization_config"),
+        ("head_dim", json!(8), "head_dim"),
+        ("rope_scaling", json!({"type": "yarn"}), "rope_scaling of the type \"yarn\""),
+        ("num_key_value_heads", json!(3), "multiple of kv_heads"),
+        ("hidden_size", json!("wide"), "config.json is malformed"),
+        ("intermediate_size", json!(25), "mlp.gate_proj.weight has the shape [24, 16], expected [25, 16]"),
+        ("num_hidden_layers", json!(3), "model.layers.2.input_layernorm.weight is missing"),
+        ("vocab_size", json!(7), "the shape [8, 16]"),
+        ("eos_token_id", Value::Null, "eos_token_id"),
+        ("eos_token_id", json!(9), "outside the vocabulary"),
+    ] {
+        let folder = directory();
+        let mut changed = config();
+        changed[field] = value;
+        write(folder.path(), "config.json", &changed);
+        let error = open(folder.path()).unwrap_err().to_string();
+        assert!(error.contains(named), "{field}: {error}");
+    }
+}
+
+#[test]
+fn incomplete_directories_are_named() {
+    for file in ["config.json", "model.safetensors", "tokenizer.json"] {
+        let folder = directory();
+        let path = folder.path().join(file);
+        let bytes = fs::read(&path).unwrap();
+        // At every place where a download may have stopped.
+        for length in [0, 1, 7, 8, 9, bytes.len() / 2, bytes.len() - 1] {
+            fs::write(&path, &bytes[..length]).unwrap();
+            let error = open(folder.path()).unwrap_err().to_string();
+            assert!(error.contains(file), "{file} of {length} bytes: {error}");
+        }
+        fs::remove_file(&path).unwrap();
+        let error = open(folder.path()).unwrap_err();
+        assert!(matches!(&error, LoadError::Read { path, .. } if path.ends_with(file)), "{error}");
+    }
+    let folder = directory();
+    let mut other = tokenizer();
+    other["model"]["vocab"]["ba"] = json!(8);
+    write(folder.path(), "tokenizer.json", &other);
+    let error = open(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("another model"), "{error}");
+}

@@ -1,0 +1,277 @@
+//! Continuous batching: many answers at a time share one cache of keys and values and each pass over the weights. An answer
+//! joins as soon as there is room, and leaves as soon as it ends; nobody waits for the others.
+//!
+//! Reading the weights from memory is most of the time of a token, so that 16 tokens in one pass take little longer than one.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use crate::generate::Sampler;
+use crate::paged::{PagedCache, Pages, Row};
+use crate::{Finish, LanguageModel, ModelError, Sampling, Step};
+
+/// Tokens of prompts that one pass reads. A long prompt is read in pieces, between which others get their tokens.
+const PROMPT_TOKENS: usize = 256;
+/// Events of an answer that wait for a client that reads slowly. Its answer pauses then; the others do not.
+const AHEAD: usize = 16;
+/// How often answers are looked at that pause for a slow client.
+const GLANCE: Duration = Duration::from_millis(2);
+
+/// How an [`Engine`] works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EngineSettings {
+    /// Answers at a time; more wait.
+    pub streams: usize,
+    /// Tokens that the cache holds, of all answers together.
+    pub cache_tokens: usize,
+    /// Least time for each token of an answer, for networks that pretend to have other machines.
+    pub pace: Duration,
+}
+
+impl Default for EngineSettings {
+    /// 16 answers, 32 768 tokens, no pace.
+    fn default() -> Self {
+        Self { streams: 16, cache_tokens: 32_768, pace: Duration::ZERO }
+    }
+}
+
+/// What an answer in the making gives.
+#[derive(Debug, Clone, PartialEq)]
+pub enum EngineEvent {
+    /// A token.
+    Step(Step),
+    /// The end.
+    End(Finish),
+    /// The model failed; there is no more.
+    Failed,
+}
+
+/// Why an engine refuses a prompt.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubmitError {
+    /// The prompt is empty, too long, or not of the model's tokens.
+    #[error(transparent)]
+    Prompt(#[from] ModelError),
+    /// The engine has stopped.
+    #[error("the model has stopped")]
+    Stopped,
+}
+
+/// A model that answers many at a time, on a thread of its own. The thread ends with the last clone.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    model: Arc<LanguageModel>,
+    jobs: Sender<Job>,
+    cache_tokens: usize,
+}
+
+struct Job {
+    prompt: Vec<u32>,
+    sampling: Sampling,
+    events: mpsc::Sender<EngineEvent>,
+}
+
+impl Engine {
+    /// Starts an engine.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(model: Arc<LanguageModel>, settings: EngineSettings) -> std::io::Result<Self> {
+        let (jobs, inbox) = channel();
+        let cache_tokens = settings.cache_tokens.min(model.llama().config().context.saturating_mul(settings.streams));
+        let settings = EngineSettings { cache_tokens, ..settings };
+        let worker = Arc::clone(&model);
+        std::thread::Builder::new().name("language model".to_owned()).spawn(move || {
+            match PagedCache::new(worker.llama(), cache_tokens) {
+                Ok(cache) => Batch::new(&worker, cache, settings, inbox).run(),
+                Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "the model cannot start"),
+            }
+        })?;
+        Ok(Self { model, jobs, cache_tokens })
+    }
+
+    /// Asks for an answer to a prompt. Dropping the receiver ends it.
+    ///
+    /// # Errors
+    /// [`SubmitError`].
+    pub fn submit(&self, prompt: Vec<u32>, sampling: Sampling) -> Result<mpsc::Receiver<EngineEvent>, SubmitError> {
+        let config = self.model.llama().config();
+        let longest = config.context.min(self.cache_tokens);
+        if prompt.len() + sampling.max_tokens.min(1) > longest {
+            return Err(ModelError::TooLong { tokens: prompt.len(), context: longest }.into());
+        }
+        if prompt.is_empty() || prompt.iter().any(|token| *token as usize >= config.vocabulary) {
+            return Err(ModelError::Tokens.into());
+        }
+        let (events, receiver) = mpsc::channel(AHEAD);
+        self.jobs.send(Job { prompt, sampling, events }).map_err(|_| SubmitError::Stopped)?;
+        Ok(receiver)
+    }
+}
+
+/// An answer in the making.
+struct Stream {
+    /// What is not read yet: the rest of the prompt, or the last token.
+    pending: VecDeque<u32>,
+    /// Tokens that are read.
+    read: usize,
+    /// Tokens that its pages have room for.
+    room: usize,
+    sampler: Sampler,
+    pages: Pages,
+    events: mpsc::Sender<EngineEvent>,
+    /// When the next token is due.
+    due: Instant,
+}
+
+struct Batch<'a> {
+    model: &'a LanguageModel,
+    cache: PagedCache,
+    settings: EngineSettings,
+    inbox: Receiver<Job>,
+    waiting: VecDeque<Job>,
+    streams: Vec<Stream>,
+}
+
+impl<'a> Batch<'a> {
+    const fn new(model: &'a LanguageModel, cache: PagedCache, settings: EngineSettings, inbox: Receiver<Job>) -> Self {
+        Self { model, cache, settings, inbox, waiting: VecDeque::new(), streams: Vec::new() }
+    }
+
+    fn run(mut self) {
+        let mut pause = None;
+        while self.receive(pause) {
+            self.drop_closed();
+            self.admit();
+            pause = self.pass();
+        }
+    }
+
+    /// Takes new jobs; waits for one while there is nothing to do, or at most `pause`. `false` when there will be no more.
+    fn receive(&mut self, pause: Option<Duration>) -> bool {
+        let is_idle = self.streams.is_empty() && self.waiting.is_empty();
+        let first = match pause {
+            _ if is_idle => self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(pause) => self.inbox.recv_timeout(pause),
+            None => self.inbox.try_recv().map_err(|_| RecvTimeoutError::Timeout),
+        };
+        match first {
+            Ok(job) => self.waiting.push_back(job),
+            Err(RecvTimeoutError::Disconnected) if is_idle => return false,
+            // Without an engine to ask, the answers in the making are still finished.
+            Err(RecvTimeoutError::Disconnected) => std::thread::sleep(pause.unwrap_or_default()),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        self.waiting.extend(self.inbox.try_iter());
+        true
+    }
+
+    fn drop_closed(&mut self) {
+        self.waiting.retain(|job| !job.events.is_closed());
+        for index in (0..self.streams.len()).rev() {
+            if self.streams.get(index).is_some_and(|stream| stream.events.is_closed()) {
+                self.end(index);
+            }
+        }
+    }
+
+    fn end(&mut self, index: usize) {
+        let stream = self.streams.swap_remove(index);
+        self.cache.release(stream.pages);
+    }
+
+    /// Lets waiting jobs in, in their order, while there is room.
+    fn admit(&mut self) {
+        while self.streams.len() < self.settings.streams {
+            let Some(job) = self.waiting.front() else { return };
+            let longest = self.model.llama().config().context.min(self.settings.cache_tokens);
+            let tokens = job.prompt.len().saturating_add(job.sampling.max_tokens).min(longest);
+            let Some(pages) = self.cache.reserve(tokens) else { return };
+            let Some(Job { prompt, sampling, events }) = self.waiting.pop_front() else { return };
+            let sampler = Sampler::new(sampling);
+            if let Some(finish) = sampler.finish() {
+                // There is room: nothing was sent yet.
+                let _ = events.try_send(EngineEvent::End(finish));
+                self.cache.release(pages);
+                continue;
+            }
+            let due = Instant::now() + self.settings.pace;
+            self.streams.push(Stream { pending: prompt.into(), read: 0, room: tokens, sampler, pages, events, due });
+        }
+    }
+
+    /// Reads what is pending of all answers that can go on, in one pass. Returns how long to wait where none can.
+    fn pass(&mut self) -> Option<Duration> {
+        let (mut rows, mut wanted, mut drawing) = (Vec::new(), Vec::new(), Vec::new());
+        let (now, mut prompt_tokens, mut pause) = (Instant::now(), PROMPT_TOKENS, None::<Duration>);
+        for (index, stream) in self.streams.iter_mut().enumerate() {
+            let early = stream.due.saturating_duration_since(now);
+            // Room for a token and the end.
+            let early = if stream.events.capacity() < 2 { early.max(GLANCE) } else { early };
+            if stream.pending.len() == 1 && !early.is_zero() {
+                pause = Some(pause.map_or(early, |pause| pause.min(early)));
+                continue;
+            }
+            let count = if stream.pending.len() == 1 { 1 } else { stream.pending.len().min(prompt_tokens) };
+            if stream.pending.len() > 1 {
+                prompt_tokens -= count;
+            }
+            for token in stream.pending.drain(..count) {
+                rows.push(Row { sequence: index, token, position: stream.read });
+                stream.read += 1;
+            }
+            if stream.pending.is_empty()
+                && let Some(last) = rows.len().checked_sub(1).and_then(|last| u32::try_from(last).ok())
+            {
+                wanted.push(last);
+                drawing.push(index);
+            }
+        }
+        if rows.is_empty() {
+            return if self.streams.is_empty() { None } else { pause };
+        }
+        let pages: Vec<&Pages> = self.streams.iter().map(|stream| &stream.pages).collect();
+        match self.model.llama().step(&rows, &wanted, &pages, &mut self.cache) {
+            Ok(logits) => self.draw(&drawing, logits),
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "the model failed");
+                for stream in self.streams.drain(..) {
+                    let _ = stream.events.try_send(EngineEvent::Failed);
+                    self.cache.release(stream.pages);
+                }
+            }
+        }
+        None
+    }
+
+    /// Draws the next token of each of these answers, and ends those that are finished.
+    fn draw(&mut self, drawing: &[usize], logits: Vec<Vec<f32>>) {
+        let mut ended = Vec::new();
+        for (index, logits) in drawing.iter().zip(logits) {
+            let Some(stream) = self.streams.get_mut(*index) else { continue };
+            let step = stream.sampler.draw(self.model, logits, stream.read);
+            stream.due = Instant::now() + self.settings.pace;
+            if let Some(step) = step {
+                stream.pending.push_back(step.token);
+                // A client that is gone is noticed before the next pass.
+                let _ = stream.events.try_send(EngineEvent::Step(step));
+            }
+            let is_full = (stream.read >= stream.room).then_some(Finish::Length);
+            if let Some(finish) = stream.sampler.finish().or(is_full) {
+                let _ = stream.events.try_send(EngineEvent::End(finish));
+                ended.push(*index);
+            }
+        }
+        for index in ended.into_iter().rev() {
+            self.end(index);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,95 @@
+use super::*;
+
+fn model() -> Arc<LanguageModel> {
+    Arc::new(LanguageModel::random("m", 3, 11).unwrap())
+}
+
+fn prompt(model: &LanguageModel, number: usize) -> Vec<u32> {
+    // From a few tokens to more than one pass reads.
+    model.completion_prompt(&format!("question {number}{}", " stan".repeat(number * 40))).unwrap()
+}
+
+fn sampling(number: usize) -> Sampling {
+    Sampling { seed: number as u64, top_k: 5, max_tokens: 12 + number * 3, top_logprobs: 2, ..Sampling::default() }
+}
+
+fn alone(model: &LanguageModel, number: usize) -> (Vec<u32>, Option<Finish>) {
+    let mut generation = model.generate(prompt(model, number), sampling(number));
+    let tokens = generation.by_ref().map(|step| step.unwrap().token).collect();
+    (tokens, generation.finish())
+}
+
+async fn read(mut events: mpsc::Receiver<EngineEvent>) -> (Vec<u32>, Option<Finish>) {
+    let mut tokens = Vec::new();
+    while let Some(event) = events.recv().await {
+        match event {
+            EngineEvent::Step(step) => tokens.push(step.token),
+            EngineEvent::End(finish) => return (tokens, Some(finish)),
+            EngineEvent::Failed => return (tokens, None),
+        }
+    }
+    (tokens, None)
+}
+
+#[tokio::test]
+async fn answers_together_are_those_of_each_alone() {
+    let model = model();
+    // Room for less than all: some wait, and join while others are being written.
+    let settings = EngineSettings { streams: 6, cache_tokens: 2_048, ..EngineSettings::default() };
+    let engine = Engine::start(Arc::clone(&model), settings).unwrap();
+    let asked: Vec<_> = (0..10)
+        .map(|number| tokio::spawn(read(engine.submit(prompt(&model, number), sampling(number)).unwrap())))
+        .collect();
+    for (number, answer) in asked.into_iter().enumerate() {
+        let found = answer.await.unwrap();
+        assert_eq!(found, alone(&model, number), "{number}");
+        assert!(!found.0.is_empty() && found.1.is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_slow_client_stops_nobody_else() {
+    let model = model();
+    let engine = Engine::start(Arc::clone(&model), EngineSettings::default()).unwrap();
+    let long = Sampling { max_tokens: 60, temperature: 0.0, ..Sampling::default() };
+    let slow = engine.submit(prompt(&model, 1), long).unwrap();
+    let quick = read(engine.submit(prompt(&model, 2), sampling(2)).unwrap()).await;
+    assert_eq!(quick, alone(&model, 2));
+    // Meanwhile as many events wait as may.
+    while slow.len() < AHEAD - 1 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let mut generation = model.generate(prompt(&model, 1), long);
+    let expected: Vec<u32> = generation.by_ref().map(|step| step.unwrap().token).collect();
+    assert!(expected.len() > AHEAD, "{}", expected.len());
+    assert_eq!(read(slow).await, (expected, generation.finish()));
+}
+
+#[tokio::test]
+async fn whoever_leaves_makes_room() {
+    let model = model();
+    let settings = EngineSettings { streams: 1, pace: Duration::from_millis(20), ..EngineSettings::default() };
+    let engine = Engine::start(Arc::clone(&model), settings).unwrap();
+    let long = Sampling { max_tokens: 4_000, ..Sampling::default() };
+    let mut first = engine.submit(prompt(&model, 0), long).unwrap();
+    assert!(matches!(first.recv().await, Some(EngineEvent::Step(_))));
+    let waiting = engine.submit(prompt(&model, 0), sampling(0)).unwrap();
+    drop(first);
+    let answer = tokio::time::timeout(Duration::from_mins(1), read(waiting)).await.unwrap();
+    assert_eq!(answer, alone(&model, 0));
+}
+
+#[tokio::test]
+async fn what_cannot_be_answered_is_refused() {
+    let model = model();
+    let settings = EngineSettings { cache_tokens: 64, ..EngineSettings::default() };
+    let engine = Engine::start(model, settings).unwrap();
+    let submit = |prompt: Vec<u32>, max_tokens| {
+        engine.submit(prompt, Sampling { max_tokens, temperature: 0.0, ..Sampling::default() })
+    };
+    let long = submit(vec![9; 64], 1).map(drop);
+    assert!(matches!(long, Err(SubmitError::Prompt(ModelError::TooLong { tokens: 64, context: 64 }))), "{long:?}");
+    assert!(matches!(submit(Vec::new(), 1), Err(SubmitError::Prompt(ModelError::Tokens))));
+    assert!(matches!(submit(vec![1 << 20], 1), Err(SubmitError::Prompt(ModelError::Tokens))));
+    assert_eq!(read(submit(vec![9], 0).unwrap()).await, (Vec::new(), Some(Finish::Length)));
+}

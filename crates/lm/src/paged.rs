@@ -1,0 +1,267 @@
+//! One cache of keys and values for many sequences, in blocks of a few tokens: a sequence holds the blocks that it needs, in
+//! any order, so that sequences of all lengths share the memory, and come and go at any time.
+
+use candle_core::{Device, Tensor};
+use rayon::prelude::*;
+
+use crate::llama::Projected;
+use crate::{Llama, LlamaConfig, ModelError};
+
+/// Tokens of a block.
+const BLOCK: usize = 16;
+
+/// Keys and values of the tokens of a block, in all layers.
+struct Block {
+    keys: Vec<f32>,
+    values: Vec<f32>,
+}
+
+/// A cache of keys and values for many sequences.
+pub(crate) struct PagedCache {
+    blocks: Vec<Block>,
+    free: Vec<usize>,
+    most_blocks: usize,
+    config: LlamaConfig,
+    /// Half a head for each position.
+    cos: Vec<f32>,
+    sin: Vec<f32>,
+}
+
+/// The blocks of one sequence.
+pub(crate) struct Pages(Vec<usize>);
+
+/// One token of one sequence, to be read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Row {
+    /// Which sequence, among those of the step.
+    pub(crate) sequence: usize,
+    pub(crate) token: u32,
+    pub(crate) position: usize,
+}
+
+impl PagedCache {
+    /// A cache for at most this many tokens; memory is taken as it is needed.
+    pub(crate) fn new(model: &Llama, most_tokens: usize) -> Result<Self, ModelError> {
+        let (cos, sin) = model.rotations();
+        Ok(Self {
+            blocks: Vec::new(),
+            free: Vec::new(),
+            most_blocks: most_tokens.div_ceil(BLOCK),
+            config: *model.config(),
+            cos: cos.flatten_all()?.to_vec1()?,
+            sin: sin.flatten_all()?.to_vec1()?,
+        })
+    }
+
+    /// Reserves blocks for a sequence of so many tokens; `None` while there are too few.
+    pub(crate) fn reserve(&mut self, tokens: usize) -> Option<Pages> {
+        let needed = tokens.div_ceil(BLOCK);
+        if needed > self.free.len() + (self.most_blocks - self.blocks.len()) {
+            return None;
+        }
+        let width = self.config.layers * BLOCK * self.kv_width();
+        let pages = (0..needed).map(|_| {
+            self.free.pop().unwrap_or_else(|| {
+                self.blocks.push(Block { keys: vec![0.0; width], values: vec![0.0; width] });
+                self.blocks.len() - 1
+            })
+        });
+        Some(Pages(pages.collect()))
+    }
+
+    /// Gives a sequence's blocks back.
+    pub(crate) fn release(&mut self, pages: Pages) {
+        self.free.extend(pages.0);
+    }
+
+    const fn kv_width(&self) -> usize {
+        self.config.kv_heads * self.config.head_size()
+    }
+
+    /// Where the keys and values of a token are.
+    fn place(&self, pages: &Pages, layer: usize, position: usize) -> Option<(usize, std::ops::Range<usize>)> {
+        let block = *pages.0.get(position / BLOCK)?;
+        let start = (layer * BLOCK + position % BLOCK) * self.kv_width();
+        Some((block, start..start + self.kv_width()))
+    }
+
+    /// Stores keys and values of the rows in one layer, and mixes for each row the values up to its own position.
+    fn attend(
+        &mut self,
+        layer: usize,
+        rows: &[Row],
+        pages: &[&Pages],
+        projected: &Projected,
+    ) -> Result<Tensor, ModelError> {
+        let flat = |tensor: &Tensor| tensor.flatten_all()?.to_vec1::<f32>();
+        let (mut query, mut key, value) = (flat(&projected.query)?, flat(&projected.key)?, flat(&projected.value)?);
+        let (width, kv) = (self.config.hidden, self.kv_width());
+        for (row, (query, key)) in rows.iter().zip(query.chunks_exact_mut(width).zip(key.chunks_exact_mut(kv))) {
+            self.rotate(query, row.position);
+            self.rotate(key, row.position);
+        }
+        for (row, (key, value)) in rows.iter().zip(key.chunks_exact(kv).zip(value.chunks_exact(kv))) {
+            let pages = pages.get(row.sequence).ok_or(ModelError::Tokens)?;
+            let (block, range) = self.place(pages, layer, row.position).ok_or(ModelError::Tokens)?;
+            let block = self.blocks.get_mut(block).ok_or(ModelError::Tokens)?;
+            block.keys.get_mut(range.clone()).ok_or(ModelError::Tokens)?.copy_from_slice(key);
+            block.values.get_mut(range).ok_or(ModelError::Tokens)?.copy_from_slice(value);
+        }
+        let mut mixed = vec![0.0; query.len()];
+        let this = &*self;
+        let work = rows.par_iter().zip(query.par_chunks_exact(width)).zip(mixed.par_chunks_exact_mut(width));
+        work.try_for_each(|((row, query), mixed)| {
+            let pages = pages.get(row.sequence)?;
+            this.mix(layer, row.position, pages, query, mixed)
+        })
+        .ok_or(ModelError::Tokens)?;
+        Ok(Tensor::from_vec(mixed, (rows.len(), width), &Device::Cpu)?)
+    }
+
+    /// Rotates each head by its position, halves against each other.
+    fn rotate(&self, heads: &mut [f32], position: usize) {
+        let half = self.config.head_size() / 2;
+        let range = position * half..(position + 1) * half;
+        let (Some(cos), Some(sin)) = (self.cos.get(range.clone()), self.sin.get(range)) else { return };
+        for head in heads.chunks_exact_mut(2 * half) {
+            let (first, second) = head.split_at_mut(half);
+            for ((one, other), (cos, sin)) in first.iter_mut().zip(second).zip(cos.iter().zip(sin)) {
+                (*one, *other) = (*one * cos - *other * sin, *other * cos + *one * sin);
+            }
+        }
+    }
+
+    /// Attention of one token over its sequence up to itself.
+    fn mix(&self, layer: usize, position: usize, pages: &Pages, query: &[f32], mixed: &mut [f32]) -> Option<()> {
+        let size = self.config.head_size();
+        let shared = self.config.heads / self.config.kv_heads;
+        let (tokens, scale) = (position + 1, 1.0 / (size as f32).sqrt());
+        // A row of scores for each head.
+        let mut scores = vec![0.0_f32; self.config.heads * tokens];
+        for past in 0..tokens {
+            let (block, range) = self.place(pages, layer, past)?;
+            let keys = self.blocks.get(block)?.keys.get(range)?;
+            for (head, query) in query.chunks_exact(size).enumerate() {
+                let start = head / shared * size;
+                *scores.get_mut(head * tokens + past)? = dot(query, keys.get(start..start + size)?) * scale;
+            }
+        }
+        for scores in scores.chunks_exact_mut(tokens) {
+            let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let mut sum = 0.0;
+            for score in scores.iter_mut() {
+                *score = (*score - largest).exp();
+                sum += *score;
+            }
+            for score in scores.iter_mut() {
+                *score /= sum;
+            }
+        }
+        for past in 0..tokens {
+            let (block, range) = self.place(pages, layer, past)?;
+            let values = self.blocks.get(block)?.values.get(range)?;
+            for (head, mixed) in mixed.chunks_exact_mut(size).enumerate() {
+                let (start, share) = (head / shared * size, *scores.get(head * tokens + past)?);
+                for (mixed, value) in mixed.iter_mut().zip(values.get(start..start + size)?) {
+                    *mixed += share * value;
+                }
+            }
+        }
+        Some(())
+    }
+}
+
+impl Llama {
+    /// Reads tokens of many sequences in one pass, and gives the logits after those rows that `wanted` names. Rows of one
+    /// sequence stand in the order of their positions, which are those that its pages have room for.
+    pub(crate) fn step(
+        &self,
+        rows: &[Row],
+        wanted: &[u32],
+        pages: &[&Pages],
+        cache: &mut PagedCache,
+    ) -> Result<Vec<Vec<f32>>, ModelError> {
+        let tokens: Vec<u32> = rows.iter().map(|row| row.token).collect();
+        let hidden = self.run(&tokens, |layer, projected| cache.attend(layer, rows, pages, &projected))?;
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let last = hidden.index_select(&Tensor::new(wanted, &Device::Cpu)?, 0)?;
+        Ok(self.logits(&last)?.to_vec2()?)
+    }
+}
+
+/// The sum of the products, in eight sums of which the compiler makes vectors.
+fn dot(one: &[f32], other: &[f32]) -> f32 {
+    let mut sums = [0.0_f32; 8];
+    let (pairs, rest) = (one.chunks_exact(8).zip(other.chunks_exact(8)), one.len() / 8 * 8);
+    for (one, other) in pairs {
+        for (sum, (one, other)) in sums.iter_mut().zip(one.iter().zip(other)) {
+            *sum += one * other;
+        }
+    }
+    let rest = one.iter().zip(other).skip(rest).map(|(one, other)| one * other).sum::<f32>();
+    sums.iter().sum::<f32>() + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{KvCache, LanguageModel};
+
+    fn row(sequence: usize, token: u32, position: usize) -> Row {
+        Row { sequence, token, position }
+    }
+
+    #[test]
+    fn sequences_in_one_step_are_those_of_a_cache_of_their_own() {
+        let model = LanguageModel::random("m", 3, 5).unwrap();
+        let llama = model.llama();
+        let sequences: [Vec<u32>; 3] = [(5..45).collect(), (60..61).collect(), (100..119).rev().collect()];
+        let mut cache = PagedCache::new(llama, 256).unwrap();
+        // Blocks that were used before.
+        let used = cache.reserve(100).unwrap();
+        cache.release(used);
+        let pages: Vec<_> = sequences.iter().map(|tokens| cache.reserve(tokens.len() + 2).unwrap()).collect();
+        let pages: Vec<_> = pages.iter().collect();
+        let mut found = vec![Vec::new(); 3];
+        // The first in two pieces, the others beside the second.
+        let piece = |sequence: usize, range: std::ops::Range<usize>| -> Vec<Row> {
+            let tokens: &Vec<u32> = &sequences[sequence];
+            range.map(|position| row(sequence, tokens[position], position)).collect()
+        };
+        assert!(llama.step(&piece(0, 0..17), &[], &pages, &mut cache).unwrap().is_empty());
+        let rows = [piece(2, 0..19), piece(0, 17..40), piece(1, 0..1)].concat();
+        let logits = llama.step(&rows, &[18, 41, 42], &pages, &mut cache).unwrap();
+        for (sequence, logits) in [2, 0, 1].into_iter().zip(logits) {
+            found[sequence].push(logits);
+        }
+        let rows: Vec<_> = (0..3).map(|sequence| row(sequence, 77, sequences[sequence].len())).collect();
+        for (sequence, logits) in llama.step(&rows, &[0, 1, 2], &pages, &mut cache).unwrap().into_iter().enumerate() {
+            found[sequence].push(logits);
+        }
+        for (tokens, found) in sequences.iter().zip(found) {
+            let mut cache = KvCache::default();
+            for (tokens, found) in [tokens.as_slice(), &[77]].into_iter().zip(found) {
+                let expected = llama.next(tokens, &mut cache).unwrap();
+                for (found, expected) in found.iter().zip(expected) {
+                    assert!((found - expected).abs() < 1e-3, "{found} {expected}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn blocks_are_given_back() {
+        let model = LanguageModel::random("m", 1, 5).unwrap();
+        let mut cache = PagedCache::new(model.llama(), 5 * BLOCK).unwrap();
+        let first = cache.reserve(3 * BLOCK).unwrap();
+        assert!(cache.reserve(2 * BLOCK + 1).is_none());
+        let second = cache.reserve(2 * BLOCK).unwrap();
+        assert!(cache.reserve(1).is_none());
+        cache.release(first);
+        assert!(cache.reserve(3 * BLOCK).is_some());
+        cache.release(second);
+        assert_eq!(cache.blocks.len(), 5);
+    }
+}

@@ -1,0 +1,68 @@
+//! `/v1/embeddings`.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Json, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+
+use super::{Served, failed, refuse};
+use crate::ModelError;
+
+/// Most texts of a request.
+const MOST_TEXTS: usize = 256;
+
+pub(super) async fn embeddings(State(served): State<Served>, body: Bytes) -> Response {
+    let bad = |message: &str, param| refuse(StatusCode::BAD_REQUEST, message, param);
+    let Ok(fields) = serde_json::from_slice::<Map<String, Value>>(&body) else {
+        return bad("body is not a JSON object", None);
+    };
+    let texts: Option<Vec<String>> = match fields.get("input") {
+        Some(Value::String(text)) => Some(vec![text.clone()]),
+        Some(Value::Array(texts)) => texts.iter().map(|text| text.as_str().map(str::to_owned)).collect(),
+        _ => None,
+    };
+    let is_sane =
+        |texts: &Vec<String>| (1..=MOST_TEXTS).contains(&texts.len()) && texts.iter().all(|text| !text.is_empty());
+    let Some(texts) = texts.filter(is_sane) else {
+        return bad("input must be a text or an array of 1..=256 texts, none of them empty", Some("input"));
+    };
+    let packs = match fields.get("encoding_format").unwrap_or(&Value::Null) {
+        Value::Null => false,
+        Value::String(format) if format == "float" => false,
+        Value::String(format) if format == "base64" => true,
+        _ => return bad("encoding_format must be float or base64", Some("encoding_format")),
+    };
+    let width = served.model.llama().config().hidden;
+    let dimensions = fields.get("dimensions").filter(|value| !value.is_null());
+    if dimensions.is_some_and(|value| value.as_u64() != u64::try_from(width).ok()) {
+        return bad(&format!("dimensions must be {width}"), Some("dimensions"));
+    }
+    let model = Arc::clone(&served.model);
+    let work = move || texts.iter().map(|text| model.embed(text)).collect::<Result<Vec<_>, _>>();
+    let embedded = match tokio::task::spawn_blocking(work).await {
+        Ok(Ok(embedded)) => embedded,
+        Ok(Err(error @ (ModelError::TooLong { .. } | ModelError::Tokenizer(_)))) => {
+            return bad(&error.to_string(), Some("input"));
+        }
+        Ok(Err(error)) => return failed(&error),
+        Err(_) => return refuse(StatusCode::INTERNAL_SERVER_ERROR, "model failed", None),
+    };
+    let tokens: usize = embedded.iter().map(|(_, tokens)| tokens).sum();
+    let entry = |(index, (vector, _)): (usize, (Vec<f32>, usize))| {
+        let embedding = if packs {
+            let bytes: Vec<u8> = vector.iter().flat_map(|number| number.to_le_bytes()).collect();
+            Value::from(STANDARD.encode(bytes))
+        } else {
+            Value::from(vector)
+        };
+        json!({"object": "embedding", "index": index, "embedding": embedding})
+    };
+    let data: Vec<_> = embedded.into_iter().enumerate().map(entry).collect();
+    let usage = json!({"prompt_tokens": tokens, "total_tokens": tokens});
+    Json(json!({"object": "list", "data": data, "model": served.model.name(), "usage": usage})).into_response()
+}

@@ -1,0 +1,143 @@
+//! Chat templates: how a trained model wants a conversation written, in Jinja.
+
+use std::path::Path;
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::{Environment, Error, ErrorKind, Value, context};
+use serde::Deserialize;
+
+use crate::checkpoint::json;
+use crate::{LoadError, Message, ModelError};
+
+const NAME: &str = "chat";
+
+/// A model's chat template.
+#[derive(Debug)]
+pub(crate) struct ChatTemplate {
+    environment: Environment<'static>,
+    begin: String,
+    end: String,
+}
+
+/// `tokenizer_config.json`, as far as chats need it.
+#[derive(Debug, Deserialize)]
+struct TokenizerConfig {
+    chat_template: Option<Template>,
+    bos_token: Option<Token>,
+    eos_token: Option<Token>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Template {
+    Only(String),
+    Named(Vec<Named>),
+}
+
+#[derive(Debug, Deserialize)]
+struct Named {
+    name: String,
+    template: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Token {
+    Text(String),
+    Described { content: String },
+}
+
+impl ChatTemplate {
+    /// The template of a model in a directory; `None` where it has none.
+    pub(crate) fn open(directory: &Path) -> Result<Option<Self>, LoadError> {
+        let path = directory.join("tokenizer_config.json");
+        if !path.exists() {
+            return Ok(None);
+        }
+        let config: TokenizerConfig = json(&path)?;
+        let text = |token: Option<Token>| match token {
+            None => String::new(),
+            Some(Token::Text(text) | Token::Described { content: text }) => text,
+        };
+        let own = directory.join("chat_template.jinja");
+        let (path, source) = if own.exists() {
+            let bytes = crate::checkpoint::read(&own)?;
+            (own, Some(String::from_utf8_lossy(&bytes).into_owned()))
+        } else {
+            let source = match config.chat_template {
+                None => None,
+                Some(Template::Only(source)) => Some(source),
+                Some(Template::Named(named)) => {
+                    named.into_iter().find(|named| named.name == "default").map(|named| named.template)
+                }
+            };
+            (path, source)
+        };
+        let Some(source) = source else { return Ok(None) };
+        let template = Self::new(source, text(config.bos_token), text(config.eos_token));
+        template.map(Some).map_err(|error| LoadError::Tokenizer { path, message: format!("chat template: {error:#}") })
+    }
+
+    fn new(source: String, begin: String, end: String) -> Result<Self, Error> {
+        let mut environment = Environment::new();
+        // As Hugging Face's library sets them.
+        environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
+        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        let refuse =
+            |message: String| -> Result<Value, Error> { Err(Error::new(ErrorKind::InvalidOperation, message)) };
+        environment.add_function("raise_exception", refuse);
+        environment.add_template_owned(NAME, source)?;
+        Ok(Self { environment, begin, end })
+    }
+
+    /// The conversation as the model wants it. With `continues`, it ends within the last message.
+    pub(crate) fn render(&self, messages: &[Message], continues: bool) -> Result<String, ModelError> {
+        let failed = |error: &Error| ModelError::Template(error.detail().unwrap_or("it failed").to_owned());
+        let template = self.environment.get_template(NAME).map_err(|error| failed(&error))?;
+        let rows: Vec<Value> = messages
+            .iter()
+            .map(|message| context! { role => message.role.as_str(), content => message.content.as_str() })
+            .collect();
+        let rendered = template.render(context! {
+            messages => rows,
+            bos_token => self.begin.as_str(),
+            eos_token => self.end.as_str(),
+            add_generation_prompt => !continues,
+        });
+        let mut text = rendered.map_err(|error| failed(&error))?;
+        if continues && let Some(last) = messages.last() {
+            // What the template writes behind the last message would end the turn.
+            let content = last.content.trim();
+            let end = text.rfind(content).map(|start| start + content.len());
+            text.truncate(end.ok_or_else(|| ModelError::Template("it drops the last message".to_owned()))?);
+        }
+        Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOURCE: &str = "{{ bos_token }}{% for message in messages %}
+{% if message['role'] == 'tool' %}{{ raise_exception('no tools here') }}{% endif %}
+<{{ message.role }}>{{ message['content'].strip() }}{{ eos_token }}
+{% endfor %}
+{% if add_generation_prompt %}<assistant>{% endif %}";
+
+    fn message(role: &str, content: &str) -> Message {
+        Message { role: role.to_owned(), content: content.to_owned() }
+    }
+
+    #[test]
+    fn conversations_are_written_as_the_template_says() {
+        let template = ChatTemplate::new(SOURCE.to_owned(), "[".to_owned(), "]".to_owned()).unwrap();
+        let asked = [message("system", "Be brief. "), message("user", "hello")];
+        assert_eq!(template.render(&asked, false).unwrap(), "[<system>Be brief.]\n<user>hello]\n<assistant>");
+        let begun = [message("user", "hello"), message("assistant", "he")];
+        assert_eq!(template.render(&begun, true).unwrap(), "[<user>hello]\n<assistant>he");
+        let error = template.render(&[message("tool", "1")], false).unwrap_err();
+        assert_eq!(error.to_string(), "chat template: no tools here");
+        assert!(ChatTemplate::new("{% if %}".to_owned(), String::new(), String::new()).is_err());
+    }
+}

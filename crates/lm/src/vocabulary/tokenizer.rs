@@ -1,0 +1,63 @@
+//! Vocabularies of trained models: `tokenizer.json`.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use tokenizers::Tokenizer;
+
+use super::{Coder, Vocabulary};
+use crate::{LoadError, ModelError};
+
+impl Vocabulary {
+    /// The vocabulary of a model with `size` tokens in a directory.
+    pub(crate) fn open(directory: &Path, size: usize, begin: Option<u32>, ends: Vec<u32>) -> Result<Self, LoadError> {
+        let path = directory.join("tokenizer.json");
+        let bytes = crate::checkpoint::read(&path)?;
+        let wrong = |message: String| LoadError::Tokenizer { path: path.clone(), message };
+        let tokenizer = Tokenizer::from_bytes(bytes).map_err(|error| wrong(error.to_string()))?;
+        let tokens = tokenizer.get_vocab_size(true);
+        if tokens > size {
+            return Err(wrong(format!("{tokens} tokens, and the model has {size}; it belongs to another model")));
+        }
+        if ends.is_empty() {
+            return Err(wrong("config.json names no eos_token_id".to_owned()));
+        }
+        let count = u32::try_from(size).map_err(|_| wrong("too many tokens".to_owned()))?;
+        if let Some(token) = begin.iter().chain(&ends).find(|token| **token >= count) {
+            return Err(wrong(format!("bos or eos token {token} is outside the vocabulary")));
+        }
+        let special = tokenizer.get_added_tokens_decoder();
+        let steering: Vec<bool> = (0..count)
+            .map(|token| {
+                special.get(&token).is_some_and(|token| token.special) || tokenizer.id_to_token(token).is_none()
+            })
+            .collect();
+        // A user's text cannot name a special token.
+        let mut plain = tokenizer.clone();
+        plain.set_encode_special_tokens(true);
+        let piece = |token: u32| tokenizer.decode(&[token], false).unwrap_or_default();
+        let pieces: Vec<String> = (0..count).map(piece).collect();
+        let mut ids = HashMap::with_capacity(pieces.len());
+        for (piece, token) in pieces.iter().zip(0..) {
+            ids.entry(piece.clone()).or_insert(token);
+        }
+        Ok(Self {
+            pieces,
+            ids,
+            steering,
+            begin,
+            ends,
+            coder: Coder::Trained { plain: Box::new(plain), steering: Box::new(tokenizer) },
+        })
+    }
+
+    /// Whether conversations can be written without a template.
+    pub(crate) const fn has_roles(&self) -> bool {
+        matches!(self.coder, Coder::Longest(_))
+    }
+}
+
+pub(super) fn encode(tokenizer: &Tokenizer, text: &str) -> Result<Vec<u32>, ModelError> {
+    let encoded = tokenizer.encode_fast(text, false).map_err(|error| ModelError::Tokenizer(error.to_string()))?;
+    Ok(encoded.get_ids().to_vec())
+}

@@ -1,0 +1,141 @@
+//! `/v1/embeddings`.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+use taonet_nineteen_core::payload::EmbeddingPayload;
+
+use crate::GatewayError;
+use crate::request::Fields;
+
+/// Most texts of a request.
+const MOST_TEXTS: usize = 2_048;
+/// Most numbers of a vector.
+const MOST_DIMENSIONS: u64 = 65_536;
+
+/// A request for vectors.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct EmbeddingRequest {
+    pub(crate) payload: EmbeddingPayload,
+    /// Vectors as base64 of 32-bit floats, as OpenAI's clients ask for them.
+    packs: bool,
+}
+
+impl EmbeddingRequest {
+    pub(crate) fn parse(body: &[u8]) -> Result<Self, GatewayError> {
+        let mut fields = Fields::parse(body)?;
+        let texts = match fields.take("input") {
+            Some(Value::String(text)) => Some(vec![text]),
+            Some(Value::Array(texts)) => texts.iter().map(|text| text.as_str().map(str::to_owned)).collect(),
+            _ => None,
+        };
+        let is_sane =
+            |texts: &Vec<String>| (1..=MOST_TEXTS).contains(&texts.len()) && texts.iter().all(|text| !text.is_empty());
+        let input = texts.filter(is_sane).ok_or_else(|| {
+            GatewayError::field("input", "input must be a text or an array of 1..=2048 texts, none of them empty")
+        })?;
+        let packs = match fields.take("encoding_format") {
+            None => false,
+            Some(Value::String(format)) if format == "float" => false,
+            Some(Value::String(format)) if format == "base64" => true,
+            Some(_) => {
+                return Err(GatewayError::field("encoding_format", "encoding_format must be float or base64"));
+            }
+        };
+        let dimensions = fields.whole("dimensions", 1, MOST_DIMENSIONS)?;
+        let further = dimensions.map(|dimensions| ("dimensions".to_owned(), dimensions.into())).into_iter().collect();
+        let model = fields.model()?;
+        fields.end()?;
+        Ok(Self { payload: EmbeddingPayload { input, model, further }, packs })
+    }
+
+    /// A miner's answer in the buyer's form; `None` where it does not have a vector for each text.
+    pub(crate) fn document(&self, answer: &Value, model: &str, tokens: u64) -> Option<Value> {
+        let mut found = vec![None; self.payload.input.len()];
+        for entry in answer.get("data")?.as_array()? {
+            let index = usize::try_from(entry.get("index")?.as_u64()?).ok()?;
+            let numbers = entry.get("embedding")?.as_array()?;
+            let numbers = numbers.iter().map(Value::as_f64).collect::<Option<Vec<f64>>>()?;
+            *found.get_mut(index)? = Some(numbers);
+        }
+        let vectors = found.into_iter().collect::<Option<Vec<_>>>()?;
+        let width = vectors.first()?.len();
+        let asked = self.payload.further.get("dimensions").and_then(Value::as_u64);
+        if width == 0
+            || vectors.iter().any(|vector| vector.len() != width)
+            || asked.is_some_and(|asked| u64::try_from(width).ok() != Some(asked))
+        {
+            return None;
+        }
+        let entry = |(index, vector): (usize, Vec<f64>)| {
+            let embedding = if self.packs {
+                let bytes: Vec<u8> = vector.iter().flat_map(|number| (*number as f32).to_le_bytes()).collect();
+                Value::from(STANDARD.encode(bytes))
+            } else {
+                Value::from(vector)
+            };
+            json!({"object": "embedding", "index": index, "embedding": embedding})
+        };
+        let data: Vec<_> = vectors.into_iter().enumerate().map(entry).collect();
+        let usage = json!({"prompt_tokens": tokens, "total_tokens": tokens});
+        let fields: Map<String, Value> =
+            [("object", json!("list")), ("data", data.into()), ("model", model.into()), ("usage", usage)]
+                .map(|(name, value)| (name.to_owned(), value))
+                .into_iter()
+                .collect();
+        Some(fields.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(body: &Value) -> Result<EmbeddingRequest, GatewayError> {
+        EmbeddingRequest::parse(body.to_string().as_bytes())
+    }
+
+    #[test]
+    fn wrong_fields_are_named() {
+        for (body, param) in [
+            (json!({"model": "a"}), "input"),
+            (json!({"model": "a", "input": []}), "input"),
+            (json!({"model": "a", "input": [[1, 2]]}), "input"),
+            (json!({"model": "a", "input": ["a", ""]}), "input"),
+            (json!({"input": "a"}), "model"),
+            (json!({"model": "a", "input": "a", "encoding_format": "int8"}), "encoding_format"),
+            (json!({"model": "a", "input": "a", "dimensions": 0}), "dimensions"),
+            (json!({"model": "a", "input": "a", "truncate": true}), "truncate"),
+        ] {
+            let error = parse(&body).unwrap_err();
+            assert!(matches!(&error, GatewayError::Field { param: found, .. } if found == param), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn every_text_has_its_vector() {
+        let request = parse(&json!({"model": "a", "input": ["x", "y"], "user": "me"})).unwrap();
+        let entry = |index: u64, embedding: Value| json!({"index": index, "embedding": embedding});
+        // In another order.
+        let answer =
+            json!({"data": [entry(1, json!([3, 4])), entry(0, json!([0.5, 2]))], "usage": {"prompt_tokens": 9}});
+        let document = request.document(&answer, "task", 1).unwrap();
+        assert_eq!(document["data"][0], json!({"object": "embedding", "index": 0, "embedding": [0.5, 2.0]}));
+        assert_eq!(document["usage"], json!({"prompt_tokens": 1, "total_tokens": 1}));
+        for bad in [
+            json!({}),
+            json!({"data": [entry(0, json!([1]))]}),
+            json!({"data": [entry(0, json!([1])), entry(1, json!([1, 2]))]}),
+            json!({"data": [entry(0, json!([1])), entry(2, json!([1]))]}),
+            json!({"data": [entry(0, json!(["a"])), entry(1, json!([1]))]}),
+            json!({"data": [entry(0, json!([])), entry(1, json!([]))]}),
+        ] {
+            assert_eq!(request.document(&bad, "task", 1), None, "{bad}");
+        }
+        let packed = parse(&json!({"model": "a", "input": "x", "encoding_format": "base64"})).unwrap();
+        let document = packed.document(&json!({"data": [entry(0, json!([1.0]))]}), "task", 1).unwrap();
+        assert_eq!(document["data"][0]["embedding"], "AACAPw==");
+        let sized = parse(&json!({"model": "a", "input": "x", "dimensions": 2})).unwrap();
+        assert_eq!(sized.document(&json!({"data": [entry(0, json!([1.0]))]}), "task", 1), None);
+    }
+}

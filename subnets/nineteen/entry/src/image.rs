@@ -1,0 +1,237 @@
+//! `/v1/images/generations`, and the reference's image routes.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+use taonet_nineteen_core::payload::ImagePayload;
+use taonet_nineteen_core::task::Endpoint;
+
+use crate::GatewayError;
+use crate::request::Fields;
+
+/// Steps where the request names none, as in the validator's own requests.
+const DEFAULT_STEPS: u64 = 8;
+/// Steps of the reference's routes where the request names none.
+const REFERENCE_STEPS: u64 = 10;
+/// How closely an image follows the prompt where the request does not say.
+const DEFAULT_CFG: f64 = 3.0;
+/// Width and height where the request names none.
+const DEFAULT_SIDE: u64 = 1_024;
+/// Longest prompt, in characters.
+const LONGEST_PROMPT: usize = 32_000;
+
+/// A request for an image.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ImageRequest {
+    /// The task's name; avatars and inpainting have one task each.
+    pub(crate) model: Option<String>,
+    pub(crate) payload: ImagePayload,
+    pub(crate) endpoint: Endpoint,
+    /// Answers as OpenAI does, not as the reference.
+    pub(crate) is_openai: bool,
+}
+
+impl ImageRequest {
+    /// Reads `POST /v1/images/generations`.
+    pub(crate) fn generation(body: &[u8]) -> Result<Self, GatewayError> {
+        let mut fields = Fields::parse(body)?;
+        fields.refuse_unless("n", |value| value.as_u64() == Some(1), "only n = 1 is supported")?;
+        let is = |expected: &'static [&'static str]| {
+            move |value: &Value| value.as_str().is_some_and(|value| expected.contains(&value))
+        };
+        fields.refuse_unless("response_format", is(&["b64_json"]), "only b64_json is supported: no image is stored")?;
+        for name in ["quality", "background", "moderation"] {
+            fields.refuse_unless(name, is(&["auto"]), &format!("only {name} = auto is supported"))?;
+        }
+        let (width, height) = match fields.take("size") {
+            None => (DEFAULT_SIDE, DEFAULT_SIDE),
+            Some(size) => self::size(&size)
+                .ok_or_else(|| GatewayError::field("size", "size must be auto or WIDTHxHEIGHT, each in 513..=2047"))?,
+        };
+        let model = fields.model()?;
+        Self::request(fields, (Some(model), Endpoint::TextToImage, true), (width, height), DEFAULT_STEPS)
+    }
+
+    /// Reads a request to one of the reference's routes.
+    pub(crate) fn reference(body: &[u8], endpoint: Endpoint) -> Result<Self, GatewayError> {
+        let mut fields = Fields::parse(body)?;
+        let has_model = matches!(endpoint, Endpoint::TextToImage | Endpoint::ImageToImage);
+        let model = if has_model { Some(fields.model()?) } else { None };
+        let mut side = |name: &'static str| -> Result<u64, GatewayError> {
+            Ok(fields.whole(name, 513, 2_047)?.unwrap_or(DEFAULT_SIDE))
+        };
+        let size = (side("width")?, side("height")?);
+        Self::request(fields, (model, endpoint, false), size, REFERENCE_STEPS)
+    }
+
+    fn request(
+        mut fields: Fields,
+        (model, endpoint, is_openai): (Option<String>, Endpoint, bool),
+        (width, height): (u64, u64),
+        default_steps: u64,
+    ) -> Result<Self, GatewayError> {
+        let is_sane = |text: &String| !text.trim().is_empty() && text.chars().count() <= LONGEST_PROMPT;
+        let prompt = match fields.take("prompt") {
+            Some(Value::String(prompt)) if is_sane(&prompt) => prompt,
+            _ => return Err(GatewayError::field("prompt", "prompt must be a text of 1..=32000 characters")),
+        };
+        let negative_prompt = match fields.take("negative_prompt") {
+            None => String::new(),
+            Some(Value::String(prompt)) if prompt.chars().count() <= LONGEST_PROMPT => prompt,
+            Some(_) => return Err(GatewayError::field("negative_prompt", "negative_prompt must be a text")),
+        };
+        let steps = fields.whole("steps", 5, 49)?.unwrap_or(default_steps);
+        let cfg_scale = fields.float("cfg_scale", 1.5, 12.0)?.unwrap_or(DEFAULT_CFG);
+        let seed = fields.seed()?;
+        let mut further = Map::new();
+        let strength = |fields: &mut Fields, name: &'static str| {
+            Ok::<_, GatewayError>((name.to_owned(), Value::from(fields.float(name, 0.1, 1.0)?.unwrap_or(0.5))))
+        };
+        match endpoint {
+            Endpoint::ImageToImage => {
+                further.extend([image(&mut fields, "init_image", "init_image")?]);
+                further.extend([strength(&mut fields, "image_strength")?]);
+            }
+            Endpoint::Inpaint => {
+                further.extend([image(&mut fields, "init_image", "init_image")?]);
+                further.extend([image(&mut fields, "mask", "mask_image")?]);
+            }
+            Endpoint::Avatar => {
+                further.extend([image(&mut fields, "init_image", "init_image")?]);
+                further.extend([strength(&mut fields, "ipadapter_strength")?]);
+                further.extend([strength(&mut fields, "control_strength")?]);
+            }
+            _ => {}
+        }
+        fields.end()?;
+        let payload =
+            ImagePayload { prompt, negative_prompt, steps, cfg_scale, width, height, seed, model: None, further };
+        Ok(Self { model, payload, endpoint, is_openai })
+    }
+
+    /// A miner's answer in the buyer's form.
+    ///
+    /// # Errors
+    /// [`GatewayError::Unsafe`] for an image that was withheld, [`GatewayError::NoAnswer`] for what is no image.
+    pub(crate) fn document(&self, answer: &Value, created: i64) -> Result<Value, GatewayError> {
+        let image = answer.get("image_b64").and_then(Value::as_str).filter(|image| !image.is_empty());
+        match image {
+            Some(image) if is_image(image) => Ok(if self.is_openai {
+                json!({"created": created, "data": [{"b64_json": image}]})
+            } else {
+                json!({ "image_b64": image })
+            }),
+            None if answer.get("is_nsfw") == Some(&Value::Bool(true)) => Err(GatewayError::Unsafe),
+            _ => Err(GatewayError::NoAnswer),
+        }
+    }
+}
+
+/// An image of a request: its name for the miner, and its base64. Images at URLs are not fetched for buyers.
+fn image(fields: &mut Fields, name: &'static str, miners_name: &'static str) -> Result<(String, Value), GatewayError> {
+    match fields.take(name) {
+        Some(Value::String(text)) if is_image(&text) => Ok((miners_name.to_owned(), text.into())),
+        _ => {
+            let message =
+                format!("{name} must be a JPEG, PNG, GIF, BMP or TIFF image in base64; URLs are not supported");
+            Err(GatewayError::field(name, message))
+        }
+    }
+}
+
+/// Whether a text is base64 of an image, by its first bytes (§5.1).
+fn is_image(text: &str) -> bool {
+    const SIGNATURES: [&[u8]; 7] =
+        [b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"BM", b"II*\0", b"MM\0*"];
+    let decoded = STANDARD.decode(text);
+    decoded.is_ok_and(|bytes| SIGNATURES.iter().any(|signature| bytes.starts_with(signature)))
+}
+
+fn size(size: &Value) -> Option<(u64, u64)> {
+    let text = size.as_str()?;
+    if text == "auto" {
+        return Some((DEFAULT_SIDE, DEFAULT_SIDE));
+    }
+    let (width, height) = text.split_once('x')?;
+    let side = |text: &str| text.parse().ok().filter(|side| (513..=2_047).contains(side));
+    Some((side(width)?, side(height)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The first bytes of a JPEG.
+    const JPEG: &str = "/9j/4AAQ";
+
+    fn named(error: &GatewayError) -> &str {
+        if let GatewayError::Field { param, .. } = error { param } else { "" }
+    }
+
+    #[test]
+    fn openais_fields_become_the_miners() {
+        let body = json!({"model": "m", "prompt": "a cat", "size": "768x1024", "seed": 4, "n": 1, "quality": "auto"});
+        let request = ImageRequest::generation(body.to_string().as_bytes()).unwrap();
+        assert_eq!(
+            Value::Object(request.payload.clone().into_map()).to_string(),
+            r#"{"prompt":"a cat","negative_prompt":"","steps":8,"cfg_scale":3.0,"width":768,"height":1024,"seed":5}"#
+        );
+        for (field, value) in [
+            ("n", json!(2)),
+            ("response_format", json!("url")),
+            ("quality", json!("hd")),
+            ("size", json!("256x256")),
+            ("size", json!("1024")),
+            ("size", json!(1_024)),
+            ("style", json!("vivid")),
+            ("steps", json!(4)),
+            ("cfg_scale", json!(20)),
+            ("prompt", json!(" ")),
+            ("model", json!(7)),
+            ("init_image", json!(JPEG)),
+        ] {
+            let mut body = body.clone();
+            body[field] = value;
+            let error = ImageRequest::generation(body.to_string().as_bytes()).unwrap_err();
+            assert_eq!(named(&error), field, "{error}");
+        }
+    }
+
+    #[test]
+    fn the_references_routes_have_their_own_fields() {
+        let read = |endpoint, body: Value| ImageRequest::reference(body.to_string().as_bytes(), endpoint);
+        let request = read(Endpoint::TextToImage, json!({"model": "m", "prompt": "a"})).unwrap();
+        assert_eq!((request.payload.steps, request.model.as_deref()), (10, Some("m")));
+        let body = json!({"model": "m", "prompt": "a", "init_image": JPEG, "image_strength": 0.7});
+        let map = read(Endpoint::ImageToImage, body).unwrap().payload.into_map();
+        assert_eq!((&map["init_image"], &map["image_strength"]), (&json!(JPEG), &json!(0.7)));
+        let map = read(Endpoint::Inpaint, json!({"prompt": "a", "init_image": JPEG, "mask": JPEG})).unwrap();
+        assert_eq!(map.payload.into_map()["mask_image"], JPEG);
+        let map = read(Endpoint::Avatar, json!({"prompt": "a", "init_image": JPEG})).unwrap().payload.into_map();
+        assert_eq!((&map["ipadapter_strength"], map.get("model")), (&json!(0.5), None));
+        for (endpoint, body, param) in [
+            (Endpoint::TextToImage, json!({"prompt": "a"}), "model"),
+            (Endpoint::Avatar, json!({"prompt": "a", "model": "m", "init_image": JPEG}), "model"),
+            (Endpoint::Avatar, json!({"prompt": "a"}), "init_image"),
+            (Endpoint::Avatar, json!({"prompt": "a", "init_image": "https://example.org/a.png"}), "init_image"),
+            (Endpoint::Avatar, json!({"prompt": "a", "init_image": "aGVsbG8="}), "init_image"),
+            (Endpoint::Inpaint, json!({"prompt": "a", "init_image": JPEG}), "mask"),
+            (Endpoint::TextToImage, json!({"model": "m", "prompt": "a", "width": 512}), "width"),
+        ] {
+            let error = read(endpoint, body).unwrap_err();
+            assert_eq!(named(&error), param, "{error}");
+        }
+    }
+
+    #[test]
+    fn answers_are_images() {
+        let body = json!({"model": "m", "prompt": "a"});
+        let request = ImageRequest::generation(body.to_string().as_bytes()).unwrap();
+        let document = request.document(&json!({"image_b64": JPEG, "is_nsfw": false}), 7).unwrap();
+        assert_eq!(document, json!({"created": 7, "data": [{"b64_json": JPEG}]}));
+        assert_eq!(request.document(&json!({"image_b64": null, "is_nsfw": true}), 7), Err(GatewayError::Unsafe));
+        for bad in [json!({}), json!({"image_b64": "aGVsbG8="}), json!({"image_b64": "%"})] {
+            assert_eq!(request.document(&bad, 7), Err(GatewayError::NoAnswer), "{bad}");
+        }
+    }
+}

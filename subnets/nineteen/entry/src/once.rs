@@ -1,0 +1,150 @@
+//! `Idempotency-Key`: a request that a buyer repeats is answered and charged once.
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, HeaderName};
+use axum::response::{IntoResponse as _, Response};
+use futures::StreamExt as _;
+use sha2::{Digest as _, Sha256};
+use taonet_nineteen_store::{Claim, Store, StoredAnswer};
+
+use crate::GatewayError;
+
+/// The request's header.
+const NAME: HeaderName = HeaderName::from_static("idempotency-key");
+/// Header of an answer that was given before.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+/// Longest name, in bytes.
+const LONGEST_NAME: usize = 255;
+/// Largest answer that is kept, in bytes. A request with a larger one is made anew when it is repeated.
+const LARGEST: usize = 4 << 20;
+/// Largest answer that is not a stream: a few images.
+const LARGEST_WHOLE: usize = 64 << 20;
+
+/// What to do with a request.
+pub(crate) enum Begun {
+    /// Answer it; it has no `Idempotency-Key`.
+    Unnamed,
+    /// Answer it, and keep the answer.
+    New(Once),
+    /// It was answered before.
+    Replayed(Response),
+}
+
+/// A request that is answered once. Dropped without an answer, it may be made again.
+pub(crate) struct Once {
+    store: Store,
+    key: String,
+    name: String,
+    is_kept: bool,
+}
+
+impl Once {
+    /// Looks whether a request was made before.
+    pub(crate) async fn begin(
+        store: &Store,
+        key: &str,
+        headers: &HeaderMap,
+        (path, body): (&str, &[u8]),
+        now_ms: i64,
+    ) -> Result<Begun, GatewayError> {
+        let Some(name) = headers.get(NAME) else { return Ok(Begun::Unnamed) };
+        let name = name.to_str().ok().filter(|name| (1..=LONGEST_NAME).contains(&name.len()));
+        let wrong = || GatewayError::field("Idempotency-Key", "Idempotency-Key must have 1..=255 ASCII characters");
+        let name = name.ok_or_else(wrong)?.to_owned();
+        let mut hash = Sha256::new();
+        hash.update(path);
+        hash.update([0]);
+        hash.update(body);
+        match store.claim(key, &name, &hex::encode(hash.finalize()), now_ms).await? {
+            Claim::New => Ok(Begun::New(Self { store: store.clone(), key: key.to_owned(), name, is_kept: false })),
+            Claim::Running => Err(GatewayError::InProgress),
+            Claim::Other => Err(GatewayError::Reused),
+            Claim::Answered(answer) => {
+                let StoredAnswer { content_type, body } = answer;
+                let headers = [(CONTENT_TYPE, content_type), (REPLAYED, "true".to_owned())];
+                Ok(Begun::Replayed((headers, body).into_response()))
+            }
+        }
+    }
+
+    /// Keeps an answer: a whole one now, a stream when it has ended well.
+    pub(crate) async fn keep(self, response: Response) -> Response {
+        let content_type = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        let content_type = content_type.unwrap_or("application/json").to_owned();
+        let (head, body) = response.into_parts();
+        if !content_type.starts_with("text/event-stream") {
+            let Ok(bytes) = to_bytes(body, LARGEST_WHOLE).await else {
+                return GatewayError::Internal.into_response();
+            };
+            self.finish(content_type, bytes.to_vec()).await;
+            return Response::from_parts(head, Body::from(bytes));
+        }
+        let kept = Kept { once: Some(self), content_type, text: Vec::new(), body: body.into_data_stream() };
+        let stream = futures::stream::unfold(kept, |mut kept| async move {
+            let chunk = kept.next().await?;
+            Some((chunk, kept))
+        });
+        Response::from_parts(head, Body::from_stream(stream))
+    }
+
+    async fn finish(mut self, content_type: String, body: Vec<u8>) {
+        let Some(body) = String::from_utf8(body).ok().filter(|body| body.len() <= LARGEST) else { return };
+        match self.store.keep_answer(&self.key, &self.name, &StoredAnswer { content_type, body }).await {
+            Ok(()) => self.is_kept = true,
+            Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "an answer was not kept"),
+        }
+    }
+}
+
+impl Drop for Once {
+    fn drop(&mut self) {
+        if self.is_kept {
+            return;
+        }
+        let (store, key, name) = (self.store.clone(), std::mem::take(&mut self.key), std::mem::take(&mut self.name));
+        // Where no runtime is left, the next start drops the claim.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                if let Err(error) = store.drop_claim(&key, &name).await {
+                    tracing::error!(error = &error as &dyn std::error::Error, "a claim was not dropped");
+                }
+            });
+        }
+    }
+}
+
+/// A stream whose text is kept. `once` is gone when it cannot be repeated: it is too long, or broke off.
+struct Kept {
+    once: Option<Once>,
+    content_type: String,
+    text: Vec<u8>,
+    body: axum::body::BodyDataStream,
+}
+
+impl Kept {
+    async fn next(&mut self) -> Option<Result<Bytes, axum::Error>> {
+        let chunk = self.body.next().await;
+        match &chunk {
+            Some(Ok(bytes)) if self.once.is_some() => {
+                self.text.extend_from_slice(bytes);
+                if self.text.len() > LARGEST || breaks_off(bytes) {
+                    (self.once, self.text) = (None, Vec::new());
+                }
+            }
+            Some(Ok(_)) => {}
+            Some(Err(_)) => self.once = None,
+            None => {
+                if let Some(once) = self.once.take() {
+                    once.finish(std::mem::take(&mut self.content_type), std::mem::take(&mut self.text)).await;
+                }
+            }
+        }
+        chunk
+    }
+}
+
+/// Whether these events are those of an answer that broke off.
+fn breaks_off(events: &[u8]) -> bool {
+    events.starts_with(b"data: {\"error\"") || events.starts_with(b"event: response.failed")
+}

@@ -1,0 +1,148 @@
+//! The OpenAPI document.
+
+mod schemas;
+
+use std::sync::LazyLock;
+
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse as _, Response};
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::path::{OperationBuilder, ParameterBuilder, ParameterIn};
+use utoipa::openapi::request_body::RequestBodyBuilder;
+use utoipa::openapi::response::ResponseBuilder;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{
+    ContentBuilder, HttpMethod, InfoBuilder, OpenApi, OpenApiBuilder, PathItem, PathsBuilder, Ref, Required,
+};
+
+use schemas::{components, string};
+
+const KEY: &str = "key";
+const JSON: &str = "application/json";
+
+/// A route of the gateway that sells something.
+struct Sold {
+    path: &'static str,
+    summary: &'static str,
+    request: &'static str,
+    answer: &'static str,
+    streams: bool,
+}
+
+const SOLD: [Sold; 9] = [
+    sold("/v1/chat/completions", "Answers a conversation", "ChatRequest", "ChatCompletion", true),
+    sold("/v1/completions", "Continues a text", "CompletionRequest", "Completion", true),
+    sold("/v1/responses", "Answers a conversation, without stored state", "ResponseRequest", "Response", true),
+    sold("/v1/embeddings", "Makes vectors of texts", "EmbeddingRequest", "EmbeddingList", false),
+    sold("/v1/images/generations", "Makes an image", "GenerationRequest", "ImageList", false),
+    sold("/v1/text-to-image", "Makes an image", "TextToImageRequest", "Image", false),
+    sold("/v1/image-to-image", "Changes an image", "ImageToImageRequest", "Image", false),
+    sold("/v1/inpaint", "Replaces part of an image", "InpaintRequest", "Image", false),
+    sold("/v1/avatar", "Makes an image of a face", "AvatarRequest", "Image", false),
+];
+
+const fn sold(
+    path: &'static str,
+    summary: &'static str,
+    request: &'static str,
+    answer: &'static str,
+    streams: bool,
+) -> Sold {
+    Sold { path, summary, request, answer, streams }
+}
+
+/// Statuses of refusals, with their meaning.
+const REFUSALS: [(&str, &str); 11] = [
+    ("400", "A field is wrong; `error.param` names it"),
+    ("401", "The API key is missing, unknown or revoked"),
+    ("402", "The key has too few credits, or its budget of the month is used up"),
+    ("403", "The key may not use the model, or the image was withheld"),
+    ("404", "There is no such model"),
+    ("409", "The request with this Idempotency-Key is being answered"),
+    ("422", "The Idempotency-Key belongs to another request"),
+    ("429", "Too many requests in this minute"),
+    ("500", "The gateway cannot work now"),
+    ("502", "No miner answered"),
+    ("503", "No miner has capacity left"),
+];
+
+/// `GET /openapi.json`
+pub(crate) async fn document() -> Response {
+    static DOCUMENT: LazyLock<String> = LazyLock::new(|| api().to_json().unwrap_or_default());
+    ([(CONTENT_TYPE, JSON)], DOCUMENT.as_str()).into_response()
+}
+
+/// The document.
+pub(crate) fn api() -> OpenApi {
+    let info = InfoBuilder::new()
+        .title("Nineteen")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some("Inference by the miners of subnet 19, in the form of OpenAI's API."));
+    let mut paths = PathsBuilder::new();
+    for sold in &SOLD {
+        paths = paths.path(sold.path, PathItem::new(HttpMethod::Post, operation(sold)));
+    }
+    let get = |id: &str, summary: &str, schema: &str| {
+        let ok = ResponseBuilder::new().description("OK").content(JSON, content(schema));
+        OperationBuilder::new().operation_id(Some(id)).summary(Some(summary)).response("200", ok)
+    };
+    let id = ParameterBuilder::new()
+        .name("id")
+        .parameter_in(ParameterIn::Path)
+        .required(Required::True)
+        .schema(Some(string()));
+    let unknown = get("model", "Describes a model", "Model").parameter(id).response("404", refusal("No such model"));
+    paths = paths
+        .path("/v1/models", PathItem::new(HttpMethod::Get, get("models", "Lists the models", "ModelList")))
+        .path("/v1/models/{id}", PathItem::new(HttpMethod::Get, unknown))
+        .path("/status.json", PathItem::new(HttpMethod::Get, get("status", "Tells capacity and latency", "Status")));
+    let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+    OpenApiBuilder::new()
+        .info(info.build())
+        .paths(paths)
+        .components(Some(components().security_scheme(KEY, bearer).build()))
+        .build()
+}
+
+fn operation(sold: &Sold) -> OperationBuilder {
+    let id = sold.path.trim_start_matches("/v1/").replace(['/', '-'], "_");
+    let repeated = ParameterBuilder::new()
+        .name("Idempotency-Key")
+        .parameter_in(ParameterIn::Header)
+        .description(Some("A request that is repeated with the same key within a day is answered and charged once."))
+        .schema(Some(schemas::name(255)));
+    let body = RequestBodyBuilder::new().content(JSON, content(sold.request)).required(Some(Required::True));
+    let mut answer = ResponseBuilder::new().description("The answer").content(JSON, content(sold.answer));
+    if sold.streams {
+        let events = ContentBuilder::new().schema(Some(string())).build();
+        answer = answer.content("text/event-stream", events);
+    }
+    for (name, description) in [
+        ("x-request-id", "The request's id, the buyer's own where it sent one"),
+        ("x-ratelimit-limit-requests", "Requests that the key may make in a minute"),
+        ("x-ratelimit-remaining-requests", "How many it may still make"),
+        ("x-ratelimit-reset-requests", "When it may make all of them again, such as `12s`"),
+    ] {
+        answer =
+            answer.header(name, HeaderBuilder::new().schema(Some(string())).description(Some(description)).build());
+    }
+    let mut operation = OperationBuilder::new()
+        .operation_id(Some(id))
+        .summary(Some(sold.summary))
+        .security(SecurityRequirement::new::<_, [&str; 0], &str>(KEY, []))
+        .parameter(repeated)
+        .request_body(Some(body.build()))
+        .response("200", answer);
+    for (status, description) in REFUSALS {
+        operation = operation.response(status, refusal(description));
+    }
+    operation
+}
+
+fn refusal(description: &str) -> ResponseBuilder {
+    ResponseBuilder::new().description(description).content(JSON, content("Error"))
+}
+
+fn content(schema: &str) -> utoipa::openapi::Content {
+    ContentBuilder::new().schema(Some(Ref::from_schema_name(schema))).build()
+}

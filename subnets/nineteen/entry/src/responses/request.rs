@@ -1,0 +1,305 @@
+//! Requests to `/v1/responses`, as chats.
+
+use serde_json::{Map, Value, json};
+use taonet_nineteen_core::payload::TextInput;
+
+use super::State;
+use crate::GatewayError;
+use crate::answer::Head;
+use crate::request::{Fields, TextRequest};
+
+/// Most items of an input.
+const MOST_ITEMS: usize = 1_024;
+
+/// What a response repeats of its request.
+pub(crate) struct Echo(Map<String, Value>);
+
+impl Echo {
+    /// The response, with these items.
+    pub(super) fn document(&self, head: &Head, state: State, output: Vec<Value>, tokens: Option<(u64, u64)>) -> Value {
+        let usage = tokens.map(|(input, answer)| {
+            json!({
+                "input_tokens": input, "input_tokens_details": {"cached_tokens": 0},
+                "output_tokens": answer, "output_tokens_details": {"reasoning_tokens": 0},
+                "total_tokens": input.saturating_add(answer),
+            })
+        });
+        let reason = (state == State::Incomplete).then(|| json!({"reason": "max_output_tokens"}));
+        let mut document = self.0.clone();
+        for (name, value) in [
+            ("id", json!(head.id)),
+            ("object", json!("response")),
+            ("created_at", json!(head.created)),
+            ("status", json!(state.as_str())),
+            ("error", Value::Null),
+            ("incomplete_details", json!(reason)),
+            ("model", json!(head.model)),
+            ("output", output.into()),
+            ("usage", json!(usage)),
+        ] {
+            document.insert(name.to_owned(), value);
+        }
+        document.into()
+    }
+}
+
+/// Reads a request.
+pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, Echo), GatewayError> {
+    let mut fields = Fields::parse(body)?;
+    for (name, message) in [
+        ("previous_response_id", "no response is stored: send the whole conversation as input"),
+        ("conversation", "no conversation is stored: send it as input"),
+        ("prompt", "stored prompts are not supported"),
+    ] {
+        fields.refuse_unless(name, |_| false, message)?;
+    }
+    let is_false = |value: &Value| *value == Value::Bool(false);
+    let is_empty = |value: &Value| value.as_array().is_some_and(Vec::is_empty);
+    fields.refuse_unless("store", is_false, "responses are not stored: send store = false")?;
+    fields.refuse_unless("background", is_false, "background responses are not supported")?;
+    fields.refuse_unless("include", is_empty, "include is not supported")?;
+    fields.refuse_unless("truncation", |value| value.as_str() == Some("disabled"), "only disabled is supported")?;
+    fields.refuse_unless("top_logprobs", |value| value.as_u64() == Some(0), "log-probabilities are not supported")?;
+    // Names of chats that mean nothing here.
+    for name in ["n", "stop", "max_tokens", "max_completion_tokens", "logit_bias", "seed", "response_format"] {
+        fields.refuse_unless(name, |_| false, &format!("{name} is unknown or unsupported"))?;
+    }
+    let mut echo = Map::new();
+    let mut messages = Vec::new();
+    match fields.take("instructions") {
+        None => {}
+        Some(Value::String(text)) => {
+            messages.push(json!({"role": "system", "content": text}));
+            echo.insert("instructions".to_owned(), text.into());
+        }
+        Some(_) => return Err(GatewayError::field("instructions", "instructions must be a text")),
+    }
+    match fields.take("input") {
+        Some(Value::String(text)) => messages.push(json!({"role": "user", "content": text})),
+        Some(Value::Array(items)) if (1..=MOST_ITEMS).contains(&items.len()) => {
+            for (index, item) in items.iter().enumerate() {
+                let wrong = |what: &str| {
+                    let param = format!("input[{index}]");
+                    GatewayError::field(param.clone(), format!("{param} {what}"))
+                };
+                message(item, &mut messages).map_err(|what| wrong(&what))?;
+            }
+        }
+        _ => return Err(GatewayError::field("input", "input must be a text or an array of 1..=1024 items")),
+    }
+    let mut further = Map::new();
+    tools(&mut fields, &mut echo)?;
+    fields.tools(&mut further)?;
+    if let Some(most) = fields.whole("max_output_tokens", 1, 32_768)? {
+        echo.insert("max_output_tokens".to_owned(), most.into());
+        fields.0.insert("max_completion_tokens".to_owned(), most.into());
+    }
+    let metadata = fields.take("metadata").unwrap_or_else(|| json!({}));
+    let is_metadata = metadata.as_object().is_some_and(|pairs| pairs.values().all(Value::is_string));
+    if !is_metadata {
+        return Err(GatewayError::field("metadata", "metadata must be an object of texts"));
+    }
+    let request = fields.request(TextInput::Messages(messages), false, further)?;
+    for (name, value) in [
+        ("instructions", Value::Null),
+        ("max_output_tokens", Value::Null),
+        ("metadata", metadata),
+        ("parallel_tool_calls", true.into()),
+        ("previous_response_id", Value::Null),
+        ("reasoning", json!({"effort": null, "summary": null})),
+        ("store", false.into()),
+        ("temperature", request.payload.temperature.into()),
+        ("text", json!({"format": {"type": "text"}})),
+        ("tool_choice", "auto".into()),
+        ("tools", json!([])),
+        ("top_p", request.payload.top_p.into()),
+        ("truncation", "disabled".into()),
+    ] {
+        echo.entry(name).or_insert(value);
+    }
+    Ok((request, Echo(echo)))
+}
+
+/// Appends an item of the input as a message of a chat.
+fn message(item: &Value, messages: &mut Vec<Value>) -> Result<(), String> {
+    let text = |name: &str| item.get(name).and_then(Value::as_str);
+    let needed = |name: &str| text(name).ok_or_else(|| format!("needs the text {name}"));
+    match text("type").unwrap_or("message") {
+        "message" => {
+            let role = needed("role")?;
+            if !matches!(role, "system" | "developer" | "user" | "assistant") {
+                return Err("must have the role system, developer, user or assistant".to_owned());
+            }
+            let content = match item.get("content") {
+                Some(Value::String(text)) => text.clone(),
+                Some(Value::Array(parts)) => {
+                    let part = |part: &Value| match part.get("type").and_then(Value::as_str) {
+                        Some("input_text" | "output_text") => part.get("text")?.as_str().map(str::to_owned),
+                        _ => None,
+                    };
+                    let texts: Option<Vec<String>> = parts.iter().map(part).collect();
+                    texts.ok_or("may have parts of the types input_text and output_text only")?.concat()
+                }
+                _ => return Err("needs a content".to_owned()),
+            };
+            messages.push(json!({"role": role, "content": content}));
+        }
+        "function_call" => {
+            let function = json!({"name": needed("name")?, "arguments": needed("arguments")?});
+            let call = json!({"id": needed("call_id")?, "type": "function", "function": function});
+            // Calls that follow each other are one turn of the assistant.
+            let last = messages.last_mut().and_then(|last| last.get_mut("tool_calls")).and_then(Value::as_array_mut);
+            match last {
+                Some(calls) => calls.push(call),
+                None => messages.push(json!({"role": "assistant", "content": null, "tool_calls": [call]})),
+            }
+        }
+        "function_call_output" => {
+            let (id, output) = (needed("call_id")?, needed("output")?);
+            messages.push(json!({"role": "tool", "tool_call_id": id, "content": output}));
+        }
+        _ => return Err("must be a message, a function_call or a function_call_output".to_owned()),
+    }
+    Ok(())
+}
+
+/// Writes tools and the form of the answer as chats have them, and notes them as they were.
+fn tools(fields: &mut Fields, echo: &mut Map<String, Value>) -> Result<(), GatewayError> {
+    if let Some(tools) = fields.take("tools") {
+        let wrong = || GatewayError::field("tools", "tools must be an array of functions, each with a name");
+        let chat = |tool: &Value| {
+            let mut function = tool.as_object()?.clone();
+            let is_function = function.shift_remove("type")?.as_str() == Some("function");
+            (is_function && function.get("name")?.is_string())
+                .then(|| json!({"type": "function", "function": function}))
+        };
+        let chats: Option<Vec<Value>> = tools.as_array().ok_or_else(wrong)?.iter().map(chat).collect();
+        let chats = chats.ok_or_else(wrong)?;
+        echo.insert("tools".to_owned(), tools);
+        if !chats.is_empty() {
+            fields.0.insert("tools".to_owned(), chats.into());
+        }
+    }
+    if let Some(choice) = fields.take("tool_choice") {
+        let chat = match &choice {
+            Value::String(_) => choice.clone(),
+            _ if choice.get("type").and_then(Value::as_str) == Some("function") => {
+                json!({"type": "function", "function": {"name": choice.get("name")}})
+            }
+            _ => {
+                return Err(GatewayError::field(
+                    "tool_choice",
+                    "tool_choice must be none, auto, required or a function",
+                ));
+            }
+        };
+        echo.insert("tool_choice".to_owned(), choice);
+        fields.0.insert("tool_choice".to_owned(), chat);
+    }
+    if let Some(parallel) = fields.0.get("parallel_tool_calls").filter(|value| value.is_boolean()) {
+        echo.insert("parallel_tool_calls".to_owned(), parallel.clone());
+    }
+    let Some(text) = fields.take("text") else { return Ok(()) };
+    let mut options = text.as_object().cloned().unwrap_or_default();
+    let format = options.shift_remove("format").unwrap_or_else(|| json!({"type": "text"}));
+    if !text.is_object() || !options.is_empty() {
+        return Err(GatewayError::field("text", "text must be an object with a format, and nothing besides"));
+    }
+    let mut schema = format.as_object().cloned().unwrap_or_default();
+    let chat = match schema.shift_remove("type").as_ref().and_then(Value::as_str) {
+        Some("text") => None,
+        Some("json_object") => Some(json!({"type": "json_object"})),
+        Some("json_schema") => Some(json!({"type": "json_schema", "json_schema": schema})),
+        _ => return Err(GatewayError::field("text.format", "text.format must be text, json_object or json_schema")),
+    };
+    echo.insert("text".to_owned(), json!({ "format": format }));
+    fields.0.extend(chat.map(|chat| ("response_format".to_owned(), chat)));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(further: &Value) -> Result<(TextRequest, Echo), GatewayError> {
+        let mut body = json!({"model": "m", "input": "hello"});
+        body.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
+        parse(body.to_string().as_bytes())
+    }
+
+    fn payload(further: &Value) -> Map<String, Value> {
+        read(further).unwrap().0.payload.into_map()
+    }
+
+    #[test]
+    fn inputs_become_chats() {
+        assert_eq!(payload(&json!({}))["messages"], json!([{"role": "user", "content": "hello"}]));
+        let items = json!([
+            {"role": "user", "content": [{"type": "input_text", "text": "Weather in "}, {"type": "input_text", "text": "Ulm?"}]},
+            {"type": "function_call", "call_id": "c1", "name": "weather", "arguments": "{}", "id": "fc", "status": "completed"},
+            {"type": "function_call", "call_id": "c2", "name": "time", "arguments": "{}"},
+            {"type": "function_call_output", "call_id": "c1", "output": "rain"},
+        ]);
+        let map = payload(&json!({"input": items, "instructions": "Be brief.", "max_output_tokens": 9}));
+        let function =
+            |id: &str, name: &str| json!({"id": id, "type": "function", "function": {"name": name, "arguments": "{}"}});
+        assert_eq!(
+            map["messages"],
+            json!([
+                {"role": "system", "content": "Be brief."},
+                {"role": "user", "content": "Weather in Ulm?"},
+                {"role": "assistant", "content": null, "tool_calls": [function("c1", "weather"), function("c2", "time")]},
+                {"role": "tool", "tool_call_id": "c1", "content": "rain"},
+            ])
+        );
+        assert_eq!(map["max_tokens"], 9);
+    }
+
+    #[test]
+    fn tools_and_forms_become_those_of_chats() {
+        let tool = json!({"type": "function", "name": "f", "parameters": {"type": "object"}, "strict": true});
+        let format = json!({"type": "json_schema", "name": "n", "schema": {"type": "object"}});
+        let further =
+            json!({"tools": [tool], "tool_choice": {"type": "function", "name": "f"}, "text": {"format": format}});
+        let map = payload(&further);
+        let function = json!({"name": "f", "parameters": {"type": "object"}, "strict": true});
+        assert_eq!(map["tools"], json!([{"type": "function", "function": function}]));
+        assert_eq!(map["tool_choice"], json!({"type": "function", "function": {"name": "f"}}));
+        let schema = json!({"name": "n", "schema": {"type": "object"}});
+        assert_eq!(map["response_format"], json!({"type": "json_schema", "json_schema": schema}));
+        let Echo(echo) = read(&further).unwrap().1;
+        assert_eq!((&echo["tools"][0], &echo["text"]["format"]), (&tool, &format));
+    }
+
+    #[test]
+    fn what_needs_state_is_refused_by_name() {
+        for (further, param) in [
+            (json!({"previous_response_id": "resp-1"}), "previous_response_id"),
+            (json!({"conversation": "c"}), "conversation"),
+            (json!({"prompt": {"id": "p"}}), "prompt"),
+            (json!({"store": true}), "store"),
+            (json!({"background": true}), "background"),
+            (json!({"include": ["reasoning.encrypted_content"]}), "include"),
+            (json!({"truncation": "auto"}), "truncation"),
+            (json!({"reasoning": {"effort": "low"}}), "reasoning"),
+            (json!({"stop": "x"}), "stop"),
+            (json!({"max_output_tokens": 0}), "max_output_tokens"),
+            (json!({"input": []}), "input"),
+            (json!({"input": [{"role": "user", "content": [{"type": "input_image"}]}]}), "input[0]"),
+            (json!({"input": [{"role": "tool", "content": "a"}]}), "input[0]"),
+            (json!({"input": [{"type": "reasoning"}]}), "input[0]"),
+            (json!({"instructions": 7}), "instructions"),
+            (json!({"tools": [{"type": "web_search"}]}), "tools"),
+            (json!({"tool_choice": {"type": "file_search"}}), "tool_choice"),
+            (json!({"text": {"verbosity": "low"}}), "text"),
+            (json!({"text": {"format": {"type": "grammar"}}}), "text.format"),
+            (json!({"metadata": {"a": 1}}), "metadata"),
+            (json!({"max_tool_calls": 2}), "max_tool_calls"),
+            (json!({"temperature": 9}), "temperature"),
+        ] {
+            let error = read(&further).map(drop).unwrap_err();
+            let GatewayError::Field { param: found, .. } = &error else { panic!("{error:?}") };
+            assert_eq!(found, param, "{error}");
+        }
+    }
+}

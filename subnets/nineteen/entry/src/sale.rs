@@ -1,0 +1,146 @@
+//! From a buyer's request to a miner's answer and its bill.
+
+use axum::response::{IntoResponse as _, Json, Response};
+use serde_json::{Map, Value};
+use taonet_nineteen_core::Task;
+use taonet_nineteen_core::task::Endpoint;
+use taonet_nineteen_query::{Answer, RequestKind};
+use taonet_nineteen_store::ApiKey;
+
+use crate::answer::{Head, stream, whole};
+use crate::bill::{Bill, Tariff, today};
+use crate::embedding::EmbeddingRequest;
+use crate::image::ImageRequest;
+use crate::request::TextRequest;
+use crate::responses::{self, Echo};
+use crate::usage::{input_tokens, texts_tokens};
+use crate::{Gateway, GatewayError};
+
+impl Gateway {
+    /// The task that a buyer means: its name, also with underscores, without `chat-` or without the name of its route, or
+    /// its model's name. Without a name, the task of the route.
+    fn task(&self, key: &ApiKey, model: Option<&str>, endpoint: Endpoint) -> Result<Task, GatewayError> {
+        let config = self.0.market.current();
+        let suffix = endpoint.path().replace('/', "-");
+        let is_meant = |task: &&Task| {
+            let Some(model) = model else { return true };
+            let (own, name) = (task.task.as_str(), model.replace('_', "-"));
+            let repository = |options: &Map<String, Value>| options.get("model").and_then(Value::as_str) == Some(model);
+            own == name
+                || own.strip_prefix("chat-") == Some(&name)
+                || own.strip_suffix(&suffix) == Some(&name)
+                || repository(&task.orchestrator_server_config.load_model_config)
+                || task.model_info.as_ref().is_some_and(repository)
+        };
+        let found = config.enabled().filter(|task| task.endpoint == endpoint).find(is_meant).cloned();
+        let unknown = || GatewayError::Model(model.unwrap_or(endpoint.path()).chars().take(100).collect());
+        let task = found.ok_or_else(unknown)?;
+        if key.terms.models.as_ref().is_some_and(|models| !models.contains(&task.task)) {
+            return Err(GatewayError::Forbidden(task.task.to_string()));
+        }
+        Ok(task)
+    }
+
+    async fn bill(&self, key: &ApiKey, task: &Task, tariff: Tariff, most: (u64, u64)) -> Result<Bill, GatewayError> {
+        Bill::open(&self.0.store, &self.0.clock, &key.id, (task.task.to_string(), tariff), most).await
+    }
+
+    /// Asks miners; the bill is settled before an error is told, so that the buyer's credits are there again.
+    async fn ask(
+        &self,
+        task: Task,
+        payload: Map<String, Value>,
+        most_chunks: usize,
+        bill: Bill,
+    ) -> Result<(Answer, Bill), GatewayError> {
+        let request =
+            taonet_nineteen_query::Request { task: task.task, payload, kind: RequestKind::Organic, most_chunks };
+        match self.0.querier.ask(request).await {
+            Ok(answer) => Ok((answer, bill)),
+            Err(error) => {
+                bill.settle().await;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Sells a text; with `echo` in the form of `/v1/responses`.
+    pub(crate) async fn text(
+        &self,
+        key: &ApiKey,
+        request: TextRequest,
+        endpoint: Endpoint,
+        echo: Option<Echo>,
+    ) -> Result<Response, GatewayError> {
+        let task = self.task(key, Some(&request.model), endpoint)?;
+        let TextRequest { mut payload, streams, wants_logprobs, wants_usage, .. } = request;
+        let model = task.task.to_string();
+        payload.model.clone_from(&model);
+        let max_tokens = payload.max_tokens;
+        let most = (input_tokens(&payload.input), max_tokens);
+        let bill = self.bill(key, &task, Tariff::Text(task.price), most).await?;
+        let is_chat = endpoint == Endpoint::Chat;
+        let prefix = match (&echo, is_chat) {
+            (Some(_), _) => "resp",
+            (None, true) => "chatcmpl",
+            (None, false) => "cmpl",
+        };
+        let head = Head {
+            id: format!("{prefix}-{}", bill.request_id()),
+            model,
+            created: today(&self.0.clock).0 / 1_000,
+            is_chat,
+            wants_logprobs,
+            wants_usage,
+            max_tokens,
+        };
+        let most_chunks = usize::try_from(max_tokens).unwrap_or(usize::MAX).saturating_add(1);
+        let (answer, bill) = self.ask(task, payload.into_map(), most_chunks, bill).await?;
+        match (echo, streams) {
+            (Some(echo), true) => Ok(responses::stream(head, echo, answer, bill)),
+            (Some(echo), false) => responses::whole(head, echo, answer, bill).await,
+            (None, true) => Ok(stream(head, answer, bill)),
+            (None, false) => whole(&head, answer, bill).await,
+        }
+    }
+
+    pub(crate) async fn embedding(&self, key: &ApiKey, request: EmbeddingRequest) -> Result<Response, GatewayError> {
+        let task = self.task(key, Some(&request.payload.model), Endpoint::Embeddings)?;
+        let (model, tokens) = (task.task.to_string(), texts_tokens(&request.payload.input));
+        let bill = self.bill(key, &task, Tariff::Embedding(task.price), (tokens, 0)).await?;
+        let mut payload = request.payload.clone();
+        payload.model.clone_from(&model);
+        let (value, mut bill) = self.whole(task, payload.into_map(), bill).await?;
+        let document = request.document(&value, &model, tokens);
+        if document.is_some() {
+            bill.deliver_all();
+        }
+        bill.settle().await;
+        Ok(Json(document.ok_or(GatewayError::NoAnswer)?).into_response())
+    }
+
+    pub(crate) async fn image(&self, key: &ApiKey, request: ImageRequest) -> Result<Response, GatewayError> {
+        let task = self.task(key, request.model.as_deref(), request.endpoint)?;
+        let steps = request.payload.steps;
+        let bill = self.bill(key, &task, Tariff::Image(task.price), (0, steps)).await?;
+        let mut payload = request.payload.clone();
+        payload.model = request.model.as_ref().map(|_| task.task.to_string());
+        let (value, mut bill) = self.whole(task, payload.into_map(), bill).await?;
+        let document = request.document(&value, today(&self.0.clock).0 / 1_000);
+        if document.is_ok() {
+            bill.deliver(usize::try_from(steps).unwrap_or(usize::MAX));
+        }
+        bill.settle().await;
+        Ok(Json(document?).into_response())
+    }
+
+    /// A miner's answer that is one document.
+    async fn whole(&self, task: Task, payload: Map<String, Value>, bill: Bill) -> Result<(Value, Bill), GatewayError> {
+        let (mut answer, bill) = self.ask(task, payload, 1, bill).await?;
+        if let Some(Ok(chunk)) = answer.next().await {
+            return Ok((chunk.value, bill));
+        }
+        bill.settle().await;
+        Err(GatewayError::NoAnswer)
+    }
+}

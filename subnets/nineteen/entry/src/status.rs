@@ -1,0 +1,127 @@
+//! The status page: tasks, capacity, latencies. Of single miners it tells nothing.
+
+use std::fmt::Write as _;
+
+use axum::extract::State;
+use axum::response::{Html, IntoResponse as _, Json, Response};
+use serde_json::{Value, json};
+use taonet_nineteen_query::{Contender, TaskFloor};
+
+use crate::Gateway;
+
+/// State of one task in the running period.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct TaskStatus {
+    task: String,
+    endpoint: &'static str,
+    miners: usize,
+    is_served: bool,
+    /// Capacity of the period, and how much is used, in the task's unit.
+    capacity: f64,
+    used: f64,
+    running: usize,
+    requests: f64,
+    rate_limited: f64,
+    failed: f64,
+    /// Average time to the first token, in seconds, of the miners that have answered: sorted.
+    latencies: Vec<f64>,
+}
+
+impl TaskStatus {
+    pub(crate) fn of(floor: &TaskFloor, is_served: bool) -> Self {
+        let contenders = floor.contenders();
+        let counts: Vec<_> = contenders.iter().map(|contender| contender.counts()).collect();
+        let has_answered = |contender: &&std::sync::Arc<Contender>| contender.counts().consumed_capacity > 0.0;
+        let mut latencies: Vec<f64> =
+            contenders.iter().filter(has_answered).map(|contender| contender.health().latency()).collect();
+        latencies.sort_by(f64::total_cmp);
+        Self {
+            task: floor.task.task.to_string(),
+            endpoint: floor.task.endpoint.path(),
+            miners: contenders.len(),
+            is_served,
+            capacity: counts.iter().map(|counts| counts.capacity).sum(),
+            used: counts.iter().map(|counts| counts.consumed_capacity).sum(),
+            running: contenders.iter().map(|contender| contender.running()).sum(),
+            requests: counts.iter().map(|counts| counts.total_requests).sum(),
+            rate_limited: counts.iter().map(|counts| counts.requests_429).sum(),
+            failed: counts.iter().map(|counts| counts.requests_500).sum(),
+            latencies,
+        }
+    }
+
+    fn best_latency(&self) -> Option<f64> {
+        self.latencies.first().copied()
+    }
+
+    fn median_latency(&self) -> Option<f64> {
+        self.latencies.get(self.latencies.len().checked_sub(1)? / 2).copied()
+    }
+
+    fn document(&self) -> Value {
+        json!({
+            "task": self.task, "endpoint": self.endpoint, "miners": self.miners, "is_served": self.is_served,
+            "capacity": self.capacity, "used": self.used, "running": self.running, "requests": self.requests,
+            "rate_limited": self.rate_limited, "failed": self.failed, "best_latency": self.best_latency(),
+            "median_latency": self.median_latency(),
+        })
+    }
+
+    /// A row of the page. Names of tasks have letters, digits, `-` and `.` only.
+    fn row(&self, page: &mut String) {
+        let share = if self.capacity > 0.0 { 100.0 * self.used / self.capacity } else { 0.0 };
+        let time = |latency: Option<f64>| latency.map_or("–".to_owned(), |latency| format!("{latency:.2} s"));
+        let _ = writeln!(
+            page,
+            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{:.0}</td><td>{share:.1} %</td><td>{}</td><td>{:.0}</td>\
+             <td>{:.0}</td><td>{:.0}</td><td>{}</td><td>{}</td></tr>",
+            self.task,
+            if self.is_served { "available" } else { "unavailable" },
+            self.miners,
+            self.capacity,
+            self.running,
+            self.requests,
+            self.rate_limited,
+            self.failed,
+            time(self.best_latency()),
+            time(self.median_latency()),
+        );
+    }
+}
+
+impl Gateway {
+    fn status(&self) -> Vec<TaskStatus> {
+        let Some(roster) = self.0.querier.market().roster() else { return Vec::new() };
+        let status = |floor: &TaskFloor| TaskStatus::of(floor, self.0.querier.is_served(floor.task.task.as_str()));
+        roster.floors().iter().map(status).collect()
+    }
+}
+
+/// `GET /status.json`
+pub(crate) async fn document(State(gateway): State<Gateway>) -> Response {
+    let tasks: Vec<_> = gateway.status().iter().map(TaskStatus::document).collect();
+    Json(json!({ "tasks": tasks })).into_response()
+}
+
+/// `GET /status`
+pub(crate) async fn page(State(gateway): State<Gateway>) -> Response {
+    let mut page = String::from(HEAD);
+    for task in gateway.status() {
+        task.row(&mut page);
+    }
+    page.push_str("</tbody></table></main></body></html>\n");
+    Html(page).into_response()
+}
+
+const HEAD: &str = "<!doctype html>
+<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">
+<meta http-equiv=\"refresh\" content=\"10\"><title>Status</title>
+<style>
+body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem; color-scheme: light dark }
+table { border-collapse: collapse } th, td { padding: .3rem .8rem; text-align: right; border-bottom: 1px solid #8888 }
+th:first-child, td:first-child { text-align: left }
+</style></head><body><main><h1>Status</h1>
+<p>Tasks of the running period. Latency is the time to the first token.</p>
+<table><thead><tr><th>Task</th><th>State</th><th>Miners</th><th>Capacity</th><th>Used</th><th>Running</th>
+<th>Requests</th><th>Rate-limited</th><th>Failed</th><th>Best latency</th><th>Median latency</th></tr></thead><tbody>
+";
