@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use taonet_primitives::counted;
 
+use taonet_babelbit_core::field_metrics::ChallengeMetrics;
 use taonet_babelbit_core::scoring::Gate;
 use taonet_babelbit_runner::{MinerReport, RunOutcome, RunReport};
 
 use crate::printable::printable;
 use crate::table::{decimals, table};
-use crate::tables::LEADERBOARD;
+use crate::tables::{FIELD_METRICS, LEADERBOARD};
 
 /// Display name of a miner.
 pub(crate) fn name_of(miner: &MinerReport) -> String {
@@ -48,10 +49,8 @@ pub(crate) fn challenge(report: &RunReport) -> String {
         RunOutcome::AlreadyDone => "already done",
         _ => "no challenge",
     };
-    let mut miners: Vec<_> = report.miners.iter().collect();
-    miners.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.uid.cmp(&b.uid)));
     let mut rows = table(&LEADERBOARD);
-    for miner in miners {
+    for miner in by_score(report) {
         rows.add_row([
             name_of(miner),
             miner.uid.to_string(),
@@ -71,6 +70,36 @@ pub(crate) fn challenge(report: &RunReport) -> String {
         counted(report.utterances, "utterance"),
         report.wall_sec
     )
+}
+
+/// Metrics of the field in the leaderboard's order; docs/metrics.md defines them.
+pub(crate) fn field_metrics(report: &RunReport) -> String {
+    let mut rows = table(&FIELD_METRICS);
+    for miner in by_score(report) {
+        let metrics = miner.metrics.as_ref();
+        let percent = |value: fn(&ChallengeMetrics) -> f64| decimals(metrics.map(value), 1);
+        let seconds = |value: fn(&ChallengeMetrics) -> Option<f64>| {
+            decimals(metrics.and_then(value).map(|milliseconds| milliseconds / 1000.0), 2)
+        };
+        rows.add_row([
+            name_of(miner),
+            metrics.map_or(0, |metrics| metrics.replies).to_string(),
+            percent(|metrics| metrics.wer),
+            percent(|metrics| metrics.bleu),
+            percent(|metrics| metrics.chrf),
+            seconds(|metrics| metrics.al_ms),
+            seconds(|metrics| metrics.laal_ms),
+            seconds(|metrics| metrics.atd_ms),
+        ]);
+    }
+    format!("metrics of the field, not part of the score; lags in seconds\n{rows}")
+}
+
+/// The miners, best first.
+fn by_score(report: &RunReport) -> Vec<&MinerReport> {
+    let mut miners: Vec<_> = report.miners.iter().collect();
+    miners.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.uid.cmp(&b.uid)));
+    miners
 }
 
 /// Latency: end of the reply after the end of the source, in seconds of frame time.

@@ -198,6 +198,18 @@ pub(crate) static LEADERBOARD: [Column; 8] = [
     text("lost points"),
 ];
 
+/// `bb runner --once --metrics`.
+pub(crate) static FIELD_METRICS: [Column; 8] = [
+    fixed("miner"),
+    number("replies").rank(3),
+    number("WER"),
+    number("BLEU"),
+    number("chrF").rank(2),
+    number("AL").rank(4),
+    number("LAAL"),
+    number("ATD").rank(1),
+];
+
 /// The demonstration's result.
 pub(crate) static STANDINGS: [Column; 11] = [
     fixed("miner"),

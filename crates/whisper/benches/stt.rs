@@ -9,8 +9,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use rten_gemm::{GemmExecutor, GemmInputA, GemmInputB, GemmOptions, QuantParams};
+use rten_tensor::NdTensorView;
 use serde::{Deserialize, Serialize};
-use taonet_whisper::{EngineSize, Model, Options, Transcriber};
+use taonet_whisper::{EngineSize, Model, Options, Transcriber, Transcription};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -41,6 +43,11 @@ struct Report {
     kernels: String,
     load_seconds: f64,
     encode_seconds: f64,
+    encode_cpu_seconds: f64,
+    /// Billions of additions and multiplications a second of one thread: the products of a feed-forward layer in int8, and
+    /// those of the attention in f32. With rounds of encoding only.
+    int8_rate: f64,
+    float_rate: f64,
     wall_seconds: f64,
     cpu_seconds: f64,
     audio_seconds: f64,
@@ -70,7 +77,11 @@ fn run(folder: &Path, request: &Request) -> Result<Report> {
         ..Report::default()
     };
     let audio: Vec<Vec<f32>> = (0..request.recordings).map(|seed| mixed(seed, request.seconds)).collect();
-    report.encode_seconds = encode(&model, &audio, request.encodings)?;
+    (report.encode_seconds, report.encode_cpu_seconds) = encode(&model, &audio, request.encodings)?;
+    if request.encodings > 0 {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
+        (report.int8_rate, report.float_rate) = pool.install(product_rates)?;
+    }
     let options = Options {
         language: Some("en".to_owned()),
         temperatures: vec![0.0],
@@ -92,10 +103,8 @@ fn run(folder: &Path, request: &Request) -> Result<Report> {
     report.cpu_seconds = cpu_seconds() - cpu;
     report.audio_seconds = (request.recordings * request.seconds) as f64;
     for result in results {
-        let segments = result??.segments;
-        let mut windows: Vec<usize> = segments.iter().map(|segment| segment.seek).collect();
-        windows.dedup();
-        report.windows += windows.len();
+        let Transcription { segments, windows, .. } = result??;
+        report.windows += windows;
         report.tokens += segments.iter().map(|segment| segment.tokens.len()).sum::<usize>();
         report.texts.push(segments.iter().map(|segment| segment.text.as_str()).collect());
     }
@@ -103,17 +112,54 @@ fn run(folder: &Path, request: &Request) -> Result<Report> {
     Ok(report)
 }
 
-/// The shortest time in which one window is encoded on one thread.
-fn encode(model: &Model, audio: &[Vec<f32>], rounds: usize) -> Result<f64> {
+/// The shortest wall-clock and processor times in which one window is encoded on one thread; 0 without rounds.
+fn encode(model: &Model, audio: &[Vec<f32>], rounds: usize) -> Result<(f64, f64)> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
     let samples = audio.first().ok_or("no recordings")?;
-    let mut shortest = f64::INFINITY;
+    let mut shortest: Option<(f64, f64)> = None;
     for _ in 0..rounds {
-        let started = Instant::now();
+        let (started, cpu) = (Instant::now(), cpu_seconds());
         pool.install(|| model.encode(samples))?;
-        shortest = shortest.min(started.elapsed().as_secs_f64());
+        let times = (started.elapsed().as_secs_f64(), cpu_seconds() - cpu);
+        shortest = Some(shortest.map_or(times, |(wall, cpu)| (times.0.min(wall), times.1.min(cpu))));
     }
-    Ok(if shortest.is_finite() { shortest } else { 0.0 })
+    Ok(shortest.unwrap_or_default())
+}
+
+/// How fast the kernels of this machine multiply matrices of the sizes that the encoder of small has, with nothing between.
+fn product_rates() -> Result<(f64, f64)> {
+    let rate = |operations: usize, work: &mut dyn FnMut() -> Result<()>| -> Result<f64> {
+        const ROUNDS: usize = 20;
+        work()?;
+        let before = cpu_seconds();
+        for _ in 0..ROUNDS {
+            work()?;
+        }
+        Ok((ROUNDS * operations) as f64 / 1e9 / (cpu_seconds() - before).max(1e-9))
+    };
+    let (rows, width, hidden, head) = (1_500, 768, 3_072, 64);
+    let int8 = GemmExecutor::<u8, i8, i32>::new();
+    let (left, right, zeros) = (vec![130_u8; rows * width], vec![3_i8; width * hidden], vec![128_u8; rows]);
+    let right = int8.prepack_b(NdTensorView::from_data([width, hidden], right.as_slice()));
+    let mut out = vec![0_i32; rows * hidden];
+    let int8_rate = rate(2 * rows * width * hidden, &mut || {
+        let left = NdTensorView::from_data([rows, width], left.as_slice());
+        let options =
+            GemmOptions { a_quant: Some(QuantParams { zero_point: zeros.as_slice() }), ..GemmOptions::default() };
+        int8.gemm(&mut out, GemmInputA::Unpacked(left), GemmInputB::Packed(&right), options)
+            .map_err(|error| error.to_string().into())
+    })?;
+    let float = GemmExecutor::<f32>::new();
+    let (queries, keys) = (vec![0.5_f32; rows * head], vec![0.25_f32; head * rows]);
+    let keys = float.prepack_b(NdTensorView::from_data([head, rows], keys.as_slice()));
+    let mut scores = vec![0.0_f32; rows * rows];
+    let float_rate = rate(2 * rows * head * rows, &mut || {
+        let queries = NdTensorView::from_data([rows, head], queries.as_slice());
+        float
+            .gemm(&mut scores, GemmInputA::Unpacked(queries), GemmInputB::Packed(&keys), GemmOptions::default())
+            .map_err(|error| error.to_string().into())
+    })?;
+    Ok((int8_rate, float_rate))
 }
 
 /// The reference's recording `mixed`: a chirp and noise.

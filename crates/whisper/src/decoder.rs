@@ -141,10 +141,10 @@ impl Decoder {
         qkv.resize(2 * encoded.len(), 0.0);
         let layers = self.layers.iter().map(|layer| {
             layer.cross_memory.forward(gemm, scratch, quantized, qkv, Epilogue::Store)?;
+            let part = |position: usize, column: usize| &qkv[position * 2 * width + column..][..head];
             let heads = (0..self.heads).map(|h| {
-                let keys = Panels::new(head, POSITIONS, |i, position| qkv[position * 2 * width + h * head + i]);
-                let values =
-                    Panels::new(POSITIONS, head, |position, i| qkv[position * 2 * width + width + h * head + i]);
+                let keys = Panels::from_columns(head, POSITIONS, |position| part(position, h * head));
+                let values = Panels::from_rows(POSITIONS, head, |position| part(position, width + h * head));
                 (keys, values)
             });
             Ok(heads.collect())

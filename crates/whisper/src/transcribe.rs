@@ -71,6 +71,8 @@ pub struct Transcription {
     pub language: String,
     /// The language's probability, 1 where it was given.
     pub language_probability: f32,
+    /// Number of windows that were decoded.
+    pub windows: usize,
 }
 
 /// A window that is being decoded.
@@ -96,6 +98,7 @@ pub(crate) struct Reply {
     prompt_reset_at: usize,
     last_speech: f64,
     window: Option<Window>,
+    windows: usize,
     segments: Vec<Segment>,
     /// Stands in for the alignment of text tokens with the frames of a window.
     #[cfg(test)]
@@ -120,6 +123,7 @@ impl Reply {
             prompt_reset_at: 0,
             last_speech: 0.0,
             window: None,
+            windows: 0,
             segments: Vec::new(),
             #[cfg(test)]
             alignment: None,
@@ -148,6 +152,7 @@ impl Reply {
             self.set_language(buffers, cache, &memory)?;
         }
         let prompt = self.prompt();
+        self.windows += 1;
         self.window = Some(Window { memory: Arc::new(memory), size, prompt, attempts: Vec::new() });
         Ok(self.search())
     }
@@ -188,6 +193,7 @@ impl Reply {
             segments: self.segments,
             language: self.language,
             language_probability: self.language_probability,
+            windows: self.windows,
         }
     }
 

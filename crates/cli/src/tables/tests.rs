@@ -65,6 +65,7 @@ fn samples() -> Vec<Sample> {
         YUMA_CLASSIC: ["255", "0.123456", "0.123456", "0.123456", "0.123456", "0.123456", "0.123456", "0.123456"];
         LEADERBOARD: ["interpreter", "1", "0.951", "0.97", "1.04", "0.4 s", "0.62", ""],
             ["mumbler", "255", "0.000", "0.31", "12.10", "12.4 s", "13.02", "accuracy in 8 of 8, rate in 3 of 8"];
+        FIELD_METRICS: ["interpreter", "8", "21.4", "68.2", "81.0", "1.52", "1.61", "1.98"], ["silent", "0", "–", "–", "–", "–", "–", "–"];
         STANDINGS: ["interpreter", "1", "0.951", "0.948", "0.957", "0.999", "147.600 α", "0.97", "1.04", "0.4 s", ""],
             ["mumbler", "255", "0.000", "–", "0.000", "0.000", "0.000 α", "0.31", "12.10", "12.4 s", "accuracy in 8 of 8, rate in 3 of 8"];
         EXAMPLE: ["source", "La lancha sale a las siete y media del muelle norte, diga lo que diga el tiempo.", ""],

@@ -16,26 +16,55 @@ pub(crate) struct Panels {
 }
 
 impl Panels {
-    /// Makes a matrix of `depth` rows and `columns` columns from its elements; missing columns of the last panel are zero.
-    pub(crate) fn new(depth: usize, columns: usize, element: impl Fn(usize, usize) -> f32) -> Self {
-        let mut values = vec![f16::default(); depth * columns.next_multiple_of(PANEL)];
-        let mut row = [0.0; PANEL];
-        for (panel, values) in values.chunks_exact_mut((depth * PANEL).max(1)).enumerate() {
-            for (i, values) in values.chunks_exact_mut(PANEL).enumerate() {
-                for (j, value) in row.iter_mut().enumerate() {
-                    let column = panel * PANEL + j;
-                    *value = if column < columns { element(i, column) } else { 0.0 };
-                }
-                Narrow { from: &row, to: values }.dispatch();
+    /// Makes a matrix from its rows, each a slice; missing columns of the last panel are zero.
+    pub(crate) fn from_rows<'a>(depth: usize, columns: usize, row: impl Fn(usize) -> &'a [f32]) -> Self {
+        let mut matrix = Self::zeros(depth, columns);
+        let mut block = [0.0; PANEL];
+        for (panel, values) in matrix.values.chunks_exact_mut((depth * PANEL).max(1)).enumerate() {
+            let first = panel * PANEL;
+            let count = PANEL.min(columns - first);
+            block[count..].fill(0.0);
+            for (i, values) in values.as_chunks_mut::<PANEL>().0.iter_mut().enumerate() {
+                block[..count].copy_from_slice(&row(i)[first..first + count]);
+                Narrow { from: &block, to: values }.dispatch();
             }
         }
-        Self { values, depth }
+        matrix
+    }
+
+    /// Makes a matrix from its columns, each a slice; missing columns of the last panel are zero.
+    pub(crate) fn from_columns<'a>(depth: usize, columns: usize, column: impl Fn(usize) -> &'a [f32]) -> Self {
+        let mut matrix = Self::zeros(depth, columns);
+        // A panel is turned in a block that fits the first-level cache: the columns lie far apart.
+        let mut block = vec![[0.0; PANEL]; depth];
+        for (panel, values) in matrix.values.chunks_exact_mut((depth * PANEL).max(1)).enumerate() {
+            let first = panel * PANEL;
+            for j in 0..PANEL {
+                if first + j < columns {
+                    for (row, value) in block.iter_mut().zip(column(first + j)) {
+                        row[j] = *value;
+                    }
+                } else {
+                    for row in &mut block {
+                        row[j] = 0.0;
+                    }
+                }
+            }
+            for (block, values) in block.iter().zip(values.as_chunks_mut::<PANEL>().0) {
+                Narrow { from: block, to: values }.dispatch();
+            }
+        }
+        matrix
+    }
+
+    fn zeros(depth: usize, columns: usize) -> Self {
+        Self { values: vec![f16::default(); depth * columns.next_multiple_of(PANEL)], depth }
     }
 }
 
 struct Narrow<'a> {
     from: &'a [f32; PANEL],
-    to: &'a mut [f16],
+    to: &'a mut [f16; PANEL],
 }
 
 impl SimdOp for Narrow<'_> {

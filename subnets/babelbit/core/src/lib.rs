@@ -11,6 +11,7 @@
 //! - [`aggregation`]: combines several validators' scores into one;
 //! - [`scoring`]: scores of replies (`semantic_audio_v1`);
 //! - [`text`]: scores of the text-prediction contest;
+//! - [`field_metrics`]: quality and lag as the field measures them, beside the score;
 //! - [`weights`]: weights from scores;
 //! - [`contest_scores`]: selection of the scores that count;
 //! - [`rounding`]: rounding as in the reference system.
@@ -24,6 +25,7 @@ pub mod aggregation;
 pub mod arena_api;
 pub mod contest_scores;
 pub mod engine_api;
+pub mod field_metrics;
 mod number;
 pub mod protocol;
 pub mod qualifying;

@@ -14,6 +14,7 @@ use super::ledger::{ChallengeRow, ResultRow, WrittenFiles};
 use super::source::sha256;
 use taonet_babelbit_core::records::MinerKey;
 
+pub(crate) mod measured;
 mod scores;
 mod utterance;
 
@@ -73,7 +74,7 @@ impl MinerResult<'_> {
         let summary = scores::summary(&log);
         let (log_path, run_path) = (layout.run_log(self.miner), layout.challenge_run(self.miner));
         let run = serde_json::to_value(scores::challenge_run(&log, summary, &log_path))?;
-        let score = serde_json::to_value(scores::challenge_score(&log, summary, &run_path))?;
+        let score = serde_json::to_value(scores::challenge_score(&log, summary, &run_path, &self.measured_replies()))?;
         Ok([
             Document { path: log_path, content: serde_json::to_value(&log)? },
             Document { path: run_path, content: run },

@@ -1,11 +1,13 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use taonet_babelbit_core::field_metrics::ChallengeMetrics;
 use taonet_babelbit_core::records::ChallengeType;
 use taonet_babelbit_core::scoring::{Gate, SpeechRate};
 use taonet_primitives::{Hotkey, Uid};
 
 use super::artifacts::MinerResult;
+use super::artifacts::measured::combined;
 use super::ledger::ResultRow;
 
 /// Outcome of a run.
@@ -84,6 +86,8 @@ pub struct MinerReport {
     pub wall_total_sec: Option<f64>,
     /// Number of utterances that failed each gate.
     pub failed_gates: BTreeMap<Gate, usize>,
+    /// Metrics of the field over the transcribed replies, not part of the score.
+    pub metrics: Option<ChallengeMetrics>,
     /// Whether every utterance was completely played.
     pub completed: bool,
     /// Reports of the utterances.
@@ -162,6 +166,7 @@ impl MinerReport {
             wall_after_source_sec: mean(|utterance| utterance.wall_after_source_sec),
             wall_total_sec: mean(|utterance| Some(utterance.wall_total_sec)),
             failed_gates,
+            metrics: combined(&result.measured_replies()),
             completed: result.rows.len() == result.challenge.utterances.len()
                 && result.rows.iter().all(|row| row.outcome.is_ok()),
             utterances,

@@ -30,6 +30,7 @@ use super::access::TokenArgs;
 use super::subtensor_gateway::fallback;
 use crate::chain::set_network;
 use crate::context::Context;
+use crate::exit::{Classified, Failure};
 use crate::keys::KeyArgs;
 use crate::{engines, settings};
 
@@ -71,9 +72,11 @@ pub(crate) struct RunnerArgs {
     no_gates: bool,
     #[command(flatten)]
     token: TokenArgs,
-    /// Listen address of /metrics and /readyz [default: BABELBIT_METRICS_ADDR and port 8011, or 127.0.0.1:8011]
-    #[arg(long, value_name = "ADDRESS", conflicts_with = "once")]
-    metrics: Option<SocketAddr>,
+    /// With --once: show the field's own metrics (word error rate, BLEU, chrF, lagging) below the leaderboard. Else the
+    /// listen address of /metrics and /readyz [default: BABELBIT_METRICS_ADDR and port 8011, or 127.0.0.1:8011]
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1)]
+    #[allow(clippy::option_option)] // Absent, without an address, or with one.
+    metrics: Option<Option<SocketAddr>>,
     #[command(flatten)]
     key: KeyArgs,
 }
@@ -93,8 +96,19 @@ struct Setup {
 }
 
 pub(crate) fn run(args: &RunnerArgs, context: &Context) -> anyhow::Result<()> {
+    check_metrics(args)?;
     let setup = setup(args, context)?;
     if args.once { once::run(args, setup, context) } else { follow::run(args, setup, context) }
+}
+
+/// `--metrics` takes an address in the loop alone.
+fn check_metrics(args: &RunnerArgs) -> anyhow::Result<()> {
+    let message = match (args.once, args.metrics) {
+        (true, Some(Some(_))) => "--metrics takes no address with --once, which serves no metrics",
+        (false, Some(None)) => "--metrics needs a listen address without --once\nhint: --metrics 127.0.0.1:8011",
+        _ => return Ok(()),
+    };
+    Err(Classified::error(Failure::Usage, message))
 }
 
 fn setup(args: &RunnerArgs, context: &Context) -> anyhow::Result<Setup> {

@@ -19,6 +19,8 @@ use taonet_babelbit_runner::{ChallengeState, ResultRow};
 const MAX_FILE_BYTES: u64 = 64 << 20;
 /// Keys with file paths, which are not part of the content.
 const PATHS: [&str; 2] = ["log_file", "run_file"];
+/// Key of the metrics of the field, which files of earlier versions lack.
+const METRICS: &str = "metrics";
 
 /// Compares sources, result files and bundles with their expected content. `rows` have the recomputed scores.
 pub(super) fn compare(record: &Record, layout: &Layout, rows: &[ResultRow], engines: &Engines) -> Vec<Mismatch> {
@@ -84,7 +86,11 @@ fn documents(record: &Record, layout: &Layout, result: &MinerResult<'_>) -> Vec<
                 continue;
             }
         };
-        for found in differences(&found, &document.content, &PATHS) {
+        let mut skipped = PATHS.to_vec();
+        if found.get(METRICS).is_none() {
+            skipped.push(METRICS);
+        }
+        for found in differences(&found, &document.content, &skipped) {
             let (index, field) = position(&found.path, result.rows);
             let mismatch = Mismatch::new(place, field, found.recorded, found.found).of_miner(result.miner);
             all.push(match index {

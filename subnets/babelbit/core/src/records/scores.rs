@@ -3,6 +3,7 @@ use serde_json::Value;
 use taonet_primitives::{Hotkey, Uid};
 
 use super::ChallengeType;
+use crate::field_metrics::{ChallengeMetrics, UtteranceMetrics};
 
 /// `challenge_run_…json`: transcripts and scores of one miner in one challenge.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -101,6 +102,9 @@ pub struct ChallengeScore {
     pub score_method: String,
     /// Whether every utterance was played completely and the challenge itself had no error.
     pub completed: bool,
+    /// Metrics of the field, not part of the score; missing if no reply was transcribed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<ChallengeMetrics>,
     /// Error that aborted the challenge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -119,6 +123,9 @@ pub struct ChallengeScoreUtterance {
     pub score_is_fallback: bool,
     /// Scoring method.
     pub score_method: String,
+    /// Metrics of the field, not part of the score; missing if the reply was not transcribed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<UtteranceMetrics>,
 }
 
 /// Means over a miner's utterances in one challenge.

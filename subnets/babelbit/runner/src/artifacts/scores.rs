@@ -6,6 +6,8 @@ use taonet_babelbit_core::records::{
 };
 use taonet_babelbit_core::rounding::{round4, round6};
 
+use super::measured::{MeasuredReply, combined};
+
 /// Means over a miner's utterances.
 pub(super) fn summary(log: &RunLog) -> ChallengeSummary {
     let mean = |value: fn(&RunLogUtterance) -> f64| {
@@ -59,13 +61,19 @@ pub(super) fn challenge_run(log: &RunLog, challenge_summary: ChallengeSummary, l
 }
 
 /// Builds the challenge score: the numbers alone.
-pub(super) fn challenge_score(log: &RunLog, challenge_summary: ChallengeSummary, run_path: &Path) -> ChallengeScore {
+pub(super) fn challenge_score(
+    log: &RunLog,
+    challenge_summary: ChallengeSummary,
+    run_path: &Path,
+    replies: &[MeasuredReply<'_>],
+) -> ChallengeScore {
     let utterances = log.utterances.iter().map(|utterance| ChallengeScoreUtterance {
         utterance_uid: utterance.utterance_id.clone(),
         utterance_score: utterance.score,
         utterance_index: utterance.utterance_index,
         score_is_fallback: utterance.score_is_fallback,
         score_method: utterance.score_method.clone(),
+        metrics: replies.iter().find(|reply| reply.index == utterance.utterance_index).map(|reply| reply.metrics),
     });
     ChallengeScore {
         run_file: run_path.to_string_lossy().into_owned(),
@@ -80,6 +88,7 @@ pub(super) fn challenge_score(log: &RunLog, challenge_summary: ChallengeSummary,
         score_is_fallback: log.score_is_fallback,
         score_method: log.score_method.clone(),
         completed: log.completed,
+        metrics: combined(replies),
         error: log.error.clone(),
     }
 }

@@ -46,7 +46,8 @@ pub(super) fn run(args: &RunnerArgs, setup: Setup, context: &Context) -> anyhow:
 
 async fn metrics(args: &RunnerArgs, setup: &Setup, shutdown: &Shutdown) -> anyhow::Result<Option<Readiness>> {
     let usual = SocketAddr::new(setup.config.operator.metrics_addr, METRICS_PORT);
-    match (args.metrics, serve_metrics(Some(args.metrics.unwrap_or(usual)), shutdown).await) {
+    let address = args.metrics.flatten();
+    match (address, serve_metrics(Some(address.unwrap_or(usual)), shutdown).await) {
         (None, Err(error)) => {
             // Rounds go on without metrics.
             tracing::warn!("metrics are not served: {error:#}; set the listen address with --metrics");

@@ -31,7 +31,7 @@ pub(super) fn run(args: &RunnerArgs, mut setup: Setup, context: &Context) -> any
         context.say("stopped; the next run resumes from here");
         return Ok(());
     };
-    show(&report, context)
+    show(&report, args.metrics.is_some(), context)
 }
 
 async fn play(setup: Setup, context: &Context) -> anyhow::Result<RunReport> {
@@ -120,11 +120,14 @@ fn observe(progress: &ProgressBar, event: &RunEvent) {
     }
 }
 
-fn show(report: &RunReport, context: &Context) -> anyhow::Result<()> {
+fn show(report: &RunReport, metrics: bool, context: &Context) -> anyhow::Result<()> {
     if context.json {
         context.print_json(report)?;
     } else {
         context.print(&leaderboard::challenge(report))?;
+        if metrics {
+            context.print(&leaderboard::field_metrics(report))?;
+        }
     }
     match report.outcome {
         RunOutcome::Partial => bail!("the engine delivered only part of the challenge; the next run requests the rest"),

@@ -1,0 +1,34 @@
+//! Metrics of the field beside the contest's own score: quality of the text and lag of the speech. Never in the score.
+//!
+//! Word error rate and the latency metrics follow SimulEval 1.1.4, BLEU and chrF follow sacreBLEU 2.6.0, both with their
+//! default options. `vectors/field-metrics` holds results of these programs. docs/metrics.md states the formulas with a
+//! worked example.
+
+mod bleu;
+mod chrf;
+mod error_rate;
+mod lag;
+mod ngrams;
+mod playback;
+mod record;
+mod token_delay;
+
+pub use bleu::{corpus_bleu, sentence_bleu};
+pub use chrf::chrf;
+pub use error_rate::word_error_rate;
+pub use lag::{TargetLength, average_lagging};
+pub use playback::{Milliseconds, Piece, Playback};
+pub use record::{ChallengeMetrics, UtteranceMetrics};
+pub use token_delay::average_token_delay;
+
+/// A transcript and the text expected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TextPair<'a> {
+    /// Transcript of the reply.
+    pub hypothesis: &'a str,
+    /// Expected text.
+    pub reference: &'a str,
+}
+
+#[cfg(test)]
+mod tests;

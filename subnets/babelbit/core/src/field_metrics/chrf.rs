@@ -1,0 +1,40 @@
+//! chrF as sacreBLEU computes it by default: character n-grams up to 6, no words, recall counts twice.
+
+use super::TextPair;
+use super::ngrams::{Matches, is_space};
+
+/// Longest n-grams.
+const ORDER: usize = 6;
+/// Square of the weight of recall.
+const BETA_SQUARED: f64 = 4.0;
+
+/// chrF of one pair or of a corpus, 0 to 100. The n-grams of a corpus are counted over all pairs together.
+pub fn chrf<'a>(pairs: impl IntoIterator<Item = TextPair<'a>>) -> f64 {
+    let mut orders = [Matches::default(); ORDER];
+    for pair in pairs {
+        let (hypothesis, reference) = (characters(pair.hypothesis), characters(pair.reference));
+        for (n, order) in (1..).zip(&mut orders) {
+            let mut matches = Matches::of(&hypothesis, &reference, n);
+            if matches.reference == 0 {
+                // The reference is too short for this order: the hypothesis is not held to it.
+                matches.hypothesis = 0;
+            }
+            order.add(matches);
+        }
+    }
+    let counted: Vec<_> = orders.into_iter().filter(|order| order.hypothesis > 0 && order.reference > 0).collect();
+    let mean = |number: fn(&Matches) -> u64| {
+        let sum: f64 = counted.iter().map(|order| order.both as f64 / number(order) as f64).sum();
+        sum / counted.len().max(1) as f64
+    };
+    let (precision, recall) = (mean(|order| order.hypothesis), mean(|order| order.reference));
+    if precision + recall == 0.0 {
+        return 0.0;
+    }
+    100.0 * (1.0 + BETA_SQUARED) * precision * recall / (BETA_SQUARED * precision + recall)
+}
+
+/// The text's characters without white space.
+fn characters(text: &str) -> Vec<char> {
+    text.chars().filter(|c| !is_space(*c)).collect()
+}

@@ -1,0 +1,36 @@
+//! Word error rate.
+
+use super::TextPair;
+use super::ngrams::words;
+
+/// Words substituted, deleted and inserted, in percent of the references' words; 0 if these are empty.
+///
+/// Texts are compared as they are, with punctuation and case, as SimulEval does.
+pub fn word_error_rate<'a>(pairs: impl IntoIterator<Item = TextPair<'a>>) -> f64 {
+    let (mut errors, mut expected) = (0, 0);
+    for pair in pairs {
+        let (hypothesis, reference) = (words(pair.hypothesis), words(pair.reference));
+        errors += distance(&hypothesis, &reference);
+        expected += reference.len();
+    }
+    if expected == 0 { 0.0 } else { 100.0 * errors as f64 / expected as f64 }
+}
+
+/// Least number of substitutions, deletions and insertions between two sequences.
+fn distance(from: &[&str], to: &[&str]) -> usize {
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (i, a) in (1..).zip(from) {
+        let mut diagonal = i - 1;
+        let mut left = i;
+        let mut cells = row.iter_mut();
+        if let Some(first) = cells.next() {
+            *first = i;
+        }
+        for (cell, b) in cells.zip(to) {
+            let best = (diagonal + usize::from(a != b)).min(*cell + 1).min(left + 1);
+            diagonal = std::mem::replace(cell, best);
+            left = best;
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}

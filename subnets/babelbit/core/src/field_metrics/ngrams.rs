@@ -1,0 +1,58 @@
+//! Counts of n-grams.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+/// Counts the runs of `n` items.
+fn count<T: Eq + Hash>(items: &[T], n: usize) -> HashMap<&[T], u64> {
+    let mut counts = HashMap::new();
+    for window in items.windows(n) {
+        *counts.entry(window).or_insert(0) += 1;
+    }
+    counts
+}
+
+/// Numbers of n-grams of one order.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Matches {
+    /// In the hypothesis.
+    pub(super) hypothesis: u64,
+    /// In the reference.
+    pub(super) reference: u64,
+    /// In both, each at most as often as in either.
+    pub(super) both: u64,
+}
+
+impl Matches {
+    /// Compares the n-grams of two sequences.
+    pub(super) fn of<T: Eq + Hash>(hypothesis: &[T], reference: &[T], n: usize) -> Self {
+        let expected = count(reference, n);
+        let both = count(hypothesis, n)
+            .into_iter()
+            .map(|(ngram, count)| count.min(expected.get(ngram).copied().unwrap_or(0)))
+            .sum();
+        Self { hypothesis: total(hypothesis, n), reference: total(reference, n), both }
+    }
+
+    /// Adds the numbers of another pair of sequences.
+    pub(super) fn add(&mut self, other: Self) {
+        self.hypothesis += other.hypothesis;
+        self.reference += other.reference;
+        self.both += other.both;
+    }
+}
+
+/// Number of n-grams in a sequence.
+fn total<T>(items: &[T], n: usize) -> u64 {
+    (items.len() + 1).saturating_sub(n) as u64
+}
+
+/// White space as Python's `str.split` knows it: Unicode's and the four ASCII separators.
+pub(super) fn is_space(c: char) -> bool {
+    c.is_whitespace() || ('\x1c'..='\x1f').contains(&c)
+}
+
+/// Words between white space.
+pub(super) fn words(text: &str) -> Vec<&str> {
+    text.split(is_space).filter(|word| !word.is_empty()).collect()
+}

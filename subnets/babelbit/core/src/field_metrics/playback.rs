@@ -1,0 +1,88 @@
+//! How a listener hears a reply: each piece as soon as it has arrived and the one before has been played.
+
+use taonet_primitives::Word;
+
+use crate::protocol::{SAMPLE_BYTES, SAMPLE_RATE_HZ};
+use crate::scoring::Timeline;
+
+/// A time or duration in milliseconds, SimulEval's unit.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Default)]
+pub struct Milliseconds(pub(super) f64);
+
+impl Milliseconds {
+    /// `None` if the value is not finite.
+    pub fn new(value: f64) -> Option<Self> {
+        value.is_finite().then_some(Self(value))
+    }
+
+    /// The number.
+    pub const fn get(self) -> f64 {
+        self.0
+    }
+}
+
+/// A piece of speech: SimulEval's delay and duration of a chunk.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Piece {
+    /// Duration of the source that had been sent when the piece arrived.
+    pub delay: Milliseconds,
+    /// Duration of the piece.
+    pub duration: Milliseconds,
+}
+
+/// A reply's pieces in order of arrival.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Playback {
+    pieces: Vec<Piece>,
+}
+
+impl Playback {
+    /// Takes the pieces that are not empty.
+    pub fn new(pieces: impl IntoIterator<Item = Piece>) -> Self {
+        Self { pieces: pieces.into_iter().filter(|piece| piece.duration.0 > 0.0).collect() }
+    }
+
+    /// The pieces of a reply of `channels` channels to a source of a duration. As in SimulEval, a delay counts the source
+    /// alone: a piece that was drained after the last frame has the source's duration. Empty if the frame rate is not
+    /// above 0.
+    pub fn of_reply(timeline: &Timeline, channels: u16, source: Milliseconds) -> Self {
+        let per_second = f64::from(SAMPLE_RATE_HZ) * f64::from(channels.max(1)) * SAMPLE_BYTES as f64;
+        if !(timeline.frame_rate_hz > 0.0 && timeline.frame_rate_hz.is_finite()) {
+            return Self::default();
+        }
+        Self::new(timeline.arrivals.iter().filter_map(|(frame, bytes)| {
+            let sent = 1000.0 * *frame as f64 / timeline.frame_rate_hz;
+            Some(Piece {
+                delay: Milliseconds::new(sent.min(source.0))?,
+                duration: Milliseconds::new(1000.0 * *bytes as f64 / per_second)?,
+            })
+        }))
+    }
+
+    /// The pieces.
+    pub fn pieces(&self) -> &[Piece] {
+        &self.pieces
+    }
+
+    /// Times at which a listener has heard each word, from the words' ends in the recording.
+    pub fn word_delays(&self, words: &[Word]) -> Vec<Milliseconds> {
+        let ends = words.iter().filter(|word| !word.text.trim().is_empty()).map(|word| 1000.0 * word.end);
+        ends.filter_map(|end| Milliseconds::new(self.time_of(end)?)).collect()
+    }
+
+    /// The time at which a position of the recording has been played.
+    fn time_of(&self, position: f64) -> Option<f64> {
+        let (mut offset, mut played) = (0.0, 0.0_f64);
+        let mut time = None;
+        for piece in &self.pieces {
+            let start = played.max(piece.delay.0);
+            time = Some(start + position - offset);
+            if position <= offset + piece.duration.0 {
+                break;
+            }
+            offset += piece.duration.0;
+            played = start + piece.duration.0;
+        }
+        time
+    }
+}

@@ -1,0 +1,85 @@
+use serde::{Deserialize, Serialize};
+use taonet_primitives::Transcript;
+
+use super::{
+    Milliseconds, Playback, TargetLength, TextPair, average_lagging, average_token_delay, chrf, corpus_bleu,
+    sentence_bleu, word_error_rate,
+};
+use crate::rounding::{round_to, round6};
+
+/// Metrics of one reply. Times in milliseconds with 3 decimals, null where the reply has no words or no audio.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct UtteranceMetrics {
+    /// Word error rate in percent, 6 decimals.
+    pub wer: f64,
+    /// BLEU of the sentence, 0 to 100, 6 decimals.
+    pub bleu: f64,
+    /// chrF of the sentence, 0 to 100, 6 decimals.
+    pub chrf: f64,
+    /// Average lagging of the words' ends.
+    pub al_ms: Option<f64>,
+    /// Length-adaptive average lagging of the words' ends.
+    pub laal_ms: Option<f64>,
+    /// Average token delay.
+    pub atd_ms: Option<f64>,
+}
+
+impl UtteranceMetrics {
+    /// Metrics of a transcribed reply.
+    pub fn of(transcript: &Transcript, reference: &str, playback: &Playback, source: Milliseconds) -> Self {
+        let pair = TextPair { hypothesis: &transcript.text, reference };
+        let delays = playback.word_delays(&transcript.words);
+        let lagging = |length| average_lagging(&delays, source, reference, length).map(rounded);
+        Self {
+            wer: round6(word_error_rate([pair])),
+            bleu: round6(sentence_bleu(pair)),
+            chrf: round6(chrf([pair])),
+            al_ms: lagging(TargetLength::Reference),
+            laal_ms: lagging(TargetLength::Adaptive),
+            atd_ms: average_token_delay(playback).map(rounded),
+        }
+    }
+}
+
+/// Metrics of a miner's replies in one challenge: text metrics of all of them together, means of the times.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ChallengeMetrics {
+    /// Word error rate in percent, 6 decimals.
+    pub wer: f64,
+    /// BLEU of the corpus, 0 to 100, 6 decimals.
+    pub bleu: f64,
+    /// chrF of the corpus, 0 to 100, 6 decimals.
+    pub chrf: f64,
+    /// Mean of the average lagging.
+    pub al_ms: Option<f64>,
+    /// Mean of the length-adaptive average lagging.
+    pub laal_ms: Option<f64>,
+    /// Mean of the average token delay.
+    pub atd_ms: Option<f64>,
+    /// Number of transcribed replies.
+    pub replies: usize,
+}
+
+impl ChallengeMetrics {
+    /// Combines the metrics of the transcribed replies; `None` without any.
+    pub fn of(replies: &[(TextPair<'_>, UtteranceMetrics)]) -> Option<Self> {
+        let pairs = || replies.iter().map(|(pair, _)| *pair);
+        let mean = |time: fn(&UtteranceMetrics) -> Option<f64>| {
+            let times: Vec<_> = replies.iter().filter_map(|(_, metrics)| time(metrics)).collect();
+            (!times.is_empty()).then(|| round_to(times.iter().sum::<f64>() / times.len() as f64, 3))
+        };
+        (!replies.is_empty()).then(|| Self {
+            wer: round6(word_error_rate(pairs())),
+            bleu: round6(corpus_bleu(pairs())),
+            chrf: round6(chrf(pairs())),
+            al_ms: mean(|metrics| metrics.al_ms),
+            laal_ms: mean(|metrics| metrics.laal_ms),
+            atd_ms: mean(|metrics| metrics.atd_ms),
+            replies: replies.len(),
+        })
+    }
+}
+
+fn rounded(time: Milliseconds) -> f64 {
+    round_to(time.get(), 3)
+}

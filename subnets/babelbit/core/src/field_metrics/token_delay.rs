@@ -1,0 +1,79 @@
+//! Average token delay.
+
+use super::{Milliseconds, Piece, Playback};
+
+/// Length of a token of speech in milliseconds, about a word's.
+const TOKEN: f64 = 300.0;
+
+/// Tokens of one side, by chunk.
+#[derive(Default)]
+struct Side {
+    /// Time at which each token ends.
+    ends: Vec<f64>,
+    /// Number of tokens up to the end of each chunk.
+    totals: Vec<usize>,
+}
+
+/// Mean time between the end of a token of the reply and the end of the token of the source that it corresponds to.
+///
+/// Source and reply are cut into tokens of 300 ms by chunk. Token `t` of the reply corresponds to token `t` of the source,
+/// less what the reply had said more than it had heard before the chunk; never to one that was not yet heard. `None` for
+/// an empty reply.
+pub fn average_token_delay(playback: &Playback) -> Option<Milliseconds> {
+    let chunks = chunks(playback.pieces());
+    let (mut source, mut reply) = (Side::default(), Side::default());
+    let (mut heard, mut spoken) = (0.0, 0.0_f64);
+    for chunk in &chunks {
+        let delay = chunk.delay.get();
+        let read = delay - heard;
+        heard = delay;
+        let mut end = source.ends.last().copied().unwrap_or(0.0);
+        source.push(read, |token| {
+            end += token;
+            end
+        });
+        reply.push(chunk.duration.get(), |token| {
+            spoken = spoken.max(delay) + token;
+            spoken
+        });
+    }
+    let mut sum = 0.0;
+    for chunk in 0..chunks.len() {
+        let before = |side: &Side| chunk.checked_sub(1).and_then(|last| side.totals.get(last).copied()).unwrap_or(0);
+        let ahead = before(&reply).saturating_sub(before(&source));
+        let heard = source.totals.get(chunk).copied().unwrap_or(0);
+        for token in before(&reply)..reply.totals.get(chunk).copied().unwrap_or(0) {
+            let corresponding = (token + 1 - ahead).min(heard);
+            let end = corresponding.checked_sub(1).and_then(|index| source.ends.get(index).copied()).unwrap_or(0.0);
+            sum += reply.ends.get(token).copied().unwrap_or(0.0) - end;
+        }
+    }
+    if reply.ends.is_empty() { None } else { Milliseconds::new(sum / reply.ends.len() as f64) }
+}
+
+impl Side {
+    /// Adds a chunk: whole tokens and the rest. `end` takes a token's length and returns the time of its end.
+    fn push(&mut self, duration: f64, mut end: impl FnMut(f64) -> f64) {
+        let rest = duration.rem_euclid(TOKEN);
+        let whole = ((duration - rest) / TOKEN).round().max(0.0) as usize;
+        self.ends.extend(std::iter::repeat_n(TOKEN, whole).map(&mut end));
+        if rest > 0.0 {
+            self.ends.push(end(rest));
+        }
+        self.totals.push(self.ends.len());
+    }
+}
+
+/// Pieces that arrived at the same time are one chunk.
+fn chunks(pieces: &[Piece]) -> Vec<Piece> {
+    let mut chunks: Vec<Piece> = Vec::new();
+    for piece in pieces {
+        match chunks.last_mut() {
+            Some(last) if last.delay == piece.delay => {
+                last.duration = Milliseconds(last.duration.get() + piece.duration.get());
+            }
+            _ => chunks.push(*piece),
+        }
+    }
+    chunks
+}
