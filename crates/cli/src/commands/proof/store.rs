@@ -76,7 +76,8 @@ impl CatalogueArgs {
         }
         let bucket = url.host_str().context("expected s3://BUCKET/KEY")?.to_owned();
         // Credentials come from the environment only, so that no process list shows them.
-        let secret = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty()).map(Secret::new);
+        let secret =
+            |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty()).map(|text| Secret::new(&text));
         let settings = S3Settings {
             endpoint_url: self.s3_endpoint_url.clone(),
             region: self.s3_region.clone(),
