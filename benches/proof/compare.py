@@ -80,7 +80,7 @@ def main():
     *own, last = cases
     if last["case"].endswith("ezkl"):
         for case in own:
-            ratios = "".join(f"{last[column] / case[column]:>23.1f}×" for column in COLUMNS)
+            ratios = "".join(f"{last[column] / case[column]:>23.3g}×" for column in COLUMNS)
             print(f"{'ezkl / ' + case['case'].split('/')[1]:<20}" + ratios)
 
 

@@ -177,6 +177,87 @@ fn a_miner_that_the_validator_does_not_name_proves_nothing() {
     assert_eq!(found["faults"], json!({ "refused": 1 }));
 }
 
+#[test]
+fn miners_answer_over_quic() {
+    let folder = TempDir::new().unwrap();
+    compile(folder.path(), "diabetes-regression", "stark");
+    let circuits = folder.path().join("circuits");
+    let port = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let daemon = Daemon::start(miner("//Bob", &circuits).args(["--quic-port", &port.to_string()]));
+    let state = folder.path().join("state");
+    let peer = format!("{BOB}@quic://127.0.0.1:{port}");
+    let found = examined(&mut validator("//Alice", &circuits, &state), &peer, "3");
+    assert_eq!((&found["verified"], &found["faults"]), (&json!(3), &json!({})));
+    assert!(daemon.terminate().success());
+}
+
+/// A user's request over TLS: slices by two miners, a bundle that verifies when validator and miners are gone.
+#[test]
+fn users_get_bundles_of_sliced_models() {
+    let folder = TempDir::new().unwrap();
+    let models = repository("models/diabetes-regression");
+    let (onnx, sample) = (models.join("model.onnx"), models.join("sample.json"));
+    let (circuits, state) = (folder.path().join("circuits"), folder.path().join("state"));
+    let sliced = circuits.join("sliced");
+    let arguments = ["compile", text(&onnx), "--sample", text(&sample), "--input-low", "-256", "-o", text(&sliced)];
+    let compiled = document(&proof(&[&arguments[..], &["--slices", "2"]].concat()));
+    let model = compiled["id"].as_str().unwrap().to_owned();
+    assert_eq!(document(&proof(&["inspect", text(&sliced)]))["id"], compiled["id"]);
+
+    let (bob, charlie) =
+        (Daemon::start(&mut miner("//Bob", &circuits)), Daemon::start(&mut miner("//Charlie", &circuits)));
+    let charlies = taonet_wallet::Keypair::from_uri("//Charlie").unwrap().hotkey();
+    let at = |daemon: &Daemon| daemon.url().trim_start_matches("http://").to_owned();
+    let keys = folder.path().join("keys.json");
+    let key = document(&proof(&["api-key", "add", "ada", "--api-keys", text(&keys)]))["key"].clone();
+    let key = key.as_str().unwrap();
+    assert_eq!(document(&proof(&["api-key", "list", "--api-keys", text(&keys)]))["names"], json!(["ada"]));
+    let address = crate::support::free_address();
+    let mut command = validator("//Alice", &circuits, &state);
+    command.args(["--peer", &format!("{BOB}@{}", at(&bob)), "--peer", &format!("{charlies}@{}", at(&charlie))]);
+    command.args(["--api", &address, "--api-keys", text(&keys), "--metrics", "127.0.0.1:0", "--interval", "1"]);
+    let mut child = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let certificate = state.join("api-certificate.pem");
+    let deadline = Instant::now() + Duration::from_mins(1);
+    while !certificate.exists() || std::net::TcpStream::connect(&address).is_err() {
+        assert!(Instant::now() < deadline && child.try_wait().unwrap().is_none(), "the API does not start");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let certificate = reqwest::Certificate::from_pem(&std::fs::read(&certificate).unwrap()).unwrap();
+    let bundle = folder.path().join("bundle.json");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let client = reqwest::Client::builder().tls_certs_only([certificate]).no_proxy().build().unwrap();
+        let get = async |path: String| {
+            let request = client.get(format!("https://{address}{path}")).bearer_auth(key);
+            request.send().await.unwrap().text().await.unwrap()
+        };
+        let body = json!({ "circuit": model, "input": first_input("diabetes-regression") });
+        // The list of miners may take a moment.
+        loop {
+            let request = client.post(format!("https://{address}/v1/proofs")).bearer_auth(key).json(&body);
+            let accepted: Value = request.send().await.unwrap().json().await.unwrap();
+            let id = accepted["id"].as_str().unwrap().to_owned();
+            let events = get(format!("/v1/proofs/{id}/events")).await;
+            if events.contains("\"status\":\"done\"") {
+                std::fs::write(&bundle, get(format!("/v1/proofs/{id}/bundle")).await).unwrap();
+                return;
+            }
+            assert!(Instant::now() < deadline, "{events}");
+        }
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(bob.terminate().success() && charlie.terminate().success());
+    let verified = document(&proof(&["verify", text(&bundle), "--circuit", &model]));
+    assert_eq!(verified["slices"].as_array().unwrap().len(), 2);
+    let mut good: Value = serde_json::from_slice(&std::fs::read(&bundle).unwrap()).unwrap();
+    let first = good["slices"][0].clone();
+    good["slices"][1] = first;
+    std::fs::write(&bundle, good.to_string()).unwrap();
+    refusal(&proof(&["verify", text(&bundle)]), 1);
+}
+
 /// A validator that is killed at random moments counts each outcome once: what its journal says when it is gone is what the
 /// next one begins with.
 #[test]

@@ -49,6 +49,11 @@ impl CallerArgs {
         self.build_with(layer, self.policy(), me, listen)
     }
 
+    /// Hotkeys that may call; any if empty.
+    pub(crate) fn allowed(&self) -> &[Hotkey] {
+        &self.allow
+    }
+
     /// Admission policy from the arguments.
     pub(crate) fn policy(&self) -> Policy {
         if self.allow.is_empty() { Policy::open() } else { Policy::only(self.allow.iter().copied()) }

@@ -4,10 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use futures::TryStreamExt as _;
+use futures::stream::BoxStream;
+use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path as Key;
-use object_store::{BackoffConfig, ClientOptions, MultipartUpload, ObjectStore as _, ObjectStoreExt as _, RetryConfig};
+use object_store::{
+    BackoffConfig, ClientOptions, GetOptions, GetRange, MultipartUpload, ObjectStore as _, ObjectStoreExt as _,
+    RetryConfig,
+};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
 
@@ -162,6 +166,23 @@ impl ObjectStorage {
         }
         upload.complete().await.map_err(|source| self.failed(source))?;
         Ok(())
+    }
+
+    /// Reads the object under a key from a byte on.
+    ///
+    /// # Errors
+    /// [`StorageError`] when there is no object, `from` is beyond its end, or the service fails or refuses; so do the
+    /// pieces of the stream.
+    pub async fn read(
+        &self,
+        key: &str,
+        from: u64,
+    ) -> Result<BoxStream<'static, Result<Bytes, StorageError>>, StorageError> {
+        let range = (from > 0).then_some(GetRange::Offset(from));
+        let options = GetOptions { range, ..GetOptions::default() };
+        let object = self.store.get_opts(&Key::from(key), options).await.map_err(|source| self.failed(source))?;
+        let bucket = self.bucket.clone();
+        Ok(object.into_stream().map_err(move |source| StorageError::Service { bucket: bucket.clone(), source }).boxed())
     }
 
     /// Removes the object under a key, if it exists.

@@ -1,18 +1,19 @@
 //! `tao proof …`: circuits from models, proofs of their outputs, miner and validator of subnet 2.
 
+mod api;
 mod circuit;
 mod demo;
 mod miner;
 mod probe;
 mod prove;
+mod store;
 mod table;
 mod validator;
 
-use std::path::PathBuf;
-
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 
 use crate::context::Context;
+use store::CatalogueArgs;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -24,14 +25,8 @@ pub(crate) enum Command {
     Verify(prove::VerifyArgs),
     Miner(Box<miner::MinerArgs>),
     Validator(Box<validator::ValidatorArgs>),
-}
-
-/// Which circuits
-#[derive(Debug, Args)]
-struct CatalogueArgs {
-    /// Directory of circuits, or of one circuit; by default ~/.bittensor/subnet-2/circuit_cache
-    #[arg(long, value_name = "DIR", env = "SN2_CIRCUIT_CACHE_DIR", hide_env_values = true)]
-    circuit_cache_dir: Option<PathBuf>,
+    ApiKey(api::ApiKeyArgs),
+    Catalogue(store::ListingArgs),
 }
 
 pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
@@ -44,5 +39,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
         Command::Verify(args) => prove::verify(args, context),
         Command::Miner(args) => miner::run(args, context),
         Command::Validator(args) => validator::run(args, context),
+        Command::ApiKey(args) => api::keys(args, context),
+        Command::Catalogue(args) => store::write(args, context),
     }
 }

@@ -35,6 +35,11 @@ impl StandingTable {
     pub fn replace(&self, standings: HashMap<Hotkey, Standing>) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(standings);
     }
+
+    /// Every hotkey that has a standing.
+    pub fn hotkeys(&self) -> Vec<Hotkey> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
+    }
 }
 
 impl Standings for StandingTable {
@@ -93,6 +98,11 @@ impl Policy {
     #[must_use]
     pub fn validators_only(self) -> Self {
         Self { permit: true, ..self }
+    }
+
+    /// Whether a caller with a valid signature is allowed.
+    pub fn admits(&self, hotkey: &Hotkey) -> bool {
+        self.check(hotkey).is_ok()
     }
 
     /// The standing of a caller that is allowed.

@@ -71,9 +71,7 @@ impl Bundle {
     /// # Errors
     /// When the text is too long, malformed or of another version.
     pub fn from_json(text: &[u8]) -> Result<Self, CircuitError> {
-        if text.len() as u64 > MAX_BYTES {
-            return Err(CircuitError::Bundle("file is too large"));
-        }
+        check_length(text)?;
         let bundle: Self =
             serde_json::from_slice(text).map_err(|source| CircuitError::Json { what: "bundle", source })?;
         if bundle.version == BUNDLE_VERSION { Ok(bundle) } else { Err(CircuitError::Bundle("version is unsupported")) }
@@ -113,4 +111,9 @@ impl Bundle {
         backend.verifier(&key)?.verify(&statement, &proof)?;
         Ok(())
     }
+}
+
+/// Refuses a bundle that is too large.
+pub(crate) fn check_length(text: &[u8]) -> Result<(), CircuitError> {
+    if text.len() as u64 > MAX_BYTES { Err(CircuitError::Bundle("file is too large")) } else { Ok(()) }
 }

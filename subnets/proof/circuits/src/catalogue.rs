@@ -1,53 +1,86 @@
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use taonet_proof_core::slices::{self, SlicedModel};
 use taonet_proof_core::{Digest, metadata};
 
+use crate::directory::{MAX_METADATA, read};
 use crate::{CircuitDirectory, CircuitError};
 
 /// Maximum number of entries of a directory that are looked at.
 const MOST_ENTRIES: usize = 10_000;
 
-/// The circuits of a directory, by identity.
-#[derive(Clone, Debug)]
-pub struct Catalogue(BTreeMap<Digest, Arc<CircuitDirectory>>);
+/// The circuits of a directory, and its sliced models, whose slices are circuits too; by identity.
+#[derive(Clone, Debug, Default)]
+pub struct Catalogue {
+    circuits: BTreeMap<Digest, Arc<CircuitDirectory>>,
+    models: BTreeMap<Digest, Arc<SlicedModel>>,
+}
 
 impl Catalogue {
-    /// Opens every circuit in a directory: itself, if it is one, else its subdirectories that have circuit metadata.
+    /// Opens every circuit and sliced model in a directory: itself, if it is one, else those in its subdirectories.
     ///
     /// # Errors
-    /// When a circuit is malformed or changed, or there is none.
+    /// When a circuit is malformed or changed, a slice is missing, or there is no circuit.
     pub fn open(path: &Path) -> Result<Self, CircuitError> {
-        let fail = |source| CircuitError::File { path: path.to_owned(), source };
-        let has_metadata = |path: &Path| path.join(metadata::FILE).is_file();
-        let mut places = Vec::new();
-        if has_metadata(path) {
-            places.push(path.to_owned());
-        } else {
-            for entry in std::fs::read_dir(path).map_err(fail)?.take(MOST_ENTRIES) {
-                let entry = entry.map_err(fail)?;
-                // Circuits that are still being written have names with a dot.
-                if !entry.file_name().to_string_lossy().starts_with('.') && has_metadata(&entry.path()) {
-                    places.push(entry.path());
-                }
+        let mut catalogue = Self::default();
+        if !catalogue.add(path)? {
+            for place in subdirectories(path)? {
+                catalogue.add(&place)?;
             }
         }
-        let mut circuits = BTreeMap::new();
-        for place in places {
-            let directory = CircuitDirectory::open(&place)?;
-            circuits.insert(directory.id(), Arc::new(directory));
+        if catalogue.circuits.is_empty() { Err(CircuitError::NoCircuit(path.to_owned())) } else { Ok(catalogue) }
+    }
+
+    /// Adds the circuit or sliced model in a directory; `false` if there is none.
+    fn add(&mut self, path: &Path) -> Result<bool, CircuitError> {
+        if path.join(metadata::FILE).is_file() {
+            let directory = CircuitDirectory::open(path)?;
+            self.circuits.insert(directory.id(), Arc::new(directory));
+            return Ok(true);
         }
-        if circuits.is_empty() { Err(CircuitError::NoCircuit(path.to_owned())) } else { Ok(Self(circuits)) }
+        let description = path.join(slices::FILE);
+        if !description.is_file() {
+            return Ok(false);
+        }
+        let model = SlicedModel::from_json(&read(&description, MAX_METADATA)?)?;
+        for place in subdirectories(path)? {
+            self.add(&place)?;
+        }
+        if let Some(missing) = model.slices.iter().find(|slice| !self.circuits.contains_key(slice)) {
+            return Err(CircuitError::NoSlice { path: path.to_owned(), slice: *missing });
+        }
+        self.models.insert(model.id()?, Arc::new(model));
+        Ok(true)
     }
 
     /// The circuits, in the order of their identities.
     pub fn circuits(&self) -> impl Iterator<Item = &Arc<CircuitDirectory>> {
-        self.0.values()
+        self.circuits.values()
     }
 
     /// The circuit with this identity.
     pub fn get(&self, id: &Digest) -> Option<&Arc<CircuitDirectory>> {
-        self.0.get(id)
+        self.circuits.get(id)
     }
+
+    /// The sliced models with their identities.
+    pub fn models(&self) -> impl Iterator<Item = (&Digest, &Arc<SlicedModel>)> {
+        self.models.iter()
+    }
+}
+
+/// Subdirectories, in the order of their names. Those that are still being written have names with a dot.
+fn subdirectories(path: &Path) -> Result<Vec<PathBuf>, CircuitError> {
+    let fail = |source| CircuitError::File { path: path.to_owned(), source };
+    let mut places = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(fail)?.take(MOST_ENTRIES) {
+        let entry = entry.map_err(fail)?;
+        if !entry.file_name().to_string_lossy().starts_with('.') && entry.path().is_dir() {
+            places.push(entry.path());
+        }
+    }
+    places.sort();
+    Ok(places)
 }

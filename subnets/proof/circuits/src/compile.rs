@@ -2,8 +2,11 @@ use std::collections::BTreeMap;
 
 use taonet_proof_backends::groth16::ceremony::{self, Transcript};
 use taonet_proof_backends::{Keys, backend, groth16};
+use taonet_proof_core::float::FloatNetwork;
 use taonet_proof_core::metadata::{CircuitMetadata, NETWORK, PROVING_KEY, TRANSCRIPT, VERIFICATION_KEY};
+use taonet_proof_core::network::Network;
 use taonet_proof_core::quantise::{QuantisationReport, QuantiseOptions, Sample, quantise};
+use taonet_proof_core::slices::{SlicedModel, VERSION};
 use taonet_proof_core::{Digest, onnx};
 
 use crate::{CircuitDirectory, CircuitError};
@@ -30,18 +33,77 @@ pub struct Compiled {
     pub files: BTreeMap<String, Vec<u8>>,
 }
 
+/// A compiled model in slices.
+#[derive(Clone, Debug)]
+pub struct CompiledSlices {
+    /// The description.
+    pub model: SlicedModel,
+    /// The slices' circuits, in order.
+    pub slices: Vec<Compiled>,
+}
+
 /// Reads an ONNX model, quantises it by a sample, measures what that costs, and makes keys.
 ///
 /// # Errors
 /// When the model, the sample, the options or the backend refuse.
 pub fn compile(model: &[u8], sample: &Sample, options: &CompileOptions) -> Result<Compiled, CircuitError> {
-    let backend = backend(&options.backend).ok_or_else(|| CircuitError::Backend(options.backend.clone()))?;
-    let float = onnx::read(model)?;
-    let network = quantise(&float, &options.quantise, &sample.inputs)?;
-    let circuit = network.lower()?;
-    let mut metadata = CircuitMetadata::new(&options.name, backend.id(), &network, &circuit);
+    let (float, network) = quantised(model, sample, options)?;
+    let mut metadata = describe(&options.name, &network, options)?;
     metadata.quantisation = Some(QuantisationReport::measure(&float, &network, &options.quantise, sample)?);
     metadata.notes = float.notes;
+    with_keys(metadata, &network, options)
+}
+
+/// As [`compile`], with the network cut into `count` slices of about the same work. The first slice's metadata has the
+/// report of the whole model.
+///
+/// # Errors
+/// As [`compile`], or when the network has too few layer borders.
+pub fn compile_slices(
+    model: &[u8],
+    sample: &Sample,
+    options: &CompileOptions,
+    count: usize,
+) -> Result<CompiledSlices, CircuitError> {
+    let (float, network) = quantised(model, sample, options)?;
+    let mut report = Some(QuantisationReport::measure(&float, &network, &options.quantise, sample)?);
+    let mut slices = Vec::new();
+    for (index, slice) in network.slices(count)?.iter().enumerate() {
+        let mut metadata = describe(&format!("{}, slice {index} of {count}", options.name), slice, options)?;
+        metadata.quantisation = report.take();
+        if index + 1 == count {
+            metadata.notes.clone_from(&float.notes);
+        }
+        slices.push(with_keys(metadata, slice, options)?);
+    }
+    let whole = describe(&options.name, &network, options)?;
+    let model = SlicedModel {
+        version: VERSION,
+        name: options.name.clone(),
+        input: whole.input,
+        output: whole.output,
+        slices: slices.iter().map(|slice| slice.metadata.id()).collect::<Result<_, _>>()?,
+    };
+    Ok(CompiledSlices { model, slices })
+}
+
+fn quantised(model: &[u8], sample: &Sample, options: &CompileOptions) -> Result<(FloatNetwork, Network), CircuitError> {
+    let float = onnx::read(model)?;
+    let network = quantise(&float, &options.quantise, &sample.inputs)?;
+    Ok((float, network))
+}
+
+fn describe(name: &str, network: &Network, options: &CompileOptions) -> Result<CircuitMetadata, CircuitError> {
+    Ok(CircuitMetadata::new(name, &options.backend, network, &network.lower()?))
+}
+
+fn with_keys(
+    mut metadata: CircuitMetadata,
+    network: &Network,
+    options: &CompileOptions,
+) -> Result<Compiled, CircuitError> {
+    let backend = backend(&options.backend).ok_or_else(|| CircuitError::Backend(options.backend.clone()))?;
+    let circuit = network.lower()?;
     metadata.constraints = backend.estimate(&circuit)?.constraints;
     let keys = backend.setup(&circuit)?;
     let transcript = (backend.id() == groth16::ID).then(|| Transcript::new(&options.contributor, &keys));

@@ -13,7 +13,7 @@ use taonet_proof_core::network::Network;
 use crate::{CircuitError, Compiled};
 
 /// Maximum bytes of metadata.
-const MAX_METADATA: u64 = 1 << 20;
+pub(crate) const MAX_METADATA: u64 = 1 << 20;
 /// Maximum bytes of any other file.
 const MAX_FILE: u64 = 4 << 30;
 
@@ -46,14 +46,7 @@ impl CircuitDirectory {
     /// # Errors
     /// When the directory is not empty, or a file cannot be written.
     pub fn create(path: &Path, compiled: &Compiled) -> Result<Self, CircuitError> {
-        let entries = match fs::read_dir(path) {
-            Ok(entries) => entries.count(),
-            Err(source) if source.kind() == ErrorKind::NotFound => 0,
-            Err(source) => return Err(failed(path, source)),
-        };
-        if entries > 0 {
-            return Err(CircuitError::NotEmpty(path.to_owned()));
-        }
+        require_empty(path)?;
         replace(path, compiled)?;
         Self::open(path)
     }
@@ -65,6 +58,11 @@ impl CircuitDirectory {
     pub fn replace(&self, compiled: &Compiled) -> Result<Self, CircuitError> {
         replace(&self.path, compiled)?;
         Self::open(&self.path)
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The metadata.
@@ -141,7 +139,7 @@ fn failed(path: &Path, source: std::io::Error) -> CircuitError {
 }
 
 /// Reads a file of limited size.
-fn read(path: &Path, limit: u64) -> Result<Vec<u8>, CircuitError> {
+pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, CircuitError> {
     let fail = |source| failed(path, source);
     let file = fs::File::open(path).map_err(fail)?;
     let mut contents = Vec::new();
@@ -152,22 +150,47 @@ fn read(path: &Path, limit: u64) -> Result<Vec<u8>, CircuitError> {
     Ok(contents)
 }
 
-/// Writes all files into a new directory beside the old one, then puts it in its place.
+/// Writes all files of a circuit into a new directory beside the old one, then puts it in its place.
 fn replace(path: &Path, compiled: &Compiled) -> Result<(), CircuitError> {
+    replace_by(path, |staging| write_circuit(staging, compiled))
+}
+
+/// Writes metadata and files of a circuit into a directory.
+pub(crate) fn write_circuit(path: &Path, compiled: &Compiled) -> Result<(), CircuitError> {
+    let metadata = compiled.metadata.to_json()?;
+    let files = compiled.files.iter().map(|(name, contents)| (name.as_str(), contents));
+    files.chain([(metadata::FILE, &metadata)]).try_for_each(|(name, contents)| write_synced(&path.join(name), contents))
+}
+
+/// Writes a file through to the disk.
+pub(crate) fn write_synced(path: &Path, contents: &[u8]) -> Result<(), CircuitError> {
+    fs::write(path, contents).and_then(|()| fs::File::open(path)?.sync_all()).map_err(|source| failed(path, source))
+}
+
+/// Lets `write` fill a new directory beside the old one, then puts it in its place.
+pub(crate) fn replace_by(
+    path: &Path,
+    write: impl FnOnce(&Path) -> Result<(), CircuitError>,
+) -> Result<(), CircuitError> {
     let fail = |source| failed(path, source);
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(parent).map_err(fail)?;
     let staging = tempfile::Builder::new().prefix(".circuit-").tempdir_in(parent).map_err(fail)?;
-    let metadata = compiled.metadata.to_json()?;
-    let files = compiled.files.iter().map(|(name, contents)| (name.as_str(), contents));
-    for (name, contents) in files.chain([(metadata::FILE, &metadata)]) {
-        let target = staging.path().join(name);
-        fs::write(&target, contents).and_then(|()| fs::File::open(&target)?.sync_all()).map_err(fail)?;
-    }
+    write(staging.path())?;
     let old = tempfile::Builder::new().prefix(".circuit-").tempdir_in(parent).map_err(fail)?;
     match fs::rename(path, old.path().join("old")) {
         Err(source) if source.kind() != ErrorKind::NotFound => return Err(fail(source)),
         _ => {}
     }
     fs::rename(staging.keep(), path).map_err(fail)
+}
+
+/// Refuses a directory that exists and is not empty.
+pub(crate) fn require_empty(path: &Path) -> Result<(), CircuitError> {
+    let entries = match fs::read_dir(path) {
+        Ok(entries) => entries.count(),
+        Err(source) if source.kind() == ErrorKind::NotFound => 0,
+        Err(source) => return Err(failed(path, source)),
+    };
+    if entries > 0 { Err(CircuitError::NotEmpty(path.to_owned())) } else { Ok(()) }
 }

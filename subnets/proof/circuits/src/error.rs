@@ -1,10 +1,12 @@
 use std::path::PathBuf;
 
 use taonet_proof_backends::{BackendError, VerifyError};
+use taonet_proof_core::Digest;
 use taonet_proof_core::metadata::MetadataError;
 use taonet_proof_core::network::NetworkError;
 use taonet_proof_core::onnx::OnnxError;
 use taonet_proof_core::quantise::QuantiseError;
+use taonet_proof_core::slices::SliceError;
 use thiserror::Error;
 
 /// Why a circuit is not made, read, proven or verified.
@@ -33,6 +35,17 @@ pub enum CircuitError {
     /// A directory holds no circuit.
     #[error("no circuit in {}; hint: make one with tao proof compile", .0.display())]
     NoCircuit(PathBuf),
+    /// A sliced model's directory lacks a slice.
+    #[error("{} lacks slice {slice}", path.display())]
+    NoSlice {
+        /// The directory.
+        path: PathBuf,
+        /// The slice's circuit.
+        slice: Digest,
+    },
+    /// A model is not sliced, or its description refused.
+    #[error(transparent)]
+    Slices(#[from] SliceError),
     /// No backend has this name.
     #[error("unknown backend '{0}': expected groth16 or stark")]
     Backend(String),

@@ -3,7 +3,7 @@
 use taonet_proof_core::Range;
 use taonet_proof_core::quantise::{QuantiseOptions, Sample};
 
-use crate::{CircuitError, CompileOptions, Compiled, compile};
+use crate::{CircuitError, CompileOptions, Compiled, CompiledSlices, compile, compile_slices};
 
 /// A shipped model. models/NAME/README.md says what it is and how it was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,12 +66,23 @@ impl ShippedModel {
     /// # Errors
     /// When the backend is unknown.
     pub fn compile(self, backend: &str) -> Result<Compiled, CircuitError> {
-        let options = CompileOptions {
+        compile(self.onnx(), &self.sample()?, &self.options(backend))
+    }
+
+    /// Compiles the model in slices.
+    ///
+    /// # Errors
+    /// When the backend is unknown, or the model has too few layers.
+    pub fn compile_slices(self, backend: &str, count: usize) -> Result<CompiledSlices, CircuitError> {
+        compile_slices(self.onnx(), &self.sample()?, &self.options(backend), count)
+    }
+
+    fn options(self, backend: &str) -> CompileOptions {
+        CompileOptions {
             name: self.name().to_owned(),
             backend: backend.to_owned(),
             quantise: self.quantise_options(),
             contributor: "anonymous".to_owned(),
-        };
-        compile(self.onnx(), &self.sample()?, &options)
+        }
     }
 }

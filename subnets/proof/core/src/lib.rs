@@ -9,6 +9,7 @@
 //! - [`shape`](Shape), [`range`](Range), [`rescale`](Rescale): extents, intervals, and the one rounding rule;
 //! - [`metadata`]: what a circuit's directory holds, hash by hash; its own hash is the circuit's identity;
 //! - [`Binding`]: what ties a proof to one request and one miner;
+//! - [`slices`]: a model too large for one circuit, cut at layer borders;
 //! - [`messages`], [`query`]: what validator and miner say to each other;
 //! - [`scoring`]: how proofs become weights.
 //!
@@ -28,6 +29,7 @@ mod range;
 mod rescale;
 pub mod scoring;
 mod shape;
+pub mod slices;
 
 pub use binding::Binding;
 pub use circuit::ExecutionError;

@@ -31,6 +31,17 @@ pub enum ProofSystem {
     Stark,
 }
 
+impl ProofSystem {
+    /// The name on the wire of one of this project's backends.
+    pub fn of_backend(id: &str) -> Option<Self> {
+        match id {
+            "groth16" => Some(Self::Groth16),
+            "stark" => Some(Self::Stark),
+            _ => None,
+        }
+    }
+}
+
 /// Purpose of a circuit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -92,6 +103,9 @@ pub struct QueryZkProofResponse {
     pub witness: Vec<u8>,
     /// The outputs as real numbers.
     pub computed_outputs: Vec<f64>,
+    /// Whether the miner refused because it is full: an extension, with which all other fields are empty.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub busy: bool,
 }
 
 /// Request for a proof of scores.
@@ -163,6 +177,9 @@ pub struct SliceProofResponse {
     pub witness: Vec<u8>,
     /// The outputs as real numbers.
     pub computed_outputs: Vec<f64>,
+    /// Whether the miner refused because it is full: an extension, with which all other fields are empty.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub busy: bool,
 }
 
 fn default_subnet() -> i32 {
@@ -213,8 +230,13 @@ mod tests {
             query_input: Some(serde_json::json!({"input_data": [[1.5, 2.0]]})),
             query_output: None,
         });
-        round_trip(&QueryZkProofResponse { query_output: vec![1, 255], witness: vec![], computed_outputs: vec![0.25] });
-        round_trip(&SliceProofResponse { proof: vec![0; 300], witness: vec![7], computed_outputs: vec![] });
+        round_trip(&QueryZkProofResponse {
+            query_output: vec![1, 255],
+            computed_outputs: vec![0.25],
+            ..QueryZkProofResponse::default()
+        });
+        round_trip(&QueryZkProofResponse { busy: true, ..QueryZkProofResponse::default() });
+        round_trip(&SliceProofResponse { proof: vec![0; 300], witness: vec![7], ..SliceProofResponse::default() });
         round_trip(&ProofOfWeightsResponse { proof: vec![9], public_signals: vec![] });
     }
 
@@ -235,6 +257,14 @@ mod tests {
             rmp_serde::to_vec_named(&ProofOfWeightsResponse { proof: vec![1, 2, 3], public_signals: vec![] }).unwrap();
         // bin 8, three bytes.
         assert!(packed.windows(5).any(|window| window == [0xc4, 3, 1, 2, 3]));
+    }
+
+    #[test]
+    fn only_a_full_miner_says_so() {
+        let text = serde_json::to_string(&QueryZkProofResponse::default()).unwrap();
+        assert!(!text.contains("busy"), "the reference's fields only: {text}");
+        let old = r#"{"query_output":[],"witness":[],"computed_outputs":[]}"#;
+        assert!(!serde_json::from_str::<QueryZkProofResponse>(old).unwrap().busy);
     }
 
     #[test]

@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use thiserror::Error;
 
-use crate::messages::{QueryZkProof, input_of};
+use crate::messages::{
+    ProofSystem, QueryZkProof, QueryZkProofResponse, SliceProofRequest, SliceProofResponse, input_of, slice_name,
+};
 use crate::{Digest, DigestError};
 
 /// The largest magnitude of an integer in a message, 2^45: far below 2^53, so that a real number that was rounded once more on
@@ -40,7 +42,7 @@ pub enum QueryError {
         source: DigestError,
     },
     /// The input is not a list of integers.
-    #[error("query_input has no list of integers")]
+    #[error("the input has no list of integers")]
     Input,
 }
 
@@ -59,13 +61,63 @@ impl ProofQuery {
     /// # Errors
     /// When a field is missing or malformed.
     pub fn from_message(message: &QueryZkProof) -> Result<Self, QueryError> {
-        let digest = |field, text: &str| text.parse::<Digest>().map_err(|source| QueryError::Digest { field, source });
         let circuit = message.model_id.as_deref().ok_or(QueryError::Missing("model_id"))?;
-        let query = message.query_input.as_ref().ok_or(QueryError::Missing("query_input"))?;
-        let nonce = query.get("nonce").and_then(Value::as_str).ok_or(QueryError::Missing("query_input.nonce"))?;
-        let inputs = input_of(query).and_then(integers).ok_or(QueryError::Input)?;
-        Ok(Self { circuit: digest("model_id", circuit)?, nonce: digest("query_input.nonce", nonce)?, inputs })
+        let (nonce, inputs) = nonce_and_inputs("query_input", message.query_input.as_ref())?;
+        Ok(Self { circuit: digest("model_id", circuit)?, nonce, inputs })
     }
+}
+
+/// Asks one miner for the proof of one slice of a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SliceQuery {
+    /// Identity of the sliced model.
+    pub model: Digest,
+    /// Number of the slice, from 0.
+    pub slice: usize,
+    /// The slice's circuit with its nonce and inputs.
+    pub query: ProofQuery,
+}
+
+impl SliceQuery {
+    /// The message: `component_sha` is the identity of the slice's circuit, and the nonce stands beside `input_data`.
+    pub fn to_message(&self, proof_system: ProofSystem) -> SliceProofRequest {
+        SliceProofRequest {
+            circuit: Some(self.model.to_string()),
+            proof_system,
+            inputs: Some(json!({ "input_data": self.query.inputs, "nonce": self.query.nonce })),
+            outputs: None,
+            slice_num: Some(format!("slice_{}", self.slice)),
+            run_uid: None,
+            component_sha: Some(self.query.circuit.to_string()),
+        }
+    }
+
+    /// Reads a message.
+    ///
+    /// # Errors
+    /// When a field is missing or malformed.
+    pub fn from_message(message: &SliceProofRequest) -> Result<Self, QueryError> {
+        let number = message.slice_num.as_deref().and_then(slice_name);
+        let number = number.as_deref().and_then(|name| name.strip_prefix("slice_")?.parse().ok());
+        let model = digest("circuit", message.circuit.as_deref().ok_or(QueryError::Missing("circuit"))?)?;
+        let component = message.component_sha.as_deref().ok_or(QueryError::Missing("component_sha"))?;
+        let (nonce, inputs) = nonce_and_inputs("inputs", message.inputs.as_ref())?;
+        Ok(Self {
+            model,
+            slice: number.ok_or(QueryError::Missing("slice_num"))?,
+            query: ProofQuery { circuit: digest("component_sha", component)?, nonce, inputs },
+        })
+    }
+}
+
+fn digest(field: &'static str, text: &str) -> Result<Digest, QueryError> {
+    text.parse().map_err(|source| QueryError::Digest { field, source })
+}
+
+fn nonce_and_inputs(field: &'static str, query: Option<&Value>) -> Result<(Digest, Vec<i64>), QueryError> {
+    let query = query.ok_or(QueryError::Missing(field))?;
+    let nonce = query.get("nonce").and_then(Value::as_str).ok_or(QueryError::Missing("nonce"))?;
+    Ok((digest("nonce", nonce)?, input_of(query).and_then(integers).ok_or(QueryError::Input)?))
 }
 
 /// The integers of a list, nested or not. Numbers with a fraction are none.
@@ -127,6 +179,45 @@ impl ProofAnswer {
         let real = |&output: &i64| whole(output as f64).map(|_| output as f64 * unit).ok_or(AnswerError::Output);
         let computed_outputs = outputs.iter().map(real).collect::<Result<_, _>>()?;
         Ok(Self { query_output: hex::encode(proof), witness: String::new(), computed_outputs })
+    }
+
+    /// The answer over QUIC, with the proof as bytes.
+    ///
+    /// # Errors
+    /// When the proof is not hexadecimal.
+    pub fn to_message(&self) -> Result<QueryZkProofResponse, AnswerError> {
+        Ok(QueryZkProofResponse {
+            query_output: hex::decode(&self.query_output).map_err(|_| AnswerError::Proof)?,
+            computed_outputs: self.computed_outputs.clone(),
+            ..QueryZkProofResponse::default()
+        })
+    }
+
+    /// The answer to a request for a slice, over QUIC.
+    ///
+    /// # Errors
+    /// When the proof is not hexadecimal.
+    pub fn to_slice_message(&self) -> Result<SliceProofResponse, AnswerError> {
+        let QueryZkProofResponse { query_output, computed_outputs, .. } = self.to_message()?;
+        Ok(SliceProofResponse { proof: query_output, computed_outputs, ..SliceProofResponse::default() })
+    }
+
+    /// Reads an answer over QUIC.
+    pub fn from_message(message: QueryZkProofResponse) -> Self {
+        Self {
+            query_output: hex::encode(message.query_output),
+            witness: String::new(),
+            computed_outputs: message.computed_outputs,
+        }
+    }
+
+    /// Reads the answer to a request for a slice, over QUIC.
+    pub fn from_slice_message(message: SliceProofResponse) -> Self {
+        Self {
+            query_output: hex::encode(message.proof),
+            witness: String::new(),
+            computed_outputs: message.computed_outputs,
+        }
     }
 
     /// The proof and the integer outputs.
@@ -192,6 +283,30 @@ mod tests {
         }
         assert_eq!(answer(-0.25).read(4), Ok((vec![], vec![-4])));
         assert_eq!(ProofAnswer::new(&[], &[1 << 46], 0), Err(AnswerError::Output));
+    }
+
+    #[test]
+    fn slice_queries_survive_their_message() {
+        let query = ProofQuery { circuit: Digest::of(b"c"), nonce: Digest::of(b"n"), inputs: vec![0, -3] };
+        let query = SliceQuery { model: Digest::of(b"m"), slice: 2, query };
+        let message = query.to_message(ProofSystem::Stark);
+        assert_eq!(message.slice_num.as_deref(), Some("slice_2"));
+        assert_eq!(SliceQuery::from_message(&message), Ok(query));
+        for bad in [
+            SliceProofRequest { slice_num: Some("../1".to_owned()), ..message.clone() },
+            SliceProofRequest { component_sha: None, ..message.clone() },
+            SliceProofRequest { circuit: Some("x".to_owned()), ..message.clone() },
+            SliceProofRequest { inputs: Some(json!({ "input_data": [1] })), ..message },
+        ] {
+            assert!(SliceQuery::from_message(&bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn answers_survive_both_wires() {
+        let answer = ProofAnswer::new(&[0, 255], &[3], 1).unwrap();
+        assert_eq!(ProofAnswer::from_message(answer.to_message().unwrap()), answer);
+        assert_eq!(ProofAnswer::from_slice_message(answer.to_slice_message().unwrap()), answer);
     }
 
     proptest! {

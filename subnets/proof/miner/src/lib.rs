@@ -5,18 +5,20 @@
 //! all of them are busy, and keeps nothing of what it proved.
 //!
 //! [`Miner`] holds the circuits with their provers loaded, [`router`] gives its routes, [`signed_requests`] the checks in
-//! front of them. [`Conduct`] lets a miner lie, for demonstrations and tests of validators.
+//! front of them; [`QuicServer`] serves the same miner over QUIC. [`Conduct`] lets a miner lie, for demonstrations and tests of validators.
 //!
-//! Uses `taonet-proof-circuits` and `taonet-proof-backends`. Used by `tao proof miner` and `tao proof demo`.
+//! Uses `taonet-proof-circuits` and `taonet-proof-backends`, and the published crate `btlightning`. Used by `tao proof miner` and `tao proof demo`.
 
 mod conduct;
 mod measures;
 mod prover;
+mod quic;
 mod refusal;
 mod routes;
 
 pub use conduct::Conduct;
 pub use measures::describe as describe_metrics;
 pub use prover::{Miner, MinerSettings};
+pub use quic::{Permits, QuicServer, QuicSettings};
 pub use refusal::Refusal;
 pub use routes::{router, signed_requests};

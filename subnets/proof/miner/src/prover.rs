@@ -7,7 +7,7 @@ use taonet_primitives::Hotkey;
 use taonet_proof_backends::{BackendError, Proven, Prover};
 use taonet_proof_circuits::{Catalogue, CircuitDirectory, CircuitError};
 use taonet_proof_core::circuit::Circuit;
-use taonet_proof_core::query::{ProofAnswer, ProofQuery};
+use taonet_proof_core::query::{ProofAnswer, ProofQuery, SliceQuery};
 use taonet_proof_core::{Binding, Digest};
 use tokio::sync::Semaphore;
 
@@ -42,6 +42,8 @@ pub struct Miner(Arc<Inner>);
 struct Inner {
     settings: MinerSettings,
     circuits: Arc<BTreeMap<Digest, Served>>,
+    /// Circuits of each sliced model.
+    models: Arc<BTreeMap<Digest, Vec<Digest>>>,
     places: Arc<Semaphore>,
     /// First proof of each circuit: [`Conduct::Replay`] keeps them.
     kept: Mutex<BTreeMap<Digest, Proven>>,
@@ -71,18 +73,23 @@ impl Miner {
             Ok((directory.id(), served))
         };
         let circuits = catalogue.circuits().map(served).collect::<Result<_, CircuitError>>()?;
-        Ok(Self::new(Arc::new(circuits), settings))
+        let models = catalogue.models().map(|(id, model)| (*id, model.slices.clone())).collect();
+        Ok(Self::new(Arc::new(circuits), Arc::new(models), settings))
     }
 
     /// Another miner that shares the loaded provers.
     #[must_use]
     pub fn sibling(&self, settings: MinerSettings) -> Self {
-        Self::new(Arc::clone(&self.0.circuits), settings)
+        Self::new(Arc::clone(&self.0.circuits), Arc::clone(&self.0.models), settings)
     }
 
-    fn new(circuits: Arc<BTreeMap<Digest, Served>>, settings: MinerSettings) -> Self {
+    fn new(
+        circuits: Arc<BTreeMap<Digest, Served>>,
+        models: Arc<BTreeMap<Digest, Vec<Digest>>>,
+        settings: MinerSettings,
+    ) -> Self {
         let places = Arc::new(Semaphore::new(settings.concurrency.clamp(1, Semaphore::MAX_PERMITS)));
-        Self(Arc::new(Inner { settings, circuits, places, kept: Mutex::default() }))
+        Self(Arc::new(Inner { settings, circuits, models, places, kept: Mutex::default() }))
     }
 
     /// Identities of the circuits that are served.
@@ -116,6 +123,18 @@ impl Miner {
             *output += 1;
         }
         Ok(ProofAnswer::new(&proven.proof, &proven.outputs, served.output_scale)?)
+    }
+
+    /// Proves the outputs of one slice of a model.
+    ///
+    /// # Errors
+    /// As [`Miner::answer`], or when the slice's circuit is another one.
+    pub async fn answer_slice(&self, query: &SliceQuery) -> Result<ProofAnswer, Refusal> {
+        let slice = self.0.models.get(&query.model).and_then(|slices| slices.get(query.slice));
+        if slice != Some(&query.query.circuit) {
+            return Err(Refusal::UnknownSlice { model: query.model, slice: query.slice });
+        }
+        self.answer(&query.query).await
     }
 
     async fn prove(&self, query: &ProofQuery) -> Result<Proven, Refusal> {

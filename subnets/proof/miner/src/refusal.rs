@@ -23,6 +23,14 @@ pub enum Refusal {
     /// The circuit is not served.
     #[error("circuit {0} is not served here")]
     UnknownCircuit(Digest),
+    /// The model, or this slice of it, is not served.
+    #[error("slice {slice} of model {model} is not served here")]
+    UnknownSlice {
+        /// The model.
+        model: Digest,
+        /// The slice.
+        slice: usize,
+    },
     /// The inputs do not fit the circuit.
     #[error(transparent)]
     Inputs(#[from] ExecutionError),
@@ -46,15 +54,22 @@ pub enum Refusal {
     NoRoute,
 }
 
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let status = match &self {
+impl Refusal {
+    /// The status of the response.
+    pub(crate) const fn status(&self) -> StatusCode {
+        match self {
             Self::Malformed(_) | Self::Query(_) | Self::Inputs(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::UnknownCircuit(_) | Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::UnknownCircuit(_) | Self::UnknownSlice { .. } | Self::NoRoute => StatusCode::NOT_FOUND,
             Self::Full => StatusCode::TOO_MANY_REQUESTS,
             Self::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
             Self::Prover(_) | Self::Answer(_) | Self::Broken => StatusCode::INTERNAL_SERVER_ERROR,
-        };
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status = self.status();
         if status == StatusCode::INTERNAL_SERVER_ERROR {
             // The caller learns nothing of this machine.
             tracing::error!(error = &self as &dyn std::error::Error, "no proof");

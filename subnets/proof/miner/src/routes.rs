@@ -6,8 +6,8 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use bytes::Bytes;
 use taonet_primitives::Hotkey;
-use taonet_proof_core::messages::{QUERY_ZK_PROOF, QueryZkProof};
-use taonet_proof_core::query::{ProofAnswer, ProofQuery};
+use taonet_proof_core::messages::{QUERY_ZK_PROOF, QueryZkProof, SLICE_PROOF, SliceProofRequest};
+use taonet_proof_core::query::{ProofAnswer, ProofQuery, SliceQuery};
 use taonet_wire::{BtauthScheme, Caller, Limits, SignedLayer, SignedLayerBuilder};
 
 use crate::{Miner, Refusal, measures};
@@ -24,11 +24,12 @@ pub fn signed_requests(me: Hotkey, timeout: Duration) -> SignedLayerBuilder {
     SignedLayer::builder(me, BtauthScheme::new()).limits(limits)
 }
 
-/// Routes: `POST /query-zk-proof` for requests verified by `signed` (see [`signed_requests`]), and public `GET /health`
+/// Routes: `POST /query-zk-proof` and `POST /dsperse-proof-generation` (a slice of a model) for requests verified by `signed` (see [`signed_requests`]), and public `GET /health`
 /// and `GET /healthz`.
 pub fn router(miner: Miner, signed: SignedLayer) -> Router {
     Router::new()
         .route(&format!("/{QUERY_ZK_PROOF}"), post(prove))
+        .route(&format!("/{SLICE_PROOF}"), post(prove_slice))
         .route_layer(signed)
         .route("/health", get(|| async { "ok" }))
         .route("/healthz", get(|| async { "ok" }))
@@ -37,18 +38,28 @@ pub fn router(miner: Miner, signed: SignedLayer) -> Router {
 }
 
 async fn prove(State(miner): State<Miner>, caller: Caller, body: Bytes) -> Response {
-    let answer = answer(&miner, &body).await;
+    let answer = async {
+        let message: QueryZkProof = serde_json::from_slice(&body).map_err(Refusal::Malformed)?;
+        miner.answer(&ProofQuery::from_message(&message)?).await
+    };
+    respond(&caller, answer.await)
+}
+
+async fn prove_slice(State(miner): State<Miner>, caller: Caller, body: Bytes) -> Response {
+    let answer = async {
+        let message: SliceProofRequest = serde_json::from_slice(&body).map_err(Refusal::Malformed)?;
+        miner.answer_slice(&SliceQuery::from_message(&message)?).await
+    };
+    respond(&caller, answer.await)
+}
+
+fn respond(caller: &Caller, answer: Result<ProofAnswer, Refusal>) -> Response {
     if let Err(refusal) = &answer {
         tracing::debug!(hotkey = %caller.hotkey, %refusal, "request refused");
     }
     let response = answer.map(Json).map_or_else(IntoResponse::into_response, IntoResponse::into_response);
     measures::request(response.status());
     response
-}
-
-async fn answer(miner: &Miner, body: &[u8]) -> Result<ProofAnswer, Refusal> {
-    let message: QueryZkProof = serde_json::from_slice(body).map_err(Refusal::Malformed)?;
-    miner.answer(&ProofQuery::from_message(&message)?).await
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,15 +7,17 @@ use std::time::{Duration, Instant};
 use rand::Rng as _;
 use taonet_primitives::Hotkey;
 use taonet_proof_circuits::{Bundle, Catalogue, CircuitError};
+use taonet_proof_core::Digest;
 use taonet_proof_core::metadata::VERIFICATION_KEY;
 use taonet_proof_core::scoring::{Event, Outcome};
+use taonet_proof_core::slices::SlicedModel;
 use taonet_service::{Access, Clock, Shutdown, atomic_write, unix_time};
-use taonet_wire::SignedClient;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
+use crate::assignments::Assignments;
 use crate::diagnosis::{Remembered, diagnose};
-use crate::request::{Claimed, Examined, Missing, ask};
+use crate::request::{Asked, Claimed, Clients, Examined, Missing};
 use crate::{Book, MinerEntry, measures};
 
 /// The longest pause after failures in a row.
@@ -58,15 +60,17 @@ impl Default for ExaminerSettings {
 /// Each miner has a pipeline of its own with one request in flight, so that a slow miner delays nobody, and a quick one
 /// delivers more.
 pub struct Examiner {
-    circuits: Arc<Vec<Examined>>,
-    client: SignedClient,
+    pub(crate) circuits: Arc<Vec<Examined>>,
+    pub(crate) models: BTreeMap<Digest, Arc<SlicedModel>>,
+    clients: Clients,
     book: Arc<Book>,
-    settings: ExaminerSettings,
+    pub(crate) settings: ExaminerSettings,
     clock: Clock,
     requests: Semaphore,
     verifications: Arc<Semaphore>,
     remembered: Arc<Remembered>,
-    miners: Mutex<Arc<Vec<Hotkey>>>,
+    miners: Mutex<Arc<Vec<MinerEntry>>>,
+    pub(crate) assignments: Assignments,
 }
 
 impl Examiner {
@@ -76,7 +80,7 @@ impl Examiner {
     /// When a key is missing, changed or malformed.
     pub fn load(
         catalogue: &Catalogue,
-        client: SignedClient,
+        clients: impl Into<Clients>,
         book: Arc<Book>,
         settings: ExaminerSettings,
         clock: Clock,
@@ -85,7 +89,8 @@ impl Examiner {
         let permits = |count: usize| Semaphore::new(count.clamp(1, Semaphore::MAX_PERMITS));
         Ok(Self {
             circuits: Arc::new(circuits),
-            client,
+            models: catalogue.models().map(|(id, model)| (*id, Arc::clone(model))).collect(),
+            clients: clients.into(),
             book,
             requests: permits(settings.requests),
             verifications: Arc::new(permits(settings.verifications)),
@@ -93,6 +98,7 @@ impl Examiner {
             clock,
             remembered: Arc::default(),
             miners: Mutex::default(),
+            assignments: Assignments::default(),
         })
     }
 
@@ -102,8 +108,7 @@ impl Examiner {
         loop {
             let wanted = list.borrow_and_update().clone();
             measures::miners(wanted.len());
-            let hotkeys = Arc::new(wanted.iter().map(|miner| *miner.hotkey()).collect());
-            *self.miners.lock().unwrap_or_else(PoisonError::into_inner) = hotkeys;
+            self.follow_list(&wanted).await;
             running.retain(|miner, pipeline| {
                 let stays = wanted.contains(miner) && !pipeline.is_finished();
                 if !stays {
@@ -130,10 +135,24 @@ impl Examiner {
         pipelines.shutdown().await;
     }
 
-    /// Asks one miner again and again. Failures in a row lengthen the pause.
+    /// Takes up a new list of miners. [`Examiner::run`] calls it; a validator without benchmarks does so itself.
+    pub async fn follow_list(&self, list: &[MinerEntry]) {
+        *self.miners.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(list.to_vec());
+        if let Some(quic) = &self.clients.quic {
+            quic.follow(list).await;
+        }
+    }
+
+    /// Asks one miner again and again, except while it works for a user. Failures in a row lengthen the pause.
     async fn follow(&self, miner: &MinerEntry, stop: &Shutdown) {
         let mut pause = SHORTEST_PAUSE;
         loop {
+            if self.assignments.is_busy(miner.hotkey()) {
+                tokio::select! {
+                    () = stop.requested() => return,
+                    () = tokio::time::sleep(SHORTEST_PAUSE) => continue,
+                }
+            }
             let wait = match self.examine(miner).await {
                 Some(Outcome::Verified { .. }) => {
                     pause = SHORTEST_PAUSE;
@@ -156,24 +175,50 @@ impl Examiner {
     pub async fn examine(&self, miner: &MinerEntry) -> Option<Outcome> {
         let position = self.choose()?;
         let examined = self.circuits.get(position)?;
-        let query = examined.benchmark();
-        let claimed = {
-            let _permit = self.requests.acquire().await.ok()?;
-            ask(&self.client, &miner.peer, examined, &query, self.settings.timeout).await
-        };
-        let outcome = match claimed {
-            Ok(claimed) => self.verify(position, claimed).await?,
-            Err(Missing::Fault(fault)) => Outcome::Failed(fault),
-            Err(Missing::Busy) => {
-                measures::busy();
-                return None;
-            }
+        let asked = Asked::Circuit(examined.benchmark());
+        let _permit = self.requests.acquire().await.ok()?;
+        match self.request(miner, position, &asked).await {
+            Ok((outcome, _)) => Some(outcome),
+            Err(Missing::Fault(fault)) => Some(Outcome::Failed(fault)),
+            Err(Missing::Busy) => None,
             Err(Missing::Local(error)) => {
                 tracing::warn!(miner = %miner.hotkey(), error, "no request");
-                return None;
+                None
             }
-        };
-        self.count(miner, &query.circuit.to_string(), outcome).await
+        }
+    }
+
+    /// Makes one request, verifies its proof and counts the outcome.
+    pub(crate) async fn request(
+        &self,
+        miner: &MinerEntry,
+        position: usize,
+        asked: &Asked,
+    ) -> Result<(Outcome, Arc<Claimed>), Missing> {
+        let local = |text: &str| Missing::Local(text.to_owned());
+        let examined = self.circuits.get(position).ok_or_else(|| local("the circuit is gone"))?;
+        let circuit = examined.directory.id().to_string();
+        match self.clients.ask(miner, examined, asked, self.settings.timeout).await {
+            Ok(claimed) => {
+                let claimed = Arc::new(claimed);
+                let outcome = self.verify(position, Arc::clone(&claimed)).await;
+                let outcome = outcome.ok_or_else(|| local("a proof could not be verified here"))?;
+                let counted = self.count(miner, &circuit, outcome).await;
+                match counted.ok_or_else(|| local("an outcome does not count"))? {
+                    Outcome::Failed(fault) => Err(Missing::Fault(fault)),
+                    verified @ Outcome::Verified { .. } => Ok((verified, claimed)),
+                }
+            }
+            Err(Missing::Fault(fault)) => {
+                let counted = self.count(miner, &circuit, Outcome::Failed(fault)).await;
+                Err(counted.map_or_else(|| local("an outcome does not count"), |_| Missing::Fault(fault)))
+            }
+            Err(Missing::Busy) => {
+                measures::busy();
+                Err(Missing::Busy)
+            }
+            Err(local) => Err(local),
+        }
     }
 
     /// A circuit at random.
@@ -183,10 +228,10 @@ impl Examiner {
     }
 
     /// Verifies on a thread for heavy work; `None` where the verifier itself failed, twice.
-    async fn verify(&self, position: usize, claimed: Claimed) -> Option<Outcome> {
+    async fn verify(&self, position: usize, claimed: Arc<Claimed>) -> Option<Outcome> {
         let permit = Arc::clone(&self.verifications).acquire_owned().await.ok()?;
         let (circuits, remembered) = (Arc::clone(&self.circuits), Arc::clone(&self.remembered));
-        let miners = self.miners();
+        let miners: Vec<Hotkey> = self.miners().iter().map(|miner| *miner.hotkey()).collect();
         let bundles = self.settings.bundles.clone();
         let work = tokio::task::spawn_blocking(move || {
             let _permit = permit;
@@ -205,7 +250,7 @@ impl Examiner {
                     if let Some(Err(error)) = bundles.map(|directory| keep(&directory, examined, &claimed)) {
                         tracing::warn!(%error, "a bundle is not kept");
                     }
-                    remembered.add(claimed.statement);
+                    remembered.add(claimed.statement.clone());
                     Some(outcome)
                 }
                 Err(error) if error.is_local() => {
@@ -242,15 +287,20 @@ impl Examiner {
         }
     }
 
-    fn miners(&self) -> Arc<Vec<Hotkey>> {
+    pub(crate) fn miners(&self) -> Arc<Vec<MinerEntry>> {
         Arc::clone(&self.miners.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
+/// The bundle of a proof.
+pub(crate) fn bundle(examined: &Examined, claimed: &Claimed) -> Result<Bundle, CircuitError> {
+    let key = examined.directory.file(VERIFICATION_KEY)?;
+    Ok(Bundle::new(examined.directory.metadata(), &key, &claimed.statement, &claimed.proof))
+}
+
 /// Writes the bundle of a proof that verified in place of the miner's last one.
 fn keep(directory: &Path, examined: &Examined, claimed: &Claimed) -> Result<(), Box<dyn Error>> {
-    let key = examined.directory.file(VERIFICATION_KEY)?;
-    let bundle = Bundle::new(examined.directory.metadata(), &key, &claimed.statement, &claimed.proof);
+    let bundle = bundle(examined, claimed)?;
     let path = directory.join(format!("{}.json", claimed.statement.binding.miner));
     atomic_write(path, &serde_json::to_vec(&bundle)?, Access::Everyone)?;
     Ok(())

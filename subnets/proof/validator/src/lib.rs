@@ -2,23 +2,33 @@
 //!
 //! - [`Examiner`] keeps one request in flight for each miner, verifies every proof, and says what is wrong with one that
 //!   does not verify;
+//! - [`Examiner::deliver`] has a user's request proven, slices of a model by several miners at once, and gives what failed
+//!   to another miner;
 //! - [`Book`] keeps the scores: each outcome is in a journal on disk before it counts;
 //! - [`ProofSubnet`] implements [`Subnet`](taonet_validator::Subnet): weights from the book, for the shared epoch loop;
 //! - [`registered_miners`] finds miners in a snapshot of the metagraph.
 //!
-//! Uses `taonet-proof-circuits` and `taonet-proof-backends` (verification) and `taonet-wire` (signed requests).
-//! Used by `tao proof validator` and `tao proof demo`.
+//! Uses `taonet-proof-circuits` and `taonet-proof-backends` (verification), `taonet-wire` (signed requests) and the published crate
+//! `btlightning` (QUIC).
+//! Used by `taonet-proof-api`, `tao proof validator` and
+//! `tao proof demo`.
 
+mod assignments;
 mod book;
+mod delivery;
 mod diagnosis;
 mod examiner;
 mod measures;
 mod miners;
+mod quic;
 mod request;
 mod subnet;
 
 pub use book::{Book, BookError};
+pub use delivery::{Delivery, DeliveryError, Progress, Served};
 pub use examiner::{Examiner, ExaminerSettings};
 pub use measures::describe as describe_metrics;
-pub use miners::{AddressRule, MinerEntry, public_only, registered_miners};
+pub use miners::{AddressRule, MinerEntry, Wire, public_only, registered_miners};
+pub use quic::QuicClient;
+pub use request::Clients;
 pub use subnet::ProofSubnet;

@@ -12,6 +12,18 @@ pub struct MinerEntry {
     pub uid: Option<Uid>,
     /// Its hotkey and address.
     pub peer: Peer,
+    /// How it is asked.
+    pub wire: Wire,
+}
+
+/// Protocol between validator and miner.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Wire {
+    /// Signed requests over HTTP.
+    #[default]
+    Http,
+    /// The published QUIC protocol, on UDP.
+    Quic,
 }
 
 impl MinerEntry {
@@ -30,12 +42,14 @@ pub fn public_only() -> AddressRule {
 }
 
 /// The miners of a metagraph: neurons without a validator permit that announce an address which the rule admits. `targets`
-/// limits them to some uids; `me` is never one.
+/// limits them to some uids; `me` is never one. All of them are asked over `wire`: the chain does not tell, for the
+/// protocol number 4 is announced by everybody.
 pub fn registered_miners(
     snapshot: &MetagraphSnapshot,
     me: &Hotkey,
     targets: &[Uid],
     addresses: &AddressRule,
+    wire: Wire,
 ) -> Vec<MinerEntry> {
     let neurons = (0_u16..).zip(snapshot.hotkeys.iter().zip(&snapshot.axons));
     let miner = |(uid, (hotkey, axon)): (u16, (&String, &taonet_validator::api::AxonSnapshot))| {
@@ -46,7 +60,7 @@ pub fn registered_miners(
         let address = Some(SocketAddr::new(ip, axon.port)).filter(|_| axon.port > 0 && !has_permit && is_target)?;
         let address = addresses(address)?;
         let peer = Peer::new(hotkey, address.ip().to_string(), address.port()).ok()?;
-        Some(MinerEntry { uid: Some(Uid(uid)), peer })
+        Some(MinerEntry { uid: Some(Uid(uid)), peer, wire })
     };
     neurons.filter_map(miner).collect()
 }
@@ -77,7 +91,8 @@ mod tests {
             stake: vec![0; 6],
         };
         let uids = |targets: &[Uid], me| {
-            let found = registered_miners(&snapshot, &key(me), targets, &public_only());
+            let found = registered_miners(&snapshot, &key(me), targets, &public_only(), Wire::Quic);
+            assert!(found.iter().all(|miner| miner.wire == Wire::Quic));
             found.iter().filter_map(|miner| miner.uid).map(|uid| uid.0).collect::<Vec<_>>()
         };
         assert_eq!(uids(&[], 99), [1, 5]);

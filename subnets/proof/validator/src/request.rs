@@ -9,11 +9,14 @@ use taonet_primitives::Hotkey;
 use taonet_proof_backends::{Statement, Verifier};
 use taonet_proof_circuits::{CircuitDirectory, CircuitError};
 use taonet_proof_core::circuit::Circuit;
-use taonet_proof_core::messages::QUERY_ZK_PROOF;
-use taonet_proof_core::query::{ProofAnswer, ProofQuery};
+use taonet_proof_core::messages::{ProofSystem, QUERY_ZK_PROOF, SLICE_PROOF};
+use taonet_proof_core::query::{ProofAnswer, ProofQuery, SliceQuery};
 use taonet_proof_core::scoring::Fault;
 use taonet_proof_core::{Binding, Digest};
 use taonet_wire::{Call, CallError, Peer, Retry, SignedClient};
+
+use crate::quic::QuicClient;
+use crate::{MinerEntry, Wire};
 
 /// A circuit with its verifier loaded.
 pub(crate) struct Examined {
@@ -68,37 +71,96 @@ pub(crate) enum Missing {
     Local(String),
 }
 
-/// Asks a miner.
-pub(crate) async fn ask(
+/// What a miner is asked for.
+#[derive(Clone, Debug)]
+pub(crate) enum Asked {
+    /// The proof of a circuit.
+    Circuit(ProofQuery),
+    /// The proof of a slice of a model, with the slice's proof system.
+    Slice(SliceQuery, ProofSystem),
+}
+
+impl Asked {
+    pub(crate) const fn query(&self) -> &ProofQuery {
+        match self {
+            Self::Circuit(query) => query,
+            Self::Slice(slice, _) => &slice.query,
+        }
+    }
+
+    /// The number of the slice; 0 for a whole circuit.
+    pub(crate) const fn slice(&self) -> usize {
+        match self {
+            Self::Circuit(_) => 0,
+            Self::Slice(slice, _) => slice.slice,
+        }
+    }
+}
+
+/// The ways to ask miners.
+#[derive(Debug)]
+pub struct Clients {
+    /// Signed requests over HTTP.
+    pub http: SignedClient,
+    /// QUIC; without it, miners that are asked over QUIC get no request.
+    pub quic: Option<QuicClient>,
+}
+
+impl From<SignedClient> for Clients {
+    fn from(http: SignedClient) -> Self {
+        Self { http, quic: None }
+    }
+}
+
+impl Clients {
+    /// Asks a miner.
+    pub(crate) async fn ask(
+        &self,
+        miner: &MinerEntry,
+        examined: &Examined,
+        asked: &Asked,
+        timeout: Duration,
+    ) -> Result<Claimed, Missing> {
+        let (peer, query) = (&miner.peer, asked.query());
+        let began = Instant::now();
+        let answer = match (miner.wire, &self.quic) {
+            (Wire::Http, _) => ask_over_http(&self.http, peer, asked, timeout).await?,
+            (Wire::Quic, Some(quic)) => quic.ask(peer, asked, timeout).await?,
+            (Wire::Quic, None) => return Err(Missing::Local("there is no QUIC client".to_owned())),
+        };
+        let time = began.elapsed();
+        let answer = answer.read(examined.directory.metadata().output.scale);
+        let Ok((proof, outputs)) = answer else { return Err(Missing::Fault(Fault::Malformed)) };
+        let binding = examined.binding(query.nonce, *peer.hotkey());
+        Ok(Claimed { statement: Statement { binding, inputs: query.inputs.clone(), outputs }, proof, time })
+    }
+}
+
+async fn ask_over_http(
     client: &SignedClient,
     peer: &Peer,
-    examined: &Examined,
-    query: &ProofQuery,
+    asked: &Asked,
     timeout: Duration,
-) -> Result<Claimed, Missing> {
-    let body = serde_json::to_vec(&query.to_message()).map_err(|error| Missing::Local(error.to_string()))?;
-    let mut call = Call::new(Method::POST, QUERY_ZK_PROOF, body);
+) -> Result<ProofAnswer, Missing> {
+    let (path, body) = match asked {
+        Asked::Circuit(query) => (QUERY_ZK_PROOF, serde_json::to_vec(&query.to_message())),
+        Asked::Slice(query, system) => (SLICE_PROOF, serde_json::to_vec(&query.to_message(*system))),
+    };
+    let mut call = Call::new(Method::POST, path, body.map_err(|error| Missing::Local(error.to_string()))?);
     // A second attempt would count twice for time, and miners are asked again soon.
     (call.deadline, call.retry) = (timeout, Retry::Never);
-    let began = Instant::now();
     let answer = client.call(peer, &call).await.map_err(|error| match error {
         CallError::Timeout { .. } => Missing::Fault(Fault::Timeout),
         CallError::Connect { .. } | CallError::Broken(_) => Missing::Fault(Fault::Unreachable),
         CallError::TooLarge { .. } => Missing::Fault(Fault::Malformed),
         other => Missing::Local(other.to_string()),
     })?;
-    let time = began.elapsed();
     match answer.status {
-        StatusCode::OK => {}
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => return Err(Missing::Busy),
+        StatusCode::OK => serde_json::from_slice(&answer.body).map_err(|_| Missing::Fault(Fault::Malformed)),
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Err(Missing::Busy),
         status => {
             tracing::debug!(miner = %peer.hotkey(), %status, "request refused by the miner");
-            return Err(Missing::Fault(Fault::Refused));
+            Err(Missing::Fault(Fault::Refused))
         }
     }
-    let malformed = Missing::Fault(Fault::Malformed);
-    let Ok(answer) = serde_json::from_slice::<ProofAnswer>(&answer.body) else { return Err(malformed) };
-    let Ok((proof, outputs)) = answer.read(examined.directory.metadata().output.scale) else { return Err(malformed) };
-    let binding = examined.binding(query.nonce, *peer.hotkey());
-    Ok(Claimed { statement: Statement { binding, inputs: query.inputs.clone(), outputs }, proof, time })
 }

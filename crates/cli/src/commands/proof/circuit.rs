@@ -5,9 +5,12 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use serde_json::json;
-use taonet_proof_circuits::{CircuitDirectory, CompileOptions, compile as compile_model, contribute};
+use taonet_proof_circuits::{
+    Catalogue, CircuitDirectory, CompileOptions, compile as compile_model, compile_slices, contribute,
+};
 use taonet_proof_core::Range;
 use taonet_proof_core::quantise::{QuantiseOptions, Sample};
+use taonet_proof_core::slices;
 
 use super::table;
 use crate::context::Context;
@@ -51,6 +54,9 @@ pub(crate) struct CompileArgs {
     /// Your name, for the transcript of a trusted setup
     #[arg(long, value_name = "NAME", default_value = "anonymous")]
     contributor: String,
+    /// Cut the model at layer borders into this many circuits, which different miners prove at the same time
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    slices: u16,
 }
 
 /// Built-in proof systems
@@ -87,6 +93,13 @@ pub(crate) fn compile(args: &CompileArgs, context: &Context) -> anyhow::Result<(
         contributor: args.contributor.clone(),
     };
     context.say(&format!("compiling {} for {}", args.model.display(), options.backend));
+    if args.slices > 1 {
+        compile_slices(&model, &sample, &options, usize::from(args.slices))?.write(&args.output)?;
+        if options.backend == "groth16" {
+            context.say(TRUST);
+        }
+        return table::show_slices(&Catalogue::open(&args.output)?, context);
+    }
     let compiled = compile_model(&model, &sample, &options)?;
     let directory = CircuitDirectory::create(&args.output, &compiled)?;
     if options.backend == "groth16" {
@@ -127,14 +140,22 @@ pub(crate) fn setup(args: &SetupArgs, context: &Context) -> anyhow::Result<()> {
     context.print(&table::transcript(&transcript))
 }
 
-/// Show what a circuit computes, and check its files
+/// Show what a circuit or sliced model computes, and check its files
 #[derive(Debug, Args)]
 pub(crate) struct InspectArgs {
-    /// Directory of the circuit
+    /// Directory of the circuit or sliced model
     circuit: PathBuf,
 }
 
 pub(crate) fn inspect(args: &InspectArgs, context: &Context) -> anyhow::Result<()> {
+    if args.circuit.join(slices::FILE).is_file() {
+        let catalogue = Catalogue::open(&args.circuit)?;
+        for directory in catalogue.circuits() {
+            directory.keys()?;
+            directory.verifier()?;
+        }
+        return table::show_slices(&catalogue, context);
+    }
     let directory = CircuitDirectory::open(&args.circuit)?;
     // Reads and checks every file, and both keys' encodings.
     directory.keys()?;

@@ -1,18 +1,19 @@
 //! `tao proof miner`.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
 use taonet_http::Readiness;
-use taonet_primitives::{Hotkey, NetUid, counted};
-use taonet_proof_circuits::Catalogue;
-use taonet_proof_miner::{Miner, MinerSettings, describe_metrics, router, signed_requests};
+use taonet_primitives::{Hotkey, NetUid};
+use taonet_proof_miner::{
+    Miner, MinerSettings, Permits, QuicServer, QuicSettings, describe_metrics, router, signed_requests,
+};
 use taonet_service::Shutdown;
-use taonet_wire::StandingTable;
+use taonet_wire::{StandingTable, Standings};
 
 use super::CatalogueArgs;
 use super::probe::ProbeArgs;
@@ -30,6 +31,9 @@ pub(crate) struct MinerArgs {
     /// Where to listen
     #[arg(long, default_value = "127.0.0.1:8091")]
     listen: SocketAddr,
+    /// UDP port of QUIC at the same address, 0 for none; by default the one after that of --listen, or none if that is 0
+    #[arg(long, value_name = "PORT")]
+    quic_port: Option<u16>,
     /// The subnet's number
     #[arg(long, default_value = "2")]
     netuid: NetUid,
@@ -70,8 +74,7 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
     let defaults = MinerSettings::new(hotkey);
     let concurrency = args.concurrency.map_or(defaults.concurrency, usize::from);
     let settings = MinerSettings { concurrency, timeout, ..defaults };
-    let catalogue = Catalogue::open(&args.catalogue.directory()?)?;
-    context.say(&format!("loading {}", counted(catalogue.circuits().count(), "circuit")));
+    let catalogue = args.catalogue.open(context)?;
     let miner = Miner::load(&catalogue, settings)?;
     context.block_on(async {
         let daemon = Daemon::bind(args.listen, &args.metrics).await?;
@@ -87,10 +90,22 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
         if !args.loopback {
             let chain = args.network.connect().await?;
             permits.replace(standings(&chain, args.netuid).await.map_err(failed)?);
-            let (stop, netuid) = (shutdown.clone(), args.netuid);
+            let (stop, netuid, permits) = (shutdown.clone(), args.netuid, Arc::clone(&permits));
             let every = Duration::from_secs(u64::from(args.metagraph_sync_interval));
             let replace = move |standings| permits.replace(standings);
             shutdown.spawn("metagraph", async move { keep_fresh(&chain, netuid, every, replace, &stop).await });
+        }
+        if let Some(listen) = args.quic_listen() {
+            let settings = QuicSettings {
+                listen,
+                permits: quic_permits(args, &permits),
+                permit_refresh: Duration::from_secs(u64::from(args.metagraph_sync_interval)),
+            };
+            let server = QuicServer::bind(miner.clone(), &keypair, timeout, settings).await;
+            let server = server.with_context(|| format!("cannot serve QUIC at {listen}\nhint: choose --quic-port"))?;
+            context.say(&format!("QUIC on UDP {}", server.address()?));
+            let stop = shutdown.clone();
+            shutdown.spawn("quic", async move { server.serve_until(stop.requested()).await });
         }
         readiness.set_ready();
         context.say(&format!("hotkey {hotkey}"));
@@ -98,11 +113,24 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
     })
 }
 
-impl CatalogueArgs {
-    /// Where the circuits are.
-    pub(super) fn directory(&self) -> anyhow::Result<PathBuf> {
-        let default = || dirs::home_dir().map(|home| home.join(".bittensor/subnet-2/circuit_cache"));
-        let directory = self.circuit_cache_dir.clone().or_else(default);
-        directory.context("there is no home directory: name the circuits with --circuit-cache-dir")
+impl MinerArgs {
+    /// Address of QUIC.
+    fn quic_listen(&self) -> Option<SocketAddr> {
+        let next = || self.listen.port().checked_add(1).filter(|next| *next > 1);
+        let port = self.quic_port.or_else(next).filter(|port| *port > 0)?;
+        Some(SocketAddr::new(self.listen.ip(), port))
     }
+}
+
+/// Who may connect over QUIC: as over HTTP. Anybody, where neither permits nor a list limit it.
+fn quic_permits(args: &MinerArgs, standings: &Arc<StandingTable>) -> Option<Permits> {
+    let policy = args.callers.policy().block(args.block.iter().copied());
+    if args.loopback {
+        let allowed = args.callers.allowed();
+        let admitted: HashSet<Hotkey> = allowed.iter().filter(|hotkey| policy.admits(hotkey)).copied().collect();
+        return (!allowed.is_empty()).then(|| Arc::new(move || admitted.clone()) as Permits);
+    }
+    let policy = policy.with_standings(Arc::clone(standings) as Arc<dyn Standings>).validators_only();
+    let standings = Arc::clone(standings);
+    Some(Arc::new(move || standings.hotkeys().into_iter().filter(|hotkey| policy.admits(hotkey)).collect()))
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use taonet_proof_backends::groth16::ceremony::Transcript;
-use taonet_proof_circuits::CircuitDirectory;
+use taonet_proof_circuits::{Catalogue, CircuitDirectory};
 use taonet_proof_core::metadata::TensorDescription;
 use taonet_proof_core::quantise::QuantisationReport;
 use taonet_proof_core::scoring::Tally;
@@ -32,6 +32,30 @@ pub(super) fn show(directory: &CircuitDirectory, context: &Context) -> anyhow::R
     lines.extend(metadata.notes.iter().map(|note| format!("{:<14}{note}", "note")));
     lines.extend(metadata.files.iter().map(|(name, digest)| format!("{:<14}{digest}  {name}", "file")));
     context.print(&lines.join("\n"))
+}
+
+/// Prints a sliced model.
+pub(super) fn show_slices(catalogue: &Catalogue, context: &Context) -> anyhow::Result<()> {
+    for (id, model) in catalogue.models() {
+        if context.json {
+            context.print_json(&json!({ "id": id, "model": model }))?;
+            continue;
+        }
+        let mut lines = vec![
+            format!("{:<14}{id}", "model"),
+            format!("{:<14}{}", "name", model.name),
+            format!("{:<14}{}", "input", tensor(&model.input)),
+            format!("{:<14}{}", "output", tensor(&model.output)),
+        ];
+        let slices = model.slices.iter().filter_map(|slice| catalogue.get(slice));
+        lines.extend(
+            slices.map(|slice| {
+                format!("{:<14}{}  {} multiply-adds", "slice", slice.id(), slice.metadata().multiply_adds)
+            }),
+        );
+        context.print(&lines.join("\n"))?;
+    }
+    Ok(())
 }
 
 fn tensor(description: &TensorDescription) -> String {

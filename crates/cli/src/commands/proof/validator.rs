@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::json;
 use taonet_primitives::{Hotkey, NetUid, Uid, counted};
-use taonet_proof_circuits::Catalogue;
 use taonet_proof_core::scoring::Profile;
 use taonet_proof_core::scoring::delivered_work::WorkRules;
 use taonet_proof_validator::{
-    Book, Examiner, ExaminerSettings, MinerEntry, ProofSubnet, describe_metrics, public_only, registered_miners,
+    Book, Clients, Examiner, ExaminerSettings, MinerEntry, ProofSubnet, QuicClient, Wire, describe_metrics,
+    public_only, registered_miners,
 };
 use taonet_service::{Shutdown, sleeper, system_clock};
 use taonet_validator::api::DEFAULT_RETRIES;
@@ -24,6 +24,7 @@ use taonet_wallet::Keypair;
 use taonet_wire::{BtauthScheme, ClientConfig, Peer, SignedClient, Signer};
 use tokio::sync::watch;
 
+use super::api::ApiArgs;
 use super::{CatalogueArgs, table};
 use crate::chain::NetworkArgs;
 use crate::context::Context;
@@ -78,7 +79,10 @@ pub(crate) struct ValidatorArgs {
     /// Without a chain: ask the miners that --peer names, set no weights
     #[arg(long, requires = "peer")]
     loopback: bool,
-    /// A miner to ask instead of those on the chain. May be repeated
+    /// How the miners on the chain are asked, which the chain does not tell
+    #[arg(long, value_enum, default_value = "http")]
+    wire: WireName,
+    /// A miner to ask instead of those on the chain, over HTTP, or over QUIC as HOTKEY@quic://IP:PORT. May be repeated
     #[arg(long, value_name = "HOTKEY@HOST:PORT", requires = "loopback")]
     peer: Vec<PeerName>,
     /// Make this many requests to each miner, print what came of them, and end
@@ -94,14 +98,32 @@ pub(crate) struct ValidatorArgs {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9090")]
     metrics: SocketAddr,
     #[command(flatten)]
+    api: ApiArgs,
+    #[command(flatten)]
     key: KeyArgs,
     #[command(flatten)]
     network: NetworkArgs,
 }
 
-/// `HOTKEY@HOST:PORT`.
+/// Protocols between validator and miner
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum WireName {
+    Http,
+    Quic,
+}
+
+impl From<WireName> for Wire {
+    fn from(name: WireName) -> Self {
+        match name {
+            WireName::Http => Self::Http,
+            WireName::Quic => Self::Quic,
+        }
+    }
+}
+
+/// `HOTKEY@HOST:PORT`, or `HOTKEY@quic://IP:PORT`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct PeerName(Peer);
+pub(crate) struct PeerName(Peer, Wire);
 
 impl FromStr for PeerName {
     type Err = String;
@@ -109,11 +131,15 @@ impl FromStr for PeerName {
     fn from_str(text: &str) -> Result<Self, String> {
         let expected = || format!("`{text}` is not HOTKEY@HOST:PORT");
         let (hotkey, address) = text.split_once('@').ok_or_else(expected)?;
+        let (address, wire) = match address.strip_prefix("quic://") {
+            Some(address) => (address, Wire::Quic),
+            None => (address, Wire::Http),
+        };
         let (host, port) = address.rsplit_once(':').ok_or_else(expected)?;
         let hotkey: Hotkey = hotkey.parse().map_err(|error| format!("`{hotkey}`: {error}"))?;
         let port = port.parse().map_err(|_| expected())?;
         let host = host.trim_start_matches('[').trim_end_matches(']');
-        Peer::new(hotkey, host, port).map(Self).map_err(|error| error.to_string())
+        Peer::new(hotkey, host, port).map(|peer| Self(peer, wire)).map_err(|error| error.to_string())
     }
 }
 
@@ -144,7 +170,8 @@ impl ValidatorArgs {
     }
 
     fn peers(&self) -> Vec<MinerEntry> {
-        self.peer.iter().map(|PeerName(peer)| MinerEntry { uid: None, peer: peer.clone() }).collect()
+        let entry = |PeerName(peer, wire): &PeerName| MinerEntry { uid: None, peer: peer.clone(), wire: *wire };
+        self.peer.iter().map(entry).collect()
     }
 }
 
@@ -157,7 +184,7 @@ pub(super) fn client(keypair: &Keypair) -> anyhow::Result<SignedClient> {
 pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()> {
     let keypair = Arc::new(args.key.load(&settings::load()?.network)?);
     let hotkey = keypair.hotkey();
-    let catalogue = Catalogue::open(&args.catalogue.directory()?)?;
+    let catalogue = args.catalogue.open(context)?;
     let directory = args.state.clone();
     let directory =
         directory.unwrap_or_else(|| state_directory("proof-validator").join(format!("{}-{hotkey}", args.netuid)));
@@ -167,8 +194,9 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
     context.say(&format!("hotkey {hotkey}, {}", counted(catalogue.circuits().count(), "circuit")));
     context.block_on(async {
         let book = Arc::new(Book::open(&directory).await?);
-        let client = client(&keypair)?;
-        let examiner = Examiner::load(&catalogue, client, Arc::clone(&book), args.settings(), system_clock())?;
+        let quic = QuicClient::bind(&keypair).await.context("there is no UDP port for QUIC")?;
+        let clients = Clients { http: client(&keypair)?, quic: Some(quic) };
+        let examiner = Examiner::load(&catalogue, clients, Arc::clone(&book), args.settings(), system_clock())?;
         let examiner = Arc::new(examiner);
         let shutdown = Shutdown::on_signals().context("signals cannot be handled")?;
         if let Some(requests) = args.requests {
@@ -180,6 +208,7 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
         let readiness = serve_metrics(Some(args.metrics), &shutdown).await?;
         describe_metrics();
         taonet_validator::describe_metrics();
+        args.api.serve(&examiner, &directory, &shutdown, context).await?;
         let (list, listed) = watch::channel(Vec::new());
         if args.loopback {
             list.send_replace(args.peers());
@@ -197,9 +226,10 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
                 retry_delay: RETRY_DELAY,
             };
             let (stop, gateway) = (shutdown.clone(), services.gateway.clone());
-            let (netuid, targets, every) = (args.netuid, args.target_uid.clone(), args.metagraph_sync_interval);
+            let asked = Asked { netuid: args.netuid, targets: args.target_uid.clone(), wire: args.wire.into() };
+            let every = args.metagraph_sync_interval;
             shutdown.spawn("metagraph", async move {
-                follow_metagraph(&gateway, netuid, &hotkey, &targets, every, &list, &stop).await;
+                follow_metagraph(&gateway, &asked, &hotkey, every, &list, &stop).await;
             });
             let subnet = ProofSubnet::new(Arc::clone(&book), args.profile(), system_clock());
             let state = StateFile::open(&directory.join("validator.json"))?;
@@ -227,20 +257,26 @@ async fn examine(examiner: &Arc<Examiner>, miners: Vec<MinerEntry>, requests: u3
     while pipelines.join_next().await.is_some() {}
 }
 
+/// Which miners are asked, and how.
+struct Asked {
+    netuid: NetUid,
+    targets: Vec<Uid>,
+    wire: Wire,
+}
+
 /// Reads the list of miners again and again. While the chain cannot be reached, the last one holds.
 async fn follow_metagraph(
     gateway: &GatewayClient,
-    netuid: NetUid,
+    asked: &Asked,
     me: &Hotkey,
-    targets: &[Uid],
     every: Duration,
     list: &watch::Sender<Vec<MinerEntry>>,
     stop: &Shutdown,
 ) {
     loop {
-        match gateway.snapshot(netuid).await {
+        match gateway.snapshot(asked.netuid).await {
             Ok(snapshot) => {
-                let miners = registered_miners(&snapshot, me, targets, &public_only());
+                let miners = registered_miners(&snapshot, me, &asked.targets, &public_only(), asked.wire);
                 tracing::info!(miners = miners.len(), block = snapshot.block, "metagraph read");
                 list.send_replace(miners);
             }
@@ -273,9 +309,12 @@ mod tests {
     #[test]
     fn peers_have_hotkeys_and_addresses() {
         let alice = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
-        let peer = |text: &str| text.parse::<PeerName>().map(|PeerName(peer)| (peer.host().to_owned(), peer.port()));
-        assert_eq!(peer(&format!("{alice}@127.0.0.1:8091")), Ok(("127.0.0.1".to_owned(), 8091)));
-        assert_eq!(peer(&format!("{alice}@[::1]:1")), Ok(("::1".to_owned(), 1)));
+        let peer = |text: &str| {
+            text.parse::<PeerName>().map(|PeerName(peer, wire)| (peer.host().to_owned(), peer.port(), wire))
+        };
+        assert_eq!(peer(&format!("{alice}@127.0.0.1:8091")), Ok(("127.0.0.1".to_owned(), 8091, Wire::Http)));
+        assert_eq!(peer(&format!("{alice}@quic://127.0.0.1:8092")), Ok(("127.0.0.1".to_owned(), 8092, Wire::Quic)));
+        assert_eq!(peer(&format!("{alice}@[::1]:1")), Ok(("::1".to_owned(), 1, Wire::Http)));
         for bad in ["", "x@1.2.3.4:5", alice, &format!("{alice}@1.2.3.4"), &format!("{alice}@1.2.3.4:99999")] {
             assert!(peer(bad).is_err(), "{bad}");
         }

@@ -101,13 +101,20 @@ impl Tally {
         let samples = self.samples as f64;
         (self.samples > 0).then(|| QuantisationReport {
             samples: self.samples,
-            largest_error: self.largest,
-            mean_error: self.total / (self.outputs.max(1)) as f64,
-            agreement: (self.outputs > self.samples).then(|| self.agreeing as f64 / samples),
-            accuracy: (self.labelled > 0).then(|| self.right.map(|right| right as f64 / self.labelled as f64)),
-            root_mean_square: (self.targeted > 0).then(|| self.squares.map(|sum| (sum / self.targeted as f64).sqrt())),
+            largest_error: rounded(self.largest),
+            mean_error: rounded(self.total / (self.outputs.max(1)) as f64),
+            agreement: (self.outputs > self.samples).then(|| rounded(self.agreeing as f64 / samples)),
+            accuracy: (self.labelled > 0).then(|| self.right.map(|right| rounded(right as f64 / self.labelled as f64))),
+            root_mean_square: (self.targeted > 0)
+                .then(|| self.squares.map(|sum| rounded((sum / self.targeted as f64).sqrt()))),
         })
     }
+}
+
+/// Nine digits. The text of a number with few digits is read as the same number by every parser; one with 17 is not, and
+/// the circuit's identity is the hash of that text.
+fn rounded(number: f64) -> f64 {
+    format!("{number:.8e}").parse().unwrap_or(number)
 }
 
 /// Position of the largest value; the first of equal ones.
@@ -119,4 +126,20 @@ fn largest(values: &[f64]) -> Option<usize> {
         }
     }
     best.map(|(index, _)| index)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn numbers_survive_json(number in 0.0..1e9_f64) {
+            let number = rounded(number);
+            let text = serde_json::to_string(&number).unwrap();
+            prop_assert_eq!(serde_json::from_str::<f64>(&text).unwrap().to_bits(), number.to_bits());
+        }
+    }
 }

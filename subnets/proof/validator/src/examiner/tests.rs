@@ -1,14 +1,16 @@
 use taonet_http::{ServeLimits, serve};
+use taonet_proof_circuits::ModelBundle;
 use taonet_proof_circuits::{CircuitDirectory, ShippedModel};
 use taonet_proof_core::scoring::Fault;
-use taonet_proof_miner::{Conduct, Miner, MinerSettings, router, signed_requests};
+use taonet_proof_miner::{Conduct, Miner, MinerSettings, QuicServer, QuicSettings, router, signed_requests};
 use taonet_service::system_clock;
 use taonet_wallet::Keypair;
-use taonet_wire::{BtauthScheme, ClientConfig, Peer, Signer};
+use taonet_wire::{BtauthScheme, ClientConfig, Peer, SignedClient, Signer};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 use super::*;
+use crate::{DeliveryError, Progress, QuicClient, Wire};
 
 /// One model with both backends, a validator, and miners on loopback.
 struct Market {
@@ -38,32 +40,56 @@ impl Market {
         Self { place, catalogue, stop: Shutdown::new() }
     }
 
+    /// The LeNet in three slices.
+    fn sliced() -> Self {
+        let place = tempfile::tempdir().unwrap();
+        let compiled = ShippedModel::DigitsLenet.compile_slices("stark", 3).unwrap();
+        compiled.write(&place.path().join("circuits/lenet")).unwrap();
+        let catalogue = Catalogue::open(&place.path().join("circuits")).unwrap();
+        Self { place, catalogue, stop: Shutdown::new() }
+    }
+
     async fn examiner(&self, timeout: Duration) -> (Arc<Examiner>, Arc<Book>) {
         let book = Arc::new(Book::open(&self.place.path().join("scores")).await.unwrap());
         let signer = Signer::new(key("//Alice"), "127.0.0.1", BtauthScheme::new());
-        let client = SignedClient::new(signer, ClientConfig::default()).unwrap();
+        let config = ClientConfig { max_response_bytes: 40 << 20, ..ClientConfig::default() };
+        let http = SignedClient::new(signer, config).unwrap();
+        let clients = Clients { http, quic: Some(QuicClient::bind(&key("//Alice")).await.unwrap()) };
         let settings = ExaminerSettings {
             timeout,
             interval: Duration::from_millis(1),
             bundles: Some(self.place.path().to_owned()),
             ..ExaminerSettings::default()
         };
-        let examiner = Examiner::load(&self.catalogue, client, Arc::clone(&book), settings, system_clock()).unwrap();
+        let examiner = Examiner::load(&self.catalogue, clients, Arc::clone(&book), settings, system_clock()).unwrap();
         (Arc::new(examiner), book)
     }
 
     async fn miner(&self, uri: &str, conduct: Conduct) -> (MinerEntry, Miner) {
-        let hotkey = key(uri).hotkey();
-        let settings = MinerSettings { conduct, concurrency: 4, ..MinerSettings::new(hotkey) };
-        let timeout = settings.timeout;
-        let miner = Miner::load(&self.catalogue, settings).unwrap();
-        let routes = router(miner.clone(), signed_requests(hotkey, timeout).build());
+        self.miner_until(uri, conduct, &self.stop).await
+    }
+
+    fn load(&self, uri: &str, conduct: Conduct) -> Miner {
+        let settings = MinerSettings { conduct, concurrency: 4, ..MinerSettings::new(key(uri).hotkey()) };
+        Miner::load(&self.catalogue, settings).unwrap()
+    }
+
+    async fn miner_until(&self, uri: &str, conduct: Conduct, stop: &Shutdown) -> (MinerEntry, Miner) {
+        let miner = self.load(uri, conduct);
+        let routes = router(miner.clone(), signed_requests(key(uri).hotkey(), LONG).build());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let stop = self.stop.clone();
-        self.stop.spawn("miner", async move { serve(listener, routes, &stop, ServeLimits::default()).await });
-        (MinerEntry { uid: None, peer: Peer::new(hotkey, "127.0.0.1", port).unwrap() }, miner)
+        let stopped = stop.clone();
+        let limits = ServeLimits { drain: Duration::ZERO, ..ServeLimits::default() };
+        stop.spawn("miner", async move { serve(listener, routes, &stopped, limits).await });
+        (entry(uri, port), miner)
     }
+}
+
+/// A miner on loopback.
+fn entry(uri: &str, port: u16) -> MinerEntry {
+    let peer = Peer::new(key(uri).hotkey(), "127.0.0.1", port).unwrap();
+    MinerEntry { uid: None, peer, wire: Wire::Http }
 }
 
 fn failed(fault: Fault) -> Outcome {
@@ -95,8 +121,8 @@ async fn every_lie_has_its_name() {
     let (wrong, _) = market.miner("//Charlie", Conduct::WrongOutput).await;
     let (replay, _) = market.miner("//Dave", Conduct::Replay).await;
     let (copy, _) = market.miner("//Eve", Conduct::Copy(miner)).await;
-    let all = [&honest, &wrong, &replay, &copy].map(|miner| *miner.hotkey()).to_vec();
-    *examiner.miners.lock().unwrap() = Arc::new(all);
+    let all = [&honest, &wrong, &replay, &copy].map(MinerEntry::clone);
+    examiner.follow_list(&all).await;
     assert_eq!(examiner.examine(&wrong).await, Some(failed(Fault::WrongOutput)));
     assert!(matches!(examiner.examine(&replay).await, Some(Outcome::Verified { .. })));
     assert_eq!(examiner.examine(&replay).await, Some(failed(Fault::ReplayedProof)));
@@ -122,11 +148,9 @@ async fn silence_and_refusals_count_and_a_full_miner_does_not() {
     let (slow, _) = market.miner("//Bob", Conduct::Slow(Duration::from_secs(5))).await;
     assert_eq!(examiner.examine(&slow).await, Some(failed(Fault::Timeout)));
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
-    let peer = Peer::new(key("//Charlie").hotkey(), "127.0.0.1", nobody).unwrap();
-    assert_eq!(examiner.examine(&MinerEntry { uid: None, peer }).await, Some(failed(Fault::Unreachable)));
+    assert_eq!(examiner.examine(&entry("//Charlie", nobody)).await, Some(failed(Fault::Unreachable)));
     // Bob refuses what is signed for Dave.
-    let peer = Peer::new(key("//Dave").hotkey(), slow.peer.host(), slow.peer.port()).unwrap();
-    assert_eq!(examiner.examine(&MinerEntry { uid: None, peer }).await, Some(failed(Fault::Refused)));
+    assert_eq!(examiner.examine(&entry("//Dave", slow.peer.port())).await, Some(failed(Fault::Refused)));
     let full = axum_answer(&market, 429, "{}").await;
     assert_eq!(examiner.examine(&full).await, None);
     let garbage = axum_answer(&market, 200, r#"{"query_output":"zz","computed_outputs":[0.3]}"#).await;
@@ -145,7 +169,7 @@ async fn axum_answer(market: &Market, status: u16, body: &'static str) -> MinerE
     let stop = market.stop.clone();
     market.stop.spawn("miner", async move { serve(listener, routes, &stop, ServeLimits::default()).await });
     let uri = format!("//{port}");
-    MinerEntry { uid: None, peer: Peer::new(key(&uri).hotkey(), "127.0.0.1", port).unwrap() }
+    entry(&uri, port)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -173,4 +197,110 @@ async fn pipelines_follow_the_list_of_miners() {
     assert!(verified(&bob) <= before + 1, "Bob is asked no more");
     stop.request();
     run.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn miners_are_asked_over_quic_by_the_published_protocol() {
+    let market = Market::new(&["stark"]);
+    let (examiner, book) = market.examiner(Duration::from_secs(20)).await;
+    let mut miners = Vec::new();
+    for (uri, conduct) in [("//Bob", Conduct::Honest), ("//Charlie", Conduct::WrongOutput)] {
+        let settings = QuicSettings {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            permits: None,
+            permit_refresh: Duration::from_mins(10),
+        };
+        let server = QuicServer::bind(market.load(uri, conduct), &key(uri), LONG, settings).await.unwrap();
+        let port = server.address().unwrap().port();
+        let stop = market.stop.clone();
+        market.stop.spawn("miner", async move { server.serve_until(stop.requested()).await });
+        miners.push(MinerEntry { wire: Wire::Quic, ..entry(uri, port) });
+    }
+    examiner.follow_list(&miners).await;
+    for _ in 0..3 {
+        assert!(matches!(examiner.examine(&miners[0]).await, Some(Outcome::Verified { .. })));
+    }
+    assert_eq!(examiner.examine(&miners[1]).await, Some(failed(Fault::WrongOutput)));
+    // Another hotkey at Bob's address, and an address where nobody is.
+    let stranger = MinerEntry { wire: Wire::Quic, ..entry("//Dave", miners[0].peer.port()) };
+    assert_eq!(examiner.examine(&stranger).await, Some(failed(Fault::Refused)));
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let nobody = MinerEntry { wire: Wire::Quic, ..entry("//Eve", silent.local_addr().unwrap().port()) };
+    assert_eq!(examiner.examine(&nobody).await, Some(failed(Fault::Unreachable)));
+    assert_eq!(book.events(), 6);
+}
+
+/// Collects the steps of a delivery.
+fn steps() -> (Arc<Mutex<Vec<Progress>>>, crate::Delivery) {
+    let steps = Arc::<Mutex<Vec<Progress>>>::default();
+    let sink = Arc::clone(&steps);
+    (steps, Arc::new(move |step| sink.lock().unwrap().push(step)))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slices_are_proven_by_different_miners_and_a_killed_miners_slice_by_another() {
+    let market = Market::sliced();
+    let (examiner, book) = market.examiner(LONG).await;
+    let (model, _) = market.catalogue.models().next().unwrap();
+    let inputs = ShippedModel::DigitsLenet.sample().unwrap().inputs[0].clone();
+    let mut miners = Vec::new();
+    for uri in ["//Bob", "//Charlie", "//Dave"] {
+        miners.push(market.miner(uri, Conduct::Honest).await.0);
+    }
+    examiner.follow_list(&miners).await;
+    let (_, report) = steps();
+    let bundle = examiner.deliver(model, &inputs, report).await.unwrap();
+    bundle.verify().unwrap();
+    let provers: std::collections::BTreeSet<Hotkey> = bundle.proofs().iter().map(|proof| proof.miner).collect();
+    assert_eq!(provers.len(), 3);
+    assert!(matches!(&bundle, ModelBundle::Sliced(sliced) if sliced.slices.len() == 3));
+
+    // Eve takes a slice and is killed while she works on it.
+    let killed = Shutdown::new();
+    let (eve, _) = market.miner_until("//Eve", Conduct::Slow(LONG), &killed).await;
+    miners[2] = eve.clone();
+    examiner.follow_list(&miners).await;
+    let (seen, report) = steps();
+    let eve_is_asked: crate::Delivery = Arc::new(move |step| {
+        report(step);
+        if matches!(step, Progress::Asked { miner, .. } if miner == *eve.hotkey()) {
+            let killed = killed.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                killed.request();
+            });
+        }
+    });
+    let bundle = examiner.deliver(model, &inputs, eve_is_asked).await.unwrap();
+    bundle.verify().unwrap();
+    let eve = *miners[2].hotkey();
+    assert!(bundle.proofs().iter().all(|proof| proof.miner != eve));
+    let failures: Vec<Progress> =
+        seen.lock().unwrap().iter().copied().filter(|step| matches!(step, Progress::Failed { .. })).collect();
+    assert!(matches!(failures[..], [Progress::Failed { miner, fault: Fault::Unreachable, .. }] if miner == eve));
+    assert_eq!(book.read(|board| board.tallies()[&eve].faults[&Fault::Unreachable]), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_liars_part_goes_to_another_miner_and_without_miners_there_is_an_error() {
+    let market = Market::new(&["stark"]);
+    let (examiner, _) = market.examiner(LONG).await;
+    let circuit = market.catalogue.circuits().next().unwrap().id();
+    let inputs = ShippedModel::DiabetesRegression.sample().unwrap().inputs[0].clone();
+    let (liar, _) = market.miner("//Bob", Conduct::WrongOutput).await;
+    let (honest, _) = market.miner("//Charlie", Conduct::Honest).await;
+    let deliver = async |inputs: &[i64]| examiner.deliver(&circuit, inputs, steps().1).await;
+    assert!(matches!(deliver(&inputs).await, Err(DeliveryError::NoMiner { slice: 0 })));
+    examiner.follow_list(&[liar.clone(), honest.clone()]).await;
+    for _ in 0..2 {
+        let bundle = deliver(&inputs).await.unwrap();
+        bundle.verify().unwrap();
+        assert_eq!(bundle.proofs()[0].miner, *honest.hotkey());
+    }
+    assert!(matches!(deliver(&[1, 2]).await, Err(DeliveryError::Inputs(_))));
+    let unknown = Digest::of(b"unknown");
+    let error = examiner.deliver(&unknown, &inputs, steps().1).await.unwrap_err();
+    assert!(matches!(error, DeliveryError::UnknownModel(id) if id == unknown));
+    examiner.follow_list(&[liar]).await;
+    assert!(matches!(deliver(&inputs).await, Err(DeliveryError::NoMiner { .. })));
 }

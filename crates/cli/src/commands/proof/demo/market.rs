@@ -11,7 +11,7 @@ use taonet_proof_core::Digest;
 use taonet_proof_core::scoring::Profile;
 use taonet_proof_core::scoring::delivered_work::WorkRules;
 use taonet_proof_miner::{Conduct, Miner, MinerSettings, router, signed_requests};
-use taonet_proof_validator::{AddressRule, Book, Examiner, ExaminerSettings, ProofSubnet, registered_miners};
+use taonet_proof_validator::{AddressRule, Book, Examiner, ExaminerSettings, ProofSubnet, Wire, registered_miners};
 use taonet_service::{Shutdown, sleeper, system_clock};
 use taonet_validator::{EpochReport, Services, StateFile, Validator, ValidatorSettings};
 use taonet_wallet::Keypair;
@@ -121,7 +121,7 @@ impl Market {
             let is_here = address.ip() == IpAddr::V4(ANNOUNCED);
             is_here.then(|| SocketAddr::new(Ipv4Addr::LOCALHOST.into(), address.port()))
         });
-        let miners = registered_miners(&snapshot, &self.validator.hotkey(), &[], &here);
+        let miners = registered_miners(&snapshot, &self.validator.hotkey(), &[], &here, Wire::Http);
         anyhow::ensure!(miners.len() == self.names.len(), "the chain does not list every miner");
         let (list, listed) = watch::channel(miners.clone());
         let stop = shutdown.clone();

@@ -1,0 +1,121 @@
+//! The user API of `tao proof validator`, and `tao proof api-key`.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+use serde_json::json;
+use taonet_proof_api::{ApiKeys, ApiSettings, Identity, router, serve_tls};
+use taonet_proof_validator::Examiner;
+use taonet_service::Shutdown;
+use tokio::net::TcpListener;
+
+use crate::context::Context;
+use crate::daemon::state_directory;
+
+/// The user API
+#[derive(Debug, Args)]
+pub(super) struct ApiArgs {
+    /// Serve the user API here over TLS, such as 0.0.0.0:8443
+    #[arg(long, value_name = "ADDRESS")]
+    api: Option<SocketAddr>,
+    /// Certificate chain in PEM; by default a self-signed one for localhost, kept in the state directory
+    #[arg(long, value_name = "FILE", requires = "api", requires = "api_certificate_key")]
+    api_certificate: Option<PathBuf>,
+    /// Key of that certificate in PEM
+    #[arg(long, value_name = "FILE", requires = "api_certificate")]
+    api_certificate_key: Option<PathBuf>,
+    /// File of users' keys, made by tao proof api-key; by default in the state directory
+    #[arg(long, value_name = "FILE", requires = "api")]
+    api_keys: Option<PathBuf>,
+}
+
+impl ApiArgs {
+    /// Serves the API until shutdown, if it has an address.
+    pub(super) async fn serve(
+        &self,
+        examiner: &Arc<Examiner>,
+        state: &Path,
+        shutdown: &Shutdown,
+        context: &Context,
+    ) -> anyhow::Result<()> {
+        let Some(address) = self.api else { return Ok(()) };
+        let keys = ApiKeys::open(&key_file(self.api_keys.as_deref())?)?;
+        if keys.names().next().is_none() {
+            context.say("the user API has no keys yet: make one with tao proof api-key add NAME, then restart");
+        }
+        let identity = match (&self.api_certificate, &self.api_certificate_key) {
+            (Some(certificate), Some(key)) => Identity::read(certificate, key)?,
+            _ => Identity::own(state)?,
+        };
+        let listener =
+            TcpListener::bind(address).await.with_context(|| format!("cannot serve the user API at {address}"))?;
+        context.say(&format!("user API at https://{}", listener.local_addr()?));
+        let routes = router(Arc::clone(examiner), keys, &ApiSettings::default());
+        let stop = shutdown.clone();
+        shutdown.spawn("api", async move {
+            if let Err(error) = serve_tls(listener, routes, &identity, &stop).await {
+                tracing::error!(%error, "the user API ended");
+            }
+        });
+        Ok(())
+    }
+}
+
+fn key_file(given: Option<&Path>) -> anyhow::Result<PathBuf> {
+    if let Some(path) = given {
+        return Ok(path.to_owned());
+    }
+    let directory = state_directory("proof-validator");
+    std::fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
+    Ok(directory.join("api-keys.json"))
+}
+
+/// Make, remove and list keys of the user API
+#[derive(Debug, Args)]
+pub(crate) struct ApiKeyArgs {
+    #[command(subcommand)]
+    command: ApiKeyCommand,
+    /// File of users' keys; by default in the state directory
+    #[arg(long, value_name = "FILE", global = true)]
+    api_keys: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum ApiKeyCommand {
+    /// Make a key and print it: only its hash is kept
+    Add {
+        /// Whose key it is
+        name: String,
+    },
+    /// Remove a key
+    Remove {
+        /// Whose key it is
+        name: String,
+    },
+    /// List the names of all keys
+    List,
+}
+
+pub(crate) fn keys(args: &ApiKeyArgs, context: &Context) -> anyhow::Result<()> {
+    let path = key_file(args.api_keys.as_deref())?;
+    let mut keys = ApiKeys::open(&path)?;
+    match &args.command {
+        ApiKeyCommand::Add { name } => {
+            let key = keys.add(name, &path)?;
+            context.say("the key is shown once; a validator reads its keys when it starts");
+            if context.json { context.print_json(&json!({ "name": name, "key": key })) } else { context.print(&key) }
+        }
+        ApiKeyCommand::Remove { name } => {
+            keys.remove(name, &path)?;
+            context.say(&format!("removed the key of {name}"));
+            if context.json { context.print_json(&json!({ "removed": name })) } else { Ok(()) }
+        }
+        ApiKeyCommand::List => {
+            let names: Vec<&str> = keys.names().collect();
+            if context.json { context.print_json(&json!({ "names": names })) } else { context.print(&names.join("\n")) }
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Circuits of the miner and the validator: a local directory, filled from catalogues. `tao proof catalogue`.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+use serde_json::json;
+use taonet_objects::{ObjectStorage, S3Settings};
+use taonet_primitives::counted;
+use taonet_proof_circuits::Catalogue;
+use taonet_proof_core::Digest;
+use taonet_proof_store::{CircuitStore, Listing, Source, StoreSettings};
+use taonet_settings::Secret;
+use url::Url;
+
+use crate::context::Context;
+
+/// Which circuits
+#[derive(Debug, Args)]
+pub(super) struct CatalogueArgs {
+    /// Directory of circuits, or of one circuit; by default ~/.bittensor/subnet-2/circuit_cache
+    #[arg(long, value_name = "DIR", env = "SN2_CIRCUIT_CACHE_DIR", hide_env_values = true)]
+    circuit_cache_dir: Option<PathBuf>,
+    /// Catalogue to fetch circuits from: the address of its document over HTTP, or s3://BUCKET/KEY. May be repeated
+    #[arg(long, value_name = "URL")]
+    catalogue: Vec<Url>,
+    /// Fetch these circuits or sliced models of the catalogues only, and never remove them
+    #[arg(long, value_name = "ID", value_delimiter = ',', requires = "catalogue")]
+    additional_circuits: Vec<Digest>,
+    /// Largest size of the directory in GB: circuits that were not used for longest make room
+    #[arg(long, value_name = "GB", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    circuit_cache_limit: u64,
+    /// URL of the S3 service; AWS by default
+    #[arg(long, value_name = "URL", env = "S3_ENDPOINT_URL", hide_env_values = true)]
+    s3_endpoint_url: Option<String>,
+    /// Region of the S3 service
+    #[arg(long, value_name = "REGION", env = "S3_REGION", default_value = "us-east-1", hide_env_values = true)]
+    s3_region: String,
+}
+
+impl CatalogueArgs {
+    /// Fetches what the catalogues have and opens all circuits of the directory. Where no catalogue can be read, those
+    /// that are there remain.
+    pub(super) fn open(&self, context: &Context) -> anyhow::Result<Catalogue> {
+        let directory = self.directory()?;
+        if !self.catalogue.is_empty() {
+            let settings = StoreSettings {
+                directory: directory.clone(),
+                sources: self.catalogue.iter().map(|url| self.source(url)).collect::<anyhow::Result<_>>()?,
+                limit: self.circuit_cache_limit.saturating_mul(1_000_000_000),
+                pinned: self.additional_circuits.iter().copied().collect(),
+            };
+            let wanted: BTreeSet<Digest> = settings.pinned.clone();
+            let store = CircuitStore::open(settings)?;
+            context.say("fetching circuits");
+            let synced = context.block_on(async { Ok(store.sync(&wanted).await) })?;
+            if let Err(error) = synced {
+                context.say(&format!("not all circuits are fetched: {error}"));
+            }
+        }
+        let catalogue = Catalogue::open(&directory)?;
+        context.say(&format!("loading {}", counted(catalogue.circuits().count(), "circuit")));
+        Ok(catalogue)
+    }
+
+    fn directory(&self) -> anyhow::Result<PathBuf> {
+        let default = || dirs::home_dir().map(|home| home.join(".bittensor/subnet-2/circuit_cache"));
+        let directory = self.circuit_cache_dir.clone().or_else(default);
+        directory.context("there is no home directory: name the circuits with --circuit-cache-dir")
+    }
+
+    fn source(&self, url: &Url) -> anyhow::Result<Source> {
+        if url.scheme() != "s3" {
+            return Ok(Source::http(url)?);
+        }
+        let bucket = url.host_str().context("expected s3://BUCKET/KEY")?.to_owned();
+        // Credentials come from the environment only, so that no process list shows them.
+        let secret =
+            |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty()).map(|text| Secret::new(&text));
+        let settings = S3Settings {
+            endpoint_url: self.s3_endpoint_url.clone(),
+            region: self.s3_region.clone(),
+            access_key_id: secret("S3_ACCESS_KEY_ID"),
+            secret_access_key: secret("S3_SECRET_ACCESS_KEY"),
+            bucket,
+            ..S3Settings::default()
+        };
+        Ok(Source::bucket(ObjectStorage::open(&settings)?, url.path()))
+    }
+}
+
+/// Write the catalogue of a directory's circuits, for any web server or bucket
+#[derive(Debug, Args)]
+pub(crate) struct ListingArgs {
+    /// Directory of circuits
+    circuits: PathBuf,
+    /// File for the catalogue; circuits.json in that directory by default
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+pub(crate) fn write(args: &ListingArgs, context: &Context) -> anyhow::Result<()> {
+    let catalogue = Catalogue::open(&args.circuits)?;
+    let output = args.output.clone().unwrap_or_else(|| args.circuits.join("circuits.json"));
+    let root = output.parent().unwrap_or(&args.circuits);
+    let listing = Listing::of(&catalogue, root)?;
+    let text = serde_json::to_vec_pretty(&listing).context("the catalogue does not fit into JSON")?;
+    std::fs::write(&output, text).with_context(|| format!("cannot write {}", output.display()))?;
+    let count = listing.circuits.len();
+    context.say(&format!("{}: {}", output.display(), counted(count, "circuit")));
+    if context.json {
+        return context.print_json(&json!({ "catalogue": output, "circuits": count, "models": listing.models.len() }));
+    }
+    Ok(())
+}

@@ -1,0 +1,135 @@
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use taonet_proof_circuits::ModelBundle;
+use taonet_proof_core::Digest;
+use taonet_proof_validator::{DeliveryError, Examiner, Progress};
+use tokio::sync::watch;
+
+/// How long a finished proof is kept.
+const KEPT: Duration = Duration::from_hours(1);
+
+/// How far a proof is.
+#[derive(Clone, Debug)]
+pub enum Status {
+    /// Miners work on it.
+    Running,
+    /// The bundle is there.
+    Done(Arc<ModelBundle>),
+    /// There will be none, and why.
+    Failed(String),
+}
+
+/// A user's proof.
+#[derive(Debug)]
+pub struct Job {
+    pub(crate) owner: String,
+    pub(crate) circuit: Digest,
+    state: watch::Sender<State>,
+}
+
+/// Steps so far, and how far the proof is.
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    pub(crate) steps: Vec<Step>,
+    pub(crate) status: Status,
+    finished: Option<Instant>,
+}
+
+/// A step with its time since the submission.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Step {
+    pub(crate) seconds: f64,
+    #[serde(flatten)]
+    pub(crate) progress: Progress,
+}
+
+impl Job {
+    pub(crate) fn follow(&self) -> watch::Receiver<State> {
+        self.state.subscribe()
+    }
+
+    /// How far the proof is.
+    pub fn status(&self) -> Status {
+        self.state.borrow().status.clone()
+    }
+
+    fn finish(&self, result: Result<ModelBundle, DeliveryError>) {
+        self.state.send_modify(|state| {
+            state.status = match result {
+                Ok(bundle) => Status::Done(Arc::new(bundle)),
+                Err(error) => {
+                    if let DeliveryError::Local(_) = error {
+                        tracing::error!(%error, "a user's proof failed");
+                        // The user learns nothing of this machine.
+                        Status::Failed("request processing failed".to_owned())
+                    } else {
+                        Status::Failed(error.to_string())
+                    }
+                }
+            };
+            state.finished = Some(Instant::now());
+        });
+    }
+}
+
+/// Proofs in progress, and those of the last hour.
+pub struct Jobs {
+    examiner: Arc<Examiner>,
+    /// Proofs in progress at a time.
+    running: usize,
+    /// Proofs that are kept.
+    kept: usize,
+    jobs: Mutex<BTreeMap<Digest, Arc<Job>>>,
+}
+
+impl Jobs {
+    /// No proofs yet; at most `running` at a time, and `kept` in all.
+    pub fn new(examiner: Arc<Examiner>, running: usize, kept: usize) -> Self {
+        Self { examiner, running, kept, jobs: Mutex::default() }
+    }
+
+    pub(crate) fn examiner(&self) -> &Examiner {
+        &self.examiner
+    }
+
+    /// Starts a proof for a key; `None` when too many are in progress.
+    pub fn start(&self, owner: &str, circuit: Digest, inputs: Vec<i64>) -> Option<Digest> {
+        let mut jobs = self.lock();
+        jobs.retain(|_, job| job.state.borrow().finished.is_none_or(|finished| finished.elapsed() < KEPT));
+        let finished = |job: &Arc<Job>| job.state.borrow().finished;
+        if jobs.values().filter(|job| finished(job).is_none()).count() >= self.running {
+            return None;
+        }
+        if jobs.len() >= self.kept {
+            let oldest = jobs.iter().filter_map(|(id, job)| Some((finished(job)?, *id))).min();
+            oldest.map(|(_, id)| jobs.remove(&id));
+        }
+        let id = Digest::from_bytes(rand::random());
+        let state = State { steps: Vec::new(), status: Status::Running, finished: None };
+        let job = Arc::new(Job { owner: owner.to_owned(), circuit, state: watch::Sender::new(state) });
+        jobs.insert(id, Arc::clone(&job));
+        let (examiner, began) = (Arc::clone(&self.examiner), Instant::now());
+        // Ends with the process: a proof that nobody waits for is of no use to anybody.
+        tokio::spawn(async move {
+            let sink = Arc::clone(&job);
+            let report = Arc::new(move |progress| {
+                let step = Step { seconds: began.elapsed().as_secs_f64(), progress };
+                sink.state.send_modify(|state| state.steps.push(step));
+            });
+            job.finish(examiner.deliver(&circuit, &inputs, report).await);
+        });
+        Some(id)
+    }
+
+    /// A proof of a key; those of others are not found.
+    pub fn get(&self, owner: &str, id: &Digest) -> Option<Arc<Job>> {
+        self.lock().get(id).filter(|job| job.owner == owner).map(Arc::clone)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Digest, Arc<Job>>> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,167 @@
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use taonet_http::random_hex;
+use taonet_service::{Access, WriteError, atomic_write};
+use thiserror::Error;
+
+/// The version of the file.
+const VERSION: u32 = 1;
+/// Beginning of every key, so that a leaked one is recognised.
+const PREFIX: &str = "taoproof_";
+/// Maximum length of a name.
+const MAX_NAME: usize = 100;
+
+/// Users' keys. The file holds SHA-256 hashes: a key has 256 random bits, so a slow hash would protect it no better.
+#[derive(Clone, Debug, Default)]
+pub struct ApiKeys {
+    names: BTreeMap<String, String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyFile {
+    version: u32,
+    /// Names by the hash of their key.
+    keys: BTreeMap<String, String>,
+}
+
+/// Why keys are not read or changed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// The file cannot be read.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not one of keys.
+    #[error("{}: malformed file of API keys: {source}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// The file has another version.
+    #[error("unsupported version {0} of the file of API keys, expected {VERSION}")]
+    Version(u32),
+    /// The name is empty, too long, or taken.
+    #[error("'{0}' is no name for a new key: it is empty, longer than {MAX_NAME} characters, or taken")]
+    Name(String),
+    /// No key has the name.
+    #[error("no API key has the name '{0}'")]
+    Unknown(String),
+    /// The file cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+impl ApiKeys {
+    /// Reads the keys of a file; none if it does not exist.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is malformed.
+    pub fn open(path: &Path) -> Result<Self, KeyError> {
+        let text = match std::fs::read(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self::default()),
+            Err(source) => return Err(KeyError::File { path: path.to_owned(), source }),
+        };
+        let file: KeyFile =
+            serde_json::from_slice(&text).map_err(|source| KeyError::Malformed { path: path.to_owned(), source })?;
+        if file.version == VERSION { Ok(Self { names: file.keys }) } else { Err(KeyError::Version(file.version)) }
+    }
+
+    /// Adds a key and gives it: it is not stored, and never shown again.
+    ///
+    /// # Errors
+    /// When the name is unusable or the file cannot be written.
+    pub fn add(&mut self, name: &str, path: &Path) -> Result<String, KeyError> {
+        let taken = self.names.values().any(|other| other == name);
+        if name.is_empty() || name.chars().count() > MAX_NAME || taken {
+            return Err(KeyError::Name(name.to_owned()));
+        }
+        let key = format!("{PREFIX}{}", random_hex());
+        self.names.insert(hash(&key), name.to_owned());
+        self.save(path)?;
+        Ok(key)
+    }
+
+    /// Removes a key.
+    ///
+    /// # Errors
+    /// When no key has the name or the file cannot be written.
+    pub fn remove(&mut self, name: &str, path: &Path) -> Result<(), KeyError> {
+        let before = self.names.len();
+        self.names.retain(|_, other| other != name);
+        if self.names.len() == before {
+            return Err(KeyError::Unknown(name.to_owned()));
+        }
+        self.save(path)
+    }
+
+    /// The names of all keys.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.values().map(String::as_str)
+    }
+
+    /// The name of a key; `None` for a wrong one.
+    pub fn name_of(&self, key: &str) -> Option<&str> {
+        // By hash: the time of the comparison says nothing about any key.
+        self.names.get(&hash(key)).map(String::as_str)
+    }
+
+    fn save(&self, path: &Path) -> Result<(), KeyError> {
+        let file = KeyFile { version: VERSION, keys: self.names.clone() };
+        let text = serde_json::to_vec_pretty(&file);
+        let text = text.map_err(|source| KeyError::Malformed { path: path.to_owned(), source })?;
+        Ok(atomic_write(path, &text, Access::Owner)?)
+    }
+}
+
+fn hash(key: &str) -> String {
+    hex::encode(Sha256::digest(key.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_known_by_their_hash_only() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("keys.json");
+        let mut keys = ApiKeys::open(&path).unwrap();
+        let ada = keys.add("ada", &path).unwrap();
+        let bob = keys.add("bob", &path).unwrap();
+        assert!(ada.starts_with(PREFIX) && ada != bob);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(!text.contains(&ada) && !text.contains(&ada[PREFIX.len()..]));
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        let mut keys = ApiKeys::open(&path).unwrap();
+        assert_eq!((keys.name_of(&ada), keys.name_of(&bob)), (Some("ada"), Some("bob")));
+        for wrong in ["", PREFIX, &ada[1..], &format!("{ada} "), &hash(&ada)] {
+            assert_eq!(keys.name_of(wrong), None, "{wrong}");
+        }
+        for name in ["ada", "", &"x".repeat(101)] {
+            assert!(matches!(keys.add(name, &path), Err(KeyError::Name(_))), "{name}");
+        }
+        keys.remove("ada", &path).unwrap();
+        assert!(matches!(keys.remove("ada", &path), Err(KeyError::Unknown(_))));
+        let keys = ApiKeys::open(&path).unwrap();
+        assert_eq!((keys.name_of(&ada), keys.names().collect::<Vec<_>>()), (None, vec!["bob"]));
+        std::fs::write(&path, r#"{"version":9,"keys":{}}"#).unwrap();
+        assert!(matches!(ApiKeys::open(&path), Err(KeyError::Version(9))));
+    }
+}

@@ -1,0 +1,27 @@
+//! The user API of a validator: submit an input for a circuit or sliced model, follow its progress, get outputs and a
+//! bundle that verifies offline.
+//!
+//! | Route | Answer |
+//! |---|---|
+//! | `GET /v1/circuits` | circuits and sliced models that are served |
+//! | `POST /v1/proofs` | 202 with the proof's identity; body `{"circuit": ID, "input": …}` |
+//! | `GET /v1/proofs/{id}` | status, and outputs once it is done |
+//! | `GET /v1/proofs/{id}/events` | server-sent events: every step from the first, until the end |
+//! | `GET /v1/proofs/{id}/bundle` | the bundle |
+//! | `GET /healthz` | `ok`, without a key |
+//!
+//! Every other request carries a bearer key of [`ApiKeys`], which holds their hashes only. A key sees its own proofs. The
+//! server speaks TLS ([`serve_tls`]) with a given certificate or its own ([`Identity`]).
+//!
+//! Uses `taonet-proof-validator` (dispatch and verification) and `taonet-http` (rate limits).
+//! Used by `tao proof validator`.
+
+mod jobs;
+mod keys;
+mod routes;
+mod tls;
+
+pub use jobs::{Job, Jobs, Status};
+pub use keys::{ApiKeys, KeyError};
+pub use routes::{ApiSettings, router};
+pub use tls::{Identity, TlsError, serve_tls};

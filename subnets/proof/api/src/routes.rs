@@ -1,0 +1,250 @@
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Extension, Json, Router};
+use futures::Stream;
+use http::header::{LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, StatusCode};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use taonet_http::{RateLimit, SlidingWindow, shown_in};
+use taonet_proof_core::Digest;
+use taonet_proof_core::messages::input_of;
+use taonet_proof_core::query::integers;
+use taonet_proof_validator::Examiner;
+
+use crate::jobs::Step;
+use crate::{ApiKeys, Job, Jobs, Status};
+
+/// Largest request body in bytes.
+const LARGEST_REQUEST: usize = 10 << 20;
+
+/// Settings of the API.
+#[derive(Clone, Debug)]
+pub struct ApiSettings {
+    /// Proofs in progress at a time.
+    pub running: usize,
+    /// Proofs that are kept for an hour.
+    pub kept: usize,
+    /// Requests of one key.
+    pub rate: RateLimit,
+}
+
+impl Default for ApiSettings {
+    /// 64 proofs at a time as in the reference's relay, 256 kept, 600 requests a minute.
+    fn default() -> Self {
+        Self { running: 64, kept: 256, rate: RateLimit { requests: 600, window: Duration::from_mins(1) } }
+    }
+}
+
+struct Api {
+    jobs: Jobs,
+    keys: ApiKeys,
+    /// By the hash of the key's name.
+    rate: SlidingWindow<Digest>,
+}
+
+/// The name of the key of a request.
+#[derive(Clone)]
+struct Caller(String);
+
+/// Routes of the API: see the [crate](crate).
+pub fn router(examiner: Arc<Examiner>, keys: ApiKeys, settings: &ApiSettings) -> Router {
+    let api = Arc::new(Api {
+        jobs: Jobs::new(examiner, settings.running, settings.kept),
+        keys,
+        rate: SlidingWindow::new(settings.rate),
+    });
+    Router::new()
+        .route("/v1/circuits", get(circuits))
+        .route("/v1/proofs", post(submit))
+        .route("/v1/proofs/{id}", get(status))
+        .route("/v1/proofs/{id}/events", get(events))
+        .route("/v1/proofs/{id}/bundle", get(bundle))
+        .layer(DefaultBodyLimit::max(LARGEST_REQUEST))
+        .route_layer(from_fn_with_state(Arc::clone(&api), authenticate))
+        .route("/healthz", get(|| async { "ok" }))
+        .fallback(|| async { Refusal::NotFound })
+        .with_state(api)
+}
+
+/// Why a request is refused.
+enum Refusal {
+    Key,
+    Rate(Duration),
+    NotFound,
+    Body(String),
+    Full,
+    NotDone,
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let (status, error) = match &self {
+            Self::Key => (StatusCode::UNAUTHORIZED, "missing or unknown API key".to_owned()),
+            Self::Rate(_) => (StatusCode::TOO_MANY_REQUESTS, "too many requests".to_owned()),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not found".to_owned()),
+            Self::Body(error) => (StatusCode::UNPROCESSABLE_ENTITY, error.clone()),
+            Self::Full => (StatusCode::TOO_MANY_REQUESTS, "as many proofs are in progress as are taken".to_owned()),
+            Self::NotDone => (StatusCode::CONFLICT, "there is no bundle".to_owned()),
+        };
+        let mut response = (status, Json(json!({ "error": error }))).into_response();
+        let header = match self {
+            Self::Key => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
+            Self::Rate(pause) => Some((RETRY_AFTER, HeaderValue::from(pause.as_secs() + 1))),
+            Self::Full => Some((RETRY_AFTER, HeaderValue::from_static("5"))),
+            Self::NotFound | Self::Body(_) | Self::NotDone => None,
+        };
+        if let Some((name, value)) = header {
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+}
+
+async fn authenticate(State(api): State<Arc<Api>>, mut request: Request, next: Next) -> Response {
+    let Some(name) = shown_in(request.headers()).and_then(|key| api.keys.name_of(key)) else {
+        return Refusal::Key.into_response();
+    };
+    if let Err(pause) = api.rate.admit(Digest::of(name.as_bytes()), SystemTime::now()) {
+        return Refusal::Rate(pause).into_response();
+    }
+    let caller = Caller(name.to_owned());
+    request.extensions_mut().insert(caller);
+    next.run(request).await
+}
+
+async fn circuits(State(api): State<Arc<Api>>) -> Json<Value> {
+    let served = api.jobs.examiner().served();
+    let served = served.map(|served| {
+        json!({ "id": served.id, "name": served.name, "input": served.input, "output": served.output,
+                "slices": served.slices })
+    });
+    Json(json!({ "circuits": served.collect::<Vec<_>>() }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Submission {
+    circuit: Digest,
+    input: Value,
+}
+
+async fn submit(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    body: Bytes,
+) -> Result<Response, Refusal> {
+    let submission: Submission = serde_json::from_slice(&body).map_err(|error| Refusal::Body(error.to_string()))?;
+    let inputs = input_of(&submission.input).and_then(integers);
+    let inputs = inputs.ok_or_else(|| Refusal::Body("input: expected a list of integers".to_owned()))?;
+    api.jobs.examiner().check(&submission.circuit, &inputs).map_err(|error| Refusal::Body(error.to_string()))?;
+    let id = api.jobs.start(&caller.0, submission.circuit, inputs).ok_or(Refusal::Full)?;
+    let mut response = (StatusCode::ACCEPTED, Json(json!({ "id": id, "status": "running" }))).into_response();
+    if let Ok(location) = HeaderValue::from_str(&format!("/v1/proofs/{id}")) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    Ok(response)
+}
+
+fn job(api: &Api, caller: &Caller, id: &str) -> Result<Arc<Job>, Refusal> {
+    let id = id.parse().map_err(|_| Refusal::NotFound)?;
+    api.jobs.get(&caller.0, &id).ok_or(Refusal::NotFound)
+}
+
+async fn status(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Refusal> {
+    let job = job(&api, &caller, &id)?;
+    let mut document = json!({ "id": id, "circuit": job.circuit });
+    if let (Value::Object(document), Value::Object(ending)) = (&mut document, ending(&job.status())) {
+        document.extend(ending);
+    }
+    Ok(Json(document))
+}
+
+/// What a user gets to know when a proof ends, or that it has not.
+fn ending(status: &Status) -> Value {
+    match status {
+        Status::Running => json!({ "status": "running" }),
+        Status::Failed(error) => json!({ "status": "failed", "error": error }),
+        Status::Done(bundle) => {
+            let last = bundle.proofs().last();
+            let keys: Vec<_> = bundle.proofs().iter().map(|proof| proof.circuit.verification_key().ok()).collect();
+            json!({
+                "status": "done",
+                "outputs": last.map(|proof| proof.outputs.clone()),
+                "real_outputs": last.map(taonet_proof_circuits::Bundle::real_outputs),
+                "verification_keys": keys,
+                "proof_bytes": bundle.proofs().iter().map(|proof| proof.proof.len() / 2).sum::<usize>(),
+            })
+        }
+    }
+}
+
+async fn events(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Sse<impl Stream<Item = Result<Event, axum::Error>>>, Refusal> {
+    let job = job(&api, &caller, &id)?;
+    let follower = Follower { states: job.follow(), sent: 0, ended: false };
+    let stream = futures::stream::unfold(follower, |mut follower| async move {
+        let event = follower.next().await?;
+        Some((event, follower))
+    });
+    Ok(Sse::new(stream).keep_alive(KeepAlive::default()))
+}
+
+/// What one listener has seen.
+struct Follower {
+    states: tokio::sync::watch::Receiver<crate::jobs::State>,
+    sent: usize,
+    ended: bool,
+}
+
+impl Follower {
+    /// The next step, then the ending, then nothing.
+    async fn next(&mut self) -> Option<Result<Event, axum::Error>> {
+        if self.ended {
+            return None;
+        }
+        loop {
+            let (step, status): (Option<Step>, Status) = {
+                let state = self.states.borrow_and_update();
+                (state.steps.get(self.sent).copied(), state.status.clone())
+            };
+            if let Some(step) = step {
+                self.sent += 1;
+                return Some(Event::default().event("progress").json_data(step));
+            }
+            if !matches!(status, Status::Running) {
+                self.ended = true;
+                return Some(Event::default().event("end").json_data(ending(&status)));
+            }
+            self.states.changed().await.ok()?;
+        }
+    }
+}
+
+async fn bundle(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Response, Refusal> {
+    match job(&api, &caller, &id)?.status() {
+        Status::Done(bundle) => Ok(Json(&*bundle).into_response()),
+        Status::Running | Status::Failed(_) => Err(Refusal::NotDone),
+    }
+}
+
+#[cfg(test)]
+mod tests;

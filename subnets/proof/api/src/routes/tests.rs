@@ -1,0 +1,172 @@
+use reqwest::{Certificate, Client};
+use taonet_http::{ServeLimits, serve};
+use taonet_proof_circuits::{Catalogue, CircuitDirectory, ModelBundle, ShippedModel};
+use taonet_proof_miner::{Conduct, Miner, MinerSettings, router as miner_router, signed_requests};
+use taonet_proof_validator::{Book, ExaminerSettings, MinerEntry, Wire};
+use taonet_service::{Shutdown, system_clock};
+use taonet_wallet::Keypair;
+use taonet_wire::{BtauthScheme, ClientConfig, Peer, SignedClient, Signer};
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::{Identity, serve_tls};
+
+struct Running {
+    url: String,
+    client: Client,
+    keys: [String; 2],
+    circuit: Digest,
+    model: Digest,
+    stop: Shutdown,
+    _place: tempfile::TempDir,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.request();
+    }
+}
+
+/// A validator's API over TLS, with one miner of one model, whole and in slices.
+async fn start(conduct: Conduct, settings: ApiSettings) -> Running {
+    let place = tempfile::tempdir().unwrap();
+    let (circuits, stop) = (place.path().join("circuits"), Shutdown::new());
+    let model = ShippedModel::DiabetesRegression;
+    let directory = CircuitDirectory::create(&circuits.join("whole"), &model.compile("stark").unwrap()).unwrap();
+    let sliced = model.compile_slices("stark", 2).unwrap();
+    sliced.write(&circuits.join("sliced")).unwrap();
+    let catalogue = Catalogue::open(&circuits).unwrap();
+
+    let bob = Keypair::from_uri("//Bob").unwrap().hotkey();
+    let miner = MinerSettings { conduct, concurrency: 4, ..MinerSettings::new(bob) };
+    let routes = signed_requests(bob, Duration::from_mins(3)).build();
+    let routes = miner_router(Miner::load(&catalogue, miner).unwrap(), routes);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let peer = Peer::new(bob, "127.0.0.1", listener.local_addr().unwrap().port()).unwrap();
+    let stopped = stop.clone();
+    stop.spawn("miner", async move { serve(listener, routes, &stopped, ServeLimits::default()).await });
+
+    let book = Arc::new(Book::open(&place.path().join("scores")).await.unwrap());
+    let signer = Signer::new(Keypair::from_uri("//Alice").unwrap(), "127.0.0.1", BtauthScheme::new());
+    let config = ClientConfig { max_response_bytes: 40 << 20, ..ClientConfig::default() };
+    let client = SignedClient::new(signer, config).unwrap();
+    let examiner = Examiner::load(&catalogue, client, book, ExaminerSettings::default(), system_clock()).unwrap();
+    let examiner = Arc::new(examiner);
+    examiner.follow_list(&[MinerEntry { uid: None, peer, wire: Wire::Http }]).await;
+
+    let path = place.path().join("keys.json");
+    let mut keys = ApiKeys::open(&path).unwrap();
+    let users = ["ada", "bob"].map(|name| keys.add(name, &path).unwrap());
+    let identity = Identity::own(place.path()).unwrap();
+    let again = Identity::own(place.path()).unwrap();
+    assert_eq!(identity.certificate(), again.certificate(), "the certificate survives a restart");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+    let routes = router(examiner, keys, &settings);
+    let (stopped, serving) = (stop.clone(), identity.clone());
+    stop.spawn("api", async move { serve_tls(listener, routes, &serving, &stopped).await.unwrap() });
+    let root = Certificate::from_pem(identity.certificate()).unwrap();
+    let address = "127.0.0.1:0".parse().unwrap();
+    let client = Client::builder().tls_certs_only([root]).no_proxy().resolve("localhost", address).build().unwrap();
+    let (circuit, model) = (directory.id(), sliced.model.id().unwrap());
+    Running { url, client, keys: users, circuit, model, stop, _place: place }
+}
+
+impl Running {
+    async fn get(&self, user: usize, path: &str) -> (u16, String) {
+        let request = self.client.get(format!("{}{path}", self.url)).bearer_auth(&self.keys[user]);
+        let response = request.send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    }
+
+    async fn submit(&self, body: &Value) -> (u16, Value) {
+        let request = self.client.post(format!("{}/v1/proofs", self.url)).bearer_auth(&self.keys[0]);
+        let response = request.body(body.to_string()).send().await.unwrap();
+        (response.status().as_u16(), serde_json::from_str(&response.text().await.unwrap()).unwrap())
+    }
+
+    fn submission(&self, circuit: Digest) -> Value {
+        let inputs = ShippedModel::DiabetesRegression.sample().unwrap().inputs[0].clone();
+        json!({ "circuit": circuit, "input": { "input_data": [inputs] } })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn inputs_become_bundles_that_verify() {
+    let api = start(Conduct::Honest, ApiSettings::default()).await;
+    let (status, served) = api.get(0, "/v1/circuits").await;
+    let served: Value = serde_json::from_str(&served).unwrap();
+    assert_eq!((status, served["circuits"].as_array().unwrap().len()), (200, 4), "{served}");
+    for (circuit, proofs) in [(api.circuit, 1), (api.model, 2)] {
+        let (status, accepted) = api.submit(&api.submission(circuit)).await;
+        assert_eq!((status, &accepted["status"]), (202, &json!("running")));
+        let id = accepted["id"].as_str().unwrap();
+        let (status, events) = api.get(0, &format!("/v1/proofs/{id}/events")).await;
+        assert_eq!(status, 200);
+        let count = |text: &str| events.matches(text).count();
+        assert_eq!((count(r#""event":"asked""#), count(r#""event":"verified""#)), (proofs, proofs), "{events}");
+        assert_eq!(count("event: end"), 1, "{events}");
+        // Whoever comes late hears all of it, too.
+        assert_eq!(api.get(0, &format!("/v1/proofs/{id}/events")).await.1, events);
+        let (_, document) = api.get(0, &format!("/v1/proofs/{id}")).await;
+        let document: Value = serde_json::from_str(&document).unwrap();
+        assert_eq!(document["status"], "done", "{document}");
+        let (status, bundle) = api.get(0, &format!("/v1/proofs/{id}/bundle")).await;
+        assert_eq!(status, 200);
+        let bundle = ModelBundle::from_json(bundle.as_bytes()).unwrap();
+        bundle.verify().unwrap();
+        assert_eq!((bundle.id().unwrap(), bundle.proofs().len()), (circuit, proofs));
+        assert_eq!(document["outputs"], json!(bundle.proofs().last().unwrap().outputs));
+        assert_eq!(api.get(1, &format!("/v1/proofs/{id}")).await.0, 404, "another key's proof");
+        assert_eq!(api.get(1, &format!("/v1/proofs/{id}/bundle")).await.0, 404);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_and_bad_submissions_are_refused() {
+    let rate = RateLimit { requests: 12, window: Duration::from_mins(10) };
+    let api = start(Conduct::WrongOutput, ApiSettings { running: 1, rate, ..ApiSettings::default() }).await;
+    for request in [
+        api.client.get(format!("{}/v1/circuits", api.url)),
+        api.client.get(format!("{}/v1/circuits", api.url)).bearer_auth("taoproof_0"),
+        api.client.post(format!("{}/v1/proofs", api.url)).body("{}"),
+    ] {
+        assert_eq!(request.send().await.unwrap().status().as_u16(), 401);
+    }
+    assert_eq!(api.client.get(format!("{}/healthz", api.url)).send().await.unwrap().status().as_u16(), 200);
+    for bad in [
+        json!({}),
+        json!({ "circuit": Digest::of(b"x"), "input": [1] }),
+        json!({ "circuit": api.circuit, "input": [1] }),
+        json!({ "circuit": api.circuit, "input": "text" }),
+        json!({ "circuit": api.circuit, "input": [0.5] }),
+        json!({ "circuit": api.model, "input": [1_000_000] }),
+    ] {
+        assert_eq!(api.submit(&bad).await.0, 422, "{bad}");
+    }
+    let (status, accepted) = api.submit(&api.submission(api.circuit)).await;
+    assert_eq!(status, 202);
+    let id = accepted["id"].as_str().unwrap();
+    let (_, events) = api.get(0, &format!("/v1/proofs/{id}/events")).await;
+    assert!(events.contains(r#""fault":"wrong_output""#) && events.contains("no miner proved slice 0"), "{events}");
+    assert_eq!(api.get(0, &format!("/v1/proofs/{id}/bundle")).await.0, 409);
+    assert_eq!(api.get(0, "/v1/proofs/nonsense").await.0, 404);
+    let mut last = 0;
+    for _ in 0..5 {
+        last = api.get(0, "/v1/circuits").await.0;
+    }
+    assert_eq!(last, 429, "the key's rate is used up");
+    assert_eq!(api.get(1, "/v1/circuits").await.0, 200, "another key's is not");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn proofs_in_progress_are_bounded() {
+    let slow = Conduct::Slow(Duration::from_secs(30));
+    let api = start(slow, ApiSettings { running: 2, ..ApiSettings::default() }).await;
+    let submission = api.submission(api.circuit);
+    let mut statuses = Vec::new();
+    for _ in 0..3 {
+        statuses.push(api.submit(&submission).await.0);
+    }
+    assert_eq!(statuses, [202, 202, 429]);
+}

@@ -1,0 +1,168 @@
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use taonet_service::{Access, Shutdown, WriteError, atomic_write};
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+/// Maximum number of connections.
+const CONNECTIONS: usize = 512;
+/// Timeout of a TLS handshake, and of a request's head.
+const HEAD: Duration = Duration::from_secs(10);
+/// Pause after `accept` failed, for example because file descriptors ran out.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Grace period for requests in flight at shutdown.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// A certificate and its key, in PEM.
+#[derive(Clone)]
+pub struct Identity {
+    certificate: Vec<u8>,
+    key: Vec<u8>,
+}
+
+/// Why TLS is not served.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum TlsError {
+    /// A file cannot be read.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// No certificate can be made.
+    #[error("no certificate: {0}")]
+    Generate(#[from] rcgen::Error),
+    /// Certificate or key are not PEM.
+    #[error("certificate or key: {0}")]
+    Pem(#[from] rustls::pki_types::pem::Error),
+    /// Certificate and key do not fit.
+    #[error("certificate and key: {0}")]
+    Config(#[from] rustls::Error),
+}
+
+impl Identity {
+    /// Reads certificate and key.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn read(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
+        let read = |path: &Path| std::fs::read(path).map_err(|source| TlsError::File { path: path.to_owned(), source });
+        Ok(Self { certificate: read(certificate)?, key: read(key)? })
+    }
+
+    /// The self-signed certificate for localhost in a directory, made on first use: clients that trust it once keep
+    /// working after a restart.
+    ///
+    /// # Errors
+    /// When a file cannot be read or written.
+    pub fn own(directory: &Path) -> Result<Self, TlsError> {
+        let (certificate, key) = (directory.join("api-certificate.pem"), directory.join("api-key.pem"));
+        match Self::read(&certificate, &key) {
+            Err(TlsError::File { source, .. }) if source.kind() == ErrorKind::NotFound => {}
+            read => return read,
+        }
+        let pair = rcgen::KeyPair::generate()?;
+        let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
+        let signed = rcgen::CertificateParams::new(names)?.self_signed(&pair)?;
+        let own = Self { certificate: signed.pem().into_bytes(), key: pair.serialize_pem().into_bytes() };
+        atomic_write(&key, &own.key, Access::Owner)?;
+        atomic_write(&certificate, &own.certificate, Access::Everyone)?;
+        Ok(own)
+    }
+
+    /// The certificate, in PEM.
+    pub fn certificate(&self) -> &[u8] {
+        &self.certificate
+    }
+
+    fn acceptor(&self) -> Result<TlsAcceptor, TlsError> {
+        let chain = CertificateDer::pem_slice_iter(&self.certificate).collect::<Result<Vec<_>, _>>()?;
+        let key = PrivateKeyDer::from_pem_slice(&self.key)?;
+        let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(chain, key)?;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(TlsAcceptor::from(Arc::new(config)))
+    }
+}
+
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Identity")
+    }
+}
+
+/// Serves HTTP/1.1 over TLS until shutdown.
+///
+/// # Errors
+/// When certificate and key are unusable.
+pub async fn serve_tls(
+    listener: TcpListener,
+    router: Router,
+    identity: &Identity,
+    shutdown: &Shutdown,
+) -> Result<(), TlsError> {
+    let acceptor = identity.acceptor()?;
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD);
+    let (places, graceful) = (Arc::new(Semaphore::new(CONNECTIONS)), GracefulShutdown::new());
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        let next = async {
+            let place = Arc::clone(&places).acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            () = shutdown.requested() => break,
+            next = next => next,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept connections");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let (acceptor, router, http, watcher) = (acceptor.clone(), router.clone(), http.clone(), graceful.watcher());
+        connections.spawn(async move {
+            let _place = place;
+            let _ = stream.set_nodelay(true);
+            let Ok(Ok(stream)) = timeout(HEAD, acceptor.accept(stream)).await else { return };
+            let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+            if let Err(error) = watcher.watch(connection).await {
+                tracing::debug!(%error, "connection ended");
+            }
+        });
+    }
+    drop(listener);
+    if timeout(DRAIN, graceful.shutdown()).await.is_err() {
+        tracing::warn!(connections = connections.len(), "shutdown timeout: requests in flight aborted");
+    }
+    connections.shutdown().await;
+    Ok(())
+}

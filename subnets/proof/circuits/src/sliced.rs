@@ -1,0 +1,175 @@
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use taonet_primitives::Hotkey;
+use taonet_proof_core::Digest;
+use taonet_proof_core::slices::{FILE, SlicedModel};
+
+use crate::directory::{replace_by, require_empty, write_circuit, write_synced};
+use crate::{BUNDLE_VERSION, Bundle, CircuitDirectory, CircuitError, CompiledSlices};
+
+impl CompiledSlices {
+    /// Writes description and slices into a directory that is empty or does not exist: as a whole or not at all.
+    ///
+    /// # Errors
+    /// When the directory is not empty, or a file cannot be written.
+    pub fn write(&self, path: &Path) -> Result<(), CircuitError> {
+        require_empty(path)?;
+        replace_by(path, |staging| {
+            for (index, slice) in self.slices.iter().enumerate() {
+                let place = staging.join(format!("slice_{index}"));
+                std::fs::create_dir(&place).map_err(|source| CircuitError::File { path: place.clone(), source })?;
+                write_circuit(&place, slice)?;
+            }
+            write_synced(&staging.join(FILE), &self.model.to_json()?)
+        })
+    }
+}
+
+/// Proofs of all slices of a model, with all that their verification needs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SlicedBundle {
+    /// The version: [`BUNDLE_VERSION`].
+    pub version: u32,
+    /// The model's description.
+    pub model: SlicedModel,
+    /// Nonce of the whole request.
+    pub nonce: Digest,
+    /// A proof of each slice, in order.
+    pub slices: Vec<Bundle>,
+}
+
+impl SlicedBundle {
+    /// Proves all slices of a model on some inputs, for one request to one miner.
+    ///
+    /// # Errors
+    /// When inputs do not fit or a circuit's files are refused.
+    pub fn prove(
+        model: &SlicedModel,
+        circuits: &[&CircuitDirectory],
+        inputs: &[i64],
+        nonce: Digest,
+        miner: Hotkey,
+    ) -> Result<Self, CircuitError> {
+        let mut slices: Vec<Bundle> = Vec::with_capacity(circuits.len());
+        for (index, directory) in circuits.iter().enumerate() {
+            let before = slices.last().map_or(inputs, |slice| slice.outputs.as_slice()).to_vec();
+            let execution = directory.circuit().execute(&before).map_err(taonet_proof_backends::BackendError::from)?;
+            let after = execution.outputs(directory.circuit());
+            let slice_nonce = model.nonce(&nonce, index, &before, &after)?;
+            slices.push(Bundle::prove(directory, &before, slice_nonce, miner)?);
+        }
+        Ok(Self { version: BUNDLE_VERSION, model: model.clone(), nonce, slices })
+    }
+
+    /// Verifies that each proof is one of the model's slice in its place, made for this request, and that neighbours
+    /// agree on their border: so the chain proves the whole model.
+    ///
+    /// # Errors
+    /// When a slice is missing or another one's, a border differs, or a proof does not verify.
+    pub fn verify(&self) -> Result<(), CircuitError> {
+        if self.slices.len() != self.model.slices.len() || self.slices.is_empty() {
+            return Err(CircuitError::Bundle("number of proofs is not the model's number of slices"));
+        }
+        let mut chained = self.slices.iter().zip(self.slices.iter().skip(1));
+        if chained.any(|(slice, next)| slice.outputs != next.inputs) {
+            return Err(CircuitError::Bundle("slices do not agree on a border"));
+        }
+        for (index, (slice, circuit)) in self.slices.iter().zip(&self.model.slices).enumerate() {
+            if slice.circuit_id()? != *circuit {
+                return Err(CircuitError::Bundle("proof is of another circuit than the model's slice"));
+            }
+            if slice.nonce != self.model.nonce(&self.nonce, index, &slice.inputs, &slice.outputs)? {
+                return Err(CircuitError::Bundle("nonce of a slice is not that of the request"));
+            }
+            slice.verify()?;
+        }
+        let ends = self.slices.first().zip(self.slices.last());
+        let described = ends.is_some_and(|(first, last)| {
+            first.circuit.input == self.model.input && last.circuit.output == self.model.output
+        });
+        if described { Ok(()) } else { Err(CircuitError::Bundle("model has another input or output than its slices")) }
+    }
+
+    /// Identity of the model.
+    ///
+    /// # Errors
+    /// Never for a bundle that was read; the encoder's signature allows it.
+    pub fn model_id(&self) -> Result<Digest, CircuitError> {
+        Ok(self.model.id()?)
+    }
+}
+
+/// A proof of a model: one circuit or slices.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ModelBundle {
+    /// One circuit.
+    Whole(Box<Bundle>),
+    /// Slices.
+    Sliced(SlicedBundle),
+}
+
+impl ModelBundle {
+    /// Reads either form.
+    ///
+    /// # Errors
+    /// As [`Bundle::from_json`].
+    pub fn from_json(text: &[u8]) -> Result<Self, CircuitError> {
+        #[derive(Deserialize)]
+        struct Form {
+            version: u32,
+            #[serde(default)]
+            slices: Option<serde::de::IgnoredAny>,
+        }
+        crate::bundle::check_length(text)?;
+        let malformed = |source| CircuitError::Json { what: "bundle", source };
+        let form: Form = serde_json::from_slice(text).map_err(malformed)?;
+        if form.slices.is_none() {
+            return Ok(Self::Whole(Box::new(Bundle::from_json(text)?)));
+        }
+        let bundle: SlicedBundle = serde_json::from_slice(text).map_err(malformed)?;
+        let supported =
+            form.version == BUNDLE_VERSION && bundle.slices.iter().all(|slice| slice.version == BUNDLE_VERSION);
+        if supported { Ok(Self::Sliced(bundle)) } else { Err(CircuitError::Bundle("version is unsupported")) }
+    }
+
+    /// Verifies the proof, or all of them.
+    ///
+    /// # Errors
+    /// As [`Bundle::verify`] and [`SlicedBundle::verify`].
+    pub fn verify(&self) -> Result<(), CircuitError> {
+        match self {
+            Self::Whole(bundle) => bundle.verify(),
+            Self::Sliced(bundle) => bundle.verify(),
+        }
+    }
+
+    /// Identity of the circuit or sliced model. Whoever trusts a bundle compares it with one that they know.
+    ///
+    /// # Errors
+    /// As [`Bundle::circuit_id`].
+    pub fn id(&self) -> Result<Digest, CircuitError> {
+        match self {
+            Self::Whole(bundle) => bundle.circuit_id(),
+            Self::Sliced(bundle) => bundle.model_id(),
+        }
+    }
+
+    /// The proofs: one for each slice.
+    pub fn proofs(&self) -> &[Bundle] {
+        match self {
+            Self::Whole(bundle) => std::slice::from_ref(&**bundle),
+            Self::Sliced(bundle) => &bundle.slices,
+        }
+    }
+
+    /// The nonce of the whole request.
+    pub fn nonce(&self) -> Digest {
+        match self {
+            Self::Whole(bundle) => bundle.nonce,
+            Self::Sliced(bundle) => bundle.nonce,
+        }
+    }
+}

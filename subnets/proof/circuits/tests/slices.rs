@@ -1,0 +1,98 @@
+//! Models in slices: the chain of proofs verifies as a whole, and no link can be exchanged.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
+
+use taonet_primitives::Hotkey;
+use taonet_proof_circuits::{Catalogue, CircuitDirectory, CircuitError, ModelBundle, ShippedModel, SlicedBundle};
+use taonet_proof_core::{Digest, slices};
+
+fn miner() -> Hotkey {
+    Hotkey::from_bytes([5; 32])
+}
+
+fn prove(catalogue: &Catalogue, inputs: &[i64], nonce: &[u8]) -> SlicedBundle {
+    let (_, model) = catalogue.models().next().unwrap();
+    let circuits: Vec<&CircuitDirectory> = model.slices.iter().map(|id| &**catalogue.get(id).unwrap()).collect();
+    SlicedBundle::prove(model, &circuits, inputs, Digest::of(nonce), miner()).unwrap()
+}
+
+#[test]
+fn a_chain_of_slices_proves_the_lenet() {
+    let place = tempfile::tempdir().unwrap();
+    let model = ShippedModel::DigitsLenet;
+    model.compile_slices("stark", 3).unwrap().write(&place.path().join("lenet")).unwrap();
+    let catalogue = Catalogue::open(place.path()).unwrap();
+    assert_eq!(catalogue.circuits().count(), 3);
+    let inputs = &model.sample().unwrap().inputs;
+    let bundle = prove(&catalogue, &inputs[0], b"one");
+    bundle.verify().unwrap();
+
+    // The whole network in one circuit computes the same outputs.
+    let whole = model.compile("stark").unwrap();
+    let directory = CircuitDirectory::create(&place.path().join("whole"), &whole).unwrap();
+    let execution = directory.circuit().execute(&inputs[0]).unwrap();
+    assert_eq!(bundle.slices[2].outputs, execution.outputs(directory.circuit()));
+    assert_eq!(bundle.model.output, directory.metadata().output);
+
+    let text = serde_json::to_vec(&bundle).unwrap();
+    let read = ModelBundle::from_json(&text).unwrap();
+    assert_eq!(read, ModelBundle::Sliced(bundle.clone()));
+    assert_eq!(read.id().unwrap(), bundle.model_id().unwrap());
+
+    let refused = |change: &dyn Fn(&mut SlicedBundle)| {
+        let mut changed = bundle.clone();
+        change(&mut changed);
+        changed.verify().unwrap_err()
+    };
+    // Another run's slice: its activations are honest, and of another input.
+    let other = prove(&catalogue, &inputs[1], b"one");
+    other.verify().unwrap();
+    for slice in 0..3 {
+        let error = refused(&|changed| changed.slices[slice] = other.slices[slice].clone());
+        assert!(matches!(error, CircuitError::Bundle("slices do not agree on a border")), "{error}");
+    }
+    // Changed on both sides of a border, so that neighbours agree.
+    let error = refused(&|changed| {
+        changed.slices[0].outputs[0] ^= 1;
+        changed.slices[1].inputs[0] ^= 1;
+    });
+    assert!(matches!(error, CircuitError::Bundle("nonce of a slice is not that of the request")), "{error}");
+    let error = refused(&|changed| {
+        changed.slices[0].outputs[0] ^= 1;
+        changed.slices[1].inputs[0] ^= 1;
+        for index in [0, 1] {
+            let slice = &changed.slices[index];
+            let nonce = changed.model.nonce(&changed.nonce, index, &slice.inputs, &slice.outputs).unwrap();
+            changed.slices[index].nonce = nonce;
+        }
+    });
+    assert!(matches!(error, CircuitError::Verify(_)), "{error}");
+    // The same slices for another request, a missing slice, slices in another order, another model.
+    refused(&|changed| changed.nonce = Digest::of(b"two"));
+    refused(&|changed| drop(changed.slices.pop()));
+    refused(&|changed| changed.slices.swap(0, 1));
+    refused(&|changed| changed.model.slices[1] = Digest::of(b"other"));
+    refused(&|changed| changed.model.output.scale += 1);
+    refused(&|changed| changed.slices.clear());
+}
+
+#[test]
+fn groth16_slices_form_a_chain_too() {
+    let place = tempfile::tempdir().unwrap();
+    let model = ShippedModel::DiabetesRegression;
+    model.compile_slices("groth16", 2).unwrap().write(&place.path().join("regression")).unwrap();
+    let catalogue = Catalogue::open(&place.path().join("regression")).unwrap();
+    prove(&catalogue, &model.sample().unwrap().inputs[0], b"one").verify().unwrap();
+}
+
+#[test]
+fn a_model_without_one_of_its_slices_is_refused() {
+    let place = tempfile::tempdir().unwrap();
+    let target = place.path().join("regression");
+    let compiled = ShippedModel::DiabetesRegression.compile_slices("stark", 2).unwrap();
+    compiled.write(&target).unwrap();
+    assert!(compiled.write(&target).is_err(), "nothing is overwritten");
+    std::fs::remove_dir_all(target.join("slice_1")).unwrap();
+    assert!(matches!(Catalogue::open(&target), Err(CircuitError::NoSlice { .. })));
+    std::fs::write(target.join(slices::FILE), b"{").unwrap();
+    assert!(matches!(Catalogue::open(&target), Err(CircuitError::Slices(_))));
+}

@@ -1,0 +1,197 @@
+//! Models cut at layer borders into slices, each a circuit of its own, that different miners prove in parallel.
+//!
+//! A border is one tensor: everything after it reads nothing from before it. Whoever distributes the slices runs the
+//! integer network and so knows all borders. Both neighbours commit to a border: it is the public output of one proof
+//! and the public input of the next, and [`SlicedModel::nonce`], which a slice's proof is bound to, covers the borders on
+//! both of its sides. So a chain of proofs whose borders agree proves the whole model.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::circuit::StageKind;
+use crate::metadata::TensorDescription;
+use crate::network::{Input, Network, NetworkError, Operation};
+use crate::{Digest, Range};
+
+/// The file name of a sliced model's description in its directory.
+pub const FILE: &str = "sliced_model.json";
+/// The version of the description.
+pub const VERSION: u32 = 1;
+/// Maximum number of slices of a model.
+pub const MAX_SLICES: usize = 1024;
+/// Domain separator of the nonces.
+const DOMAIN: &[u8] = b"taonet proof of inference, slice, 1";
+
+/// Description of a sliced model: its circuits in order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SlicedModel {
+    /// The version of this file: [`VERSION`].
+    pub version: u32,
+    /// Human-readable name of the model.
+    pub name: String,
+    /// Input of the first slice.
+    pub input: TensorDescription,
+    /// Output of the last slice.
+    pub output: TensorDescription,
+    /// Identity of each slice's circuit.
+    pub slices: Vec<Digest>,
+}
+
+/// Why a model is not sliced, or its description refused.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SliceError {
+    /// The text is not a sliced model.
+    #[error("malformed sliced model: {0}")]
+    Malformed(#[from] serde_json::Error),
+    /// The version is unsupported.
+    #[error("unsupported sliced model version {0}, expected {VERSION}")]
+    Version(u32),
+    /// There are no slices, or more than [`MAX_SLICES`].
+    #[error("unsupported number of slices {0}, expected 1 to {MAX_SLICES}")]
+    Count(usize),
+    /// The model has too few borders.
+    #[error("the model has {borders} borders and cannot be cut into {slices} slices")]
+    Borders {
+        /// Borders of the model.
+        borders: usize,
+        /// Slices asked for.
+        slices: usize,
+    },
+    /// The network is refused.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+}
+
+impl SlicedModel {
+    /// Reads a description.
+    ///
+    /// # Errors
+    /// When the text is malformed, of another version, or has no slices or too many.
+    pub fn from_json(text: &[u8]) -> Result<Self, SliceError> {
+        let model: Self = serde_json::from_slice(text)?;
+        if model.version != VERSION {
+            return Err(SliceError::Version(model.version));
+        }
+        if !(1..=MAX_SLICES).contains(&model.slices.len()) {
+            return Err(SliceError::Count(model.slices.len()));
+        }
+        Ok(model)
+    }
+
+    /// The text of the description.
+    ///
+    /// # Errors
+    /// Never for a description of this program; the encoder's signature allows it.
+    pub fn to_json(&self) -> Result<Vec<u8>, SliceError> {
+        let mut text = serde_json::to_vec_pretty(self)?;
+        text.push(b'\n');
+        Ok(text)
+    }
+
+    /// Identity of the model: SHA-256 of the description's text, and so of every slice.
+    ///
+    /// # Errors
+    /// As [`SlicedModel::to_json`].
+    pub fn id(&self) -> Result<Digest, SliceError> {
+        Ok(Digest::of(&self.to_json()?))
+    }
+
+    /// The nonce of one slice's request in the run `run`: a commitment to model, position, and the borders on both sides.
+    ///
+    /// # Errors
+    /// As [`SlicedModel::to_json`].
+    pub fn nonce(&self, run: &Digest, slice: usize, before: &[i64], after: &[i64]) -> Result<Digest, SliceError> {
+        Ok(Digest::of_parts(&[
+            DOMAIN,
+            run.as_bytes(),
+            self.id()?.as_bytes(),
+            &(slice as u64).to_le_bytes(),
+            Digest::of_values(before).as_bytes(),
+            Digest::of_values(after).as_bytes(),
+        ]))
+    }
+}
+
+impl Network {
+    /// Numbers of layers before which the network can be cut: all later layers read that one border tensor only, and it
+    /// holds activations, not sums.
+    pub fn borders(&self) -> Vec<usize> {
+        let activations = |cut: usize| match self.layers.get(cut.wrapping_sub(1)) {
+            Some(layer) => layer.rescale.is_some() || matches!(layer.operation, Operation::MaxPool { .. }),
+            None => false,
+        };
+        let alone = |cut: usize| {
+            let later = self.layers.get(cut..).unwrap_or_default();
+            later.iter().flat_map(|layer| &layer.inputs).all(|&tensor| tensor as usize >= cut)
+        };
+        (1..self.layers.len()).filter(|&cut| activations(cut) && alone(cut)).collect()
+    }
+
+    /// Cuts the network into `count` slices, so that the largest one has as few multiply-adds as possible.
+    ///
+    /// # Errors
+    /// When the network is invalid or has too few borders.
+    pub fn slices(&self, count: usize) -> Result<Vec<Self>, SliceError> {
+        if !(1..=MAX_SLICES).contains(&count) {
+            return Err(SliceError::Count(count));
+        }
+        let circuit = self.lower()?;
+        let shapes = self.shapes()?;
+        let borders = self.borders();
+        if borders.len() + 1 < count {
+            return Err(SliceError::Borders { borders: borders.len(), slices: count });
+        }
+        let work = circuit.stages.iter().map(|stage| match &stage.kind {
+            StageKind::Linear(linear) => linear.jobs.iter().map(|job| job.taps.len() * job.outputs.len()).sum(),
+            StageKind::Max(max) => max.groups.iter().map(Vec::len).sum::<usize>(),
+        });
+        let mut ends = borders;
+        ends.push(self.layers.len());
+        let (mut starts, work) = (vec![0], work.collect::<Vec<usize>>());
+        starts.extend(balanced(&work, &ends, count));
+        let pairs = starts.iter().zip(starts.iter().skip(1));
+        let slice = |(&start, &end): (&usize, &usize)| {
+            let border = start.checked_sub(1).and_then(|before| {
+                let (layer, stage) = (self.layers.get(before)?, circuit.stages.get(before)?);
+                Some(Input { shape: *shapes.get(start)?, range: with_zero(stage.range), scale: layer.scale })
+            });
+            let mut layers = self.layers.get(start..end).unwrap_or_default().to_vec();
+            for tensor in layers.iter_mut().flat_map(|layer| &mut layer.inputs) {
+                *tensor -= start as u32;
+            }
+            Self { format: self.format, input: border.unwrap_or_else(|| self.input.clone()), layers }
+        };
+        Ok(pairs.map(slice).collect())
+    }
+}
+
+/// The ends of `count` runs of layers out of the possible `ends`, the last of which is the whole: the largest run is as
+/// small as it can be.
+fn balanced(work: &[usize], ends: &[usize], count: usize) -> Vec<usize> {
+    let total = |start: usize, end: usize| work.get(start..end).unwrap_or_default().iter().sum::<usize>();
+    // best[i]: the largest run and the ends of the best cut of the layers before ends[i], by number of runs.
+    let mut best: Vec<Option<(usize, Vec<usize>)>> = ends.iter().map(|&end| Some((total(0, end), vec![end]))).collect();
+    for _ in 1..count {
+        let next = ends.iter().enumerate().map(|(index, &end)| {
+            let earlier = best.iter().zip(ends).take(index);
+            let cuts = earlier.filter_map(|(cut, &middle)| {
+                let (largest, cuts) = cut.as_ref()?;
+                Some((total(middle, end).max(*largest), cuts))
+            });
+            let (largest, cuts) = cuts.min_by_key(|(largest, _)| *largest)?;
+            Some((largest, cuts.iter().copied().chain([end]).collect()))
+        });
+        best = next.collect();
+    }
+    best.pop().flatten().map(|(_, cuts)| cuts).unwrap_or_default()
+}
+
+/// Padding reads as zero, so an input's range holds it.
+fn with_zero(range: Range) -> Range {
+    range.union(&Range::only(0))
+}
+
+#[cfg(test)]
+mod tests;

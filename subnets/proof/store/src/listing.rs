@@ -1,0 +1,136 @@
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use taonet_proof_circuits::Catalogue;
+use taonet_proof_core::slices::{SliceError, SlicedModel};
+use taonet_proof_core::{Digest, metadata};
+use thiserror::Error;
+
+/// Maximum number of circuits of a catalogue.
+const MAX_CIRCUITS: usize = 10_000;
+
+/// A catalogue's document.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Listing {
+    /// The circuits.
+    pub circuits: Vec<Listed>,
+    /// Sliced models; their slices are among the circuits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<SlicedModel>,
+}
+
+/// A circuit of a catalogue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    /// Identity of the circuit.
+    pub id: Digest,
+    /// Place of each file by name: a URL, or a path relative to the document. Without one, `ID/NAME`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, String>,
+}
+
+/// Why a document is not a catalogue.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ListingError {
+    /// The text is not a JSON object with a list of circuits.
+    #[error("malformed catalogue: {0}")]
+    Malformed(#[from] serde_json::Error),
+    /// There are more than 10 000 circuits.
+    #[error("the catalogue has {0} circuits, at most {MAX_CIRCUITS} are read")]
+    TooMany(usize),
+}
+
+impl Listing {
+    /// Reads a document. Entries of other implementations that are no circuits of this one are left out.
+    ///
+    /// # Errors
+    /// When the document is malformed or too long.
+    pub fn from_json(text: &[u8]) -> Result<Self, ListingError> {
+        #[derive(Deserialize)]
+        struct Document {
+            circuits: Vec<Value>,
+            #[serde(default)]
+            models: Vec<Value>,
+        }
+        let document: Document = serde_json::from_slice(text)?;
+        let count = document.circuits.len().max(document.models.len());
+        if count > MAX_CIRCUITS {
+            return Err(ListingError::TooMany(count));
+        }
+        let circuits = document.circuits.into_iter().filter_map(|entry| readable(serde_json::from_value(entry)));
+        // Through text: a model's identity is that of its text.
+        let model = |entry: Value| readable(SlicedModel::from_json(entry.to_string().as_bytes()));
+        Ok(Self { circuits: circuits.collect(), models: document.models.into_iter().filter_map(model).collect() })
+    }
+
+    /// The catalogue of a directory's circuits, whose files are at `DIRECTORY/NAME` relative to the document.
+    ///
+    /// # Errors
+    /// Never for circuits that were opened; the encoder's signature allows it.
+    pub fn of(catalogue: &Catalogue, root: &std::path::Path) -> Result<Self, SliceError> {
+        let circuits = catalogue.circuits().map(|circuit| {
+            let place = circuit.path().strip_prefix(root).unwrap_or(circuit.path());
+            let place: Vec<_> = place.components().map(|part| part.as_os_str().to_string_lossy()).collect();
+            let names = circuit.metadata().files.keys().map(String::as_str).chain([metadata::FILE]);
+            let file = |name: &str| {
+                let place = place.iter().map(|part| &**part).chain([name]).collect::<Vec<_>>().join("/");
+                (name.to_owned(), place)
+            };
+            Listed { id: circuit.id(), files: names.map(file).collect() }
+        });
+        Ok(Self {
+            circuits: circuits.collect(),
+            models: catalogue.models().map(|(_, model)| SlicedModel::clone(model)).collect(),
+        })
+    }
+
+    /// The circuit with this identity.
+    pub(crate) fn get(&self, id: &Digest) -> Option<&Listed> {
+        self.circuits.iter().find(|circuit| circuit.id == *id)
+    }
+}
+
+impl Listed {
+    /// Where a file is.
+    pub(crate) fn place(&self, name: &str) -> String {
+        self.files.get(name).cloned().unwrap_or_else(|| format!("{}/{name}", self.id))
+    }
+}
+
+fn readable<T, E: std::fmt::Display>(entry: Result<T, E>) -> Option<T> {
+    entry.map_err(|error| tracing::debug!(%error, "an entry of the catalogue is left out")).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn entries_of_other_implementations_are_left_out() {
+        let id = Digest::of(b"1");
+        let document = json!({
+            "circuits": [
+                { "id": id, "metadata": { "proof_system": "JSTPROVE" }, "files": { "network.bin": "https://x/y" } },
+                { "id": "not a digest" },
+                { "id": Digest::of(b"2"), "file_map": {} },
+                7,
+            ],
+            "models": [{}],
+            "next": null,
+        });
+        let listing = Listing::from_json(document.to_string().as_bytes()).unwrap();
+        assert_eq!(listing.circuits.len(), 2);
+        let first = listing.get(&id).unwrap();
+        assert_eq!(first.place("network.bin"), "https://x/y");
+        assert_eq!(first.place("verification_key.bin"), format!("{id}/verification_key.bin"));
+        for bad in [json!([]), json!({}), json!({ "circuits": {} })] {
+            assert!(Listing::from_json(bad.to_string().as_bytes()).is_err(), "{bad}");
+        }
+        let many = json!({ "circuits": vec![0; MAX_CIRCUITS + 1] });
+        assert!(matches!(Listing::from_json(many.to_string().as_bytes()), Err(ListingError::TooMany(_))));
+    }
+}

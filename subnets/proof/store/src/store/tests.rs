@@ -1,0 +1,272 @@
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::StatusCode;
+use http::header::{CONTENT_RANGE, RANGE};
+use taonet_objects::testing::{S3Server, settings};
+use taonet_objects::{ObjectStorage, S3Addressing};
+use taonet_proof_circuits::{Catalogue, Compiled, ShippedModel};
+use tokio::net::TcpListener;
+use url::Url;
+
+use super::*;
+
+/// A static web server that can break off.
+struct Server {
+    root: PathBuf,
+    /// Cuts every response after this many bytes; 0 for never.
+    cut: AtomicUsize,
+    ignores_ranges: AtomicBool,
+    /// Bytes of bodies that were sent.
+    sent: AtomicUsize,
+}
+
+async fn answer(State(server): State<Arc<Server>>, request: Request) -> Response {
+    let path = server.root.join(request.uri().path().trim_start_matches('/'));
+    let Ok(contents) = fs::read(path) else {
+        return Response::builder().status(StatusCode::NOT_FOUND).body(Body::empty()).unwrap();
+    };
+    let range = request.headers().get(RANGE).filter(|_| !server.ignores_ranges.load(Ordering::SeqCst));
+    let from = range.map(|range| range.to_str().unwrap().trim_start_matches("bytes=").trim_end_matches('-').parse());
+    let from: usize = from.map_or(0, Result::unwrap);
+    if range.is_some() && from >= contents.len() {
+        return Response::builder().status(StatusCode::RANGE_NOT_SATISFIABLE).body(Body::empty()).unwrap();
+    }
+    let rest = contents[from..].to_vec();
+    let length = rest.len();
+    let cut = server.cut.load(Ordering::SeqCst);
+    let sent = if cut > 0 { length.min(cut) } else { length };
+    server.sent.fetch_add(sent, Ordering::SeqCst);
+    let mut response = Response::builder().header("content-length", length);
+    if range.is_some() {
+        let range = format!("bytes {from}-{}/{}", contents.len() - 1, contents.len());
+        response = response.status(StatusCode::PARTIAL_CONTENT).header(CONTENT_RANGE, range);
+    }
+    let broken = (sent < length).then(|| Err(io::Error::other("cut")));
+    let pieces = std::iter::once(Ok(rest[..sent].to_vec())).chain(broken);
+    response.body(Body::from_stream(futures::stream::iter(pieces.collect::<Vec<_>>()))).unwrap()
+}
+
+struct Site {
+    server: Arc<Server>,
+    url: Url,
+    place: tempfile::TempDir,
+}
+
+fn compiled() -> Compiled {
+    ShippedModel::DiabetesRegression.compile("stark").unwrap()
+}
+
+/// A circuit of the same network under another name: another identity.
+fn renamed(compiled: &Compiled, name: &str) -> Compiled {
+    let mut other = compiled.clone();
+    other.metadata.name = name.to_owned();
+    other
+}
+
+impl Site {
+    /// A site with these circuits and their catalogue.
+    async fn start(circuits: &[Compiled]) -> Self {
+        let place = tempfile::tempdir().unwrap();
+        let root = place.path().join("site");
+        for (index, compiled) in circuits.iter().enumerate() {
+            CircuitDirectory::create(&root.join(format!("circuits/{index}")), compiled).unwrap();
+        }
+        publish(&root);
+        let server = Arc::new(Server {
+            root,
+            cut: AtomicUsize::new(0),
+            ignores_ranges: AtomicBool::new(false),
+            sent: AtomicUsize::new(0),
+        });
+        let routes = Router::new().fallback(answer).with_state(Arc::clone(&server));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/circuits.json", listener.local_addr().unwrap()).parse().unwrap();
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        Self { server, url, place }
+    }
+
+    fn store(&self, limit: u64, pinned: &[Digest]) -> CircuitStore {
+        let settings = StoreSettings {
+            directory: self.place.path().join("cache"),
+            sources: vec![Source::http(&self.url).unwrap()],
+            limit,
+            pinned: pinned.iter().copied().collect(),
+        };
+        CircuitStore::open(settings).unwrap()
+    }
+
+    fn file(&self, circuit: usize, name: &str) -> PathBuf {
+        self.server.root.join(format!("circuits/{circuit}/{name}"))
+    }
+}
+
+/// Writes the catalogue of a directory's circuits.
+fn publish(root: &Path) {
+    let catalogue = Catalogue::open(&root.join("circuits")).unwrap();
+    let listing = Listing::of(&catalogue, root).unwrap();
+    fs::write(root.join("circuits.json"), serde_json::to_vec(&listing).unwrap()).unwrap();
+}
+
+const PLENTY: u64 = 1 << 30;
+
+#[tokio::test]
+async fn circuits_are_fetched_once_and_are_whole() {
+    let one = compiled();
+    let site = Site::start(std::slice::from_ref(&one)).await;
+    let store = site.store(PLENTY, &[]);
+    let id = one.metadata.id().unwrap();
+    let path = store.fetch(&id).await.unwrap();
+    let fetched = CircuitDirectory::open(&path).unwrap();
+    assert_eq!(fetched.id(), id);
+    fetched.keys().unwrap();
+    let sent = site.server.sent.load(Ordering::SeqCst);
+    // From the cache, even when the catalogue is gone.
+    fs::remove_file(site.server.root.join("circuits.json")).unwrap();
+    assert_eq!(store.fetch(&id).await.unwrap(), path);
+    assert_eq!(site.server.sent.load(Ordering::SeqCst), sent);
+    assert!(matches!(store.fetch(&Digest::of(b"x")).await, Err(StoreError::Source(SourceError::Status { .. }))));
+}
+
+#[tokio::test]
+async fn interrupted_downloads_resume_where_they_ended() {
+    let one = ShippedModel::DigitsMlp.compile("stark").unwrap();
+    let site = Site::start(std::slice::from_ref(&one)).await;
+    let id = one.metadata.id().unwrap();
+    let network = fs::metadata(site.file(0, metadata::NETWORK)).unwrap().len() as usize;
+    // Every response breaks off after a third of the network; metadata and catalogue are shorter.
+    let others = ["circuits/0/circuit_metadata.json", "circuits.json"];
+    let others: Vec<u64> = others.iter().map(|name| fs::metadata(site.server.root.join(name)).unwrap().len()).collect();
+    let cut = (network / 3 + 1).max(*others.iter().max().unwrap() as usize + 1);
+    assert!(cut < network / 2, "the network takes three attempts");
+    site.server.cut.store(cut, Ordering::SeqCst);
+    let small = fs::metadata(site.file(0, metadata::VERIFICATION_KEY)).unwrap().len() as usize;
+    let path = site.store(PLENTY, &[]).fetch(&id).await.unwrap();
+    CircuitDirectory::open(&path).unwrap().keys().unwrap();
+    let total = network + small + others.iter().sum::<u64>() as usize;
+    assert_eq!(site.server.sent.load(Ordering::SeqCst), total, "no byte was sent twice");
+}
+
+#[tokio::test]
+async fn a_server_without_ranges_starts_again_and_what_was_left_is_used() {
+    let one = compiled();
+    let site = Site::start(std::slice::from_ref(&one)).await;
+    let id = one.metadata.id().unwrap();
+    let contents = fs::read(site.file(0, metadata::NETWORK)).unwrap();
+    let left = |bytes: &[u8]| {
+        let partial = site.place.path().join(format!("cache/.partial-{id}"));
+        let _ = fs::remove_dir_all(site.place.path().join("cache"));
+        fs::create_dir_all(&partial).unwrap();
+        fs::write(partial.join(metadata::NETWORK), bytes).unwrap();
+    };
+    let wrong: Vec<u8> = contents.iter().map(|byte| byte ^ 1).collect();
+    for ignores_ranges in [false, true] {
+        site.server.ignores_ranges.store(ignores_ranges, Ordering::SeqCst);
+        for bytes in [&contents[..], &contents[..contents.len() / 2], &[contents.clone(), vec![7]].concat()] {
+            left(bytes);
+            let path = site.store(PLENTY, &[]).fetch(&id).await.unwrap();
+            assert_eq!(fs::read(path.join(metadata::NETWORK)).unwrap(), contents);
+        }
+    }
+    // A wrong beginning is found out, removed, and the next attempt starts anew.
+    site.server.ignores_ranges.store(false, Ordering::SeqCst);
+    left(&wrong[..wrong.len() / 2]);
+    let store = site.store(PLENTY, &[]);
+    assert!(matches!(store.fetch(&id).await, Err(StoreError::Checksum { .. })));
+    store.fetch(&id).await.unwrap();
+}
+
+#[tokio::test]
+async fn nothing_that_was_changed_enters_the_cache() {
+    let one = compiled();
+    let id = one.metadata.id().unwrap();
+    for name in [metadata::NETWORK, metadata::VERIFICATION_KEY] {
+        let site = Site::start(std::slice::from_ref(&one)).await;
+        let mut contents = fs::read(site.file(0, name)).unwrap();
+        contents[10] ^= 1;
+        fs::write(site.file(0, name), contents).unwrap();
+        let store = site.store(PLENTY, &[]);
+        assert!(matches!(store.fetch(&id).await, Err(StoreError::Checksum { .. })), "{name}");
+        assert!(Catalogue::open(&site.place.path().join("cache")).is_err(), "nothing is served");
+    }
+    // Another circuit's metadata, and a file that never ends.
+    let site = Site::start(std::slice::from_ref(&one)).await;
+    let other = renamed(&one, "other");
+    fs::write(site.file(0, metadata::FILE), other.metadata.to_json().unwrap()).unwrap();
+    assert!(matches!(site.store(PLENTY, &[]).fetch(&id).await, Err(StoreError::OtherCircuit { .. })));
+    fs::write(site.file(0, metadata::FILE), vec![b' '; (MAX_METADATA + 1) as usize]).unwrap();
+    assert!(matches!(site.store(PLENTY, &[]).fetch(&id).await, Err(StoreError::TooLarge { .. })));
+}
+
+#[tokio::test]
+async fn the_circuits_that_were_not_used_for_longest_make_room() {
+    let one = compiled();
+    let circuits: Vec<Compiled> = ["a", "b", "c", "d"].iter().map(|name| renamed(&one, name)).collect();
+    let ids: Vec<Digest> = circuits.iter().map(|circuit| circuit.metadata.id().unwrap()).collect();
+    let site = Site::start(&circuits).await;
+    let size = {
+        let path = site.store(PLENTY, &[]).fetch(&ids[0]).await.unwrap();
+        fs::read_dir(path).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum::<u64>()
+    };
+    // Room for three. Each store stands for another process.
+    let limit = size * 3 + size / 2;
+    let fetch = async |index: usize, pinned: &[Digest]| {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        site.store(limit, pinned).fetch(&ids[index]).await
+    };
+    fetch(1, &[]).await.unwrap();
+    fetch(2, &[]).await.unwrap();
+    fetch(0, &[]).await.unwrap();
+    fetch(3, &[]).await.unwrap();
+    let has = |index: usize| site.place.path().join(format!("cache/model_{}", ids[index])).exists();
+    assert_eq!([has(0), has(1), has(2), has(3)], [true, false, true, true], "b was not used for longest");
+    fetch(1, &[ids[2]]).await.unwrap();
+    assert_eq!([has(0), has(1), has(2), has(3)], [false, true, true, true], "c is pinned");
+    // One process that uses more than fits.
+    let store = site.store(size + 1, &[]);
+    store.fetch(&ids[1]).await.unwrap();
+    assert!(matches!(store.fetch(&ids[2]).await, Err(StoreError::Full { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_is_a_catalogue_too_and_sliced_models_come_with_their_slices() {
+    let s3 = S3Server::start().await;
+    let place = tempfile::tempdir().unwrap();
+    let root = place.path().join("site");
+    let sliced = ShippedModel::DiabetesRegression.compile_slices("stark", 2).unwrap();
+    sliced.write(&root.join("circuits/regression")).unwrap();
+    publish(&root);
+    let storage = ObjectStorage::open(&settings(&s3.url, S3Addressing::Path)).unwrap();
+    storage.upload("proofs/circuits.json", &root.join("circuits.json")).await.unwrap();
+    for slice in ["slice_0", "slice_1"] {
+        for file in fs::read_dir(root.join("circuits/regression").join(slice)).unwrap() {
+            let path = file.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy();
+            storage.upload(&format!("proofs/circuits/regression/{slice}/{name}"), &path).await.unwrap();
+        }
+    }
+    let directory = place.path().join("cache");
+    let store = CircuitStore::open(StoreSettings {
+        directory: directory.clone(),
+        sources: vec![Source::bucket(storage, "proofs/circuits.json")],
+        limit: PLENTY,
+        pinned: BTreeSet::new(),
+    })
+    .unwrap();
+    // Half of a file is left from before.
+    let first = sliced.model.slices[0];
+    let partial = directory.join(format!(".partial-{first}"));
+    fs::create_dir_all(&partial).unwrap();
+    let network = &sliced.slices[0].files[metadata::NETWORK];
+    fs::write(partial.join(metadata::NETWORK), &network[..network.len() / 2]).unwrap();
+    store.sync(&BTreeSet::from([sliced.model.id().unwrap()])).await.unwrap();
+    let catalogue = Catalogue::open(&directory).unwrap();
+    assert_eq!(catalogue.circuits().count(), 2);
+    assert_eq!(catalogue.models().next().unwrap().0, &sliced.model.id().unwrap());
+    store.sync(&BTreeSet::new()).await.unwrap();
+    let unknown = BTreeSet::from([Digest::of(b"unknown")]);
+    assert!(matches!(store.sync(&unknown).await, Err(StoreError::Unknown(_))));
+}

@@ -1,0 +1,226 @@
+//! Users' requests: every slice of a model is proven by some miner, and what one fails goes to another.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use taonet_primitives::Hotkey;
+use taonet_proof_backends::BackendError;
+use taonet_proof_circuits::{BUNDLE_VERSION, Bundle, CircuitError, ModelBundle, SlicedBundle};
+use taonet_proof_core::messages::ProofSystem;
+use taonet_proof_core::metadata::{CircuitMetadata, TensorDescription};
+use taonet_proof_core::query::{ProofQuery, SliceQuery};
+use taonet_proof_core::scoring::Fault;
+use taonet_proof_core::slices::SlicedModel;
+use taonet_proof_core::{Digest, ExecutionError};
+use thiserror::Error;
+use tokio::task::JoinSet;
+
+use crate::Examiner;
+use crate::examiner::bundle;
+use crate::request::{Asked, Missing};
+
+/// The most miners that may fail one slice.
+const MOST_ATTEMPTS: usize = 20;
+/// Pause after a miner said that it is full.
+const BUSY_PAUSE: Duration = Duration::from_millis(500);
+
+/// A step towards a user's bundle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Progress {
+    /// A miner is asked.
+    Asked {
+        /// The slice; 0 for a model that is not sliced.
+        slice: usize,
+        /// The miner.
+        miner: Hotkey,
+    },
+    /// A miner failed; another one is asked, if there is one.
+    Failed {
+        /// The slice.
+        slice: usize,
+        /// The miner.
+        miner: Hotkey,
+        /// Why.
+        fault: Fault,
+    },
+    /// A proof verified.
+    Verified {
+        /// The slice.
+        slice: usize,
+        /// The miner.
+        miner: Hotkey,
+    },
+}
+
+/// Receives the steps of a delivery.
+pub type Delivery = Arc<dyn Fn(Progress) + Send + Sync>;
+
+/// Why a user gets no bundle.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum DeliveryError {
+    /// No circuit and no sliced model has this identity.
+    #[error("circuit {0} is not served")]
+    UnknownModel(Digest),
+    /// The inputs do not fit.
+    #[error(transparent)]
+    Inputs(#[from] ExecutionError),
+    /// Every miner failed, or there is none.
+    #[error("no miner proved slice {slice}")]
+    NoMiner {
+        /// The slice; 0 for a model that is not sliced.
+        slice: usize,
+    },
+    /// Something failed on this machine.
+    #[error("request processing failed: {0}")]
+    Local(String),
+}
+
+impl From<CircuitError> for DeliveryError {
+    fn from(error: CircuitError) -> Self {
+        match error {
+            CircuitError::Prover(BackendError::Execution(error)) => Self::Inputs(error),
+            other => Self::Local(other.to_string()),
+        }
+    }
+}
+
+/// A circuit or sliced model that users may ask for.
+#[derive(Clone, Copy, Debug)]
+pub struct Served<'a> {
+    /// Its identity.
+    pub id: Digest,
+    /// Its name.
+    pub name: &'a str,
+    /// Its input.
+    pub input: &'a TensorDescription,
+    /// Its output.
+    pub output: &'a TensorDescription,
+    /// Number of its slices; 1 for a circuit.
+    pub slices: usize,
+}
+
+impl Examiner {
+    /// All circuits, then all sliced models.
+    pub fn served(&self) -> impl Iterator<Item = Served<'_>> {
+        let circuits = self.circuits.iter().map(|examined| {
+            let CircuitMetadata { name, input, output, .. } = examined.directory.metadata();
+            Served { id: examined.directory.id(), name, input, output, slices: 1 }
+        });
+        let models = self.models.iter().map(|(id, model)| {
+            let SlicedModel { name, input, output, slices, .. } = &**model;
+            Served { id: *id, name, input, output, slices: slices.len() }
+        });
+        circuits.chain(models)
+    }
+
+    /// Checks number and range of a model's inputs.
+    ///
+    /// # Errors
+    /// When the model is not known or the inputs do not fit.
+    pub fn check(&self, id: &Digest, inputs: &[i64]) -> Result<(), DeliveryError> {
+        let first = self.models.get(id).and_then(|model| model.slices.first()).unwrap_or(id);
+        let mut circuits = self.circuits.iter();
+        let examined = circuits.find(|examined| examined.directory.id() == *first);
+        Ok(examined.ok_or(DeliveryError::UnknownModel(*id))?.circuit().check_inputs(inputs)?)
+    }
+
+    /// Has the outputs of a circuit or sliced model proven by the miners of the current list, all slices at once. Each
+    /// proof is verified and counts like a benchmark's. `report` hears of every step.
+    ///
+    /// # Errors
+    /// When the model is not known, inputs do not fit, or every miner fails.
+    pub async fn deliver(
+        self: &Arc<Self>,
+        id: &Digest,
+        inputs: &[i64],
+        report: Delivery,
+    ) -> Result<ModelBundle, DeliveryError> {
+        let nonce = Digest::from_bytes(rand::random());
+        self.check(id, inputs)?;
+        if let Some(position) = self.circuits.iter().position(|examined| examined.directory.id() == *id) {
+            let asked = Asked::Circuit(ProofQuery { circuit: *id, nonce, inputs: inputs.to_vec() });
+            let bundle = self.obtain(position, asked, &report).await?;
+            return Ok(ModelBundle::Whole(Box::new(bundle)));
+        }
+        let model = self.models.get(id).ok_or(DeliveryError::UnknownModel(*id))?;
+        let parts = {
+            let (examiner, model, inputs) = (Arc::clone(self), Arc::clone(model), inputs.to_vec());
+            let work = tokio::task::spawn_blocking(move || examiner.cut(&model, nonce, inputs));
+            work.await.map_err(|error| DeliveryError::Local(error.to_string()))??
+        };
+        let mut running = JoinSet::new();
+        for (position, asked) in parts {
+            let (examiner, report) = (Arc::clone(self), Arc::clone(&report));
+            running.spawn(async move { (asked.slice(), examiner.obtain(position, asked, &report).await) });
+        }
+        let mut slices = Vec::with_capacity(model.slices.len());
+        while let Some(slice) = running.join_next().await {
+            let (slice, bundle) = slice.map_err(|error| DeliveryError::Local(error.to_string()))?;
+            slices.push((slice, bundle?));
+        }
+        slices.sort_by_key(|(slice, _)| *slice);
+        let slices = slices.into_iter().map(|(_, bundle)| bundle).collect();
+        Ok(ModelBundle::Sliced(SlicedBundle {
+            version: BUNDLE_VERSION,
+            model: SlicedModel::clone(model),
+            nonce,
+            slices,
+        }))
+    }
+
+    /// Runs the whole model and so finds every border: each slice can then be proven at once. CPU-bound.
+    fn cut(&self, model: &SlicedModel, run: Digest, inputs: Vec<i64>) -> Result<Vec<(usize, Asked)>, DeliveryError> {
+        let local = |error: &dyn std::fmt::Display| DeliveryError::Local(error.to_string());
+        let id = model.id().map_err(|error| local(&error))?;
+        let mut before = inputs;
+        let mut parts = Vec::with_capacity(model.slices.len());
+        for (slice, circuit) in model.slices.iter().enumerate() {
+            let mut known = self.circuits.iter().enumerate();
+            let (position, examined) = known
+                .find(|(_, examined)| examined.directory.id() == *circuit)
+                .ok_or(DeliveryError::UnknownModel(*circuit))?;
+            let after = examined.circuit().execute(&before)?.outputs(examined.circuit());
+            let nonce = model.nonce(&run, slice, &before, &after).map_err(|error| local(&error))?;
+            let backend = &examined.directory.metadata().backend;
+            let system = ProofSystem::of_backend(backend).ok_or_else(|| local(&format!("backend {backend}")))?;
+            let query = ProofQuery { circuit: *circuit, nonce, inputs: before };
+            parts.push((position, Asked::Slice(SliceQuery { model: id, slice, query }, system)));
+            before = after;
+        }
+        Ok(parts)
+    }
+
+    /// Asks one miner after the other until a proof verifies.
+    async fn obtain(&self, position: usize, asked: Asked, report: &Delivery) -> Result<Bundle, DeliveryError> {
+        let slice = asked.slice();
+        let mut failed = BTreeSet::new();
+        let mut full = Duration::ZERO;
+        while failed.len() < MOST_ATTEMPTS && full < self.settings.timeout {
+            let Some(assignment) = self.assignments.assign(&self.miners(), &failed) else { break };
+            let miner = *assignment.miner.hotkey();
+            report(Progress::Asked { slice, miner });
+            match self.request(&assignment.miner, position, &asked).await {
+                Ok((_, claimed)) => {
+                    report(Progress::Verified { slice, miner });
+                    let examined = self.circuits.get(position).ok_or(DeliveryError::NoMiner { slice })?;
+                    return Ok(bundle(examined, &claimed)?);
+                }
+                Err(Missing::Fault(fault)) => {
+                    report(Progress::Failed { slice, miner, fault });
+                    failed.insert(miner);
+                }
+                Err(Missing::Busy) => {
+                    drop(assignment);
+                    tokio::time::sleep(BUSY_PAUSE).await;
+                    full += BUSY_PAUSE;
+                }
+                Err(Missing::Local(error)) => return Err(DeliveryError::Local(error)),
+            }
+        }
+        Err(DeliveryError::NoMiner { slice })
+    }
+}
