@@ -108,7 +108,7 @@ pub enum ModelBundle {
     /// One circuit.
     Whole(Box<Bundle>),
     /// Slices.
-    Sliced(SlicedBundle),
+    Sliced(Box<SlicedBundle>),
 }
 
 impl ModelBundle {
@@ -129,7 +129,7 @@ impl ModelBundle {
         if form.slices.is_none() {
             return Ok(Self::Whole(Box::new(Bundle::from_json(text)?)));
         }
-        let bundle: SlicedBundle = serde_json::from_slice(text).map_err(malformed)?;
+        let bundle: Box<SlicedBundle> = serde_json::from_slice(text).map_err(malformed)?;
         let supported =
             form.version == BUNDLE_VERSION && bundle.slices.iter().all(|slice| slice.version == BUNDLE_VERSION);
         if supported { Ok(Self::Sliced(bundle)) } else { Err(CircuitError::Bundle("version is unsupported")) }

@@ -35,7 +35,7 @@ fn a_chain_of_slices_proves_the_lenet() {
 
     let text = serde_json::to_vec(&bundle).unwrap();
     let read = ModelBundle::from_json(&text).unwrap();
-    assert_eq!(read, ModelBundle::Sliced(bundle.clone()));
+    assert_eq!(read, ModelBundle::Sliced(Box::new(bundle.clone())));
     assert_eq!(read.id().unwrap(), bundle.model_id().unwrap());
 
     let refused = |change: &dyn Fn(&mut SlicedBundle)| {

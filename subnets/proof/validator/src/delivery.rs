@@ -164,12 +164,12 @@ impl Examiner {
         }
         slices.sort_by_key(|(slice, _)| *slice);
         let slices = slices.into_iter().map(|(_, bundle)| bundle).collect();
-        Ok(ModelBundle::Sliced(SlicedBundle {
+        Ok(ModelBundle::Sliced(Box::new(SlicedBundle {
             version: BUNDLE_VERSION,
             model: SlicedModel::clone(model),
             nonce,
             slices,
-        }))
+        })))
     }
 
     /// Runs the whole model and so finds every border: each slice can then be proven at once. CPU-bound.

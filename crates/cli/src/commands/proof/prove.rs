@@ -42,7 +42,7 @@ pub(crate) fn prove(args: &ProveArgs, context: &Context) -> anyhow::Result<()> {
     let nonce = args.nonce.unwrap_or_else(|| Digest::from_bytes(rand::random()));
     let began = Instant::now();
     let bundle = if args.circuit.join(slices::FILE).is_file() {
-        ModelBundle::Sliced(prove_slices(&Catalogue::open(&args.circuit)?, &inputs, nonce, args.miner)?)
+        ModelBundle::Sliced(Box::new(prove_slices(&Catalogue::open(&args.circuit)?, &inputs, nonce, args.miner)?))
     } else {
         let directory = CircuitDirectory::open(&args.circuit)?;
         ModelBundle::Whole(Box::new(Bundle::prove(&directory, &inputs, nonce, args.miner)?))

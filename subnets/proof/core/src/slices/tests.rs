@@ -8,15 +8,15 @@ use crate::{Clamp, Rescale, Shape};
 fn chain(widths: &[usize], residual: Option<usize>) -> Network {
     let rescale = Some(Rescale { shift: 4, clamp: Clamp::Unsigned(6) });
     let mut layers = Vec::new();
-    for (index, pair) in widths.windows(2).enumerate() {
+    for (index, pair) in (0_i32..).zip(widths.windows(2)) {
         let [from, to] = [pair[0], pair[1]];
-        let weights = (0..from * to).map(|weight| (weight * 37 % 41) as i32 - 20).collect();
+        let weights = (0_i32..).take(from * to).map(|weight| weight * 37 % 41 - 20).collect();
         let previous = layers.len() as u32;
         let operation = Operation::Dense { weights, bias: vec![3; to] };
-        layers.push(Layer { inputs: vec![previous], operation, rescale, scale: index as i32 });
-        if Some(index) == residual && from == to {
+        layers.push(Layer { inputs: vec![previous], operation, rescale, scale: index });
+        if usize::try_from(index).ok() == residual && from == to {
             let operation = Operation::Sum { factors: vec![1, 2] };
-            layers.push(Layer { inputs: vec![previous, previous + 1], operation, rescale, scale: index as i32 });
+            layers.push(Layer { inputs: vec![previous, previous + 1], operation, rescale, scale: index });
         }
     }
     if let Some(last) = layers.last_mut() {
@@ -86,7 +86,7 @@ proptest! {
         seed in 0_i64..1000,
     ) {
         let network = chain(&widths, residual);
-        let inputs: Vec<i64> = (0..widths[0] as i64).map(|index| (index * 91 + seed) % 256).collect();
+        let inputs: Vec<i64> = (0_i64..).take(widths[0]).map(|index| (index * 91 + seed) % 256).collect();
         match network.slices(count) {
             Ok(slices) => {
                 prop_assert_eq!(slices.len(), count);
