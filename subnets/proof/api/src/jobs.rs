@@ -82,13 +82,13 @@ pub struct Jobs {
     running: usize,
     /// Proofs that are kept.
     kept: usize,
-    jobs: Mutex<BTreeMap<Digest, Arc<Job>>>,
+    by_id: Mutex<BTreeMap<Digest, Arc<Job>>>,
 }
 
 impl Jobs {
     /// No proofs yet; at most `running` at a time, and `kept` in all.
     pub fn new(examiner: Arc<Examiner>, running: usize, kept: usize) -> Self {
-        Self { examiner, running, kept, jobs: Mutex::default() }
+        Self { examiner, running, kept, by_id: Mutex::default() }
     }
 
     pub(crate) fn examiner(&self) -> &Examiner {
@@ -130,6 +130,6 @@ impl Jobs {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Digest, Arc<Job>>> {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+        self.by_id.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -38,7 +38,7 @@ pub(super) fn show(directory: &CircuitDirectory, context: &Context) -> anyhow::R
 pub(super) fn show_slices(catalogue: &Catalogue, context: &Context) -> anyhow::Result<()> {
     for (id, model) in catalogue.models() {
         if context.json {
-            context.print_json(&json!({ "id": id, "model": model }))?;
+            context.print_json(&json!({ "id": id, "model": **model }))?;
             continue;
         }
         let mut lines = vec![

@@ -84,11 +84,11 @@ impl Running {
         let response = request.body(body.to_string()).send().await.unwrap();
         (response.status().as_u16(), serde_json::from_str(&response.text().await.unwrap()).unwrap())
     }
+}
 
-    fn submission(&self, circuit: Digest) -> Value {
-        let inputs = ShippedModel::DiabetesRegression.sample().unwrap().inputs[0].clone();
-        json!({ "circuit": circuit, "input": { "input_data": [inputs] } })
-    }
+fn submission(circuit: Digest) -> Value {
+    let inputs = ShippedModel::DiabetesRegression.sample().unwrap().inputs[0].clone();
+    json!({ "circuit": circuit, "input": { "input_data": [inputs] } })
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -98,7 +98,7 @@ async fn inputs_become_bundles_that_verify() {
     let served: Value = serde_json::from_str(&served).unwrap();
     assert_eq!((status, served["circuits"].as_array().unwrap().len()), (200, 4), "{served}");
     for (circuit, proofs) in [(api.circuit, 1), (api.model, 2)] {
-        let (status, accepted) = api.submit(&api.submission(circuit)).await;
+        let (status, accepted) = api.submit(&submission(circuit)).await;
         assert_eq!((status, &accepted["status"]), (202, &json!("running")));
         let id = accepted["id"].as_str().unwrap();
         let (status, events) = api.get(0, &format!("/v1/proofs/{id}/events")).await;
@@ -144,7 +144,7 @@ async fn strangers_and_bad_submissions_are_refused() {
     ] {
         assert_eq!(api.submit(&bad).await.0, 422, "{bad}");
     }
-    let (status, accepted) = api.submit(&api.submission(api.circuit)).await;
+    let (status, accepted) = api.submit(&submission(api.circuit)).await;
     assert_eq!(status, 202);
     let id = accepted["id"].as_str().unwrap();
     let (_, events) = api.get(0, &format!("/v1/proofs/{id}/events")).await;
@@ -163,10 +163,10 @@ async fn strangers_and_bad_submissions_are_refused() {
 async fn proofs_in_progress_are_bounded() {
     let slow = Conduct::Slow(Duration::from_secs(30));
     let api = start(slow, ApiSettings { running: 2, ..ApiSettings::default() }).await;
-    let submission = api.submission(api.circuit);
+    let document = submission(api.circuit);
     let mut statuses = Vec::new();
     for _ in 0..3 {
-        statuses.push(api.submit(&submission).await.0);
+        statuses.push(api.submit(&document).await.0);
     }
     assert_eq!(statuses, [202, 202, 429]);
 }
