@@ -1,14 +1,14 @@
 //! Checks miners' answers: how likely the validator's own model finds what a miner says that the model said.
 //!
 //! A [`ReferenceModel`] reads a request and an answer, and tells for each token of the answer its log-probability, its rank
-//! and the likeliest tokens at its place ([`Reading`]). [`check_text`] makes a quality of it with the core's formulas
-//! (§4.3). Two models are there:
+//! and the likeliest tokens at its place ([`Reading`]). [`check_text`] makes a quality of it with the core's formulas.
+//! Two models are there:
 //!
 //! - [`OpenAiReference`]: a server that the validator runs and that speaks OpenAI's protocol (vLLM, SGLang, llama.cpp).
 //!   Where it gives `prompt_logprobs`, one pass tells everything, else one request for each of five tokens;
 //! - [`LocalReference`]: a language model in this process.
 //!
-//! A check has one sample and one result: a model that is busy makes it wait, and never answers for another (§11.1).
+//! A check has one sample and one result: a model that is busy makes it wait, and never answers for another.
 //!
 //! Uses `taonet-nineteen-core` (formulas) and `taonet-lm`. Used by control.
 

@@ -26,7 +26,7 @@ impl Checked {
     }
 }
 
-/// Checks a text answer (§4.3): the first token, the last and three others are compared with what the model finds likely.
+/// Checks a text answer: the first token, the last and three others are compared with what the model finds likely.
 ///
 /// Under `later` the answer as a whole is tested before, where the model reads it in one pass, and its unlikely tokens are
 /// compared as well. `draw(n)` gives a number below `n`.

@@ -25,7 +25,7 @@ pub(crate) struct Offer {
     pub(crate) contenders: Vec<NewContender>,
 }
 
-/// Calls all miners: those whose key ends before `needed_ns` get a new one (§11.11), then each says what it offers. Those
+/// Calls all miners: those whose key ends before `needed_ns` get a new one, then each says what it offers. Those
 /// that cannot be reached offer nothing.
 pub(crate) async fn offers(
     client: &FiberClient,

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::{measures, synthetic};
 
 /// Synthetic requests that run at a time. When there is no place for one, it is not sent; buyers' requests never wait for
-/// a place here (§11.10).
+/// a place here.
 const AT_ONCE: usize = 100;
 /// How long requests that run may take after the period's end.
 const GRACE: Duration = Duration::from_secs(10);

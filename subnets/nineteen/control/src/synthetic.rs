@@ -1,4 +1,4 @@
-//! Requests that the validator makes up: a fresh one each time, in the form that buyers' requests have (§11.19).
+//! Requests that the validator makes up: a fresh one each time, in the form that buyers' requests have.
 
 mod words;
 

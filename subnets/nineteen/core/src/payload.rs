@@ -1,7 +1,7 @@
 //! Payloads as miners take them.
 //!
 //! Synthetic and organic requests are put together here alike: the same fields in the same order, so that a miner cannot
-//! tell a test by its form (§11.19).
+//! tell a test by its form.
 
 use serde_json::{Map, Value};
 

@@ -9,7 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Outcome of a request (§3.3).
+/// Outcome of a request.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum RequestOutcome {
     /// HTTP 200 with a valid answer.

@@ -1,4 +1,4 @@
-//! Sampling of results: which are stored for checking, and which is checked next (§3.5, §4.2).
+//! Sampling of results: which are stored for checking, and which is checked next.
 
 use std::time::Duration;
 

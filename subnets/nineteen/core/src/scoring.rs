@@ -1,4 +1,4 @@
-//! Scoring: weights from rewards and period scores (§4.5–4.7).
+//! Scoring: weights from rewards and period scores.
 //!
 //! For each enabled task, over its contenders:
 //!
@@ -11,7 +11,7 @@
 //!
 //! [`score`] returns all intermediate numbers ([`Scores`]), which multiply to the weight exactly.
 //!
-//! Three bugs of the reference are fixed in every profile (§11.3). If a contender has fewer rewards in a task than
+//! Three bugs of the reference are fixed in every profile. If a contender has fewer rewards in a task than
 //! [`ScoringRules::minimum_rewards`], its newest rewards of *other* tasks complete the mean quality: no row counts
 //! twice. Speeds of other tasks, in other units, are not ranked. Only contenders of the task are ranked, so that other
 //! miners occupy no ranks.

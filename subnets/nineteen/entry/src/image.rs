@@ -139,7 +139,7 @@ fn image(fields: &mut Fields, name: &'static str, miners_name: &'static str) -> 
     }
 }
 
-/// Whether a text is base64 of an image, by its first bytes (§5.1).
+/// Whether a text is base64 of an image, by its first bytes.
 fn is_image(text: &str) -> bool {
     const SIGNATURES: [&[u8]; 7] =
         [b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"BM", b"II*\0", b"MM\0*"];

@@ -159,7 +159,7 @@ impl Attempt {
         );
         // The first piece is awaited within what is left of the same time.
         let answer = timeout(first, call).await.map_err(|_| AttemptError::Silent(first))??;
-        // §11.2: the status counts before the body, of streams too.
+        // The status counts before the body, of streams too.
         if answer.status.as_u16() != 200 {
             return Err(AttemptError::Status(answer.status));
         }

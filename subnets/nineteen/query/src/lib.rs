@@ -8,7 +8,7 @@
 //! - a synthetic request tests one contender: the one that is furthest behind its allowance. There is no failover, so
 //!   that a failure costs nobody else a request;
 //! - an organic request goes to contenders by quality, success and latency, up to five, one after the other, until a
-//!   first piece arrives. After the first byte there is no failover: another miner's words would not fit on (§11.4).
+//!   first piece arrives. After the first byte there is no failover: another miner's words would not fit on.
 //!
 //! With [`QueryDeadlines::hedge`], an organic request goes to a second contender when the first one is slow to begin; the
 //! loser's work is cancelled and counts nothing.

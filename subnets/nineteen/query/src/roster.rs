@@ -165,7 +165,7 @@ impl TaskFloor {
         self.budget.load(Ordering::Relaxed)
     }
 
-    /// Decrements the budget atomically (§11.10), for a synthetic request or an organic one that replaces it.
+    /// Decrements the budget atomically, for a synthetic request or an organic one that replaces it.
     pub fn spend(&self) {
         let less = |budget: u64| budget.checked_sub(1);
         let _ = self.budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);

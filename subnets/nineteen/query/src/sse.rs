@@ -22,7 +22,7 @@ pub(crate) enum StreamFault {
     NotAnObject,
 }
 
-/// Incremental parser. `[DONE]` is recognised as a whole event only, not inside a text (§11.4).
+/// Incremental parser. `[DONE]` is recognised as a whole event only, not inside a text.
 #[derive(Debug, Default)]
 pub(crate) struct Events {
     lines: DataLines,

@@ -135,7 +135,7 @@ async fn our_miner_answers_as_fibers_does() {
     }
 }
 
-/// §11.16: by default requests for other miners are refused, and a body that cannot be decrypted is a client error.
+/// By default requests for other miners are refused, and a body that cannot be decrypted is a client error.
 #[tokio::test]
 async fn issue_11_16_our_own_rules_differ_in_four_exchanges() {
     let expected =
