@@ -1,5 +1,5 @@
-//! Continuous batching against one answer after another: `cargo bench -p taonet-lm`. Prints tokens per second and their
-//! ratio, and fails where the tokens differ.
+//! Benchmark of continuous batching against one answer after another: `cargo bench -p taonet-lm`. Prints tokens per
+//! second and their ratio, and fails if the tokens differ.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ fn together(model: &Arc<LanguageModel>) -> Option<Vec<Vec<u32>>> {
     let asked: Vec<_> = (0..STREAMS)
         .map(|number| engine.submit(prompt(model, number), sampling(number)).ok())
         .collect::<Option<_>>()?;
-    // A client for each: one that does not read would pause.
+    // A client for each answer: an answer without a reader would pause.
     let clients: Vec<_> = asked
         .into_iter()
         .map(|mut events| {

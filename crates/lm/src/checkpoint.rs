@@ -1,4 +1,4 @@
-//! Llama models in directories, in the form of Hugging Face's: `config.json`, safetensors, `tokenizer.json`.
+//! Loading of Llama models in Hugging Face's format: `config.json`, safetensors, `tokenizer.json`.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
@@ -11,69 +11,69 @@ use serde::de::DeserializeOwned;
 use crate::llama::{Layer, Weights};
 use crate::{Llama, LlamaConfig, ModelError, RopeScaling};
 
-/// Why a model cannot be loaded from a directory.
+/// Failure to load a model from a directory.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
     /// A file is missing or unreadable.
     #[error("cannot read {path}; hint: the directory needs config.json, model.safetensors and tokenizer.json")]
     Read {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the system says.
+        /// Error of the operating system.
         source: std::io::Error,
     },
     /// A JSON file is malformed, or lacks a field.
     #[error("{path} is malformed")]
     Json {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong.
+        /// Parse error.
         source: serde_json::Error,
     },
-    /// The model is of another architecture.
+    /// The model's architecture or weight format is unsupported.
     #[error("{path}: {what} is not supported; hint: Llama models in plain weights are")]
     Foreign {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is not supported.
+        /// The unsupported feature.
         what: String,
     },
     /// A file of weights is truncated or malformed.
     #[error("{path} is truncated or malformed")]
     Weights {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong.
+        /// Error of the tensor library.
         source: candle_core::Error,
     },
     /// A tensor is missing.
     #[error("tensor {0} is missing; hint: are all files of the model there?")]
     Missing(String),
-    /// A tensor has another shape than the configuration says.
+    /// A tensor's shape differs from that of the configuration.
     #[error("tensor {name} has the shape {found:?}, expected {expected:?}")]
     Shape {
-        /// Its name.
+        /// Name of the tensor.
         name: String,
-        /// Its shape.
+        /// Shape of the tensor.
         found: Vec<usize>,
         /// The shape that the configuration implies.
         expected: Vec<usize>,
     },
-    /// The tokenizer is malformed, or does not fit the model.
+    /// The tokenizer is malformed or does not match the model.
     #[error("{path}: {message}")]
     Tokenizer {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong.
+        /// Why the tokenizer is invalid.
         message: String,
     },
-    /// The dimensions do not fit together, or the tensor library failed.
+    /// The dimensions are inconsistent, or the tensor library failed.
     #[error(transparent)]
     Model(#[from] ModelError),
 }
 
-/// `config.json`, as far as it decides the computation.
+/// Fields of `config.json` that affect the computation.
 #[derive(Debug, Deserialize)]
 struct ConfigFile {
     model_type: String,
@@ -88,7 +88,7 @@ struct ConfigFile {
     rms_norm_eps: f64,
     rope_theta: Option<f64>,
     rope_scaling: Option<RopeFile>,
-    /// Newer files have all of the rotations here.
+    /// Parameters of the rotary embeddings in newer files.
     rope_parameters: Option<RopeFile>,
     hidden_act: Option<String>,
     #[serde(default)]
@@ -105,7 +105,7 @@ struct ConfigFile {
 #[derive(Debug, Deserialize)]
 struct RopeFile {
     rope_type: Option<String>,
-    /// The older name.
+    /// Older name of `rope_type`.
     r#type: Option<String>,
     rope_theta: Option<f64>,
     #[serde(default)]
@@ -118,7 +118,7 @@ struct RopeFile {
     original_max_position_embeddings: f64,
 }
 
-/// One id or several.
+/// One token id or several.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Ids {
@@ -126,7 +126,7 @@ enum Ids {
     Many(Vec<u32>),
 }
 
-/// `generation_config.json`, which names more tokens that end an answer.
+/// `generation_config.json`, which lists further tokens that end an answer.
 #[derive(Debug, Deserialize)]
 struct GenerationFile {
     eos_token_id: Option<Ids>,
@@ -137,10 +137,10 @@ struct IndexFile {
     weight_map: HashMap<String, String>,
 }
 
-/// A model as a directory holds it, without its tokenizer.
+/// A model loaded from a directory, without its tokenizer.
 pub(crate) struct Checkpoint {
     pub(crate) llama: Llama,
-    /// The token that begins a prompt.
+    /// Token that begins a prompt.
     pub(crate) begin: Option<u32>,
     /// Tokens that end an answer.
     pub(crate) ends: Vec<u32>,
@@ -215,7 +215,7 @@ fn config(file: &ConfigFile, path: &Path) -> Result<LlamaConfig, LoadError> {
     })
 }
 
-/// All tensors of the directory's safetensors.
+/// Loads all tensors of the directory's safetensors files.
 fn tensors(directory: &Path) -> Result<HashMap<String, Tensor>, LoadError> {
     let index = directory.join("model.safetensors.index.json");
     let files = if index.exists() {

@@ -1,27 +1,27 @@
 //! Dimensions of a model.
 
-/// Why a model cannot be made or run.
+/// Failure to create or run a model.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModelError {
-    /// The dimensions do not fit together.
+    /// The dimensions are inconsistent.
     #[error("model configuration: {0}")]
     Config(&'static str),
     /// A text is longer than the model's context.
     #[error("{tokens} tokens do not fit into a context of {context}")]
     TooLong {
-        /// Tokens of the text.
+        /// Number of tokens of the text.
         tokens: usize,
         /// The model's context, in tokens.
         context: usize,
     },
-    /// A token is outside the vocabulary, or there is none.
+    /// There are no tokens, or one is outside the vocabulary.
     #[error("tokens are empty or outside the vocabulary")]
     Tokens,
-    /// The model's chat template refuses the conversation.
+    /// The model's chat template rejects the conversation.
     #[error("chat template: {0}")]
     Template(String),
-    /// The tokenizer refuses the text.
+    /// The tokenizer rejects the text.
     #[error("tokenizer: {0}")]
     Tokenizer(String),
     /// The tensor library failed.
@@ -29,51 +29,51 @@ pub enum ModelError {
     Tensor(#[from] candle_core::Error),
 }
 
-/// Stretching of rotary embeddings as in Llama 3.1: slow rotations by `factor`, fast ones not at all.
+/// Scaling of rotary embeddings as in Llama 3.1: low frequencies are divided by `factor`, high ones unchanged.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RopeScaling {
-    /// How many times slower the slow rotations are.
+    /// Divisor of low frequencies.
     pub factor: f64,
-    /// Wavelengths above `original_context / low` are stretched by the whole factor.
+    /// Wavelengths above `original_context / low` are scaled by the whole factor.
     pub low: f64,
-    /// Wavelengths below `original_context / high` stay.
+    /// Wavelengths below `original_context / high` are not scaled.
     pub high: f64,
-    /// Context of the first training, in tokens.
+    /// Context length before scaling, in tokens.
     pub original_context: f64,
 }
 
 impl RopeScaling {
-    /// The stretched frequency, in radians a token.
+    /// Returns the scaled frequency, in radians per token.
     pub(crate) fn apply(&self, frequency: f64) -> f64 {
         let turns = self.original_context * frequency / std::f64::consts::TAU;
-        // 0 is stretched, 1 stays.
+        // 0 is fully scaled, 1 is not scaled.
         let stays = ((turns - self.low) / (self.high - self.low)).clamp(0.0, 1.0);
         frequency * (stays + (1.0 - stays) / self.factor)
     }
 }
 
-/// Dimensions of a model.
+/// Dimensions of a Llama model.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LlamaConfig {
-    /// Tokens of the vocabulary.
+    /// Number of tokens in the vocabulary.
     pub vocabulary: usize,
     /// Width of the residual stream.
     pub hidden: usize,
     /// Width of the feed-forward layers.
     pub intermediate: usize,
-    /// Layers.
+    /// Number of layers.
     pub layers: usize,
-    /// Attention heads.
+    /// Number of attention heads.
     pub heads: usize,
-    /// Heads of keys and values; each is shared by `heads / kv_heads` heads.
+    /// Number of key-value heads; each is shared by `heads / kv_heads` attention heads.
     pub kv_heads: usize,
-    /// Longest text, in tokens.
+    /// Maximum context length, in tokens.
     pub context: usize,
     /// Base of the rotary embeddings.
     pub rope_theta: f64,
-    /// Stretching of the rotary embeddings beyond the context of the first training.
+    /// Scaling of the rotary embeddings for contexts longer than the original one.
     pub rope_scaling: Option<RopeScaling>,
-    /// Added to the mean square in each norm.
+    /// Epsilon added to the mean square in each norm.
     pub norm_eps: f64,
 }
 

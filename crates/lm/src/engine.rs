@@ -1,7 +1,8 @@
-//! Continuous batching: many answers at a time share one cache of keys and values and each pass over the weights. An answer
-//! joins as soon as there is room, and leaves as soon as it ends; nobody waits for the others.
+//! Continuous batching: concurrent answers share one cache of keys and values and each pass over the weights. An answer
+//! joins as soon as there is room and leaves as soon as it ends, without waiting for the others.
 //!
-//! Reading the weights from memory is most of the time of a token, so that 16 tokens in one pass take little longer than one.
+//! Most of a token's time is spent reading the weights from memory, so 16 tokens in one pass take little longer than
+//! one.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,47 +15,47 @@ use crate::generate::Sampler;
 use crate::paged::{PagedCache, Pages, Row};
 use crate::{Finish, LanguageModel, ModelError, Sampling, Step};
 
-/// Tokens of prompts that one pass reads. A long prompt is read in pieces, between which others get their tokens.
+/// Maximum number of prompt tokens in one pass. Longer prompts are split, so that other answers progress in between.
 const PROMPT_TOKENS: usize = 256;
-/// Events of an answer that wait for a client that reads slowly. Its answer pauses then; the others do not.
+/// Buffered events of an answer. A full buffer pauses that answer only.
 const AHEAD: usize = 16;
-/// How often answers are looked at that pause for a slow client.
+/// Poll interval for answers that a slow client has paused.
 const GLANCE: Duration = Duration::from_millis(2);
 
-/// How an [`Engine`] works.
+/// Settings of an [`Engine`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EngineSettings {
-    /// Answers at a time; more wait.
+    /// Maximum number of concurrent answers; further ones are queued.
     pub streams: usize,
-    /// Tokens that the cache holds, of all answers together.
+    /// Capacity of the cache in tokens, for all answers together.
     pub cache_tokens: usize,
-    /// Least time for each token of an answer, for networks that pretend to have other machines.
+    /// Minimum time per token of an answer, to simulate other machines.
     pub pace: Duration,
 }
 
 impl Default for EngineSettings {
-    /// 16 answers, 32 768 tokens, no pace.
+    /// 16 concurrent answers, 32 768 tokens in the cache, no minimum time per token.
     fn default() -> Self {
         Self { streams: 16, cache_tokens: 32_768, pace: Duration::ZERO }
     }
 }
 
-/// What an answer in the making gives.
+/// An event of an answer in progress.
 #[derive(Debug, Clone, PartialEq)]
 pub enum EngineEvent {
-    /// A token.
+    /// A generated token.
     Step(Step),
-    /// The end.
+    /// The answer ended.
     End(Finish),
-    /// The model failed; there is no more.
+    /// The model failed; no further event follows.
     Failed,
 }
 
-/// Why an engine refuses a prompt.
+/// Why an engine rejects a prompt.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubmitError {
-    /// The prompt is empty, too long, or not of the model's tokens.
+    /// The prompt is empty, too long, or has tokens outside the vocabulary.
     #[error(transparent)]
     Prompt(#[from] ModelError),
     /// The engine has stopped.
@@ -62,7 +63,7 @@ pub enum SubmitError {
     Stopped,
 }
 
-/// A model that answers many at a time, on a thread of its own. The thread ends with the last clone.
+/// A model that generates many answers at a time, on its own thread. The thread ends with the last clone.
 #[derive(Debug, Clone)]
 pub struct Engine {
     model: Arc<LanguageModel>,
@@ -80,7 +81,7 @@ impl Engine {
     /// Starts an engine.
     ///
     /// # Errors
-    /// When the system gives no thread.
+    /// When the thread cannot be spawned.
     pub fn start(model: Arc<LanguageModel>, settings: EngineSettings) -> std::io::Result<Self> {
         let (jobs, inbox) = channel();
         let cache_tokens = settings.cache_tokens.min(model.llama().config().context.saturating_mul(settings.streams));
@@ -89,16 +90,16 @@ impl Engine {
         std::thread::Builder::new().name("language model".to_owned()).spawn(move || {
             match PagedCache::new(worker.llama(), cache_tokens) {
                 Ok(cache) => Batch::new(&worker, cache, settings, inbox).run(),
-                Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "the model cannot start"),
+                Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "failed to start the model"),
             }
         })?;
         Ok(Self { model, jobs, cache_tokens })
     }
 
-    /// Asks for an answer to a prompt. Dropping the receiver ends it.
+    /// Submits a prompt and returns the events of its answer. Dropping the receiver cancels the answer.
     ///
     /// # Errors
-    /// [`SubmitError`].
+    /// [`SubmitError`] when the prompt is invalid or the engine has stopped.
     pub fn submit(&self, prompt: Vec<u32>, sampling: Sampling) -> Result<mpsc::Receiver<EngineEvent>, SubmitError> {
         let config = self.model.llama().config();
         let longest = config.context.min(self.cache_tokens);
@@ -114,18 +115,18 @@ impl Engine {
     }
 }
 
-/// An answer in the making.
+/// An answer in progress.
 struct Stream {
-    /// What is not read yet: the rest of the prompt, or the last token.
+    /// Unread tokens: the rest of the prompt, or the last token.
     pending: VecDeque<u32>,
-    /// Tokens that are read.
+    /// Number of tokens read.
     read: usize,
-    /// Tokens that its pages have room for.
+    /// Number of tokens that its pages have room for.
     room: usize,
     sampler: Sampler,
     pages: Pages,
     events: mpsc::Sender<EngineEvent>,
-    /// When the next token is due.
+    /// Earliest time of the next token.
     due: Instant,
 }
 
@@ -152,7 +153,7 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Takes new jobs; waits for one while there is nothing to do, or at most `pause`. `false` when there will be no more.
+    /// Receives new jobs; waits for one while idle, or at most `pause`. Returns `false` when no more can come.
     fn receive(&mut self, pause: Option<Duration>) -> bool {
         let is_idle = self.streams.is_empty() && self.waiting.is_empty();
         let first = match pause {
@@ -163,7 +164,7 @@ impl<'a> Batch<'a> {
         match first {
             Ok(job) => self.waiting.push_back(job),
             Err(RecvTimeoutError::Disconnected) if is_idle => return false,
-            // Without an engine to ask, the answers in the making are still finished.
+            // All handles are dropped; answers in progress are still finished.
             Err(RecvTimeoutError::Disconnected) => std::thread::sleep(pause.unwrap_or_default()),
             Err(RecvTimeoutError::Timeout) => {}
         }
@@ -185,7 +186,7 @@ impl<'a> Batch<'a> {
         self.cache.release(stream.pages);
     }
 
-    /// Lets waiting jobs in, in their order, while there is room.
+    /// Admits queued jobs in their order while there is room.
     fn admit(&mut self) {
         while self.streams.len() < self.settings.streams {
             let Some(job) = self.waiting.front() else { return };
@@ -195,7 +196,7 @@ impl<'a> Batch<'a> {
             let Some(Job { prompt, sampling, events }) = self.waiting.pop_front() else { return };
             let sampler = Sampler::new(sampling);
             if let Some(finish) = sampler.finish() {
-                // There is room: nothing was sent yet.
+                // The buffer has room: nothing was sent yet.
                 let _ = events.try_send(EngineEvent::End(finish));
                 self.cache.release(pages);
                 continue;
@@ -205,13 +206,13 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Reads what is pending of all answers that can go on, in one pass. Returns how long to wait where none can.
+    /// Reads the pending tokens of all ready answers in one pass. Returns how long to wait if none is ready.
     fn pass(&mut self) -> Option<Duration> {
         let (mut rows, mut wanted, mut drawing) = (Vec::new(), Vec::new(), Vec::new());
         let (now, mut prompt_tokens, mut pause) = (Instant::now(), PROMPT_TOKENS, None::<Duration>);
         for (index, stream) in self.streams.iter_mut().enumerate() {
             let early = stream.due.saturating_duration_since(now);
-            // Room for a token and the end.
+            // The buffer needs room for a token and the end.
             let early = if stream.events.capacity() < 2 { early.max(GLANCE) } else { early };
             if stream.pending.len() == 1 && !early.is_zero() {
                 pause = Some(pause.map_or(early, |pause| pause.min(early)));
@@ -249,7 +250,7 @@ impl<'a> Batch<'a> {
         None
     }
 
-    /// Draws the next token of each of these answers, and ends those that are finished.
+    /// Draws the next token of each of these answers, and removes those that have ended.
     fn draw(&mut self, drawing: &[usize], logits: Vec<Vec<f32>>) {
         let mut ended = Vec::new();
         for (index, logits) in drawing.iter().zip(logits) {
@@ -258,7 +259,7 @@ impl<'a> Batch<'a> {
             stream.due = Instant::now() + self.settings.pace;
             if let Some(step) = step {
                 stream.pending.push_back(step.token);
-                // A client that is gone is noticed before the next pass.
+                // A disconnected client is noticed before the next pass.
                 let _ = stream.events.try_send(EngineEvent::Step(step));
             }
             let is_full = (stream.read >= stream.room).then_some(Finish::Length);

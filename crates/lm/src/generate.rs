@@ -1,43 +1,43 @@
-//! Generation: one token after the other, with log-probabilities.
+//! Token-by-token generation with log-probabilities.
 
 use crate::noise::Noise;
 use crate::{KvCache, LanguageModel, ModelError};
 
-/// How the next token is chosen.
+/// Sampling parameters.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sampling {
-    /// 0 takes the likeliest token; higher is more varied.
+    /// Temperature: 0 always takes the likeliest token, higher values are more random.
     pub temperature: f64,
-    /// Only the likeliest tokens with this probability together are candidates.
+    /// Nucleus sampling: only the likeliest tokens with this total probability are candidates.
     pub top_p: f64,
-    /// Only this many of the likeliest tokens are candidates; 0 is no limit.
+    /// Number of likeliest tokens that are candidates; 0 is no limit.
     pub top_k: usize,
-    /// Seed of the draws.
+    /// Seed of the random draws.
     pub seed: u64,
-    /// Most tokens of an answer.
+    /// Maximum number of tokens in an answer.
     pub max_tokens: usize,
-    /// How many of the likeliest tokens each step names.
+    /// Number of likeliest tokens to report at each step.
     pub top_logprobs: usize,
 }
 
 impl Default for Sampling {
-    /// Temperature 1, no limits, 64 tokens.
+    /// Temperature 1, all tokens as candidates, at most 64 tokens.
     fn default() -> Self {
         Self { temperature: 1.0, top_p: 1.0, top_k: 0, seed: 0, max_tokens: 64, top_logprobs: 0 }
     }
 }
 
-/// Why an answer ended.
+/// Finish reason of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Finish {
-    /// The model ended it.
+    /// The model ended the answer.
     Stop,
-    /// It has as many tokens as were asked for, or as fit into the context.
+    /// The answer reached the maximum number of tokens or the end of the context.
     Length,
 }
 
 impl Finish {
-    /// The word for it in OpenAI's protocol.
+    /// Returns the finish reason in OpenAI's protocol.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Stop => "stop",
@@ -46,14 +46,14 @@ impl Finish {
     }
 }
 
-/// One token of an answer.
+/// A token of an answer with its probability.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
-    /// The token.
+    /// Id of the token.
     pub token: u32,
-    /// Natural logarithm of its probability, whatever the sampling.
+    /// Natural log-probability of the token, regardless of the sampling parameters.
     pub logprob: f64,
-    /// The likeliest tokens at this place, the likeliest first.
+    /// The likeliest tokens with their log-probabilities, the likeliest first.
     pub top: Vec<(u32, f64)>,
 }
 
@@ -76,13 +76,13 @@ impl Sampler {
         self.finish
     }
 
-    /// The next token after these logits; `None` where the answer ends without one. `read` is how many tokens the model has
-    /// read: an answer that fills the context ends.
+    /// Draws the next token from these logits, or returns `None` at the end of the answer. `read` is the number of
+    /// tokens that the model has read: an answer that fills the context ends.
     pub(crate) fn draw(&mut self, model: &LanguageModel, mut logits: Vec<f32>, read: usize) -> Option<Step> {
         let vocabulary = model.vocabulary();
         vocabulary.silence(&mut logits);
         let logprobs = log_softmax(&logits);
-        // An answer has at least one token; its probability is the model's all the same.
+        // An answer has at least one token; its reported probability remains the model's.
         if self.tokens == 0 {
             for end in vocabulary.ends() {
                 if let Some(end) = logits.get_mut(*end as usize) {
@@ -104,7 +104,7 @@ impl Sampler {
     }
 }
 
-/// An answer in the making: an iterator over its tokens.
+/// An answer in progress: an iterator over its tokens.
 #[derive(Debug)]
 pub struct Generation<'a> {
     model: &'a LanguageModel,
@@ -118,7 +118,7 @@ impl<'a> Generation<'a> {
         Self { model, cache: KvCache::default(), pending: prompt, sampler: Sampler::new(sampling) }
     }
 
-    /// Why the answer ended; `None` while it has not.
+    /// Returns the finish reason; `None` while the answer is in progress.
     pub const fn finish(&self) -> Option<Finish> {
         self.sampler.finish()
     }
@@ -146,7 +146,7 @@ impl Iterator for Generation<'_> {
     }
 }
 
-/// Logarithms of the probabilities.
+/// Computes the log-probabilities of logits.
 pub(crate) fn log_softmax(logits: &[f32]) -> Vec<f64> {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let shifted: Vec<f64> = logits.iter().map(|logit| f64::from(logit - largest)).collect();
@@ -154,7 +154,7 @@ pub(crate) fn log_softmax(logits: &[f32]) -> Vec<f64> {
     shifted.into_iter().map(|logit| logit - sum).collect()
 }
 
-/// The likeliest tokens, the likeliest first.
+/// Returns the `count` likeliest tokens, the likeliest first.
 pub(crate) fn likeliest(logprobs: &[f64], count: usize) -> Vec<(u32, f64)> {
     if count == 0 {
         return Vec::new();
@@ -164,7 +164,7 @@ pub(crate) fn likeliest(logprobs: &[f64], count: usize) -> Vec<(u32, f64)> {
     order
 }
 
-/// Keeps the largest, the largest first; of equal ones those of smaller tokens. The others are not sorted.
+/// Keeps the `count` largest entries, sorted in descending order; equal ones by token.
 fn keep_largest(order: &mut Vec<(u32, f64)>, count: usize) {
     let larger = |one: &(u32, f64), other: &(u32, f64)| other.1.total_cmp(&one.1).then(one.0.cmp(&other.0));
     if let Some(last) = count.checked_sub(1).filter(|last| *last < order.len()) {

@@ -1,17 +1,16 @@
 //! Language models on candle.
 //!
-//! - [`Llama`]: the Llama architecture with a key-value cache, its weights made from a seed, so that nothing is
-//!   downloaded, or loaded from a directory;
-//! - [`Vocabulary`]: the tokens of such a model;
-//! - [`LanguageModel`]: both together: prompts, [generation](LanguageModel::generate) with log-probabilities, and
-//!   [`LanguageModel::judge`], one pass over a prompt and an answer that tells how likely each token was;
-//! - [`Engine`]: continuous batching: many answers at a time, all of which share one cache and each pass over the weights;
-//! - [`server`]: `/v1/chat/completions`, `/v1/completions`, `/v1/embeddings` and `/v1/models` over a model, as OpenAI has
-//!   them.
+//! - [`Llama`]: the Llama architecture with a key-value cache. Its weights come from a directory, or from a seed, which
+//!   needs no download;
+//! - [`Vocabulary`]: the tokens of a model;
+//! - [`LanguageModel`]: weights and vocabulary: prompts, [generation](LanguageModel::generate) with log-probabilities,
+//!   and [`LanguageModel::judge`], which computes the probability of each token of an answer in one pass;
+//! - [`Engine`]: continuous batching: concurrent answers share one cache and each pass over the weights;
+//! - [`server`]: OpenAI-compatible `/v1/chat/completions`, `/v1/completions`, `/v1/embeddings` and `/v1/models`.
 //!
-//! A model with random weights says nothing of meaning, but it is a real model: its probabilities are reproducible, and
-//! a model with other weights is told apart by them. That is what Nineteen's demonstration and tests need: miners and the
-//! validator's checker run the same one.
+//! A model with random weights generates meaningless text, but its probabilities are reproducible and differ from those
+//! of other weights. Nineteen's demonstration and tests need no more: miners and the validator's checker run the same
+//! model.
 //!
 //! Uses no other crate of the workspace. Used by Nineteen's checker and by `tao nineteen`.
 

@@ -7,7 +7,7 @@ use candle_nn::rotary_emb::rope;
 use crate::noise::Noise;
 use crate::{LlamaConfig, ModelError};
 
-/// Keys and values of the tokens that a model has read.
+/// Keys and values of the tokens read so far.
 #[derive(Debug, Clone, Default)]
 pub struct KvCache {
     layers: Vec<(Tensor, Tensor)>,
@@ -15,7 +15,7 @@ pub struct KvCache {
 }
 
 impl KvCache {
-    /// Tokens read so far.
+    /// Returns the number of tokens read so far.
     pub const fn tokens(&self) -> usize {
         self.tokens
     }
@@ -49,7 +49,7 @@ pub(crate) struct Projected {
     pub(crate) value: Tensor,
 }
 
-/// A Llama model on the processor, in 32-bit floats.
+/// A Llama model on the CPU, in 32-bit floats.
 #[derive(Debug)]
 pub struct Llama {
     config: LlamaConfig,
@@ -66,10 +66,10 @@ pub struct Llama {
 const LOGIT_SPREAD: f64 = 4.0;
 
 impl Llama {
-    /// A model whose weights are made from a seed.
+    /// Creates a model with weights from a seed.
     ///
     /// # Errors
-    /// [`ModelError::Config`] when the dimensions do not fit together.
+    /// [`ModelError::Config`] when the dimensions are inconsistent.
     pub fn random(config: LlamaConfig, seed: u64) -> Result<Self, ModelError> {
         config.check()?;
         let LlamaConfig { vocabulary, hidden, intermediate, .. } = config;
@@ -104,7 +104,7 @@ impl Llama {
         Self::new(config, weights)
     }
 
-    /// A model of these weights, whose shapes are those of the configuration.
+    /// Creates a model from weights whose shapes match the configuration.
     pub(crate) fn new(config: LlamaConfig, weights: Weights) -> Result<Self, ModelError> {
         config.check()?;
         let (cos, sin) = rotations(&config)?;
@@ -112,12 +112,12 @@ impl Llama {
         Ok(Self { config, embeddings, layers, norm, head, cos, sin })
     }
 
-    /// The model's dimensions.
+    /// Returns the model's dimensions.
     pub const fn config(&self) -> &LlamaConfig {
         &self.config
     }
 
-    /// Reads tokens after those in the cache, and gives the logits after each of them.
+    /// Reads tokens after those in the cache and returns the logits after each of them.
     ///
     /// # Errors
     /// [`ModelError::TooLong`] beyond the context, [`ModelError::Tokens`] for tokens outside the vocabulary.
@@ -125,20 +125,20 @@ impl Llama {
         Ok(self.logits(&self.hidden(tokens, cache)?)?.to_vec2()?)
     }
 
-    /// As [`Self::forward`], only after the last token.
+    /// Reads tokens after those in the cache and returns the logits after the last one.
     ///
     /// # Errors
-    /// As [`Self::forward`].
+    /// See [`Self::forward`].
     pub fn next(&self, tokens: &[u32], cache: &mut KvCache) -> Result<Vec<f32>, ModelError> {
         let hidden = self.hidden(tokens, cache)?;
         let last = hidden.narrow(0, tokens.len() - 1, 1)?;
         Ok(self.logits(&last)?.i(0)?.to_vec1()?)
     }
 
-    /// The mean of the tokens' last states, after the last norm.
+    /// Returns the mean of the tokens' last hidden states, after the final norm.
     ///
     /// # Errors
-    /// As [`Self::forward`].
+    /// See [`Self::forward`].
     pub fn mean_state(&self, tokens: &[u32]) -> Result<Vec<f32>, ModelError> {
         let hidden = self.hidden(tokens, &mut KvCache::default())?;
         Ok(self.normed(&hidden)?.mean(0)?.to_vec1()?)
@@ -152,7 +152,7 @@ impl Llama {
         Ok(self.normed(hidden)?.matmul(&self.head.t()?)?)
     }
 
-    /// Cosines and sines of the rotations, a row of half a head for each position.
+    /// Returns the cosines and sines of the rotary embeddings: a row of half a head for each position.
     pub(crate) const fn rotations(&self) -> (&Tensor, &Tensor) {
         (&self.cos, &self.sin)
     }
@@ -176,12 +176,12 @@ impl Llama {
             layers.push(present);
             Ok(attended)
         })?;
-        // Only now: a failed call leaves the cache as it was.
+        // Last, so that a failed call leaves the cache unchanged.
         *cache = KvCache { layers, tokens: end };
         Ok(hidden)
     }
 
-    /// Runs all layers over some tokens, a row for each. `attend` mixes the values of a layer for each token.
+    /// Runs all layers over some tokens, a row for each token. `attend` computes the attention of a layer.
     pub(crate) fn run(
         &self,
         tokens: &[u32],
@@ -245,7 +245,7 @@ impl Llama {
     }
 }
 
-/// Cosines and sines of the rotary embeddings: one row for each position.
+/// Computes the cosines and sines of the rotary embeddings: a row for each position.
 fn rotations(config: &LlamaConfig) -> Result<(Tensor, Tensor), ModelError> {
     let size = config.head_size();
     let frequency = |pair: usize| {
@@ -259,7 +259,7 @@ fn rotations(config: &LlamaConfig) -> Result<(Tensor, Tensor), ModelError> {
     Ok((angles.cos()?, angles.sin()?))
 }
 
-/// What hides later tokens from earlier ones; none is needed for a single token.
+/// Returns the causal mask; `None` for a single token, which needs none.
 fn mask(tokens: usize, read: usize) -> Result<Option<Tensor>, ModelError> {
     if tokens == 1 {
         return Ok(None);
@@ -270,7 +270,7 @@ fn mask(tokens: usize, read: usize) -> Result<Option<Tensor>, ModelError> {
     Ok(Some(Tensor::from_vec(mask, (1, 1, tokens, read + tokens), &Device::Cpu)?))
 }
 
-/// The weights by name as plain numbers, for the test's own implementation.
+/// Weights as plain numbers, for the tests' own implementation.
 #[cfg(test)]
 impl Llama {
     fn rows(tensor: &Tensor) -> Vec<Vec<f64>> {

@@ -1,4 +1,4 @@
-//! A model with its vocabulary.
+//! Language models: weights with a vocabulary.
 
 use std::path::Path;
 
@@ -9,26 +9,26 @@ use crate::generate::{likeliest, log_softmax};
 use crate::template::ChatTemplate;
 use crate::{Generation, KvCache, Llama, LlamaConfig, LoadError, ModelError, Sampling, Vocabulary};
 
-/// One message of a conversation.
+/// A message of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
-    /// Who speaks: `system`, `user`, `assistant` or `tool`.
+    /// Role of the author: `system`, `user`, `assistant` or `tool`.
     pub role: String,
-    /// What is said.
+    /// Text of the message.
     #[serde(default)]
     pub content: String,
 }
 
-/// What a model says of one token of an answer that it did not give itself.
+/// A model's probabilities at one position of a given answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Place {
-    /// Rank of the token among all, from 1.
+    /// Rank of the answer's token in the vocabulary, from 1.
     pub rank: u32,
-    /// Logarithm of its probability.
+    /// Log-probability of the answer's token.
     pub logprob: f64,
-    /// Logarithm of the probability that the answer ends here instead.
+    /// Log-probability that the answer ends here instead.
     pub end_logprob: f64,
-    /// The likeliest tokens, the likeliest first.
+    /// The likeliest tokens with their log-probabilities, the likeliest first.
     pub top: Vec<(u32, f64)>,
 }
 
@@ -42,7 +42,7 @@ pub struct LanguageModel {
 }
 
 impl LanguageModel {
-    /// A small model whose weights are made from a seed: about half a million parameters with 4 layers.
+    /// Creates a small model with weights from a seed: about half a million parameters with 4 layers.
     ///
     /// # Errors
     /// [`ModelError`] for 0 layers.
@@ -50,10 +50,10 @@ impl LanguageModel {
         Self::random_sized(name, layers, 96, seed)
     }
 
-    /// As [`Self::random`], of another width: a multiple of 12.
+    /// Creates a model like [`Self::random`] with a width of `hidden`, a multiple of 12.
     ///
     /// # Errors
-    /// [`ModelError`] for dimensions that do not fit together.
+    /// [`ModelError`] for inconsistent dimensions.
     pub fn random_sized(name: impl Into<String>, layers: usize, hidden: usize, seed: u64) -> Result<Self, ModelError> {
         let vocabulary = Vocabulary::default();
         let config = LlamaConfig {
@@ -71,12 +71,12 @@ impl LanguageModel {
         Ok(Self { name: name.into(), llama: Llama::random(config, seed)?, vocabulary, template: None })
     }
 
-    /// Loads a Llama from a directory in Hugging Face's form: `config.json`, `model.safetensors` (or parts with an index),
-    /// `tokenizer.json`, and for chats a template in `tokenizer_config.json` or `chat_template.jinja`. All weights are held
-    /// as 32-bit floats.
+    /// Loads a Llama model from a directory in Hugging Face's format: `config.json`, `model.safetensors` (or parts with
+    /// an index), `tokenizer.json`, and for chats a template in `tokenizer_config.json` or `chat_template.jinja`.
+    /// Weights are held as 32-bit floats.
     ///
     /// # Errors
-    /// [`LoadError`] names the file or the tensor that is missing, truncated or of another architecture.
+    /// [`LoadError`], which names the file or tensor that is missing, malformed or unsupported.
     pub fn open(name: impl Into<String>, directory: &Path) -> Result<Self, LoadError> {
         let Checkpoint { llama, begin, ends } = checkpoint::load(directory)?;
         let vocabulary = Vocabulary::open(directory, llama.config().vocabulary, begin, ends)?;
@@ -84,26 +84,26 @@ impl LanguageModel {
         Ok(Self { name: name.into(), llama, vocabulary, template })
     }
 
-    /// The model's name, under which it is asked for.
+    /// Returns the model's name, as requests give it.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its weights.
+    /// Returns the model's weights.
     pub const fn llama(&self) -> &Llama {
         &self.llama
     }
 
-    /// Its tokens.
+    /// Returns the model's vocabulary.
     pub const fn vocabulary(&self) -> &Vocabulary {
         &self.vocabulary
     }
 
-    /// The tokens of a conversation, up to the place where the assistant speaks. With `continues`, the last message is an
-    /// unfinished turn that the model continues.
+    /// Encodes a conversation as a prompt for the assistant's turn. With `continues`, the last message is an unfinished
+    /// turn that the model continues.
     ///
     /// # Errors
-    /// [`ModelError::Template`] when the model's chat template refuses the conversation, or a loaded model has none.
+    /// [`ModelError::Template`] when the model's chat template rejects the conversation, or a loaded model has none.
     pub fn chat_prompt(&self, messages: &[Message], continues: bool) -> Result<Vec<u32>, ModelError> {
         if let Some(template) = &self.template {
             return self.vocabulary.encode_steering(&template.render(messages, continues)?);
@@ -125,17 +125,17 @@ impl LanguageModel {
         Ok(prompt)
     }
 
-    /// The tokens of a text to continue.
+    /// Encodes a text to continue as a prompt.
     ///
     /// # Errors
-    /// [`ModelError::Tokenizer`].
+    /// [`ModelError::Tokenizer`] when the tokenizer rejects the text.
     pub fn completion_prompt(&self, text: &str) -> Result<Vec<u32>, ModelError> {
         let mut prompt: Vec<u32> = self.vocabulary.begin().into_iter().collect();
         prompt.extend(self.vocabulary.encode(text)?);
         Ok(prompt)
     }
 
-    /// A vector for a text, of length 1: the mean of its tokens' last states. Returns the number of tokens too.
+    /// Returns the unit-length embedding of a text, the mean of its tokens' last states, and the number of tokens.
     ///
     /// # Errors
     /// [`ModelError`] when the text is longer than the context.
@@ -149,19 +149,19 @@ impl LanguageModel {
         Ok((mean, tokens.len()))
     }
 
-    /// Continues a prompt.
+    /// Returns an iterator over the tokens that continue a prompt.
     pub fn generate(&self, prompt: Vec<u32>, sampling: Sampling) -> Generation<'_> {
         Generation::new(self, prompt, sampling)
     }
 
-    /// Reads a prompt and an answer in one pass, and tells how likely each token of the answer was.
+    /// Computes the probability of each token of an answer, in one pass over prompt and answer.
     ///
     /// # Errors
     /// [`ModelError`] when the prompt is empty or both together are too long.
     pub fn judge(&self, prompt: &[u32], answer: &[u32], top: usize) -> Result<Vec<Place>, ModelError> {
         let first = prompt.len().checked_sub(1).ok_or(ModelError::Tokens)?;
         let mut tokens = prompt.to_vec();
-        // What follows the last token does not matter.
+        // The logits after the last token are not needed.
         tokens.extend(answer.split_last().map(|(_, earlier)| earlier).unwrap_or_default());
         let logits = self.llama.forward(&tokens, &mut KvCache::default())?;
         let place = |(mut logits, token): (Vec<f32>, &u32)| {

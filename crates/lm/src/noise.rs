@@ -1,6 +1,6 @@
 //! Reproducible random numbers: the same seed gives the same numbers on every machine and in every release.
 
-/// SplitMix64.
+/// A SplitMix64 generator.
 #[derive(Debug, Clone)]
 pub(crate) struct Noise(u64);
 
@@ -9,7 +9,7 @@ impl Noise {
         Self(seed)
     }
 
-    /// A stream of its own for each name.
+    /// Creates an independent generator for a name.
     pub(crate) fn named(seed: u64, name: &str) -> Self {
         // FNV-1a.
         let hash = name
@@ -27,13 +27,13 @@ impl Noise {
         bits ^ (bits >> 31)
     }
 
-    /// Uniform in `0..1`.
+    /// Draws a uniform number in `0..1`.
     pub(crate) fn uniform(&mut self) -> f64 {
         (self.bits() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    /// Approximately normal with mean 0 and variance 1: twelve uniform numbers less six, for which no function of the
-    /// platform's mathematical library is needed.
+    /// Draws an approximately normal number with mean 0 and variance 1: the sum of twelve uniform numbers minus six,
+    /// which needs no function of the platform's mathematical library.
     pub(crate) fn normal(&mut self) -> f64 {
         (0..12).map(|_| self.uniform()).sum::<f64>() - 6.0
     }

@@ -1,5 +1,5 @@
-//! One cache of keys and values for many sequences, in blocks of a few tokens: a sequence holds the blocks that it needs, in
-//! any order, so that sequences of all lengths share the memory, and come and go at any time.
+//! Paged cache of keys and values for many sequences: a sequence holds blocks of a few tokens in any order, so that
+//! sequences of all lengths share the memory, and come and go at any time.
 
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use crate::llama::Projected;
 use crate::{Llama, LlamaConfig, ModelError};
 
-/// Tokens of a block.
+/// Number of tokens in a block.
 const BLOCK: usize = 16;
 
 /// Keys and values of the tokens of a block, in all layers.
@@ -16,13 +16,13 @@ struct Block {
     values: Vec<f32>,
 }
 
-/// A cache of keys and values for many sequences.
+/// A paged cache of keys and values for many sequences.
 pub(crate) struct PagedCache {
     blocks: Vec<Block>,
     free: Vec<usize>,
     most_blocks: usize,
     config: LlamaConfig,
-    /// Half a head for each position.
+    /// Cosines and sines of the rotary embeddings, half a head for each position.
     cos: Vec<f32>,
     sin: Vec<f32>,
 }
@@ -30,17 +30,17 @@ pub(crate) struct PagedCache {
 /// The blocks of one sequence.
 pub(crate) struct Pages(Vec<usize>);
 
-/// One token of one sequence, to be read.
+/// A token of a sequence to read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Row {
-    /// Which sequence, among those of the step.
+    /// Index of the sequence in the step.
     pub(crate) sequence: usize,
     pub(crate) token: u32,
     pub(crate) position: usize,
 }
 
 impl PagedCache {
-    /// A cache for at most this many tokens; memory is taken as it is needed.
+    /// Creates a cache for at most this many tokens; memory is allocated on demand.
     pub(crate) fn new(model: &Llama, most_tokens: usize) -> Result<Self, ModelError> {
         let (cos, sin) = model.rotations();
         Ok(Self {
@@ -53,7 +53,7 @@ impl PagedCache {
         })
     }
 
-    /// Reserves blocks for a sequence of so many tokens; `None` while there are too few.
+    /// Reserves blocks for a sequence of this many tokens; `None` while too few are free.
     pub(crate) fn reserve(&mut self, tokens: usize) -> Option<Pages> {
         let needed = tokens.div_ceil(BLOCK);
         if needed > self.free.len() + (self.most_blocks - self.blocks.len()) {
@@ -69,7 +69,7 @@ impl PagedCache {
         Some(Pages(pages.collect()))
     }
 
-    /// Gives a sequence's blocks back.
+    /// Releases a sequence's blocks.
     pub(crate) fn release(&mut self, pages: Pages) {
         self.free.extend(pages.0);
     }
@@ -78,14 +78,14 @@ impl PagedCache {
         self.config.kv_heads * self.config.head_size()
     }
 
-    /// Where the keys and values of a token are.
+    /// Returns the block and the range in it of a token's keys and values.
     fn place(&self, pages: &Pages, layer: usize, position: usize) -> Option<(usize, std::ops::Range<usize>)> {
         let block = *pages.0.get(position / BLOCK)?;
         let start = (layer * BLOCK + position % BLOCK) * self.kv_width();
         Some((block, start..start + self.kv_width()))
     }
 
-    /// Stores keys and values of the rows in one layer, and mixes for each row the values up to its own position.
+    /// Stores the rows' keys and values of one layer, and computes each row's attention up to its own position.
     fn attend(
         &mut self,
         layer: usize,
@@ -118,7 +118,7 @@ impl PagedCache {
         Ok(Tensor::from_vec(mixed, (rows.len(), width), &Device::Cpu)?)
     }
 
-    /// Rotates each head by its position, halves against each other.
+    /// Applies the rotary embedding of a position to each head, which pairs its halves.
     fn rotate(&self, heads: &mut [f32], position: usize) {
         let half = self.config.head_size() / 2;
         let range = position * half..(position + 1) * half;
@@ -131,7 +131,7 @@ impl PagedCache {
         }
     }
 
-    /// Attention of one token over its sequence up to itself.
+    /// Computes the attention of one token over its sequence up to itself.
     fn mix(&self, layer: usize, position: usize, pages: &Pages, query: &[f32], mixed: &mut [f32]) -> Option<()> {
         let size = self.config.head_size();
         let shared = self.config.heads / self.config.kv_heads;
@@ -172,8 +172,8 @@ impl PagedCache {
 }
 
 impl Llama {
-    /// Reads tokens of many sequences in one pass, and gives the logits after those rows that `wanted` names. Rows of one
-    /// sequence stand in the order of their positions, which are those that its pages have room for.
+    /// Reads tokens of many sequences in one pass, and returns the logits after the rows in `wanted`. Rows of a
+    /// sequence are in the order of their positions, for which its pages have room.
     pub(crate) fn step(
         &self,
         rows: &[Row],
@@ -191,7 +191,7 @@ impl Llama {
     }
 }
 
-/// The sum of the products, in eight sums of which the compiler makes vectors.
+/// Computes the dot product, in eight partial sums that the compiler can vectorize.
 fn dot(one: &[f32], other: &[f32]) -> f32 {
     let mut sums = [0.0_f32; 8];
     let (pairs, rest) = (one.chunks_exact(8).zip(other.chunks_exact(8)), one.len() / 8 * 8);
@@ -219,13 +219,13 @@ mod tests {
         let llama = model.llama();
         let sequences: [Vec<u32>; 3] = [(5..45).collect(), (60..61).collect(), (100..119).rev().collect()];
         let mut cache = PagedCache::new(llama, 256).unwrap();
-        // Blocks that were used before.
+        // Released blocks are reused.
         let used = cache.reserve(100).unwrap();
         cache.release(used);
         let pages: Vec<_> = sequences.iter().map(|tokens| cache.reserve(tokens.len() + 2).unwrap()).collect();
         let pages: Vec<_> = pages.iter().collect();
         let mut found = vec![Vec::new(); 3];
-        // The first in two pieces, the others beside the second.
+        // The first sequence in two parts, the others together with the second part.
         let piece = |sequence: usize, range: std::ops::Range<usize>| -> Vec<Row> {
             let tokens: &Vec<u32> = &sequences[sequence];
             range.map(|position| row(sequence, tokens[position], position)).collect()

@@ -1,9 +1,10 @@
 //! An OpenAI-compatible server over a [`LanguageModel`]: `/v1/chat/completions`, `/v1/completions`, `/v1/embeddings`,
-//! `/v1/models`. Answers are made by an [`Engine`], many at a time.
+//! `/v1/models`. An [`Engine`] generates many answers at a time.
 //!
-//! It takes what Nineteen's miners and checkers send: sampling parameters, `logprobs`, streams, and two extensions of
-//! vLLM, `continue_final_message` (the last message is an unfinished turn) and `prompt_logprobs` (how likely each token of
-//! the prompt was). What it lacks it refuses by name: `n`, `stop`, `tools`, `response_format`.
+//! The server supports what Nineteen's miners and checkers send: sampling parameters, `logprobs`, streams, and two
+//! extensions of vLLM, `continue_final_message` (the last message is an unfinished turn) and `prompt_logprobs` (how
+//! likely each token of the prompt was). Unsupported fields are rejected by name: `n`, `stop`, `tools`,
+//! `response_format`.
 
 mod answer;
 mod embeddings;
@@ -28,10 +29,10 @@ struct Served {
     engine: Engine,
 }
 
-/// The server's routes.
+/// Returns the router of a server for this model.
 ///
 /// # Errors
-/// When the system gives the model no thread.
+/// When the engine's thread cannot be spawned.
 pub fn router(model: Arc<LanguageModel>, settings: EngineSettings) -> std::io::Result<Router> {
     let engine = Engine::start(Arc::clone(&model), settings)?;
     Ok(Router::new()
@@ -91,7 +92,7 @@ async fn respond(served: Served, request: Result<Request, RequestError>) -> Resp
     }
 }
 
-/// How likely each token of a prompt was after those before it.
+/// Computes how likely each token of a prompt was after those before it.
 async fn judge(model: &Arc<LanguageModel>, prompt: Vec<u32>, top: usize) -> Result<(Vec<u32>, Vec<Place>), ModelError> {
     let model = Arc::clone(model);
     let judged = tokio::task::spawn_blocking(move || {
@@ -107,7 +108,7 @@ fn failed(error: &ModelError) -> Response {
     refuse(StatusCode::INTERNAL_SERVER_ERROR, "model failed", None)
 }
 
-/// An error in OpenAI's form.
+/// Builds an error response in OpenAI's form.
 fn refuse(status: StatusCode, message: &str, param: Option<&str>) -> Response {
     let kind = if status.is_client_error() { "invalid_request_error" } else { "server_error" };
     let error = json!({"error": {"message": message, "type": kind, "param": param, "code": null}});

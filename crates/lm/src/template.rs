@@ -1,4 +1,4 @@
-//! Chat templates: how a trained model wants a conversation written, in Jinja.
+//! Chat templates in Jinja: the format of conversations for a trained model.
 
 use std::path::Path;
 
@@ -19,7 +19,7 @@ pub(crate) struct ChatTemplate {
     end: String,
 }
 
-/// `tokenizer_config.json`, as far as chats need it.
+/// Fields of `tokenizer_config.json` that chats need.
 #[derive(Debug, Deserialize)]
 struct TokenizerConfig {
     chat_template: Option<Template>,
@@ -48,7 +48,7 @@ enum Token {
 }
 
 impl ChatTemplate {
-    /// The template of a model in a directory; `None` where it has none.
+    /// Loads the template of a model's directory; `None` if it has none.
     pub(crate) fn open(directory: &Path) -> Result<Option<Self>, LoadError> {
         let path = directory.join("tokenizer_config.json");
         if !path.exists() {
@@ -80,7 +80,7 @@ impl ChatTemplate {
 
     fn new(source: String, begin: String, end: String) -> Result<Self, Error> {
         let mut environment = Environment::new();
-        // As Hugging Face's library sets them.
+        // The settings of Hugging Face's library.
         environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
         environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         let refuse =
@@ -90,7 +90,7 @@ impl ChatTemplate {
         Ok(Self { environment, begin, end })
     }
 
-    /// The conversation as the model wants it. With `continues`, it ends within the last message.
+    /// Renders a conversation. With `continues`, the text ends within the last message.
     pub(crate) fn render(&self, messages: &[Message], continues: bool) -> Result<String, ModelError> {
         let failed = |error: &Error| ModelError::Template(error.detail().unwrap_or("it failed").to_owned());
         let template = self.environment.get_template(NAME).map_err(|error| failed(&error))?;
@@ -106,7 +106,7 @@ impl ChatTemplate {
         });
         let mut text = rendered.map_err(|error| failed(&error))?;
         if continues && let Some(last) = messages.last() {
-            // What the template writes behind the last message would end the turn.
+            // Whatever the template appends to the last message would end the turn.
             let content = last.content.trim();
             let end = text.rfind(content).map(|start| start + content.len());
             text.truncate(end.ok_or_else(|| ModelError::Template("it drops the last message".to_owned()))?);

@@ -1,4 +1,4 @@
-//! Tokens and their texts: of models that are made from a seed, and of real ones.
+//! Vocabularies of seeded and of trained models: tokens and their texts.
 
 mod tokenizer;
 
@@ -8,17 +8,17 @@ use tokenizers::Tokenizer;
 
 use crate::ModelError;
 
-/// Tokens that steer a model, and never appear in a text.
+/// Special tokens, which steer a model and never appear in a text.
 const STEERING: [&str; 6] = ["<|begin|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>", "<|tool|>"];
 const BEGIN: u32 = 0;
 const END: u32 = 1;
-/// What stands for characters that the vocabulary lacks.
+/// Replacement for characters outside the vocabulary.
 const REPLACEMENT: char = '?';
 
-/// The tokens of a model.
+/// Vocabulary of a model.
 #[derive(Debug)]
 pub struct Vocabulary {
-    /// The text of each token; that of steering ones is their name.
+    /// Text of each token; for special tokens, their name.
     pieces: Vec<String>,
     ids: HashMap<String, u32>,
     steering: Vec<bool>,
@@ -27,18 +27,18 @@ pub struct Vocabulary {
     coder: Coder,
 }
 
-/// How a text becomes tokens.
+/// Tokenization algorithm.
 #[derive(Debug)]
 enum Coder {
-    /// The longest piece that fits, again and again.
+    /// Greedy match of the longest piece, with the maximum length of a piece.
     Longest(usize),
-    /// As the model was trained: without steering tokens, and with them.
+    /// The model's own tokenizer, without and with special tokens.
     Trained { plain: Box<Tokenizer>, steering: Box<Tokenizer> },
 }
 
 impl Default for Vocabulary {
-    /// The vocabulary of models that are made from a seed: a few tokens that steer, the printable characters of ASCII, and
-    /// syllables with and without a space before them. All is plain text, so that every answer is valid UTF-8.
+    /// Vocabulary of seeded models: a few special tokens, the printable characters of ASCII, and syllables with and
+    /// without a leading space. All pieces are plain text, so that every answer is valid UTF-8.
     fn default() -> Self {
         let mut pieces: Vec<String> = STEERING.map(str::to_owned).to_vec();
         pieces.extend((b' '..=b'~').chain([b'\n']).map(|byte| char::from(byte).to_string()));
@@ -56,38 +56,38 @@ impl Default for Vocabulary {
 }
 
 impl Vocabulary {
-    /// Number of tokens.
+    /// Returns the number of tokens.
     pub const fn len(&self) -> usize {
         self.pieces.len()
     }
 
-    /// Whether there are no tokens.
+    /// Returns whether the vocabulary is empty.
     pub const fn is_empty(&self) -> bool {
         self.pieces.is_empty()
     }
 
-    /// The token that begins every prompt, where there is one.
+    /// Returns the token that begins every prompt, if there is one.
     pub const fn begin(&self) -> Option<u32> {
         self.begin
     }
 
-    /// The token that ends a turn.
+    /// Returns the token that ends a turn.
     pub fn end(&self) -> u32 {
         self.ends.first().copied().unwrap_or(END)
     }
 
-    /// All tokens that end an answer.
+    /// Returns all tokens that end an answer.
     pub fn ends(&self) -> &[u32] {
         &self.ends
     }
 
-    /// Whether a token steers the model, and is no text.
+    /// Returns whether a token is special: it steers the model and is no text.
     pub fn is_steering(&self, token: u32) -> bool {
         self.steering.get(token as usize).copied().unwrap_or(true)
     }
 
-    /// Makes tokens impossible that no answer of a model with random weights has: all that steer, but the end. A trained
-    /// model knows this itself.
+    /// Masks the logits of special tokens other than the end, which no answer of a seeded model has. Trained models
+    /// need no mask.
     pub fn silence(&self, logits: &mut [f32]) {
         if matches!(self.coder, Coder::Trained { .. }) {
             return;
@@ -99,26 +99,27 @@ impl Vocabulary {
         }
     }
 
-    /// The token that opens a turn of this role, in models without a chat template. Unknown roles count as `user`.
+    /// Returns the token that opens a turn of this role, in models without a chat template. Unknown roles count as
+    /// `user`.
     pub fn role(&self, role: &str) -> u32 {
         self.ids.get(&format!("<|{role}|>")).or_else(|| self.ids.get("<|user|>")).copied().unwrap_or(BEGIN)
     }
 
-    /// The token of exactly this text.
+    /// Returns the token of exactly this text.
     pub fn token(&self, text: &str) -> Option<u32> {
         self.ids.get(text).copied().filter(|token| !self.is_steering(*token))
     }
 
-    /// The text of a token; empty for those that steer.
+    /// Returns the text of a token; empty for special tokens.
     pub fn text(&self, token: u32) -> &str {
         let piece = self.pieces.get(token as usize).filter(|_| !self.is_steering(token));
         piece.map(String::as_str).unwrap_or_default()
     }
 
-    /// The tokens of a text, none of which steers.
+    /// Encodes a text without special tokens.
     ///
     /// # Errors
-    /// [`ModelError::Tokenizer`].
+    /// [`ModelError::Tokenizer`] when the tokenizer rejects the text.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, ModelError> {
         match &self.coder {
             Coder::Longest(longest) => Ok(self.longest_pieces(text, *longest)),
@@ -126,7 +127,7 @@ impl Vocabulary {
         }
     }
 
-    /// The tokens of a text in which names of steering tokens steer, as a chat template writes them.
+    /// Encodes a text in which names of special tokens stand for these tokens, as a chat template writes them.
     pub(crate) fn encode_steering(&self, text: &str) -> Result<Vec<u32>, ModelError> {
         match &self.coder {
             Coder::Longest(longest) => Ok(self.longest_pieces(text, *longest)),
@@ -134,7 +135,7 @@ impl Vocabulary {
         }
     }
 
-    /// The text of some tokens together. Bytes that are not UTF-8 are replaced.
+    /// Decodes tokens to a text. Invalid UTF-8 is replaced.
     pub fn decode(&self, tokens: &[u32]) -> String {
         match &self.coder {
             Coder::Longest(_) => tokens.iter().map(|token| self.text(*token)).collect(),
@@ -159,16 +160,16 @@ impl Vocabulary {
     }
 }
 
-/// Makes a text of tokens that come one by one. A character whose bytes are spread over several tokens comes with the last.
+/// Incremental decoder of tokens. A character whose bytes are spread over several tokens is returned with the last.
 #[derive(Debug, Default)]
 pub(crate) struct TextStream {
     tokens: Vec<u32>,
-    /// Tokens whose text was given.
+    /// Number of tokens whose text was returned.
     read: usize,
 }
 
 impl TextStream {
-    /// The text that a token completes.
+    /// Returns the text that a token completes.
     pub(crate) fn push(&mut self, vocabulary: &Vocabulary, token: u32) -> String {
         self.tokens.push(token);
         let text = vocabulary.decode(&self.tokens);
@@ -176,13 +177,13 @@ impl TextStream {
             return String::new();
         }
         let known = vocabulary.decode(self.tokens.get(..self.read).unwrap_or_default());
-        // Only what comes next is decoded together with this: a tokenizer may treat the begin of a text otherwise.
+        // Keep these tokens as context of the next ones: a tokenizer may treat the beginning of a text differently.
         self.tokens.drain(..self.read);
         self.read = self.tokens.len();
         text.get(known.len()..).unwrap_or_default().to_owned()
     }
 
-    /// What is left at the end.
+    /// Returns the rest of the text at the end.
     pub(crate) fn finish(&mut self, vocabulary: &Vocabulary) -> String {
         let (text, known) =
             (vocabulary.decode(&self.tokens), vocabulary.decode(self.tokens.get(..self.read).unwrap_or_default()));
@@ -191,7 +192,7 @@ impl TextStream {
     }
 }
 
-/// Tokens that one character may take, if each is a byte.
+/// Maximum number of tokens of one character, if each is a byte.
 const LONGEST_CHARACTER: usize = 4;
 
 #[cfg(test)]

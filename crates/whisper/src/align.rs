@@ -1,4 +1,4 @@
-//! When each token was spoken, from the cross-attention of the heads that follow the speech.
+//! Token timestamps from the cross-attention of the alignment heads.
 #![allow(clippy::indexing_slicing)] // Numeric loops over rows and positions whose bounds are set here.
 
 use crate::TranscribeError;
@@ -11,15 +11,15 @@ mod path;
 
 pub(crate) use path::shortest_path;
 
-/// Rows whose logits are held at once.
+/// Rows of logits held in memory at once.
 const BLOCK: usize = 32;
 
-/// The alignment of a window's text.
+/// Alignment of a window's text tokens with its audio.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Alignment {
-    /// Pairs of token index and encoder position, in order of time.
+    /// Pairs of token index and encoder position, in chronological order.
     pub(crate) path: Vec<(usize, usize)>,
-    /// The probability of each text token.
+    /// Probability of each text token.
     pub(crate) probabilities: Vec<f32>,
 }
 
@@ -62,7 +62,7 @@ impl Model {
         Ok(Alignment { path: shortest_path(&matrix, text.len() + 1, positions), probabilities })
     }
 
-    /// The probability of each token among the text tokens, given the state before it.
+    /// Returns the probability of each token among all text tokens, given the decoder state before it.
     fn probabilities(
         &self,
         buffers: &mut Buffers,
@@ -83,8 +83,8 @@ impl Model {
     }
 }
 
-/// Mean over the heads of the attention weights, normalised over all `count` tokens and median-filtered over time; only
-/// `rows` rows from the `first` one.
+/// Returns the mean attention weights over all heads, normalised over all `count` tokens and median-filtered over time,
+/// for `rows` rows from `first` on.
 fn weights(scores: Vec<Vec<f32>>, count: usize, first: usize, rows: usize, positions: usize) -> Vec<f32> {
     let mut mean = vec![0.0; rows * positions];
     let heads = scores.len().max(1) as f32;

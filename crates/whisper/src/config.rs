@@ -1,4 +1,4 @@
-//! `config.json` of a model directory, in CTranslate2's or Hugging Face's form.
+//! `config.json` of a model directory, in CTranslate2's or Hugging Face's format.
 
 use std::path::Path;
 
@@ -7,16 +7,16 @@ use serde::de::DeserializeOwned;
 
 use crate::ModelError;
 
-/// What the decoder needs to know beside the weights.
+/// Decoding parameters that are not part of the weights.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Config {
     /// Tokens suppressed at the first step, e.g. the blank and the end of text.
     pub(crate) suppress_at_begin: Vec<u32>,
     /// Language tokens, in ascending order.
     pub(crate) languages: Vec<u32>,
-    /// Layers and heads whose cross-attention follows the speech; empty where the file does not tell.
+    /// Alignment heads as pairs of layer and head; empty if the file does not list them.
     pub(crate) alignment_heads: Vec<(usize, usize)>,
-    /// Encoder and decoder heads, where the file tells.
+    /// Number of encoder and decoder heads, if the file states them.
     pub(crate) heads: Option<(usize, usize)>,
 }
 

@@ -1,7 +1,7 @@
-//! The decoder: rows of many windows, each row one token at one position, go through the layers together.
+//! The decoder, batched over windows: each row is one token at one position.
 //!
-//! A row attends to the tokens before it through a list of cache slots and to its window through [`Memory`]. Beams that
-//! share a beginning share slots, so that a beam search never copies keys or values.
+//! A row attends to earlier tokens through a list of cache slots, and to its window through [`Memory`]. Beams with a
+//! common prefix share slots, so beam search never copies keys or values.
 #![allow(clippy::indexing_slicing)] // Numeric loops over rows and columns whose bounds are set at load.
 
 use crate::encoder::{Buffers, FeedForward, Norm};
@@ -14,7 +14,7 @@ mod cache;
 
 pub(crate) use cache::{Cache, Slot};
 
-/// Positions of a window that cross-attention sees.
+/// Encoder positions per window: the length of cross-attention.
 pub(crate) const POSITIONS: usize = WINDOW_FRAMES / 2;
 const STRIDE: usize = POSITIONS.next_multiple_of(PANEL);
 
@@ -33,7 +33,7 @@ struct Layer {
 pub(crate) struct Decoder {
     width: usize,
     heads: usize,
-    /// Quantised embeddings, `[token][width]`, and the step of each row.
+    /// Quantised embeddings, `[token][width]`, and the quantisation step of each row.
     embeddings: (Vec<i8>, Vec<f32>),
     positions: Vec<f32>,
     layers: Vec<Layer>,
@@ -41,24 +41,24 @@ pub(crate) struct Decoder {
     projection: Linear,
 }
 
-/// Cross-attention keys and values of one window, for all layers and heads, in 16 bits.
+/// Cross-attention keys and values of one window, for all layers and heads, as f16.
 #[derive(Default)]
 pub(crate) struct Memory {
     layers: Vec<Vec<(Panels, Panels)>>,
 }
 
-/// One token to decode.
+/// A token to decode, with its position and cache slots.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Row {
     pub(crate) token: u32,
     pub(crate) position: usize,
     /// Index of the window's memory in the batch.
     pub(crate) memory: usize,
-    /// Cache slots of the tokens seen, the row's own last.
+    /// Cache slots of all visible tokens; the row's own slot is last.
     pub(crate) slots: Vec<Slot>,
 }
 
-/// Cross-attention scores before softmax of some heads: `[head][row][position]`.
+/// Captured cross-attention scores of selected heads, before softmax: `[head][row][position]`.
 pub(crate) struct Capture<'a> {
     pub(crate) heads: &'a [(usize, usize)],
     pub(crate) scores: Vec<Vec<f32>>,
@@ -98,12 +98,12 @@ impl Decoder {
         Ok(Self { width, heads, embeddings, positions, layers, norm, projection })
     }
 
-    /// Number of tokens.
+    /// Vocabulary size.
     pub(crate) fn tokens(&self) -> usize {
         self.projection.outputs()
     }
 
-    /// Longest sequence of tokens.
+    /// Maximum sequence length in tokens.
     pub(crate) fn context(&self) -> usize {
         self.positions.len() / self.width
     }
@@ -113,22 +113,22 @@ impl Decoder {
         self.layers.len()
     }
 
-    /// Number of attention heads of a layer.
+    /// Number of attention heads per layer.
     pub(crate) fn heads(&self) -> usize {
         self.heads
     }
 
-    /// An empty cache for rows of this decoder.
+    /// Creates an empty key-value cache for this decoder.
     pub(crate) fn cache(&self) -> Cache {
         Cache::new(self.layers.len(), self.width)
     }
 
-    /// Bytes of a window's memory.
+    /// Size of a window's [`Memory`] in bytes.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.layers.len() * self.width * (STRIDE + POSITIONS) * size_of::<u16>()
     }
 
-    /// Computes a window's keys and values from the encoder's output.
+    /// Computes a window's cross-attention keys and values from the encoder output.
     pub(crate) fn memory(
         &self,
         gemm: &Gemm,
@@ -152,8 +152,8 @@ impl Decoder {
         Ok(Memory { layers: layers.collect::<Result<_, TranscribeError>>()? })
     }
 
-    /// Runs rows through the layers and returns their normalised states, `[row][width]`. Rows of the same memory stand
-    /// together. With `capture`, keeps the cross-attention scores of its heads.
+    /// Runs rows through the layers and returns their normalised states, `[row][width]`. Rows of the same memory must
+    /// be adjacent. With `capture`, records the cross-attention scores of its heads.
     pub(crate) fn forward(
         &self,
         gemm: &Gemm,
@@ -186,7 +186,7 @@ impl Decoder {
         Ok(states)
     }
 
-    /// Logits of some states, `[state][token]`.
+    /// Computes the logits of decoder states, `[state][token]`.
     pub(crate) fn logits(
         &self,
         gemm: &Gemm,
@@ -200,7 +200,7 @@ impl Decoder {
         self.projection.forward(gemm, scratch, quantized, logits, Epilogue::Store)
     }
 
-    /// Width of a state.
+    /// Width of the hidden states.
     pub(crate) fn width(&self) -> usize {
         self.width
     }

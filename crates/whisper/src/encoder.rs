@@ -11,7 +11,7 @@ use crate::load::Loader;
 use crate::mel::WINDOW_FRAMES;
 use crate::{ModelError, TranscribeError};
 
-/// Rows of a convolution that are computed at once.
+/// Rows per block of a convolution.
 const BLOCK: usize = 250;
 const KERNEL: usize = 3;
 
@@ -22,7 +22,7 @@ pub(crate) struct Norm {
 }
 
 impl Norm {
-    /// Normalises rows into `to`, which takes their length.
+    /// Normalises rows into `to`, which is resized to their length.
     pub(crate) fn apply(&self, from: &[f32], to: &mut Vec<f32>) {
         to.resize(from.len(), 0.0);
         layer_norm(from, &self.gamma, &self.beta, to);
@@ -81,7 +81,7 @@ pub(crate) struct Encoder {
     norm: Norm,
 }
 
-/// The kernels and buffers of one thread's encoder and decoder, reused from call to call.
+/// Per-thread kernels and scratch buffers of encoder and decoder, reused across calls.
 #[derive(Default)]
 pub(crate) struct Buffers {
     pub(crate) gemm: Rc<Gemm>,
@@ -131,7 +131,7 @@ impl Encoder {
         Ok(Self { mels, width, heads, convolutions, positions, layers, norm })
     }
 
-    /// Number of mel bands expected.
+    /// Number of mel bands of the input.
     pub(crate) fn mels(&self) -> usize {
         self.mels
     }

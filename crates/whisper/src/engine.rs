@@ -1,8 +1,8 @@
-//! The scheduler: all encoder and decoder work of a process goes through it.
+//! The scheduler of all encoder and decoder work in a process.
 //!
-//! A worker thread a core takes recordings from one queue. Each worker decodes the windows of its recordings together, a
-//! row a beam, so that every step reads the weights once for all of them. A recording whose window has ended encodes its
-//! next one or makes room for another recording. The number of windows at work bounds the memory.
+//! Worker threads, one per core, take recordings from a shared queue. Each worker decodes the windows of its recordings
+//! in one batch, with a row per beam, so each step reads the weights once for all of them. After a window, a worker
+//! encodes the recording's next window or takes another recording. The number of active windows bounds memory.
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
@@ -18,27 +18,27 @@ use crate::options::Options;
 use crate::search::Search;
 use crate::transcribe::{Reply, Transcription};
 
-/// Memory that the windows at work may take together, in bytes.
+/// Maximum total memory of all active windows, in bytes.
 const MEMORY: usize = 672 << 20;
-/// Most windows that one worker decodes together: 60 rows with 5 beams.
+/// Maximum number of windows per worker: 60 rows with 5 beams.
 const MOST_WINDOWS: usize = 12;
 
-/// Size of the engine.
+/// Number of threads and windows of an [`Engine`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EngineSize {
     /// Worker threads.
     pub threads: NonZeroUsize,
-    /// Windows that one worker decodes together.
+    /// Windows per worker, decoded in one batch.
     pub windows: NonZeroUsize,
 }
 
 impl EngineSize {
-    /// As many threads as cores, and as many windows as 672 MB hold, at most 12 a worker.
+    /// Returns a size with one thread per core and as many windows as fit into 672 MB, at most 12 per worker.
     pub fn for_model(model: &Model) -> Self {
         Self::with_threads(model, std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
     }
 
-    /// As many windows as 672 MB hold, at most 12 a worker.
+    /// Returns a size with `threads` workers and as many windows as fit into 672 MB, at most 12 per worker.
     pub fn with_threads(model: &Model, threads: NonZeroUsize) -> Self {
         let windows = (MEMORY / model.decoder.memory_bytes().max(1) / threads).clamp(1, MOST_WINDOWS);
         Self { threads, windows: NonZeroUsize::new(windows).unwrap_or(NonZeroUsize::MIN) }
@@ -56,7 +56,7 @@ struct Job {
 #[derive(Default)]
 struct Queue {
     jobs: VecDeque<Job>,
-    /// Workers alive.
+    /// Number of live workers.
     workers: usize,
     is_closed: bool,
 }
@@ -67,30 +67,30 @@ struct Shared {
     capacity: usize,
 }
 
-/// The worker threads of a process.
+/// Pool of worker threads that transcribe recordings.
 pub struct Engine {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Engine {
-    /// Starts the workers.
+    /// Starts the worker threads.
     ///
     /// # Errors
-    /// [`TranscribeError::Stopped`] when the system gives no thread.
+    /// [`TranscribeError::Stopped`] when a thread cannot be started.
     pub fn start(model: &Arc<Model>, size: EngineSize) -> Result<Self, TranscribeError> {
         let capacity = size.threads.get() * size.windows.get();
         let shared = Arc::new(Shared { queue: Mutex::default(), changed: Condvar::new(), capacity });
         let mut engine = Self { shared, threads: Vec::new() };
         for index in 0..size.threads.get() {
-            // A pool of one: matrix products of this thread then do not look for others.
+            // A pool of one thread keeps matrix products on this thread.
             let pool = rayon::ThreadPoolBuilder::new()
                 .num_threads(1)
                 .thread_name(move |_| format!("whisper-{index}"))
                 .build()
                 .map_err(|_| TranscribeError::Stopped)?;
             let (model, shared) = (model.clone(), engine.shared.clone());
-            // Counted before it runs: a caller may come first.
+            // Counted before it starts, because a caller may arrive first.
             let place = Place::new(shared);
             let thread = std::thread::Builder::new()
                 .name(format!("whisper-wait-{index}"))
@@ -101,12 +101,12 @@ impl Engine {
         Ok(engine)
     }
 
-    /// The number of recordings that are decoded at once.
+    /// Maximum number of recordings decoded concurrently.
     pub fn capacity(&self) -> NonZeroUsize {
         NonZeroUsize::new(self.shared.capacity).unwrap_or(NonZeroUsize::MIN)
     }
 
-    /// Transcribes samples at 16 kHz. Blocks while the queue is full, and until the recording is transcribed.
+    /// Transcribes samples at 16 kHz. Blocks while the queue is full, and until the transcription is complete.
     ///
     /// # Errors
     /// [`TranscribeError`] when the options do not fit the model, or the engine has stopped.
@@ -142,7 +142,7 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next recording. Waits for one only where the worker has nothing else to do; `None` then means the end.
+    /// Takes the next recording from the queue. With `may_wait`, blocks until there is one; `None` then means shutdown.
     fn next(&self, may_wait: bool) -> Option<Job> {
         let mut queue = self.lock();
         loop {
@@ -166,7 +166,7 @@ struct Active {
     answer: SyncSender<Answer>,
 }
 
-/// A worker's place among the living, given up when it ends or panics.
+/// Registration of a live worker, removed on drop: when the worker exits or panics.
 struct Place(Arc<Shared>);
 
 impl Place {
@@ -202,7 +202,7 @@ impl Worker {
                 return;
             }
             if let Err(error) = self.step() {
-                tracing::error!(%error, "a decoding step failed; its recordings are given up");
+                tracing::error!(%error, "a decoding step failed; aborting its recordings");
                 for Active { mut search, answer, .. } in self.active.drain(..) {
                     search.release(&mut self.cache);
                     let _ = answer.send(Err(TranscribeError::Product(error.to_string())));
@@ -217,7 +217,7 @@ impl Worker {
         self.go_on(reply, search, job.answer);
     }
 
-    /// Puts a recording's next search to work, or answers.
+    /// Schedules a recording's next search, or sends the answer.
     fn go_on(&mut self, reply: Reply, search: Result<Option<Search>, TranscribeError>, answer: SyncSender<Answer>) {
         let result = match search {
             Ok(Some(search)) => {
@@ -227,11 +227,11 @@ impl Worker {
             Ok(None) => Ok(reply.into_transcription()),
             Err(error) => Err(error),
         };
-        // Nobody waits any more: the caller has gone.
+        // Sending fails only if the caller is gone.
         let _ = answer.send(result);
     }
 
-    /// Decodes one token of every window.
+    /// Decodes one token for every active window.
     fn step(&mut self) -> Result<(), TranscribeError> {
         let Self { model, buffers, cache, active, logits, .. } = self;
         let (mut rows, mut wanted): (Vec<Row>, Vec<usize>) = (Vec::new(), Vec::new());
@@ -274,7 +274,7 @@ impl Drop for Place {
         let mut queue = self.0.lock();
         queue.workers -= 1;
         if queue.workers == 0 {
-            // Callers that wait get an error instead of no answer.
+            // Waiting callers get an error instead of blocking forever.
             queue.jobs.clear();
         }
         drop(queue);

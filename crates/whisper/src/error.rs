@@ -1,4 +1,4 @@
-//! Errors of loading a model and of recognition.
+//! Errors of model loading and transcription.
 
 use std::io;
 use std::path::PathBuf;
@@ -13,15 +13,15 @@ pub enum ModelError {
     /// A file of the model cannot be read.
     #[error("{} cannot be read", path.display())]
     Io {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The system's error.
+        /// I/O error.
         source: io::Error,
     },
     /// A JSON file of the model is malformed.
-    #[error("{} is not the JSON document expected", path.display())]
+    #[error("cannot parse {}", path.display())]
     Json {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// The parser's error.
         source: serde_json::Error,
@@ -29,30 +29,30 @@ pub enum ModelError {
     /// The weights file is malformed or truncated.
     #[error("{} is damaged: {reason} (hint: fetch it again)", path.display())]
     Damaged {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// The first inconsistency found.
         reason: String,
     },
-    /// The weights file holds another kind of model, or a newer format.
+    /// The weights file holds an unsupported model or format version.
     #[error("{} is not a Whisper model that this engine reads: {reason}", path.display())]
     Unsupported {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What differs.
+        /// The unsupported property.
         reason: String,
     },
-    /// A tensor is absent.
+    /// A tensor is missing.
     #[error("the weights lack the tensor `{0}`")]
     MissingTensor(String),
-    /// A tensor has another shape than the architecture requires.
+    /// A tensor's shape does not match the architecture.
     #[error("tensor `{name}` has the shape {found:?}, expected {expected:?}")]
     Shape {
         /// The tensor's name.
         name: String,
         /// Its shape in the file.
         found: Vec<usize>,
-        /// The shape that fits the rest of the model.
+        /// The shape expected from the rest of the model.
         expected: Vec<usize>,
     },
     /// The tokenizer cannot be loaded.
@@ -69,10 +69,10 @@ pub enum ModelError {
         /// Rows of the embedding matrix.
         embeddings: usize,
     },
-    /// The model does not fit into the memory that is available.
+    /// The model exceeds the available memory.
     #[error("the model needs {needed} MB of memory, {available} MB are available")]
     Memory {
-        /// Estimated need in megabytes.
+        /// Estimated requirement in megabytes.
         needed: u64,
         /// Available memory in megabytes.
         available: u64,
@@ -83,18 +83,18 @@ pub enum ModelError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TranscribeError {
-    /// The options contradict each other or the model.
+    /// An option is invalid, or unsupported by the model.
     #[error("option `{option}`: {reason}")]
     Option {
         /// The option's name.
         option: &'static str,
-        /// Why it cannot be used.
+        /// Why the value is rejected.
         reason: &'static str,
     },
-    /// A matrix product was refused; a defect of the engine.
+    /// A matrix product failed: a bug in the engine.
     #[error("matrix product failed: {0}")]
     Product(String),
-    /// The engine's worker has ended.
+    /// The engine's worker threads have exited.
     #[error("the transcription engine has stopped")]
     Stopped,
 }

@@ -1,8 +1,8 @@
 //! Weight files: CTranslate2's `model.bin` and Hugging Face safetensors.
 //!
-//! Both are read tensor by tensor at the file positions that the header names, so that never more than one tensor in the
-//! file's own precision is in memory. A memory map would do the same, but needs `unsafe`, and a file truncated while it is
-//! mapped ends the process; a read returns an error.
+//! Both are read tensor by tensor at the offsets in the index, so at most one tensor in the file's own precision is in
+//! memory. A memory map would do the same, but it needs `unsafe`, and truncating a mapped file kills the process; a
+//! read returns an error.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
@@ -16,14 +16,14 @@ pub(crate) mod ctranslate2;
 mod names;
 pub(crate) mod safetensors;
 
-/// One tensor in memory.
+/// A tensor in memory.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Tensor {
     pub(crate) shape: Vec<usize>,
     pub(crate) values: Values,
 }
 
-/// The elements of a tensor: floats, or quantised weights as the file has them.
+/// Elements of a tensor: floats, or int8 weights as stored in the file.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Values {
     Float(Vec<f32>),
@@ -75,7 +75,7 @@ impl ElementType {
     }
 }
 
-/// Where a tensor stands in a file.
+/// Location of a tensor in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) shape: Vec<usize>,
@@ -84,7 +84,7 @@ pub(crate) struct Entry {
     pub(crate) bytes: usize,
 }
 
-/// The weights of a model directory, under CTranslate2's names.
+/// Weights of a model directory, addressed by CTranslate2's tensor names.
 #[derive(Debug)]
 pub(crate) struct Weights {
     file: BufReader<File>,
@@ -145,7 +145,7 @@ impl Weights {
         Ok(hex::encode(hash.finalize()))
     }
 
-    /// Whether a tensor of this name (CTranslate2's) exists.
+    /// Whether a tensor exists, by CTranslate2's name.
     pub(crate) fn has(&self, name: &str) -> bool {
         match &self.index {
             Index::Ctranslate2(index) => index.get(name).is_some(),
@@ -161,7 +161,7 @@ impl Weights {
         }
     }
 
-    /// Shape of a tensor that stands in one piece.
+    /// Shape of a tensor that is not fused from several parts.
     pub(crate) fn shape(&self, name: &str) -> Result<Vec<usize>, ModelError> {
         let entry = match &self.index {
             Index::Ctranslate2(index) => index.get(name),
@@ -170,7 +170,7 @@ impl Weights {
         Ok(entry.ok_or_else(|| ModelError::MissingTensor(name.to_owned()))?.shape.clone())
     }
 
-    /// An integer attribute such as `encoder/num_heads`; only CTranslate2's files have them.
+    /// An integer attribute such as `encoder/num_heads`; only CTranslate2's files have attributes.
     pub(crate) fn attribute(&mut self, name: &str) -> Result<Option<usize>, ModelError> {
         if matches!(self.index, Index::Safetensors(_)) || !self.has(name) {
             return Ok(None);
@@ -223,7 +223,7 @@ impl Weights {
     }
 }
 
-/// Why an index cannot be read; the path is added by the caller.
+/// Why an index cannot be read; the caller adds the path.
 #[derive(Debug)]
 pub(crate) enum IndexError {
     Io(std::io::Error),

@@ -1,9 +1,9 @@
-//! Numeric kernels: int8 and f32 matrix products, and the element-wise work between them.
+//! Numeric kernels: int8 and f32 matrix products, and the element-wise operations between them.
 //!
-//! Loops over slices are compiled for each instruction set and chosen at run time by `rten-simd`, so that one binary uses
-//! AVX-512, AVX2 or NEON where they exist.
+//! `rten-simd` compiles loops over slices for each instruction set and selects one at run time, so one binary uses
+//! AVX-512, AVX2 or NEON where available.
 #![allow(clippy::indexing_slicing)] // Numeric loops over rows and columns whose bounds are set at load.
-#![allow(clippy::inline_always)] // Required: the body must be compiled inside the function that enables the instructions.
+#![allow(clippy::inline_always)] // Required: the function that enables the instructions must contain the body.
 
 use rten_simd::{Isa, SimdOp};
 
@@ -22,7 +22,7 @@ pub(crate) use panels::{PANEL, Panels, panel_product};
 #[cfg(test)]
 mod tests;
 
-/// Runs plain loops with the best instruction set of this machine.
+/// Runs a closure compiled for the best instruction set of this CPU.
 #[inline(always)]
 fn vectorized<R>(work: impl FnOnce() -> R) -> R {
     struct Work<F>(F);

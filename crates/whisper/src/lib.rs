@@ -1,28 +1,28 @@
-//! Whisper speech recognition in Rust: int8 inference, faster-whisper's rules of transcription, many recordings at once.
+//! Whisper speech recognition in Rust: int8 inference, faster-whisper's transcription rules, batched decoding.
 //!
-//! The subnet's validators hear miners with [faster-whisper](https://github.com/SYSTRAN/faster-whisper), which spends nearly
-//! all the time of a challenge. This crate reads the same files (CTranslate2's `model.bin`, or Hugging Face safetensors),
-//! applies the same rules and computes the same numbers, in less time and without a C++ build.
+//! Validators transcribe miners' audio with [faster-whisper](https://github.com/SYSTRAN/faster-whisper), which
+//! dominates the run time of a challenge. This crate reads the same files (CTranslate2's `model.bin`, or Hugging Face
+//! safetensors), applies the same rules and computes the same numbers, in less time and without a C++ build.
 //!
-//! Uses `taonet-primitives` and `taonet-speech` (the trait); matrix products of `rten-gemm`. Used by `taonet-cli`, behind
-//! [`taonet_speech::Recognizer`].
+//! Uses `taonet-primitives`, `taonet-speech` (the trait) and `rten-gemm` (matrix products). Used by `taonet-cli`
+//! through [`taonet_speech::Recognizer`].
 //!
-//! # From sound to text
+//! # Pipeline
 //!
-//! 1. The log-mel front end (`mel`) turns samples into 80 or 128 bands a frame of 10 ms.
-//! 2. The `encoder` turns a window of 30 s into 1 500 states; the `decoder` keeps their keys and values in 16 bits for its
-//!    cross-attention.
-//! 3. `search` decodes a window: beam search at temperature 0, best of several samples above it, under the `rules` of
+//! 1. The log-mel front end (`mel`) computes 80 or 128 mel bands per frame of 10 ms.
+//! 2. The `encoder` maps a window of 30 s to 1 500 hidden states; the `decoder` stores their cross-attention keys and
+//!    values as f16.
+//! 3. `search` decodes a window: beam search at temperature 0, best-of-n sampling above it, under the `rules` for
 //!    suppressed tokens and timestamps.
-//! 4. `transcribe` goes through a recording: language, prompt, fallback to higher temperatures, silence, segments, and
-//!    where the next window begins. `align` and `words` time each word.
-//! 5. `engine` is the scheduler: the windows of many recordings are decoded together.
+//! 4. `transcribe` handles a whole recording: language detection, prompt, temperature fallback, silence detection,
+//!    segments, and the start of the next window. `align` and `words` compute word timestamps.
+//! 5. `engine` is the scheduler: it decodes the windows of many recordings in one batch.
 //!
 //! # Numbers
 //!
-//! Weights are quantised when they are loaded as CTranslate2 does for `compute_type="int8"`: one scale an output channel;
-//! activations are quantised by row at run time. Integer products come from `rten-gemm`, with AVX-512 VNNI, AVX2 or NEON
-//! as the machine has them; all give the same integers. Attention, normalisation and convolutions are in f32.
+//! Weights are quantised at load time as CTranslate2 does for `compute_type="int8"`: one scale per output channel;
+//! activations are quantised per row at run time. Integer products come from `rten-gemm`, with AVX-512 VNNI, AVX2 or
+//! NEON, depending on the CPU; all give the same integers. Attention, normalisation and convolutions run in f32.
 //!
 //! # Example
 //!

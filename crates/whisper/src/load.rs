@@ -1,4 +1,4 @@
-//! Reading of layers: checks shapes, and quantises what the file has in floats.
+//! Layer loading: shape checks, and quantisation of float weights.
 
 use crate::ModelError;
 use crate::encoder::{FeedForward, Norm};
@@ -8,7 +8,7 @@ use crate::kernel::{Gemm, Linear, quantize_weights};
 /// Reads the layers of a model.
 pub(crate) struct Loader(pub(crate) Weights);
 
-/// Width of a head in all of OpenAI's models, assumed where the file does not tell the number of heads.
+/// Head width of all OpenAI models, assumed if the file does not state the number of heads.
 const HEAD: usize = 64;
 
 impl Loader {
@@ -20,7 +20,7 @@ impl Loader {
         self.0.shape(name)
     }
 
-    /// Number of heads of one side.
+    /// Number of heads of the encoder or decoder.
     pub(crate) fn heads(&mut self, side: &str, told: Option<usize>, width: usize) -> Result<usize, ModelError> {
         let name = format!("{side}/num_heads");
         let heads = self.0.attribute(&name)?.or(told).unwrap_or(width / HEAD);
@@ -42,7 +42,7 @@ impl Loader {
         Ok(tensor)
     }
 
-    /// A tensor in floats; a quantised one is converted.
+    /// Reads a tensor as floats; int8 tensors are dequantised.
     pub(crate) fn matrix(&mut self, name: &str, expected: &[usize]) -> Result<Vec<f32>, ModelError> {
         match self.tensor(name, expected)?.values {
             Values::Float(values) => Ok(values),
@@ -60,12 +60,12 @@ impl Loader {
         self.vector(&format!("{name}_scale"), rows)
     }
 
-    /// A vector of floats.
+    /// Reads a vector of floats.
     pub(crate) fn vector(&mut self, name: &str, length: usize) -> Result<Vec<f32>, ModelError> {
         self.tensor(name, &[length])?.floats().ok_or_else(|| ModelError::MissingTensor(name.to_owned()))
     }
 
-    /// int8 weights `[outputs][inputs]` and the step of each output channel.
+    /// Reads int8 weights `[outputs][inputs]` and the quantisation step of each output channel.
     pub(crate) fn quantized(
         &mut self,
         name: &str,
@@ -81,7 +81,7 @@ impl Loader {
         }
     }
 
-    /// A linear layer `scope/weight`, `scope/bias`.
+    /// Reads a linear layer `scope/weight`, `scope/bias`.
     pub(crate) fn linear(
         &mut self,
         gemm: &Gemm,

@@ -5,20 +5,20 @@ use std::sync::Arc;
 
 use realfft::{RealFftPlanner, RealToComplex};
 
-/// Samples a second of the recordings that this crate hears.
+/// Sample rate of all recordings, in Hz.
 pub const SAMPLE_RATE: usize = 16_000;
-/// Samples of a Fourier transform: 25 ms.
+/// Samples per Fourier transform: 25 ms.
 const TRANSFORM: usize = 400;
 /// Samples between frames: 10 ms.
 const HOP: usize = 160;
-/// Frequency bins of a transform.
+/// Frequency bins per transform.
 const BINS: usize = TRANSFORM / 2 + 1;
-/// Frames a second.
+/// Frames per second.
 pub(crate) const FRAMES_PER_SECOND: usize = SAMPLE_RATE / HOP;
-/// Frames of a window of 30 s.
+/// Frames per window of 30 s.
 pub(crate) const WINDOW_FRAMES: usize = 3_000;
 
-/// Features of a recording, `[mel][frame]`.
+/// Log-mel features of a recording, `[mel][frame]`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Features {
     values: Vec<f32>,
@@ -26,7 +26,7 @@ pub(crate) struct Features {
 }
 
 impl Features {
-    /// Number of frames; the last stands for the padding behind the recording.
+    /// Number of frames; the last one is padding after the recording.
     pub(crate) fn frames(&self) -> usize {
         self.frames
     }
@@ -37,7 +37,7 @@ impl Features {
         &self.values
     }
 
-    /// One window from `start`, at most `length` frames, followed by zeros up to 3 000.
+    /// Returns at most `length` frames from `start` on, padded with zeros to 3 000.
     pub(crate) fn window(&self, start: usize, length: usize) -> Vec<f32> {
         let length = length.min(WINDOW_FRAMES).min(self.frames.saturating_sub(start));
         let bands = self.values.len() / self.frames.max(1);
@@ -49,17 +49,17 @@ impl Features {
     }
 }
 
-/// Computes features.
+/// Log-mel front end.
 pub(crate) struct LogMel {
-    /// In 64 bits, as numpy computes it: quiet bands would show the rounding of 32 bits.
+    /// In f64, as in numpy: f32 rounding errors would be visible in quiet bands.
     transform: Arc<dyn RealToComplex<f64>>,
     window: Vec<f32>,
-    /// For each band its first bin and the weights from there on.
+    /// First bin of each band, and the weights from that bin on.
     bands: Vec<(usize, Vec<f32>)>,
 }
 
 impl LogMel {
-    /// Prepares the filters for a number of mel bands, 80 or 128.
+    /// Creates the filters for 80 or 128 mel bands.
     pub(crate) fn new(bands: usize) -> Self {
         let turn = |i: usize| std::f64::consts::TAU * i as f64 / TRANSFORM as f64;
         Self {
@@ -69,7 +69,7 @@ impl LogMel {
         }
     }
 
-    /// The features of samples at 16 kHz in [-1, 1]; NaN and infinite values count as 0.
+    /// Computes the features of samples at 16 kHz in [-1, 1]; NaN and infinite values count as 0.
     pub(crate) fn features(&self, samples: &[f32]) -> Features {
         // One hop of silence follows the recording; half a transform is mirrored at both ends.
         let length = samples.len() + HOP;
@@ -86,7 +86,7 @@ impl LogMel {
                 *value = if sample.is_finite() { f64::from(sample * weight) } else { 0.0 };
             }
             if self.transform.process_with_scratch(&mut input, &mut spectrum, &mut scratch).is_err() {
-                continue; // Only wrong buffer lengths are refused.
+                continue; // Fails only for wrong buffer lengths.
             }
             for (power, bin) in powers.iter_mut().zip(&spectrum) {
                 *power = (bin.re * bin.re + bin.im * bin.im).min(f64::from(f32::MAX)) as f32;
@@ -104,7 +104,7 @@ impl LogMel {
     }
 }
 
-/// The sample at a position of the padded recording: numpy's `reflect`, which does not repeat the ends.
+/// Index of the sample at a padded position, as in numpy's `reflect` mode, which does not repeat the ends.
 fn mirrored(position: usize, length: usize) -> usize {
     let period = 2 * (length - 1);
     let at = (position + period * TRANSFORM.div_ceil(period) - TRANSFORM / 2) % period;

@@ -1,4 +1,4 @@
-//! A loaded model.
+//! Model loading and encoding.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use crate::vocabulary::Vocabulary;
 
 /// A Whisper model in memory, its weights quantised to int8 and packed for this machine.
 ///
-/// It serves any number of threads.
+/// Any number of threads can share it.
 pub struct Model {
     pub(crate) encoder: Encoder,
     pub(crate) decoder: Decoder,
@@ -27,11 +27,11 @@ pub struct Model {
 }
 
 impl Model {
-    /// Loads a directory: `model.bin` (CTranslate2: float32, float16, bfloat16 or int8) or `model.safetensors` (Hugging
-    /// Face), `config.json`, `tokenizer.json`, and `vocabulary.json` or `vocabulary.txt` where there is one.
+    /// Loads a model directory: `model.bin` (CTranslate2: float32, float16, bfloat16 or int8) or `model.safetensors`
+    /// (Hugging Face), `config.json`, `tokenizer.json`, and `vocabulary.json` or `vocabulary.txt` if present.
     ///
     /// # Errors
-    /// [`ModelError`] when a file is absent, truncated or of another architecture, or the parts do not fit together.
+    /// [`ModelError`] when a file is missing, truncated or of another architecture, or the files are inconsistent.
     pub fn open(directory: &Path) -> Result<Self, ModelError> {
         let mut config = Config::read(directory)?;
         let mut weights = Weights::open(directory)?;
@@ -43,7 +43,7 @@ impl Model {
         let decoder = Decoder::load(&mut loader, &gemm, config.heads.map(|heads| heads.1), encoder.width())?;
         let vocabulary = Vocabulary::load(directory, decoder.tokens())?;
         if config.alignment_heads.is_empty() {
-            // All heads of the upper half, as CTranslate2's converter has it.
+            // All heads of the upper half of the layers, the default of CTranslate2's converter.
             config.alignment_heads = (decoder.layers() / 2..decoder.layers())
                 .flat_map(|layer| (0..decoder.heads()).map(move |head| (layer, head)))
                 .collect();
@@ -59,17 +59,18 @@ impl Model {
         &self.digest
     }
 
-    /// Names of the matrix kernels used on this machine: results of different kernels may differ in one token of a hundred.
+    /// Names of the matrix kernels selected for this CPU. Results of different kernels may differ in one token of a
+    /// hundred.
     pub fn kernels(&self) -> &str {
         &self.kernels
     }
 
-    /// Whether the model knows other languages than English.
+    /// Whether the model supports languages other than English.
     pub fn is_multilingual(&self) -> bool {
         self.vocabulary.is_multilingual()
     }
 
-    /// Encodes the first 30 s of samples at 16 kHz into 1 500 states, `[position][width]`.
+    /// Encodes the first 30 s of samples at 16 kHz into 1 500 hidden states, `[position][width]`.
     ///
     /// # Errors
     /// [`TranscribeError`] when a matrix product fails.
@@ -88,7 +89,7 @@ impl Model {
     }
 }
 
-/// Refuses a model that does not fit the memory of this machine, where the system tells it.
+/// Rejects a model that exceeds the available memory, where the system reports it.
 fn check_memory(bytes: u64) -> Result<(), ModelError> {
     // A weight in int8 has at most the file's size; buffers and windows take as much again in the smallest models.
     let needed = bytes >> 20;

@@ -1,41 +1,41 @@
-//! Options of a transcription.
+//! Transcription options.
 
 use crate::TranscribeError;
 use crate::model::Model;
 
-/// Most rows of a window.
+/// Maximum number of beams or samples per window.
 const MOST_ROWS: usize = 16;
 
-/// How to transcribe. The default is that of faster-whisper's `transcribe`.
+/// Transcription options. Defaults are those of faster-whisper's `transcribe`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
     /// Language code such as `en`; detected from the first window when absent.
     pub language: Option<String>,
-    /// Beams at temperature 0.
+    /// Number of beams at temperature 0.
     pub beam_size: usize,
-    /// Samples at a temperature above 0, of which the best counts.
+    /// Number of samples at a temperature above 0; the best one is used.
     pub best_of: usize,
-    /// Beam search goes on until `round(beam_size · patience)` hypotheses have ended.
+    /// Beam search continues until `round(beam_size · patience)` hypotheses are complete.
     pub patience: f32,
-    /// Exponent of the length by which a hypothesis' score is divided.
+    /// Length penalty: a hypothesis' score is divided by its length to this power.
     pub length_penalty: f32,
-    /// Temperatures, tried in order until a result is good enough.
+    /// Fallback temperatures, tried in order until a result passes the thresholds.
     pub temperatures: Vec<f64>,
-    /// A result is too repetitive when its text compresses by more than this.
+    /// Maximum compression ratio; above it, a result is too repetitive.
     pub compression_ratio_threshold: Option<f64>,
-    /// A result is too uncertain when its average log probability is below this.
+    /// Minimum average log probability; below it, a result is too uncertain.
     pub log_prob_threshold: Option<f64>,
-    /// A window is silent when the probability of no speech is above this and the text is too uncertain.
+    /// No-speech probability above which a window with uncertain text counts as silent.
     pub no_speech_threshold: Option<f64>,
-    /// Whether the text so far is the prompt of the next window.
+    /// Whether the preceding text is the prompt of the next window.
     pub condition_on_previous_text: bool,
-    /// The prompt is dropped after a window that needed a temperature above this.
+    /// Temperature above which a window resets the prompt.
     pub prompt_reset_on_temperature: f64,
-    /// Latest start of the first segment within a window, in seconds.
+    /// Maximum start of the first segment within a window, in seconds.
     pub max_initial_timestamp: f64,
-    /// Most tokens generated per window; when absent, half of the model's context.
+    /// Maximum number of tokens generated per window; when absent, half of the model's context.
     pub max_new_tokens: Option<usize>,
-    /// Whether words get times, by cross-attention alignment.
+    /// Whether to compute word timestamps, by cross-attention alignment.
     pub word_timestamps: bool,
     /// Punctuation merged with the word after it.
     pub prepend_punctuations: String,
@@ -67,7 +67,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Refuses options that the model cannot follow.
+    /// Rejects options that are invalid or unsupported by the model.
     pub(crate) fn check(&self, model: &Model) -> Result<(), TranscribeError> {
         let refuse = |option, reason| Err(TranscribeError::Option { option, reason });
         if self.temperatures.is_empty() {
@@ -80,7 +80,7 @@ impl Options {
             return refuse("best_of", "between 1 and 16 samples are possible");
         }
         if self.patience.is_nan() || (self.beam_size as f32 * self.patience).round() < 1.0 {
-            return refuse("patience", "beam_size times patience must be 1 at least");
+            return refuse("patience", "beam_size times patience must be at least 1");
         }
         if self.max_new_tokens == Some(0) {
             return refuse("max_new_tokens", "it must be above 0");
@@ -89,7 +89,7 @@ impl Options {
             && model.is_multilingual()
             && model.vocabulary.language_token(code).is_none()
         {
-            return refuse("language", "the model does not know it");
+            return refuse("language", "the model does not support it");
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Comparison with faster-whisper and CTranslate2, where `scripts/peers` has put them.
+//! Comparison with faster-whisper and CTranslate2, if installed by `scripts/peers`.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ mod decoding;
 mod numbers;
 mod script;
 
-/// The Python environment, and a folder for what passes between the two sides.
+/// Python environment of the reference, and a folder for exchanged files.
 struct Peer {
     python: PathBuf,
     folder: tempfile::TempDir,
@@ -27,7 +27,7 @@ fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
 }
 
-/// The environment; without it a test says so and ends, except where `CI` is set, where it fails.
+/// Finds the Python environment. Without it a test prints a notice and passes, unless `CI` is set: then it fails.
 fn python() -> Option<PathBuf> {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = || {
@@ -46,7 +46,7 @@ fn python() -> Option<PathBuf> {
     );
     let is_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
     assert!(!is_ci, "{message}");
-    // Past the test harness, which keeps back what passing tests print.
+    // Bypasses the test harness, which captures the output of passing tests.
     let _ = writeln!(std::io::stderr(), "{message}");
     None
 }
@@ -56,7 +56,7 @@ impl Peer {
         Some(Self { python: python()?, folder: tempfile::tempdir().unwrap() })
     }
 
-    /// A model with random weights in the shape of the given size, made once a test process.
+    /// Creates a model with random weights in the shape of the given size.
     fn model(&self, size: &str, extra: &[&str]) -> PathBuf {
         let folder = self.folder.path().join(size);
         let status = Command::new(&self.python)
@@ -86,7 +86,7 @@ impl Peer {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
-    /// Writes an array for the other side.
+    /// Writes an array for the reference.
     fn put(&self, name: &str, values: &[f32]) -> PathBuf {
         let path = self.folder.path().join(name);
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
@@ -94,7 +94,7 @@ impl Peer {
         path
     }
 
-    /// Reads an array that the other side wrote.
+    /// Reads an array that the reference wrote.
     fn get(&self, name: &str) -> Vec<f32> {
         let bytes = std::fs::read(self.folder.path().join(name)).unwrap();
         bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
@@ -112,7 +112,7 @@ fn recordings() -> Vec<Vec<f32>> {
         .collect()
 }
 
-/// A sound that differs with the seed: a chirp in noise.
+/// Generates a chirp in noise that depends on the seed.
 fn sound(seed: u32, seconds: f32) -> Vec<f32> {
     let mut state = seed.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
     (0..(seconds * 16_000.0) as usize)
@@ -126,7 +126,7 @@ fn sound(seed: u32, seconds: f32) -> Vec<f32> {
         .collect()
 }
 
-/// Windows of different sounds.
+/// Feature windows of different sounds.
 fn windows(count: u32, mels: usize) -> Vec<Vec<f32>> {
     let log_mel = LogMel::new(mels);
     (0..count).map(|seed| log_mel.features(&sound(seed, 30.0)).window(0, WINDOW_FRAMES)).collect()

@@ -1,4 +1,4 @@
-//! Whisper behind the trait of all recognisers.
+//! Whisper as an implementation of `taonet_speech::Recognizer`.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use crate::transcribe::Transcription;
 use crate::vocabulary::trim;
 use crate::{SAMPLE_RATE, TranscribeError};
 
-/// The longest recording, in seconds.
+/// Maximum length of a recording, in seconds.
 const LONGEST: f64 = 600.0;
 
 /// Transcribes recordings with one model and one set of options.
 ///
-/// Any number of threads may call it; their recordings are decoded together.
+/// Any number of threads can share it; their recordings are decoded in one batch.
 pub struct Transcriber {
     name: String,
     fingerprint: String,
@@ -28,10 +28,10 @@ pub struct Transcriber {
 }
 
 impl Transcriber {
-    /// Starts an engine for a model; `name` is what settings and records call it, such as `faster-whisper-small`.
+    /// Starts an engine for a model; `name` identifies it in settings and records, such as `faster-whisper-small`.
     ///
     /// # Errors
-    /// [`TranscribeError`] when the options do not fit the model, or the system gives no thread.
+    /// [`TranscribeError`] when the options do not fit the model, or a thread cannot be started.
     pub fn start(
         name: impl Into<String>,
         model: &Arc<Model>,
@@ -87,7 +87,7 @@ impl Recognizer for Transcriber {
     }
 }
 
-/// Joins segments as the reference does: trimmed texts with one space between them, blanks dropped.
+/// Joins segments as the reference does: trimmed texts separated by one space, without blank segments.
 fn recognition(transcription: Transcription) -> Recognition {
     let segments = &transcription.segments;
     let texts: Vec<&str> = segments.iter().map(|segment| trim(&segment.text)).filter(|text| !text.is_empty()).collect();

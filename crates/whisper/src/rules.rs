@@ -1,17 +1,17 @@
-//! Which tokens may follow: suppressed tokens and Whisper's timestamp rules, as CTranslate2 applies them.
+//! Logit filters: suppressed tokens and Whisper's timestamp rules, as in CTranslate2.
 
 use crate::kernel::{log_sum_exp, max};
 use crate::vocabulary::Special;
 
-/// What a forbidden token's logit becomes.
+/// Logit of a forbidden token.
 pub(crate) const FORBIDDEN: f32 = f32::MIN;
 
-/// The rules of one window.
+/// Token rules of a window.
 #[derive(Debug, Clone)]
 pub(crate) struct Rules {
-    /// Never allowed.
+    /// Tokens that are never allowed.
     pub(crate) suppressed: Vec<u32>,
-    /// Not allowed as the first token.
+    /// Tokens that are not allowed as the first one.
     pub(crate) suppressed_at_begin: Vec<u32>,
     pub(crate) end_of_text: u32,
     pub(crate) no_timestamps: u32,
@@ -20,7 +20,7 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    /// Rules for a vocabulary; the first timestamp may be `latest` steps of 20 ms at most.
+    /// Creates the rules for a vocabulary; `latest` is the maximum first timestamp in steps of 20 ms.
     pub(crate) fn new(special: &Special, suppressed: &[u32], suppressed_at_begin: &[u32], latest: u32) -> Self {
         Self {
             suppressed: suppressed.to_vec(),
@@ -35,7 +35,7 @@ impl Rules {
         self.no_timestamps + 1
     }
 
-    /// Forbids tokens after the ones that were generated in this window.
+    /// Masks the logits of tokens that may not follow those generated in this window.
     pub(crate) fn apply(&self, logits: &mut [f32], generated: &[u32]) {
         let mut forbid = |token: u32| {
             if let Some(logit) = logits.get_mut(token as usize) {
@@ -82,7 +82,7 @@ impl Rules {
     }
 }
 
-/// Forbids the tokens from `from` up to `to`, which may lie beyond the end.
+/// Forbids the tokens `from..to`, where `to` may exceed the vocabulary.
 fn fill(logits: &mut [f32], from: usize, to: usize) {
     let to = to.min(logits.len());
     if let Some(logits) = logits.get_mut(from.min(to)..to) {

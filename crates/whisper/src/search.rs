@@ -1,4 +1,4 @@
-//! Decoding of one window: beam search at temperature 0, best of several samples above it, as CTranslate2 does both.
+//! Decoding of one window as in CTranslate2: beam search at temperature 0, best-of-n sampling above it.
 
 use std::sync::Arc;
 
@@ -12,12 +12,12 @@ mod top;
 use random::Random;
 use top::{Candidate, Top};
 
-/// How to decode a window.
+/// Decoding strategy of a window.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Strategy {
-    /// Beam search over a number of beams until `round(beams · patience)` hypotheses have ended.
+    /// Beam search over a number of beams until `round(beams · patience)` hypotheses are complete.
     Beam { beams: usize, patience: f32 },
-    /// Independent samples at a temperature, from random numbers that the seed determines.
+    /// Independent samples at a temperature, from seeded random numbers.
     Sample { count: usize, temperature: f32, seed: u64 },
 }
 
@@ -26,11 +26,11 @@ pub(crate) enum Strategy {
 pub(crate) struct Hypothesis {
     /// Tokens after the prompt, without the end of text.
     pub(crate) tokens: Vec<u32>,
-    /// Sum of log probabilities, the end of text's included, divided by length ^ penalty.
+    /// Sum of log probabilities, including the end of text, divided by length ^ penalty.
     pub(crate) score: f32,
 }
 
-/// What is decoded, and for how long.
+/// Input and limits of a search.
 pub(crate) struct Task {
     pub(crate) memory: Arc<Memory>,
     pub(crate) prompt: Vec<u32>,
@@ -39,9 +39,9 @@ pub(crate) struct Task {
     pub(crate) rules: Arc<Rules>,
     pub(crate) strategy: Strategy,
     pub(crate) length_penalty: f32,
-    /// Most tokens generated, the end of text included.
+    /// Maximum number of generated tokens, including the end of text.
     pub(crate) longest: usize,
-    /// The token whose probability at the start of transcript tells silence.
+    /// Token whose probability at the start of transcript is the no-speech probability.
     pub(crate) no_speech: u32,
 }
 
@@ -51,13 +51,13 @@ struct Beam {
     score: f32,
 }
 
-/// The decoding of one window, a step at a time. Cache slots are released when it ends.
+/// Step-by-step decoding of one window. Cache slots are released at the end.
 pub(crate) struct Search {
     task: Task,
     beams: Vec<Beam>,
     ended: Vec<Hypothesis>,
     step: usize,
-    /// Whether the best candidate of a step has ended.
+    /// Whether the best candidate of a step is complete.
     first_has_ended: bool,
     no_speech_probability: f32,
     random: Random,
@@ -77,18 +77,19 @@ impl Search {
         }
     }
 
-    /// What is decoded.
+    /// Input and limits of this search.
     #[cfg(test)]
     pub(crate) fn task(&self) -> &Task {
         &self.task
     }
 
-    /// The window's keys and values.
+    /// The window's cross-attention keys and values.
     pub(crate) fn memory(&self) -> &Arc<Memory> {
         &self.task.memory
     }
 
-    /// Rows of the next step, and which of them need logits. The first step decodes the whole prompt.
+    /// Appends the rows of the next step to `rows`, and the indices of those that need logits to `wanted`. The first
+    /// step decodes the whole prompt.
     pub(crate) fn rows(&mut self, cache: &mut Cache, memory: usize, rows: &mut Vec<Row>, wanted: &mut Vec<usize>) {
         if self.step == 0 {
             for (position, &token) in self.task.prompt.iter().enumerate() {
@@ -111,8 +112,8 @@ impl Search {
         }
     }
 
-    /// Takes the logits of the wanted rows, `tokens` each. Returns the best hypothesis and the probability of silence when
-    /// the search has ended.
+    /// Advances the search by the logits of the wanted rows, `tokens` per row. Returns the best hypothesis and the
+    /// no-speech probability once the search is complete.
     pub(crate) fn advance(
         &mut self,
         cache: &mut Cache,
@@ -145,12 +146,12 @@ impl Search {
         }
         self.release(cache);
         let best = self.ended.iter().max_by(|a, b| a.score.total_cmp(&b.score))?;
-        // Of equal scores the first counts.
+        // The first of equal scores wins.
         let best = self.ended.iter().find(|hypothesis| hypothesis.score.total_cmp(&best.score).is_eq())?;
         Some((best.clone(), self.no_speech_probability))
     }
 
-    /// Gives all cache slots back.
+    /// Releases all cache slots.
     pub(crate) fn release(&mut self, cache: &mut Cache) {
         for beam in self.beams.drain(..) {
             cache.release(&beam.slots);
@@ -162,7 +163,7 @@ impl Search {
         self.ended.push(Hypothesis { tokens, score });
     }
 
-    #[allow(clippy::float_cmp)] // As the reference compares.
+    #[allow(clippy::float_cmp)] // Same comparison as in the reference.
     fn advance_beams(
         &mut self,
         cache: &mut Cache,
@@ -172,7 +173,7 @@ impl Search {
         patience: f32,
         is_last: bool,
     ) -> bool {
-        // Twice as many candidates as beams: if half of them end, the others go on.
+        // Twice as many candidates as beams: if half of them are complete, the others continue.
         let mut top = Top::new(2 * beams);
         for (index, (beam, logits)) in self.beams.iter().zip(logits.chunks_exact(tokens)).enumerate() {
             let (total, _) = log_sum_exp(logits);
@@ -203,7 +204,7 @@ impl Search {
             }
             self.end(tokens, candidate.score);
         }
-        // One beam is the reference's greedy search, which knows no patience.
+        // One beam is the reference's greedy search, which ignores patience.
         let enough = if beams == 1 { 1 } else { ((beams as f32 * patience).round() as usize).max(1) };
         // Without a length penalty nothing can overtake the first beam.
         let is_decided = self.task.length_penalty == 0.0 && beams > 1;
@@ -257,7 +258,7 @@ impl Search {
         tokens
     }
 
-    /// Goes on with the chosen candidates.
+    /// Replaces the beams by the chosen candidates.
     fn replace(&mut self, cache: &mut Cache, chosen: &[Candidate]) {
         let beams = chosen
             .iter()

@@ -1,14 +1,14 @@
-//! Segments of a window, split at the timestamps that the decoder wrote.
+//! Splitting of a window into segments at the decoder's timestamps.
 
 use crate::mel::FRAMES_PER_SECOND;
 use crate::words::TimedWord;
 
-/// Seconds that one timestamp step stands for.
+/// Seconds per timestamp step.
 const STEP: f64 = 0.02;
-/// Frames that one timestamp step stands for.
+/// Frames per timestamp step.
 const FRAMES_PER_STEP: usize = 2;
 
-/// A segment while its window is being worked on.
+/// A segment of a window in progress.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Draft {
     pub(crate) start: f64,
@@ -23,11 +23,11 @@ pub(crate) struct Split {
     pub(crate) drafts: Vec<Draft>,
     /// Frame at which the next window begins.
     pub(crate) seek: usize,
-    /// Whether the tokens end in a single timestamp: nothing is spoken after it.
+    /// Whether the tokens end in a single timestamp: no speech follows.
     pub(crate) ends_in_timestamp: bool,
 }
 
-/// Seconds of a frame.
+/// Returns the start of a frame in seconds.
 pub(crate) fn seconds(frame: usize) -> f64 {
     const SECONDS_PER_FRAME: f64 = 1.0 / FRAMES_PER_SECOND as f64;
     frame as f64 * SECONDS_PER_FRAME
@@ -69,7 +69,7 @@ pub(crate) fn split(tokens: &[u32], begin: u32, seek: usize, size: usize) -> Spl
     let seek = if ends_in_timestamp {
         seek + size
     } else {
-        // What follows the last pair of timestamps is unfinished: the next window begins there.
+        // Text after the last pair of timestamps is incomplete: the next window begins there.
         let last = from.checked_sub(1).and_then(|index| tokens.get(index)).copied().unwrap_or(begin);
         seek + (last.saturating_sub(begin)) as usize * FRAMES_PER_STEP
     };

@@ -33,7 +33,7 @@ const SPECIAL: [&str; 11] = [
 ];
 const TIMESTAMPS: u32 = 1501;
 
-/// The model, loaded once a process.
+/// Returns the test model, loaded once per process.
 pub(crate) fn model() -> Arc<Model> {
     static MODEL: LazyLock<Arc<Model>> = LazyLock::new(|| {
         let folder = tempfile::tempdir().unwrap();
@@ -54,7 +54,7 @@ pub(crate) fn write(folder: &Path) {
     std::fs::write(folder.join("tokenizer.json"), tokenizer().to_string()).unwrap();
 }
 
-/// The characters that stand for bytes in GPT-2's vocabulary, in order of the characters.
+/// Characters that represent bytes in GPT-2's vocabulary, in ascending order.
 fn alphabet() -> Vec<char> {
     let printable = |byte: &u32| matches!(byte, 0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff);
     let others = (0..256).filter(|byte| !printable(byte)).enumerate().map(|(index, _)| 256 + index as u32);
@@ -89,7 +89,7 @@ fn tokenizer() -> Value {
     })
 }
 
-/// Names and shapes of all tensors, as Hugging Face has them.
+/// Names and shapes of all tensors, as in a Hugging Face checkpoint.
 fn tensors() -> Vec<(String, Vec<usize>)> {
     let tokens = (BEGIN + TIMESTAMPS) as usize;
     let mut tensors = vec![

@@ -1,4 +1,4 @@
-//! The transcription of one recording: windows of 30 s in order, each decoded until its text is good enough.
+//! Transcription of one recording: windows of 30 s in order, each with temperature fallback.
 
 use std::sync::Arc;
 
@@ -21,57 +21,57 @@ mod zlib;
 
 use fallback::{Attempt, Verdict, is_silent, judge};
 
-/// Longest sequence of prompt and text: the model's context of 448 tokens.
+/// Maximum number of tokens of prompt and text: the model's context.
 const CONTEXT: usize = 448;
 
-/// A word with its time.
+/// A word with its start and end.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Word {
-    /// Text, with the space before it.
+    /// Text, including the leading space.
     pub text: String,
     /// Start in seconds.
     pub start: f64,
     /// End in seconds.
     pub end: f64,
-    /// Mean probability of its tokens.
+    /// Mean probability of the word's tokens.
     pub probability: f64,
 }
 
-/// A piece of text between two timestamps.
+/// A segment of text between two timestamps.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Segment {
-    /// Frame of 10 ms at which the segment's window began.
+    /// First frame (10 ms each) of the segment's window.
     pub seek: usize,
     /// Start in seconds.
     pub start: f64,
     /// End in seconds.
     pub end: f64,
-    /// Text, with the space before it.
+    /// Text, including the leading space.
     pub text: String,
-    /// Tokens, timestamps included.
+    /// Tokens, including timestamps.
     pub tokens: Vec<u32>,
     /// Temperature at which the window was decoded.
     pub temperature: f64,
     /// Average log probability of the window's tokens.
     pub average_log_probability: f64,
-    /// How well the window's text compresses.
+    /// zlib compression ratio of the window's text.
     pub compression_ratio: f64,
-    /// Probability that nothing is spoken in the window.
+    /// Probability that the window contains no speech.
     pub no_speech_probability: f32,
-    /// Words, where they were asked for.
+    /// Words; empty unless `word_timestamps` is set in the options.
     pub words: Vec<Word>,
 }
 
-/// What was heard in a recording.
+/// Transcription of a recording.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Transcription {
     /// Segments in order of time.
     pub segments: Vec<Segment>,
     /// Language code.
     pub language: String,
-    /// The language's probability, 1 where it was given.
+    /// Probability of the language; 1 if it was set in the options.
     pub language_probability: f32,
-    /// Number of windows that were decoded.
+    /// Number of decoded windows.
     pub windows: usize,
 }
 
@@ -83,7 +83,7 @@ struct Window {
     attempts: Vec<Attempt>,
 }
 
-/// The state of one recording.
+/// Transcription state of one recording.
 pub(crate) struct Reply {
     model: Arc<Model>,
     options: Arc<Options>,
@@ -91,7 +91,7 @@ pub(crate) struct Reply {
     rules: Arc<Rules>,
     language: String,
     language_probability: f32,
-    /// Start of transcript, language and task.
+    /// Initial tokens: start of transcript, language and task.
     start: Vec<u32>,
     seek: usize,
     tokens: Vec<u32>,
@@ -100,13 +100,13 @@ pub(crate) struct Reply {
     window: Option<Window>,
     windows: usize,
     segments: Vec<Segment>,
-    /// Stands in for the alignment of text tokens with the frames of a window.
+    /// Replaces the alignment of text tokens with the frames of a window.
     #[cfg(test)]
     pub(crate) alignment: Option<fn(&[u32], usize) -> Alignment>,
 }
 
 impl Reply {
-    /// Prepares a recording of samples at 16 kHz.
+    /// Creates the state of a recording from samples at 16 kHz.
     pub(crate) fn new(model: Arc<Model>, options: Arc<Options>, samples: &[f32]) -> Self {
         let features = model.log_mel.features(samples);
         let latest = (options.max_initial_timestamp / 0.02).round_ties_even().max(0.0) as u32;
@@ -132,7 +132,7 @@ impl Reply {
         }
     }
 
-    /// Frames of the recording itself.
+    /// Number of frames without padding.
     fn content(&self) -> usize {
         self.features.frames() - 1
     }
@@ -157,8 +157,8 @@ impl Reply {
         Ok(self.search())
     }
 
-    /// Takes the result of a search. Returns the next one, at a higher temperature or for the next window; `None` at the
-    /// end of the recording.
+    /// Handles the result of a search. Returns the next search, at a higher temperature or for the next window; `None`
+    /// at the end of the recording.
     pub(crate) fn take(
         &mut self,
         buffers: &mut Buffers,
@@ -187,7 +187,7 @@ impl Reply {
         self.next_window(buffers, cache)
     }
 
-    /// The transcription, at the end of the recording.
+    /// Returns the finished transcription.
     pub(crate) fn into_transcription(self) -> Transcription {
         Transcription {
             segments: self.segments,
@@ -197,7 +197,7 @@ impl Reply {
         }
     }
 
-    /// The prompt of a window: up to half a context of text so far, start of transcript, language and task.
+    /// Builds the prompt of a window: up to half a context of preceding text, start of transcript, language and task.
     fn prompt(&self) -> Vec<u32> {
         let mut prompt = Vec::new();
         let previous = self.tokens.get(self.prompt_reset_at..).unwrap_or_default();
@@ -209,7 +209,7 @@ impl Reply {
         prompt
     }
 
-    /// The search at the next temperature of the window.
+    /// Creates the search at the window's next temperature.
     fn search(&self) -> Option<Search> {
         let window = self.window.as_ref()?;
         let options = &self.options;
@@ -235,7 +235,7 @@ impl Reply {
         }))
     }
 
-    /// Writes the segments of a decoded window and moves on.
+    /// Appends the segments of a decoded window and advances to the next window.
     fn finish_window(&mut self, buffers: &mut Buffers, cache: &mut Cache) -> Result<(), TranscribeError> {
         let Some(mut window) = self.window.take() else { return Ok(()) };
         let Some(attempt) = fallback::choose(&self.options, std::mem::take(&mut window.attempts)) else {
@@ -272,7 +272,7 @@ impl Reply {
                 self.last_speech = end;
             }
         }
-        // A window that does not move on would be decoded for ever.
+        // A window that does not advance would be decoded forever.
         self.seek = if seek > from { seek } else { from + window.size };
         for draft in drafts {
             self.push(draft, from, &attempt);
@@ -297,7 +297,7 @@ impl Reply {
         self.model.align(buffers, cache, &window.memory, &self.start, text, window.size)
     }
 
-    #[allow(clippy::float_cmp)] // As the reference compares.
+    #[allow(clippy::float_cmp)] // Same comparison as in the reference.
     fn push(&mut self, draft: Draft, seek: usize, attempt: &Attempt) {
         let text = self.model.vocabulary.decode(&draft.tokens);
         if draft.start == draft.end || crate::vocabulary::trim(&text).is_empty() {
@@ -325,7 +325,7 @@ impl Reply {
     }
 }
 
-/// Length of the text in bytes by its length when compressed with zlib.
+/// Ratio of the text's length in bytes to its zlib-compressed length.
 fn compression_ratio(text: &str) -> f64 {
     text.len() as f64 / zlib::compressed_length(text.as_bytes()) as f64
 }

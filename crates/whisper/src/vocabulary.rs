@@ -1,4 +1,4 @@
-//! Tokens: special ones, text, and the words that tokens make up.
+//! Tokenizer: special tokens, text, and splitting of tokens into words.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -9,7 +9,7 @@ use tokenizers::Tokenizer;
 use crate::ModelError;
 use crate::config::json;
 
-/// Token numbers that Whisper's rules need.
+/// Ids of the special tokens in Whisper's rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Special {
     pub(crate) end_of_text: u32,
@@ -23,7 +23,7 @@ pub(crate) struct Special {
 }
 
 impl Special {
-    /// The token of 0.00 s.
+    /// Returns the timestamp token of 0.00 s.
     pub(crate) fn timestamp_begin(&self) -> u32 {
         self.no_timestamps + 1
     }
@@ -92,18 +92,18 @@ impl Vocabulary {
         &self.suppressed
     }
 
-    /// The token of a language code such as `en`.
+    /// Returns the token of a language code such as `en`.
     pub(crate) fn language_token(&self, code: &str) -> Option<u32> {
         self.tokenizer.token_to_id(&format!("<|{code}|>"))
     }
 
-    /// The code of a language token.
+    /// Returns the code of a language token.
     pub(crate) fn language_code(&self, token: u32) -> Option<String> {
         let name = self.tokenizer.id_to_token(token)?;
         Some(name.strip_prefix("<|")?.strip_suffix("|>")?.to_owned())
     }
 
-    /// Text of tokens below the end of text.
+    /// Decodes text tokens: those below the end of text.
     pub(crate) fn decode(&self, tokens: &[u32]) -> String {
         let text: Vec<u32> = tokens.iter().copied().filter(|token| *token < self.special.end_of_text).collect();
         self.decode_all(&text)
@@ -113,7 +113,7 @@ impl Vocabulary {
         self.tokenizer.decode(tokens, true).unwrap_or_default()
     }
 
-    /// Text, with timestamps as `<|0.00|>`.
+    /// Decodes tokens with timestamps as `<|0.00|>`.
     fn decode_with_timestamps(&self, tokens: &[u32]) -> String {
         let begin = self.special.timestamp_begin();
         let mut text = String::new();
@@ -129,7 +129,7 @@ impl Vocabulary {
         text
     }
 
-    /// Words and their tokens.
+    /// Splits tokens into words.
     pub(crate) fn split_words(&self, tokens: &[u32], language: &str) -> Vec<(String, Vec<u32>)> {
         let characters = self.split_characters(tokens);
         if WITHOUT_SPACES.contains(&language) {
@@ -150,7 +150,7 @@ impl Vocabulary {
         words
     }
 
-    /// Splits where the tokens so far make whole characters.
+    /// Splits tokens at boundaries of whole characters.
     fn split_characters(&self, tokens: &[u32]) -> Vec<(String, Vec<u32>)> {
         let full: Vec<char> = self.decode_with_timestamps(tokens).chars().collect();
         let mut words = Vec::new();
@@ -199,7 +199,7 @@ pub(crate) fn trim(text: &str) -> &str {
     text.trim_matches(|character: char| character.is_whitespace() || ('\x1c'..='\x1f').contains(&character))
 }
 
-/// The tokens that CTranslate2 lists beside its weights.
+/// Reads the vocabulary file of a CTranslate2 model, if present.
 fn vocabulary_file(directory: &Path) -> Result<Option<Vec<String>>, ModelError> {
     let path = directory.join("vocabulary.json");
     if path.is_file() {

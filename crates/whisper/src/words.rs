@@ -1,12 +1,12 @@
-//! Word times: from the alignment of tokens to words, with faster-whisper's corrections.
+//! Word timestamps from token alignment, with faster-whisper's corrections.
 
 use crate::align::Alignment;
 use crate::segments::Draft;
 use crate::vocabulary::trim;
 
-/// Encoder positions a second.
+/// Encoder positions per second.
 const POSITIONS_PER_SECOND: f64 = 50.0;
-/// Words end sentences with these.
+/// Sentence-ending punctuation.
 const SENTENCE_ENDS: &str = ".。!！?？";
 
 /// A word with its time in seconds.
@@ -19,16 +19,16 @@ pub(crate) struct TimedWord {
     pub(crate) probability: f64,
 }
 
-/// Punctuation that is merged with its neighbour.
+/// Punctuation to merge with the neighbouring word.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Punctuation<'a> {
     pub(crate) prepended: &'a str,
     pub(crate) appended: &'a str,
 }
 
-/// Times of words within a window; `words` ends with the end of text.
+/// Computes word times within a window; the last of `words` is the end of text.
 pub(crate) fn time_words(words: Vec<(String, Vec<u32>)>, alignment: &Alignment) -> Vec<TimedWord> {
-    // Where each token begins: the first pair of each token in the path.
+    // Start of each token: its first pair in the path.
     let mut starts = Vec::new();
     let mut last = None;
     for &(token, position) in &alignment.path {
@@ -51,8 +51,8 @@ pub(crate) fn time_words(words: Vec<(String, Vec<u32>)>, alignment: &Alignment) 
     timed
 }
 
-/// Distributes the words of a window that begins at frame `seek` among its segments, and corrects words that are too long.
-/// `last_speech` is the end of the last word before. Times of segments follow their words.
+/// Distributes the words of a window that begins at frame `seek` among its segments, and corrects words that are too
+/// long. `last_speech` is the end of the preceding word. Segment times follow their words.
 pub(crate) fn attach_words(
     drafts: &mut [Draft],
     mut words: Vec<TimedWord>,
@@ -64,7 +64,7 @@ pub(crate) fn attach_words(
     let (median, longest) = durations(&words);
     shorten_at_sentence_ends(&mut words, longest);
     merge_punctuation(&mut words, punctuation);
-    // A division, as the reference has it: 0.07 · 100 is not 7.
+    // A division, as in the reference: 0.07 · 100 is not 7.
     let offset = seek as f64 / 100.0;
     let mut words = words.into_iter();
     for draft in drafts {
@@ -89,13 +89,13 @@ pub(crate) fn attach_words(
     }
 }
 
-/// The end of the last word; without words that of the last segment.
+/// Returns the end of the last word, or without words the end of the last segment.
 pub(crate) fn last_end(drafts: &[Draft]) -> Option<f64> {
     let word = drafts.iter().rev().find_map(|draft| draft.words.last());
     word.map(|word| word.end).or_else(|| drafts.last().map(|draft| draft.end))
 }
 
-/// The median duration of words, at most 0.7 s, and twice that: the longest that a word at a boundary may last.
+/// Returns the median word duration, at most 0.7 s, and twice that: the maximum duration of a word at a boundary.
 fn durations(words: &[TimedWord]) -> (f64, f64) {
     let mut durations: Vec<f64> =
         words.iter().map(|word| word.end - word.start).filter(|duration| *duration != 0.0).collect();
@@ -110,14 +110,14 @@ fn durations(words: &[TimedWord]) -> (f64, f64) {
     (median, median * 2.0)
 }
 
-#[allow(clippy::float_cmp)] // As the reference compares.
+#[allow(clippy::float_cmp)] // Same comparison as in the reference.
 fn shorten_at_sentence_ends(words: &mut [TimedWord], longest: f64) {
     if words.iter().all(|word| word.end == word.start) {
         return;
     }
     let mut previous_ends_sentence = None;
     for word in words {
-        // Python's `in`: a part of the marks, the empty text too.
+        // As Python's `in`: any substring of the marks, including the empty text.
         let ends_sentence = SENTENCE_ENDS.contains(&word.text);
         if let Some(previous_ends) = previous_ends_sentence
             && word.end - word.start > longest
@@ -132,7 +132,7 @@ fn shorten_at_sentence_ends(words: &mut [TimedWord], longest: f64) {
     }
 }
 
-/// Merges punctuation with the word after or before it; what was merged keeps an empty text.
+/// Merges punctuation with the word after or before it; merged entries keep an empty text.
 fn merge_punctuation(words: &mut [TimedWord], punctuation: Punctuation) {
     let mut following = words.len().saturating_sub(1);
     for previous in (0..following).rev() {
@@ -158,7 +158,7 @@ fn merge_punctuation(words: &mut [TimedWord], punctuation: Punctuation) {
     }
 }
 
-/// The first two words after a pause may not last longer than twice the median.
+/// Shortens the first two words after a pause to twice the median at most.
 fn correct_start(words: &mut [TimedWord], median: f64, longest: f64, last_speech: f64) {
     let Some((first, rest)) = words.split_first_mut() else { return };
     let second = rest.first_mut();
@@ -177,7 +177,8 @@ fn correct_start(words: &mut [TimedWord], median: f64, longest: f64, last_speech
     first.start = (first.end - longest).max(0.0);
 }
 
-/// Prefers the segment's own times where its first or last word is too long; else the segment takes its words' times.
+/// Fits segment and word times: a segment keeps its own times if its first or last word is too long, and otherwise
+/// takes its words' times.
 fn fit_segment(draft: &mut Draft, words: &mut [TimedWord], median: f64) {
     if let Some(first) = words.first_mut() {
         if draft.start < first.end && draft.start - 0.5 > first.start {
@@ -195,7 +196,7 @@ fn fit_segment(draft: &mut Draft, words: &mut [TimedWord], median: f64) {
     }
 }
 
-/// numpy's rounding to two decimals.
+/// Rounds to two decimals as numpy does.
 fn round_to_hundredths(seconds: f64) -> f64 {
     (seconds * 100.0).round_ties_even() / 100.0
 }

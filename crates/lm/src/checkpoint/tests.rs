@@ -93,7 +93,7 @@ fn a_directory_becomes_a_model() {
     assert_eq!(model.completion_prompt("ab\u{e9}").unwrap(), [0, 5, 6, 7]);
     assert_eq!(model.vocabulary().decode(&[5, 6, 7, 1]), "ab\u{e9}");
     assert_eq!(model.vocabulary().ends(), [1, 2]);
-    // The name of a special token is a text like any other: of its letters only a and b are known here.
+    // The name of a special token is ordinary text: of its letters only a and b are in this vocabulary.
     assert_eq!(model.vocabulary().encode("ab</s>").unwrap(), [5]);
     let generation = model.generate(vec![0, 3], Sampling { max_tokens: 20, ..Sampling::default() });
     assert!(generation.map(Result::unwrap).all(|step| step.token != 1 && step.token != 2));
@@ -155,7 +155,7 @@ fn rotations_are_those_of_the_configuration() {
     plain["rope_scaling"] = Value::Null;
     write(folder.path(), "config.json", &plain);
     assert_ne!(next(&open(folder.path()).unwrap()), scaled);
-    // The newer form of the same.
+    // The same in the newer form.
     let mut newer = config();
     newer["rope_parameters"] = newer["rope_scaling"].take();
     newer["rope_parameters"]["rope_theta"] = newer["rope_theta"].take();
@@ -195,7 +195,7 @@ fn incomplete_directories_are_named() {
         let folder = directory();
         let path = folder.path().join(file);
         let bytes = fs::read(&path).unwrap();
-        // At every place where a download may have stopped.
+        // Truncated, as by an interrupted download.
         for length in [0, 1, 7, 8, 9, bytes.len() / 2, bytes.len() - 1] {
             fs::write(&path, &bytes[..length]).unwrap();
             let error = open(folder.path()).unwrap_err().to_string();

@@ -34,7 +34,7 @@ async fn read(mut events: mpsc::Receiver<EngineEvent>) -> (Vec<u32>, Option<Fini
 #[tokio::test]
 async fn answers_together_are_those_of_each_alone() {
     let model = model();
-    // Room for less than all: some wait, and join while others are being written.
+    // Room for fewer than all: some wait, and join while others are in progress.
     let settings = EngineSettings { streams: 6, cache_tokens: 2_048, ..EngineSettings::default() };
     let engine = Engine::start(Arc::clone(&model), settings).unwrap();
     let asked: Vec<_> = (0..10)
@@ -55,7 +55,7 @@ async fn a_slow_client_stops_nobody_else() {
     let slow = engine.submit(prompt(&model, 1), long).unwrap();
     let quick = read(engine.submit(prompt(&model, 2), sampling(2)).unwrap()).await;
     assert_eq!(quick, alone(&model, 2));
-    // Meanwhile as many events wait as may.
+    // Meanwhile the buffer of events is full.
     while slow.len() < AHEAD - 1 {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }

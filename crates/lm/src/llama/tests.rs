@@ -30,7 +30,7 @@ fn add(one: &mut [f64], other: &[f64]) {
     }
 }
 
-/// Turns pairs (i, i + half) of each head by the position's angles.
+/// Rotates the pairs (i, i + half) of each head by the position's angles.
 fn turned(vector: &[f64], heads: usize, position: usize) -> Vec<f64> {
     let size = vector.len() / heads;
     let half = size / 2;
@@ -46,7 +46,7 @@ fn turned(vector: &[f64], heads: usize, position: usize) -> Vec<f64> {
     turned
 }
 
-/// The architecture written down once more, number by number.
+/// Reference implementation of the architecture on plain numbers.
 #[allow(clippy::needless_range_loop, reason = "indices as in the formulas")]
 fn by_hand(model: &Llama, tokens: &[u32]) -> Vec<Vec<f64>> {
     let config = model.config;

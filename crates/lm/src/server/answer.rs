@@ -15,7 +15,7 @@ use super::request::Request;
 use crate::vocabulary::TextStream;
 use crate::{EngineEvent, LanguageModel, Place, Step};
 
-/// A stream in the making.
+/// A stream in progress.
 struct Stream {
     model: Arc<LanguageModel>,
     request: Request,
@@ -26,7 +26,7 @@ struct Stream {
     ended: bool,
 }
 
-/// A stream of server-sent events.
+/// Returns an answer as a stream of server-sent events.
 pub(super) fn stream(
     model: Arc<LanguageModel>,
     request: Request,
@@ -76,7 +76,7 @@ impl Stream {
     }
 }
 
-/// One JSON document.
+/// Returns an answer as one JSON document.
 pub(super) async fn whole(
     model: &LanguageModel,
     request: &Request,
@@ -157,7 +157,7 @@ fn end_chunk(model: &LanguageModel, request: &Request, rest: &str, finish: &str)
     Value::Object(chunk)
 }
 
-/// Log-probabilities in the form of chats or of completions.
+/// Returns log-probabilities in the form of chats or of completions.
 fn logprobs(model: &LanguageModel, request: &Request, steps: &[Step]) -> Value {
     let text = |token: u32| token_text(model, token);
     if request.is_chat() {
@@ -190,8 +190,8 @@ fn logprobs(model: &LanguageModel, request: &Request, steps: &[Step]) -> Value {
     })
 }
 
-/// As vLLM gives them: null for the first token, then for each a map from ids to log-probability, rank and text; the
-/// prompt's own token first.
+/// Returns the log-probabilities of a prompt in vLLM's form: null for the first token, then for each a map from ids to
+/// log-probability, rank and text; the prompt's own token first.
 fn prompt_logprobs(model: &LanguageModel, tokens: &[u32], places: &[Place]) -> Value {
     let entry = |rank: u32, logprob: f64, token: u32| json!({"logprob": logprob, "rank": rank, "decoded_token": token_text(model, token)});
     let place = |(place, token): (&Place, &u32)| {
@@ -208,7 +208,7 @@ fn prompt_logprobs(model: &LanguageModel, tokens: &[u32], places: &[Place]) -> V
     first.chain(places.iter().zip(tokens.iter().skip(1)).map(place)).collect()
 }
 
-/// The text of a token; that of the end is its name, as other servers have it.
+/// Returns the text of a token; the end token has its name, as in other servers.
 fn token_text(model: &LanguageModel, token: u32) -> &str {
     if token == model.vocabulary().end() { "<|end|>" } else { model.vocabulary().text(token) }
 }

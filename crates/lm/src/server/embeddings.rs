@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use super::{Served, failed, refuse};
 use crate::ModelError;
 
-/// Most texts of a request.
+/// Maximum number of texts in a request.
 const MOST_TEXTS: usize = 256;
 
 pub(super) async fn embeddings(State(served): State<Served>, body: Bytes) -> Response {

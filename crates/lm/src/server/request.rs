@@ -1,15 +1,15 @@
-//! Requests to the server.
+//! Parsing of requests to the server.
 
 use serde_json::{Map, Value};
 
 use crate::{LanguageModel, Message, ModelError, Sampling};
 
-/// Largest number of likeliest tokens that a request may ask for.
+/// Maximum number of likeliest tokens in a request.
 const MOST_TOP: u64 = 20;
-/// Tokens of an answer where the request names no number.
+/// Default maximum number of tokens in an answer.
 const DEFAULT_TOKENS: u64 = 256;
 
-/// Why a request is refused.
+/// Why a request is rejected.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct RequestError {
     pub(super) message: String,
@@ -22,7 +22,7 @@ pub(super) enum Prompt {
     Text(String),
 }
 
-/// A request for an answer.
+/// A parsed request for an answer.
 #[derive(Debug, PartialEq)]
 pub(super) struct Request {
     pub(super) prompt: Prompt,
@@ -30,7 +30,7 @@ pub(super) struct Request {
     pub(super) streams: bool,
     pub(super) wants_logprobs: bool,
     pub(super) wants_usage: bool,
-    /// How many likeliest tokens to name for each token of the prompt.
+    /// Number of likeliest tokens to report for each token of the prompt.
     pub(super) prompt_logprobs: Option<usize>,
 }
 

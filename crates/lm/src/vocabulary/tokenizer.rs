@@ -9,7 +9,7 @@ use super::{Coder, Vocabulary};
 use crate::{LoadError, ModelError};
 
 impl Vocabulary {
-    /// The vocabulary of a model with `size` tokens in a directory.
+    /// Loads the vocabulary of a model with `size` tokens from a directory.
     pub(crate) fn open(directory: &Path, size: usize, begin: Option<u32>, ends: Vec<u32>) -> Result<Self, LoadError> {
         let path = directory.join("tokenizer.json");
         let bytes = crate::checkpoint::read(&path)?;
@@ -51,7 +51,7 @@ impl Vocabulary {
         })
     }
 
-    /// Whether conversations can be written without a template.
+    /// Returns whether conversations can be encoded without a chat template.
     pub(crate) const fn has_roles(&self) -> bool {
         matches!(self.coder, Coder::Longest(_))
     }

@@ -1,12 +1,12 @@
-//! Self-attention keys and values of decoded tokens, in slots that sequences share.
-#![allow(clippy::indexing_slicing)] // Numeric loops over slots that the cache itself gave out.
+//! Self-attention key-value cache of decoded tokens, in slots that sequences share.
+#![allow(clippy::indexing_slicing)] // Numeric loops over slots that the cache itself allocated.
 
 use crate::kernel::{accumulate, dot_heads, softmax};
 
-/// The place of one token's keys and values.
+/// Index of a token's keys and values in the cache.
 pub(crate) type Slot = u32;
 
-/// Keys and values by layer and slot, with a count of the sequences that hold each slot.
+/// Keys and values by layer and slot, with a reference count per slot.
 pub(crate) struct Cache {
     width: usize,
     layers: Vec<(Vec<f32>, Vec<f32>)>,
@@ -19,7 +19,7 @@ impl Cache {
         Self { width, layers: vec![Default::default(); layers], holders: Vec::new(), free: Vec::new() }
     }
 
-    /// Takes a slot for one holder.
+    /// Allocates a slot with one reference.
     pub(crate) fn take(&mut self) -> Slot {
         if let Some(slot) = self.free.pop() {
             self.holders[slot as usize] = 1;
@@ -33,14 +33,14 @@ impl Cache {
         (self.holders.len() - 1) as Slot
     }
 
-    /// Adds a holder to each slot.
+    /// Adds a reference to each slot.
     pub(crate) fn hold(&mut self, slots: &[Slot]) {
         for &slot in slots {
             self.holders[slot as usize] += 1;
         }
     }
 
-    /// Removes a holder from each slot; a slot without holders becomes free.
+    /// Removes a reference from each slot; slots without references are freed.
     pub(crate) fn release(&mut self, slots: &[Slot]) {
         for &slot in slots {
             let holders = &mut self.holders[slot as usize];
@@ -51,7 +51,7 @@ impl Cache {
         }
     }
 
-    /// Slots in use.
+    /// Number of slots in use.
     #[cfg(test)]
     pub(crate) fn used(&self) -> usize {
         self.holders.len() - self.free.len()
@@ -64,7 +64,7 @@ impl Cache {
         all_values[at..at + self.width].copy_from_slice(values);
     }
 
-    /// Attention of one row over its slots; `scores` is a buffer.
+    /// Computes the attention of a row over its slots; `scores` is a scratch buffer.
     pub(super) fn attend(
         &self,
         layer: usize,

@@ -1,9 +1,9 @@
 //! The index of CTranslate2's binary model format, version 6.
 //!
-//! Little-endian: version (u32), name of the specification, its revision (u32), number of variables (u32); then for each
-//! variable its name, rank (u8), dimensions (u32 each), element type (u8), size in bytes (u32) and the data; then the
-//! number of aliases (u32) and for each alias its name and the variable it stands for. A string is its length with the
-//! final zero (u16), the bytes, and a zero.
+//! Little-endian: version (u32), name of the specification, its revision (u32), number of variables (u32); then for
+//! each variable its name, rank (u8), dimensions (u32 each), element type (u8), size in bytes (u32) and the data; then
+//! the number of aliases (u32) and for each alias its name and its target variable. A string is its length with the
+//! terminating zero (u16), the bytes, and the zero.
 
 use std::collections::HashMap;
 use std::io::{Read, Seek, SeekFrom};
@@ -13,11 +13,11 @@ use super::{ElementType, Entry, IndexError};
 const VERSION: u32 = 6;
 const SPECIFICATION: &str = "WhisperSpec";
 const REVISION: u32 = 3;
-/// whisper-large has about 1 300 variables.
+/// Maximum number of variables; whisper-large has about 1 300.
 const MOST_VARIABLES: u32 = 65_536;
 const MOST_DIMENSIONS: u8 = 8;
 
-/// Where each variable stands.
+/// Locations of all variables, by name and alias.
 #[derive(Debug)]
 pub(crate) struct Index {
     entries: HashMap<String, Entry>,
@@ -57,12 +57,12 @@ impl Index {
         Ok(Self { entries, aliases })
     }
 
-    /// A variable by its name or alias.
+    /// Looks up a variable by name or alias.
     pub(crate) fn get(&self, name: &str) -> Option<&Entry> {
         self.entries.get(name).or_else(|| self.entries.get(self.aliases.get(name)?))
     }
 
-    /// Size of all variables in bytes.
+    /// Total size of all variables in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         self.entries.values().map(|entry| entry.bytes as u64).sum()
     }

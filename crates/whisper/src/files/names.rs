@@ -1,7 +1,7 @@
-//! Names of the Hugging Face checkpoint for CTranslate2's names.
+//! Mapping of CTranslate2's tensor names to those of Hugging Face checkpoints.
 
-/// The tensors of a Hugging Face checkpoint that CTranslate2 fuses under one name; `None` stands for a bias that does not
-/// exist there and counts as zero (Whisper's keys have none).
+/// Returns the Hugging Face tensors that CTranslate2 fuses under `name`; `None` is a missing bias, which counts as zero
+/// (Whisper's key projections have none).
 pub(super) fn parts(name: &str) -> Vec<Option<String>> {
     let (side, rest) = name.split_once('/').unwrap_or(("", name));
     let single = |tensor: String| vec![Some(format!("model.{side}.{tensor}"))];

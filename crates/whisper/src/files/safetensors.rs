@@ -7,10 +7,10 @@ use serde::Deserialize;
 
 use super::{ElementType, Entry, IndexError};
 
-/// whisper-large's header has about 150 KB.
+/// Maximum header size in bytes; whisper-large's header has about 150 KB.
 const LONGEST_HEADER: u64 = 16 << 20;
 
-/// Where each tensor stands.
+/// Locations of all tensors, by name.
 #[derive(Debug)]
 pub(crate) struct Index(HashMap<String, Entry>);
 
@@ -45,12 +45,12 @@ impl Index {
         Ok(Self(entries))
     }
 
-    /// A tensor by its name.
+    /// Looks up a tensor by name.
     pub(crate) fn get(&self, name: &str) -> Option<&Entry> {
         self.0.get(name)
     }
 
-    /// Size of all tensors in bytes.
+    /// Total size of all tensors in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         self.0.values().map(|entry| entry.bytes as u64).sum()
     }

@@ -9,7 +9,7 @@ fn string(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// A file of CTranslate2 with variables (name, shape, type, data) and one alias.
+/// Builds a CTranslate2 file with variables (name, shape, type, data) and one alias.
 fn binary(variables: &[(&str, &[u32], u8, &[u8])], alias: (&str, &str)) -> Vec<u8> {
     let mut bytes = 6u32.to_le_bytes().to_vec();
     bytes.extend(string("WhisperSpec"));

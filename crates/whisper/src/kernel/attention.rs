@@ -6,10 +6,10 @@ use rten_tensor::NdTensorView;
 use super::{Gemm, exp_sum_max, vectorized};
 use crate::TranscribeError;
 
-/// Queries whose scores are held at once: 128 · 1 500 values fit the second-level cache.
+/// Queries per block: 128 · 1 500 scores fit the L2 cache.
 const BLOCK: usize = 128;
 
-/// Buffers of the attention, reused from layer to layer.
+/// Scratch buffers of the attention, reused across layers.
 #[derive(Default)]
 pub(crate) struct Attention {
     scores: Vec<f32>,
@@ -18,7 +18,8 @@ pub(crate) struct Attention {
 }
 
 impl Attention {
-    /// Full self-attention: `qkv` holds rows of queries, keys and values, each `width` wide; writes rows of `width`.
+    /// Computes full self-attention: `qkv` holds rows of queries, keys and values, each `width` wide; writes rows of
+    /// `width`.
     pub(crate) fn forward(
         &mut self,
         gemm: &Gemm,

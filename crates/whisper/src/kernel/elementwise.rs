@@ -7,11 +7,11 @@ const LANES: usize = 16;
 
 /// e^x for x ≤ 88, relative error below 2e-7; 0 below -87.
 ///
-/// Every machine that runs the loops of this module with vectors multiplies and adds in one instruction.
+/// Every CPU for which this module is vectorised has fused multiply-add.
 #[inline(always)]
 fn exp(x: f32) -> f32 {
     const SHIFT: f32 = 12_582_912.0; // 1.5 · 2^23: adding it rounds to an integer in the low bits
-    let x = if x > -87.0 { x } else { -87.0 }; // One instruction, which `max` is not: NaN.
+    let x = if x > -87.0 { x } else { -87.0 }; // A single instruction, unlike `max`, which handles NaN.
     let shifted = x.mul_add(std::f32::consts::LOG2_E, SHIFT);
     let n = shifted - SHIFT;
     // ln 2 in two parts, so that the remainder is exact
@@ -147,7 +147,7 @@ pub(crate) fn softmax(values: &mut [f32]) {
     );
 }
 
-/// The greatest value, -∞ for an empty slice.
+/// Returns the maximum, -∞ for an empty slice.
 pub(crate) fn max(values: &[f32]) -> f32 {
     vectorized(
         #[inline(always)]
@@ -155,7 +155,7 @@ pub(crate) fn max(values: &[f32]) -> f32 {
     )
 }
 
-/// ln Σ e^value, and the greatest value.
+/// Returns ln Σ e^value and the maximum.
 pub(crate) fn log_sum_exp(values: &[f32]) -> (f32, f32) {
     vectorized(
         #[inline(always)]
@@ -169,7 +169,8 @@ pub(crate) fn log_sum_exp(values: &[f32]) -> (f32, f32) {
     )
 }
 
-/// Dot products of each head of `width` values: `out[h · stride] = scale · Σ a[h · width + i] · b[h · width + i]`.
+/// Computes dot products of each head of `width` values: `out[h · stride] = scale · Σ a[h · width + i] · b[h · width +
+/// i]`.
 pub(crate) fn dot_heads(a: &[f32], b: &[f32], width: usize, scale: f32, out: &mut [f32], stride: usize) {
     vectorized(
         #[inline(always)]
@@ -202,8 +203,8 @@ pub(crate) fn accumulate(factors: &[f32], stride: usize, from: &[f32], width: us
     );
 }
 
-/// Running median of seven values; beyond the ends the values are mirrored without repeating the end. Slices shorter than
-/// four values are copied.
+/// Running median over seven values; the ends are mirrored without repetition. Slices shorter than four values are
+/// copied.
 pub(crate) fn median(from: &[f32], to: &mut [f32]) {
     const WIDTH: usize = 7;
     const RANK: usize = WIDTH / 2;

@@ -1,8 +1,9 @@
 //! Linear layers with int8 weights.
 //!
-//! As CTranslate2 does for `compute_type="int8"`: weights have one scale an output channel, 127 / max|w|; activations are
-//! quantised by row at run time in the same way; both are rounded to the nearest even integer. The product is exact in
-//! 32-bit integers. The left side is stored unsigned with the zero point 128, which gives the same integers.
+//! The scheme is CTranslate2's `compute_type="int8"`: weights have one scale per output channel, 127 / max|w|;
+//! activations are quantised per row at run time in the same way; both are rounded to the nearest even integer. The
+//! product is exact in 32-bit integers. The left side is stored unsigned with the zero point 128, which gives the same
+//! integers.
 
 use rten_gemm::{GemmExecutor, GemmInputA, GemmInputB, GemmOptions, PackedBMatrix, QuantParams};
 use rten_tensor::NdTensorView;
@@ -11,11 +12,11 @@ use super::elementwise::{gelu_loop, max_of};
 use super::vectorized;
 use crate::TranscribeError;
 
-/// Rows whose products are held in 32-bit integers at once: small enough for the second-level cache.
+/// Rows per block of 32-bit products, small enough for the L2 cache.
 const BLOCK: usize = 96;
 const ZERO: u8 = 128;
 
-/// The matrix products of this machine. One for each thread: it cannot be sent to another.
+/// Matrix kernels selected for this CPU. Each thread needs its own: it is not `Send`.
 pub(crate) struct Gemm {
     pub(crate) int8: GemmExecutor<u8, i8, i32>,
     pub(crate) float: GemmExecutor<f32>,
@@ -28,23 +29,23 @@ impl Default for Gemm {
 }
 
 impl Gemm {
-    /// Names of the kernels chosen on this machine.
+    /// Names of the kernels selected for this CPU.
     pub(crate) fn kernel_name(&self) -> String {
         format!("{}+{}", self.int8.kernel_name(), self.float.kernel_name())
     }
 }
 
-/// Rows of activations, quantised.
+/// Quantised rows of activations.
 #[derive(Default)]
 pub(crate) struct Quantized {
     values: Vec<u8>,
-    /// What one step of a row's integers stands for.
+    /// Quantisation step of each row.
     steps: Vec<f32>,
     width: usize,
 }
 
 impl Quantized {
-    /// Quantises each row of `width` values by its greatest absolute value.
+    /// Quantises each row of `width` values by its maximum absolute value.
     pub(crate) fn quantize(&mut self, rows: &[f32], width: usize) {
         self.width = width;
         self.values.resize(rows.len(), 0);
@@ -77,21 +78,21 @@ fn quantize_row(row: &[f32], values: &mut [u8]) -> f32 {
 /// A linear layer: y = x · Wᵀ + b.
 pub(crate) struct Linear {
     weight: PackedBMatrix<i8>,
-    /// What one step of an output channel's integers stands for.
+    /// Quantisation step of each output channel.
     steps: Vec<f32>,
     bias: Vec<f32>,
 }
 
-/// What follows the bias.
+/// Operation after the bias.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Epilogue {
     Store,
     Gelu,
-    /// Adds to what the output holds.
+    /// Adds to the existing output.
     Add,
 }
 
-/// Buffers of a product, reused from call to call.
+/// Scratch buffers of a product, reused across calls.
 #[derive(Default)]
 pub(crate) struct Scratch {
     products: Vec<i32>,
@@ -99,7 +100,7 @@ pub(crate) struct Scratch {
     halves: Vec<u8>,
 }
 
-/// Weights quantised as CTranslate2 quantises them, by rows of `inputs` values: integers and steps.
+/// Quantises weights as CTranslate2 does, by rows of `inputs` values. Returns integers and steps.
 pub(crate) fn quantize_weights(weights: &[f32], inputs: usize) -> (Vec<i8>, Vec<f32>) {
     let mut values = vec![0; weights.len()];
     let mut steps = Vec::with_capacity(weights.len() / inputs.max(1));
@@ -147,8 +148,8 @@ impl Linear {
         Ok(())
     }
 
-    /// The integer products of up to a block of rows. Where the kernel adds two products in 16 bits, which 255 · 127 · 2
-    /// exceeds, the left side is taken in two halves of at most 128: 128 · 127 · 2 fits.
+    /// Computes the integer products of up to a block of rows. For kernels that add two products in 16 bits, which
+    /// overflow at 255 · 127 · 2, the left side is split into two halves of at most 128: 128 · 127 · 2 fits.
     fn products(&self, gemm: &Gemm, scratch: &mut Scratch, values: &[u8], rows: usize) -> Result<(), TranscribeError> {
         let products = &mut scratch.products[..rows * self.outputs()];
         if !gemm.int8.may_saturate() {

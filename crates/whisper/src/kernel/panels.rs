@@ -1,12 +1,12 @@
-//! Products of a few f32 rows with a matrix in 16 bits, for cross-attention in the decoder.
+//! Products of a few f32 rows with an f16 matrix, for cross-attention in the decoder.
 //!
-//! Keys and values of a window are read at every step by its few beams: reading them from memory is what costs, so that
-//! they are kept as f16. Panels of 32 columns make one pass read memory in order.
+//! At each step the few beams of a window read all of its keys and values. Memory bandwidth is the bottleneck, so they
+//! are stored as f16. Panels of 32 columns let one pass read memory in order.
 
 use rten_simd::ops::{BitOps, Extend, NarrowSaturate, NumOps};
 use rten_simd::{Isa, SimdOp, f16};
 
-/// Columns of a panel.
+/// Columns per panel.
 pub(crate) const PANEL: usize = 32;
 
 /// A matrix of `depth` rows in panels of 32 columns, f16: `[panel][row][column]`.
@@ -16,7 +16,7 @@ pub(crate) struct Panels {
 }
 
 impl Panels {
-    /// Makes a matrix from its rows, each a slice; missing columns of the last panel are zero.
+    /// Creates a matrix from row slices; missing columns of the last panel are zero.
     pub(crate) fn from_rows<'a>(depth: usize, columns: usize, row: impl Fn(usize) -> &'a [f32]) -> Self {
         let mut matrix = Self::zeros(depth, columns);
         let mut block = [0.0; PANEL];
@@ -32,10 +32,10 @@ impl Panels {
         matrix
     }
 
-    /// Makes a matrix from its columns, each a slice; missing columns of the last panel are zero.
+    /// Creates a matrix from column slices; missing columns of the last panel are zero.
     pub(crate) fn from_columns<'a>(depth: usize, columns: usize, column: impl Fn(usize) -> &'a [f32]) -> Self {
         let mut matrix = Self::zeros(depth, columns);
-        // A panel is turned in a block that fits the first-level cache: the columns lie far apart.
+        // A panel is transposed in a block that fits the L1 cache, because the columns are far apart.
         let mut block = vec![[0.0; PANEL]; depth];
         for (panel, values) in matrix.values.chunks_exact_mut((depth * PANEL).max(1)).enumerate() {
             let first = panel * PANEL;
@@ -81,8 +81,8 @@ impl SimdOp for Narrow<'_> {
     }
 }
 
-/// `out[r][panel · 32 + j] = Σ_i rows[r][i] · panels[panel][i][j]` for rows `stride` apart; `out`'s rows are `out_stride`
-/// apart, a multiple of 32.
+/// `out[r][panel · 32 + j] = Σ_i rows[r][i] · panels[panel][i][j]` for rows `stride` apart; `out`'s rows are
+/// `out_stride` apart, a multiple of 32.
 pub(crate) fn panel_product(rows: &[f32], stride: usize, panels: &Panels, out: &mut [f32], out_stride: usize) {
     let count = rows.len().div_ceil(stride);
     let mut first = 0;

@@ -5,8 +5,8 @@ use crate::options::Options;
 use crate::rules::Rules;
 use crate::search::{Hypothesis, Search, Strategy, Task};
 
-/// How many tokens begin within 20 ms of the reference's time, of how many; and how many of the reference's own do so when
-/// its features change by one rounding.
+/// Returns the number of tokens that begin within 20 ms of the reference, the total, and the number that do so for the
+/// reference itself with features perturbed by one rounding.
 fn aligned(peer: &Peer, size: &str, extra: &[&str]) -> (usize, usize, usize) {
     let folder = peer.model(size, extra);
     let model = Model::open(&folder).unwrap();
@@ -45,8 +45,8 @@ fn aligned(peer: &Peer, size: &str, extra: &[&str]) -> (usize, usize, usize) {
     (close, total, own)
 }
 
-/// The attention of random weights is even, so that rounding decides where a token is heard: with many layers the reference
-/// does not agree with itself either.
+/// Random weights have flat attention, so rounding decides the position of a token: with many layers the reference does
+/// not reproduce itself either.
 #[test]
 fn tokens_are_aligned_as_by_the_reference() {
     let Some(peer) = Peer::find() else { return };
@@ -79,9 +79,10 @@ fn decode(model: &Model, task: Task) -> (Hypothesis, f32) {
     }
 }
 
-/// Decodes windows with both engines. Returns how many have equal tokens, and how many of the reference's own when its
-/// features change by one rounding: random weights go on differently after every token, so that a near tie at an early step
-/// ends in another text of another score. What the search itself does, its own tests and the script hold.
+/// Decodes windows with both engines. Returns the number of windows with equal tokens, and the same for the reference
+/// itself with features perturbed by one rounding: with random weights decoding diverges after every token, so a near
+/// tie at an early step leads to another text with another score. The search itself is covered by its own tests and by
+/// the script.
 fn check_beams(peer: &Peer, folder: &Path, previous: &[u32], beams: usize, patience: f32) -> (usize, usize) {
     let model = Model::open(folder).unwrap();
     let special = model.vocabulary.special().clone();
@@ -170,8 +171,8 @@ fn recordings_are_transcribed_together_as_alone() {
     assert_eq!(found, expected);
 }
 
-/// Texts and segments of the shipped model, with default options and word times, on the recordings of vectors/speech and on
-/// some of our own: pauses, two sentences, noise, 70 s.
+/// Compares texts and segments of the shipped model, with default options and word timestamps, on the recordings of
+/// vectors/speech and on some of our own: pauses, two sentences, noise, 70 s.
 #[test]
 fn transcriptions_equal_the_reference() {
     let Some(peer) = Peer::find() else { return };

@@ -44,7 +44,7 @@ fn check_encoder(peer: &Peer, size: &str, extra: &[&str], limit: f64) {
     for (i, window) in windows.iter().enumerate() {
         let encoded = model.encoder.forward(&Gemm::default(), &mut Buffers::default(), window).unwrap();
         let difference = relative_difference(&encoded, &peer.get(&format!("encode{i}.f32")));
-        // The reference itself moves this far when its features change by a ten-millionth.
+        // Difference of the reference from itself when its features change by a ten-millionth.
         let sensitivity = sensitivities[i].as_f64().unwrap();
         let _ = writeln!(
             std::io::stderr(),
@@ -55,9 +55,9 @@ fn check_encoder(peer: &Peer, size: &str, extra: &[&str], limit: f64) {
 }
 
 /// A difference in the last bit of one activation moves some integers of the next layer by one. After a dozen layers of
-/// unscaled random weights, nothing is left of the bits in common, and two engines are as far apart as the reference is from
-/// itself: 1.6 %. One layer shows that the arithmetic is the same; residual weights as training leaves them show that the
-/// whole encoder is.
+/// unscaled random weights no common bits remain, and two engines differ as much as the reference from itself: 1.6 %.
+/// One layer shows that the arithmetic is equal; residual weights scaled as after training show that the whole encoder
+/// is.
 #[test]
 fn the_encoder_equals_the_reference() {
     let Some(peer) = Peer::find() else { return };
@@ -92,7 +92,7 @@ fn forced_logits(model: &Model, window: &[f32], prompt: &[u32], tokens: &[u32]) 
     let row =
         |(position, &token): (usize, &u32)| Row { token, position, memory: 0, slots: slots[..=position].to_vec() };
     let rows: Vec<Row> = all.iter().enumerate().map(row).collect();
-    // The prompt at once, then a token at a time: as decoding does.
+    // The prompt in one pass, then token by token, as in decoding.
     let (first, rest) = rows.split_at(prompt.len());
     let width = model.decoder.width();
     let mut logits = Vec::new();

@@ -1,5 +1,5 @@
-//! faster-whisper's rules around decoding: fallback, silence, prompts, segments, seeking and word times. Both sides get the
-//! same made-up results of decoding, so that nothing but the rules can differ.
+//! faster-whisper's rules around decoding: fallback, silence, prompts, segments, seeking and word times. Both
+//! implementations get the same synthetic decoding results, so only the rules can differ.
 
 use super::*;
 use crate::align::Alignment;
@@ -7,7 +7,7 @@ use crate::options::Options;
 use crate::search::{Hypothesis, Search, Strategy};
 use crate::transcribe::{Reply, Transcription};
 
-/// Reproducible choices.
+/// Reproducible random choices.
 struct Dice(u64);
 
 impl Dice {
@@ -21,7 +21,8 @@ impl Dice {
     }
 }
 
-/// Text tokens of the random model: words, punctuation (`! " ( ) , - . ? '`), spaces, the two halves of é, broken ones too.
+/// Text tokens of the random model: words, punctuation (`! " ( ) , - . ? '`), spaces, and complete or incomplete halves
+/// of é.
 fn text(dice: &mut Dice) -> Vec<u32> {
     if dice.below(8) == 0 {
         // Too repetitive.
@@ -38,7 +39,7 @@ fn text(dice: &mut Dice) -> Vec<u32> {
         .collect()
 }
 
-/// What a decoder could write: text between timestamps, and an end of one of five kinds.
+/// Generates plausible decoder output: text between timestamps, with one of five endings.
 fn tokens(dice: &mut Dice, begin: u32) -> Vec<u32> {
     let mut at = dice.below(50);
     let mut tokens = vec![begin + at];
@@ -86,7 +87,7 @@ fn made_up_alignment(tokens: &[u32], frames: usize) -> Alignment {
     }
 }
 
-/// What a search is to do, in the reference's terms.
+/// Describes a search in the reference's terms.
 fn described(search: &Search, begin: u32) -> Value {
     let task = search.task();
     let (beams, patience, best_of, temperature) = match task.strategy {
@@ -99,7 +100,7 @@ fn described(search: &Search, begin: u32) -> Value {
     })
 }
 
-/// Plays a script with our rules, until it is over or has no more results.
+/// Runs a script with our rules until the recording ends or the results run out.
 fn play(model: &Arc<Model>, options: &Options, samples: usize, results: &[Value]) -> (Vec<Value>, Transcription) {
     let mut reply = Reply::new(model.clone(), Arc::new(options.clone()), &vec![0.0; samples]);
     reply.alignment = Some(made_up_alignment);

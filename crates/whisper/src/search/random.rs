@@ -1,4 +1,4 @@
-//! Random numbers that a seed determines, so that a recording gives the same text at every run.
+//! Seeded random numbers, so that a recording yields the same text in every run.
 
 /// SplitMix64 (Steele, Lea and Flood, 2014).
 pub(super) struct Random(u64);
@@ -15,13 +15,13 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// An index, each with the probability that its weight has among all.
+    /// Draws an index with probability proportional to its weight.
     pub(super) fn choose(&mut self, weights: &[f32]) -> usize {
         let total: f64 = weights.iter().map(|weight| f64::from(*weight)).sum();
         let mut left = (self.next() >> 11) as f64 / (1u64 << 53) as f64 * total;
         let mut last = 0;
         for (index, &weight) in weights.iter().enumerate() {
-            // Forbidden tokens have the least weight that the exponential gives.
+            // Forbidden tokens have the smallest weight that the exponential yields.
             if weight > 1e-30 {
                 last = index;
                 left -= f64::from(weight);

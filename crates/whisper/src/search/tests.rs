@@ -35,14 +35,13 @@ fn task(strategy: Strategy, longest: usize) -> Task {
     }
 }
 
-/// Runs a search with logits that a function gives for the tokens generated so far. Returns the result, and how many steps
-/// it took.
+/// Runs a search with a function from generated tokens to logits. Returns the result and the number of steps.
 fn run(task: Task, language: &dyn Fn(&[u32]) -> Vec<f32>) -> (Hypothesis, f32, usize) {
     let mut cache = Cache::new(0, 0);
     let start = task.start;
     let prompt = task.prompt.clone();
     let mut search = Search::new(task);
-    // What each cache slot stands for: a beam's slots must spell its own past.
+    // Token of each cache slot: a beam's slots must spell its own past.
     let mut spelled: Vec<u32> = Vec::new();
     for step in 1.. {
         let (mut rows, mut wanted) = (Vec::new(), Vec::new());
@@ -74,7 +73,7 @@ fn run(task: Task, language: &dyn Fn(&[u32]) -> Vec<f32>) -> (Hypothesis, f32, u
     unreachable!()
 }
 
-/// Logits with these probabilities; what is not listed is nearly impossible.
+/// Logits with these probabilities; unlisted tokens are nearly impossible.
 fn probable(listed: &[(u32, f32)]) -> Vec<f32> {
     let mut logits = vec![-60.0; TOKENS];
     for &(token, probability) in listed {
@@ -108,7 +107,7 @@ fn more_beams_find_what_one_misses() {
         ((1, 1.0, 20), vec![10, 0, 2], score(&[0.6, 0.3, 0.5]), 4),
         ((2, 1.0, 20), vec![10, 1, 5], score(&[0.4, 0.9, 0.99]), 4),
         ((5, 1.0, 20), vec![10, 1, 5], score(&[0.4, 0.9, 0.99]), 4),
-        // Cut: the last step counts whatever stands there, with its last token.
+        // Truncated: the last step completes every hypothesis, with its last token.
         ((1, 1.0, 2), vec![10, 0], score(&[0.6]), 2),
         ((2, 1.0, 3), vec![10, 1, 5], score(&[0.4, 0.9]), 3),
         ((1, 1.0, 1), vec![10], 0.0, 1),
@@ -136,7 +135,7 @@ fn patience_waits_for_more_hypotheses() {
     for ((beams, patience), tokens, steps) in [
         ((2, 0.5), vec![10], 2),
         ((2, 1.0), vec![10, 0], 3),
-        // One beam is the greedy search of the reference, which knows no patience.
+        // One beam is the greedy search of the reference, which ignores patience.
         ((1, 1.0), vec![10, 0], 3),
         ((1, 5.0), vec![10, 0], 3),
     ] {
@@ -210,7 +209,7 @@ fn samples_follow_the_probabilities_and_the_seed() {
         assert!((found.score - expected).abs() < 1e-5);
         assert_eq!(sample(1, 5.0, seed), found);
     }
-    // Of many samples the most probable counts.
+    // The most probable of many samples wins.
     let best = (0..50).filter(|seed| sample(16, 1.0, *seed).tokens[1] == 0).count();
     assert!(best >= 49, "{best}");
 }
@@ -225,7 +224,7 @@ fn forbidden_tokens_are_never_sampled() {
     }
 }
 
-/// Beam search as it is told in a textbook: all candidates of all beams are sorted at every step.
+/// Textbook beam search: all candidates of all beams are sorted at every step.
 fn textbook(
     language: &dyn Fn(&[u32]) -> Vec<f32>,
     rules: &Rules,
@@ -245,7 +244,7 @@ fn textbook(
                 candidates.push(([tokens.as_slice(), &[token as u32]].concat(), (logit - total) + score));
             }
         }
-        // Stable: of equal ones the earlier beam and token.
+        // Stable sort: the earlier beam and token of equal ones comes first.
         candidates.sort_by(|a, b| b.1.total_cmp(&a.1));
         candidates.truncate(2 * beams);
         let is_end = |candidate: &(Vec<u32>, f32)| candidate.0.last() == Some(&END);
@@ -281,7 +280,7 @@ fn textbook(
     best
 }
 
-/// Logits that differ for every past, from a seed.
+/// Seeded logits that differ for every prefix.
 fn random_language(seed: u64) -> impl Fn(&[u32]) -> Vec<f32> {
     move |generated: &[u32]| {
         let mut state = seed;
@@ -303,7 +302,7 @@ proptest! {
     fn beams_end_as_in_the_textbook(seed: u64, beams in 1usize..6, patience in 0.3f32..2.5, longest in 1usize..9) {
         let language = random_language(seed);
         let mut rules = (*rules()).clone();
-        // All timestamps are allowed: every rule is at work.
+        // All timestamps are allowed, so every rule applies.
         rules.suppressed = vec![7, 8];
         rules.latest_first_timestamp = 13;
         let task = Task { rules: Arc::new(rules.clone()), ..task(beam(beams, patience), longest) };

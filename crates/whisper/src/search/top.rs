@@ -1,8 +1,8 @@
-//! The best candidates among the tokens of all beams.
+//! Best candidates among the tokens of all beams.
 
 use crate::kernel::max;
 
-/// A token that may follow a beam.
+/// A candidate token to extend a beam.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Candidate {
     pub(super) beam: usize,
@@ -10,13 +10,13 @@ pub(super) struct Candidate {
     pub(super) score: f32,
 }
 
-/// Keeps the best candidates, the best first; of equal ones the first found.
+/// Keeps the best candidates in descending order of score; the first of equal ones wins.
 pub(super) struct Top {
     best: Vec<Candidate>,
     count: usize,
 }
 
-/// Logits that are looked at together: most blocks have no candidate.
+/// Logits per block: most blocks contain no candidate and are skipped.
 const BLOCK: usize = 256;
 
 impl Top {
@@ -24,7 +24,7 @@ impl Top {
         Self { best: Vec::with_capacity(count + 1), count }
     }
 
-    /// Considers the tokens of one beam; `score` must not decrease with the logit.
+    /// Considers the tokens of one beam; `score` must be non-decreasing.
     pub(super) fn scan(&mut self, beam: usize, logits: &[f32], score: impl Fn(f32) -> f32) {
         for (block, logits) in logits.chunks(BLOCK).enumerate() {
             if self.is_full() && score(max(logits)) <= self.worst() {

@@ -1,9 +1,9 @@
-//! Whether a window's text is good enough, or is decoded again at a higher temperature.
+//! Temperature fallback: accepts a window's text, or retries it at a higher temperature.
 
 use crate::options::Options;
 use crate::search::Hypothesis;
 
-/// The result of one temperature.
+/// Result of decoding at one temperature.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Attempt {
     pub(super) tokens: Vec<u32>,
@@ -13,7 +13,7 @@ pub(super) struct Attempt {
     pub(super) no_speech_probability: f32,
 }
 
-/// What to do with the latest attempt.
+/// Decision on the latest attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     Accept,
@@ -21,7 +21,7 @@ pub(super) enum Verdict {
 }
 
 impl Attempt {
-    /// The average log probability counts the end of text as a token, the hypothesis' score does not.
+    /// Creates an attempt. The average log probability counts the end of text as a token, unlike the hypothesis' score.
     pub(super) fn new(
         hypothesis: Hypothesis,
         no_speech_probability: f32,
@@ -53,7 +53,7 @@ impl Attempt {
     }
 }
 
-/// Judges the latest attempt: too repetitive or too uncertain ones are tried again, unless the window is silent.
+/// Judges the latest attempt: too repetitive or too uncertain ones are retried, unless the window is silent.
 pub(super) fn judge(options: &Options, attempts: &[Attempt]) -> Verdict {
     let Some(attempt) = attempts.last() else { return Verdict::Retry };
     let is_uncertain = attempt.is_uncertain(options);
@@ -63,14 +63,14 @@ pub(super) fn judge(options: &Options, attempts: &[Attempt]) -> Verdict {
     if is_uncertain || attempt.is_repetitive(options) { Verdict::Retry } else { Verdict::Accept }
 }
 
-/// The attempt that counts: the latest if it is accepted; else the most probable one among those that are not repetitive, or
-/// among all, with the last temperature.
+/// Chooses an attempt: the latest if it is accepted; otherwise the most probable of the non-repetitive ones, or of all,
+/// with the last temperature.
 pub(super) fn choose(options: &Options, attempts: Vec<Attempt>) -> Option<Attempt> {
     if judge(options, &attempts) == Verdict::Accept {
         return attempts.into_iter().next_back();
     }
     let temperature = attempts.last()?.temperature;
-    // The reference counts an attempt as fit only where the threshold is set.
+    // The reference considers an attempt fit only if the threshold is set.
     let is_fit = |attempt: &&Attempt| options.compression_ratio_threshold.is_some() && !attempt.is_repetitive(options);
     let any_fit = attempts.iter().any(|attempt| is_fit(&attempt));
     let mut best: Option<&Attempt> = None;
@@ -82,7 +82,7 @@ pub(super) fn choose(options: &Options, attempts: Vec<Attempt>) -> Option<Attemp
     Some(Attempt { temperature, ..best?.clone() })
 }
 
-/// Whether a window is skipped: silence is probable, and the text is not certain enough to deny it.
+/// Whether to skip a window as silent: no speech is probable, and the text is uncertain.
 pub(super) fn is_silent(options: &Options, attempt: &Attempt) -> bool {
     let is_certain = options.log_prob_threshold.is_some_and(|threshold| attempt.average_log_probability > threshold);
     attempt.is_probably_silent(options) && !is_certain

@@ -1,15 +1,15 @@
-//! Detection of the language from the first window.
+//! Language detection in the first window.
 
 use super::{Buffers, Cache, Memory, Reply, Row, TranscribeError, WINDOW_FRAMES, softmax};
 
-/// Where the two best languages are closer than this, the reference's own window decides.
+/// If the two best probabilities differ by less than this, the reference's own window decides.
 const MARGIN: f32 = 0.2;
 
 impl Reply {
-    /// Sets language and start tokens, from the options or by listening to the first window.
+    /// Sets language and start tokens, from the options or by detection in the first window.
     ///
-    /// The reference detects the language in a window that has one frame more than the text's own, where the recording is
-    /// shorter than 30 s: the padding. One encoding serves for both, unless the languages are close to each other.
+    /// In recordings under 30 s, the reference detects the language in a window with one more frame: the padding. Here
+    /// one encoding serves for both, unless the best two languages are close.
     pub(super) fn set_language(
         &mut self,
         buffers: &mut Buffers,
@@ -27,7 +27,7 @@ impl Reply {
         let token = if let Some(code) = &self.options.language {
             self.language.clone_from(code);
             self.language_probability = 1.0;
-            let unknown = TranscribeError::Option { option: "language", reason: "the model does not know it" };
+            let unknown = TranscribeError::Option { option: "language", reason: "the model does not support it" };
             vocabulary.language_token(code).ok_or(unknown)?
         } else {
             let mut languages = self.languages(buffers, cache, memory)?;
@@ -48,7 +48,7 @@ impl Reply {
         Ok(())
     }
 
-    /// Language tokens and their probabilities, the most probable first.
+    /// Returns language tokens and their probabilities, the most probable first.
     fn languages(
         &self,
         buffers: &mut Buffers,

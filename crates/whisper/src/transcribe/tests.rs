@@ -3,7 +3,8 @@
 use super::*;
 use crate::testing::{BEGIN, END_OF_TEXT, ENGLISH, PREVIOUS, START, TRANSCRIBE, model};
 
-/// Searches asked for, and the transcription, when decoding gives these results: tokens, score, probability of silence.
+/// Returns the requested searches and the transcription for given decoding results: tokens, score, no-speech
+/// probability.
 fn play(
     options: &Options,
     seconds: usize,
@@ -56,7 +57,7 @@ fn the_next_window_begins_after_the_last_pair_of_timestamps() {
     let (asked, transcription) = play(&english(), 40, &results);
     let found: Vec<_> = transcription.segments.iter().map(|s| (s.seek, s.start, s.end, s.text.as_str())).collect();
     assert_eq!(found, [(0, 0.0, 4.0, " aa ba"), (0, 4.0, 12.5, " ca"), (1250, 12.5, 20.5, " da")]);
-    // The text so far is the prompt.
+    // The preceding text is the prompt.
     let text = [spoken(0, &[256, 257], 400), spoken(400, &[258], 1250)].concat();
     assert_eq!(prompts(&asked), [TASK.to_vec(), [&[PREVIOUS], text.as_slice(), &TASK].concat()]);
     assert_eq!((transcription.language.as_str(), transcription.language_probability), ("en", 1.0));
@@ -111,7 +112,7 @@ fn text_of_a_high_temperature_is_no_prompt() {
     let (asked, transcription) = play(&english(), 100, &results);
     assert_eq!(transcription.segments[1].temperature, 1.0);
     let previous = [&[PREVIOUS], spoken(0, &[256, 257], 2990).as_slice(), &TASK].concat();
-    // The second window and its repetitions go on from the first; the third one forgets both; the fourth goes on.
+    // The second window and its retries continue from the first; the third one drops both; the fourth continues.
     assert!(prompts(&asked)[1..7].iter().all(|prompt| *prompt == previous));
     assert_eq!(prompts(&asked)[7..], [TASK.as_slice(), &previous]);
 }
@@ -157,7 +158,7 @@ fn segments_without_text_or_duration_are_dropped() {
 
 #[test]
 fn a_decoder_that_stands_still_is_moved_on() {
-    // A pair of timestamps at the window's own beginning: the reference would decode it for ever.
+    // A pair of timestamps at the window's own beginning: the reference would decode it forever.
     let results = [(vec![BEGIN, 256, BEGIN, BEGIN], -0.2, 0.0), (spoken(0, &[256], 500), -0.2, 0.0)];
     let (_, transcription) = play(&english(), 40, &results);
     assert_eq!(transcription.segments.last().unwrap().seek, 3000);

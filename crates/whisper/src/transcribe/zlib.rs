@@ -1,30 +1,30 @@
-//! The length of a text compressed by zlib, which tells how repetitive it is.
+//! Length of a zlib-compressed text, a measure of repetition.
 //!
-//! Other implementations of the format find other matches, and repetitive texts of a few hundred bytes then have twice the
-//! length; a threshold would be passed or not. This is zlib's own level 6: lazy matching over hash chains, and the shortest of
-//! stored, fixed and dynamic blocks. Nothing is written, bits are counted.
+//! Other implementations of the format find other matches, so repetitive texts of a few hundred bytes become twice as
+//! long and may fall on the other side of a threshold. This is zlib's own level 6: lazy matching over hash chains, and
+//! the shortest of stored, fixed and dynamic blocks. It only counts bits and writes nothing.
 #![allow(clippy::indexing_slicing)] // Tables and positions of a buffer whose sizes are set here.
 
 mod huffman;
 
 use huffman::{DISTANCES, LITERALS, block_bits};
 
-/// Shortest and longest match.
+/// Minimum and maximum match length.
 const SHORTEST: usize = 3;
 const LONGEST: usize = 258;
-/// Level 6: a match this long shortens the search, ends it, or is not compared with the next position's.
+/// Level 6: matches of this length shorten the search, end it, or disable lazy matching.
 const GOOD: usize = 8;
 const NICE: usize = 128;
 const LAZY: usize = 16;
 const CHAIN: usize = 128;
-/// The farthest match, and the farthest one of three bytes that is worth it.
+/// Maximum match distance, and maximum distance of a useful three-byte match.
 const FARTHEST: usize = 32_768 - LONGEST - SHORTEST - 1;
 const FARTHEST_SHORT: usize = 4096;
-/// Symbols of a block.
+/// Maximum number of symbols per block.
 const SYMBOLS: usize = 16_383;
 const HASH_BITS: usize = 15;
 
-/// Bytes that `zlib.compress` of Python makes of a text.
+/// Length in bytes of the result of Python's `zlib.compress`.
 pub(super) fn compressed_length(text: &[u8]) -> usize {
     let mut compressor = Compressor::new(text);
     compressor.run();
@@ -37,7 +37,7 @@ struct Block {
     literals: [u32; LITERALS],
     distances: [u32; DISTANCES],
     symbols: usize,
-    /// Where its text begins.
+    /// Start of the block's text.
     start: usize,
 }
 
@@ -48,7 +48,7 @@ impl Block {
 }
 
 struct Compressor {
-    /// The text, with as many zeros behind it as a match may read.
+    /// The text, padded with as many zeros as a match may read.
     window: Vec<u8>,
     length: usize,
     /// The latest position of each hash, and the one before each position with the same hash; 0 is none.
@@ -66,7 +66,7 @@ impl Compressor {
         Self { window, length: text.len(), head, previous, block: Block::new(0), bits: 0 }
     }
 
-    /// Notes a position under the hash of its three bytes; returns the position noted before.
+    /// Inserts a position under the hash of its three bytes; returns the previous position.
     fn insert(&mut self, at: usize) -> usize {
         let byte = |offset: usize| usize::from(self.window[at + offset]);
         let hash = ((byte(0) << 10) ^ (byte(1) << 5) ^ byte(2)) & ((1 << HASH_BITS) - 1);
@@ -89,7 +89,7 @@ impl Compressor {
                 }
             }
             if length_before >= SHORTEST && length <= length_before {
-                // The match at the position before is no shorter: it counts.
+                // The match at the previous position is no shorter: emit it.
                 self.count_match(at - 1 - matched_before, length_before);
                 let last = self.length.saturating_sub(SHORTEST);
                 for position in at + 1..at + length_before - 1 {
@@ -115,7 +115,8 @@ impl Compressor {
         self.flush(self.length);
     }
 
-    /// Length and position of the longest match that is longer than the one before; else what was given.
+    /// Finds the longest match that is longer than the previous one. Returns its length and position, or else the given
+    /// ones.
     fn longest_match(&self, at: usize, candidate: usize, before: usize, matched: usize) -> (usize, usize) {
         let lookahead = self.length - at;
         let nice = NICE.min(lookahead);

@@ -1,14 +1,14 @@
-//! Checks miners' answers: how likely the validator's own model finds what a miner says that the model said.
+//! Checks of miners' answers: how likely the validator's own model finds the tokens that a miner returned.
 //!
-//! A [`ReferenceModel`] reads a request and an answer, and tells for each token of the answer its log-probability, its rank
-//! and the likeliest tokens at its place ([`Reading`]). [`check_text`] makes a quality of it with the core's formulas.
-//! Two models are there:
+//! A [`ReferenceModel`] reads a request and an answer and returns, for each token of the answer, its log-probability,
+//! its rank and the likeliest tokens at its position ([`Reading`]). [`check_text`] computes the quality from these with
+//! the core's formulas. There are two implementations:
 //!
-//! - [`OpenAiReference`]: a server that the validator runs and that speaks OpenAI's protocol (vLLM, SGLang, llama.cpp).
-//!   Where it gives `prompt_logprobs`, one pass tells everything, else one request for each of five tokens;
+//! - [`OpenAiReference`]: an OpenAI-compatible server that the validator runs (vLLM, SGLang, llama.cpp). With
+//!   `prompt_logprobs` one pass reads the whole answer, otherwise each of five tokens takes a request;
 //! - [`LocalReference`]: a language model in this process.
 //!
-//! A check has one sample and one result: a model that is busy makes it wait, and never answers for another.
+//! A check takes one sample and returns one result. It waits while the model is busy, and never uses another's result.
 //!
 //! Uses `taonet-nineteen-core` (formulas) and `taonet-lm`. Used by control.
 
@@ -28,80 +28,80 @@ pub use local::LocalReference;
 pub use openai::OpenAiReference;
 pub use text::{Checked, check_text};
 
-/// What a model is asked.
+/// A question to a model: a request and the miner's answer to it.
 #[derive(Debug, Clone, Copy)]
 pub struct Question<'a> {
-    /// The route that the miner was asked on.
+    /// Endpoint of the request.
     pub endpoint: Endpoint,
-    /// What it was asked.
+    /// Payload of the request.
     pub payload: &'a Map<String, Value>,
-    /// What it answered.
+    /// Tokens of the miner's answer.
     pub tokens: &'a [Token],
-    /// Places of the tokens that matter.
+    /// Positions of the tokens to compare.
     pub places: &'a [usize],
 }
 
-/// What a model says of one place of an answer.
+/// A model's probabilities at one position of an answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlaceReading {
-    /// The likeliest tokens here, the likeliest first.
+    /// The likeliest tokens with their log-probabilities, the likeliest first.
     pub top: Vec<(String, f64)>,
-    /// Rank (from 1) and log-probability of the miner's token, where the model told them.
+    /// Rank (from 1) and log-probability of the miner's token, if the model reports them.
     pub own: Option<(u32, f64)>,
-    /// Log-probability of the answer's end here, where the model told it.
+    /// Log-probability that the answer ends here, if the model reports it.
     pub end_logprob: Option<f64>,
 }
 
 impl PlaceReading {
-    /// Log-probability of a token among the five likeliest.
+    /// Returns the log-probability of a token if it is among the five likeliest.
     pub fn among_likeliest(&self, token: &str) -> Option<f64> {
         self.top.iter().take(LIKELIEST).find(|(text, _)| text == token).map(|(_, logprob)| *logprob)
     }
 }
 
-/// How many likeliest tokens count.
+/// Number of likeliest tokens that a check considers.
 pub const LIKELIEST: usize = 5;
 
-/// What a model says of an answer.
+/// A model's probabilities of an answer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reading {
-    /// Every token, in the order of the answer.
+    /// Probabilities of all tokens, in the order of the answer.
     Whole(Vec<PlaceReading>),
-    /// The places that were asked for, in that order.
+    /// Probabilities at the requested positions, in their order.
     Places(Vec<PlaceReading>),
 }
 
-/// Why a check gave no result. The sample waits for another one.
+/// Why a check failed. The sample stays in the queue for a retry.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckError {
-    /// No model checks this task.
+    /// No model is configured for the task.
     #[error("no model checks task {0}")]
     NoModel(String),
-    /// The model's server was not reached, or took too long.
+    /// The model's server is unreachable or timed out.
     #[error("the checking server gave no answer")]
     NoAnswer(#[source] reqwest::Error),
-    /// The model's server refused.
+    /// The model's server returned an error status.
     #[error("the checking server answered {status}: {text}")]
     Refused {
         /// The HTTP status.
         status: u16,
-        /// The first 300 characters of its answer.
+        /// The first 300 characters of the response.
         text: String,
     },
-    /// The model's server gave something else than was asked for.
+    /// The model's server returned a malformed response.
     #[error("the checking server's answer lacks {0}")]
     Malformed(&'static str),
     /// The model failed.
     #[error("the checking model failed")]
     Model(#[from] taonet_lm::ModelError),
-    /// The client could not be set up.
+    /// The HTTP client cannot be built.
     #[error("the checking client cannot be set up")]
     Setup(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The process is about to end.
+    /// The process is shutting down.
     #[error("the check was stopped")]
     Stopped,
-    /// A stored sample cannot be read.
+    /// The stored sample is malformed.
     #[error("the sample is damaged: {0}")]
     Sample(&'static str),
 }
@@ -109,7 +109,7 @@ pub enum CheckError {
 /// A model that the validator trusts.
 #[async_trait]
 pub trait ReferenceModel: Send + Sync {
-    /// Reads an answer.
+    /// Computes the probabilities of an answer's tokens.
     async fn read(&self, question: &Question<'_>) -> Result<Reading, CheckError>;
 }
 

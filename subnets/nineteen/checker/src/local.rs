@@ -1,4 +1,4 @@
-//! A model in this process.
+//! Reference model in this process.
 
 use std::sync::Arc;
 
@@ -9,14 +9,14 @@ use taonet_nineteen_core::task::Endpoint;
 
 use crate::{CheckError, LIKELIEST, PlaceReading, Question, Reading, ReferenceModel};
 
-/// A language model in this process: reads every answer in one pass.
+/// A language model in this process that reads every answer in one pass.
 #[derive(Debug, Clone)]
 pub struct LocalReference {
     model: Arc<LanguageModel>,
 }
 
 impl LocalReference {
-    /// Checks with `model`.
+    /// Creates a reference model from `model`.
     pub const fn new(model: Arc<LanguageModel>) -> Self {
         Self { model }
     }
@@ -28,7 +28,7 @@ impl ReferenceModel for LocalReference {
         let prompt = prompt(&self.model, question)?;
         let vocabulary = self.model.vocabulary();
         let known: Vec<Option<u32>> = question.tokens.iter().map(|token| vocabulary.token(&token.text)).collect();
-        // What the model cannot say is read as its end, so that later places are still those of the answer.
+        // Unknown tokens are read as the end token, so that later positions still match the answer.
         let answer: Vec<u32> = known.iter().map(|token| token.unwrap_or(vocabulary.end())).collect();
         let model = Arc::clone(&self.model);
         let judged = tokio::task::spawn_blocking(move || model.judge(&prompt, &answer, LIKELIEST)).await;

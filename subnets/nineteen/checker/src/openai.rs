@@ -1,4 +1,4 @@
-//! A model behind a server that speaks OpenAI's protocol.
+//! Reference model behind an OpenAI-compatible server.
 
 use std::time::Duration;
 
@@ -12,16 +12,16 @@ use zeroize::Zeroizing;
 
 use crate::{CheckError, LIKELIEST, PlaceReading, Question, Reading, ReferenceModel};
 
-/// Largest answer that is read, in bytes.
+/// Maximum size of a response, in bytes.
 const LARGEST: usize = 64 << 20;
-/// Characters of a refusal that are kept.
+/// Maximum number of characters to keep of an error response.
 const SNIPPET: usize = 300;
 
-/// A server that the validator runs.
+/// A reference model on an OpenAI-compatible server that the validator runs.
 ///
-/// It is asked to continue the answer as an unfinished turn (`continue_final_message`, as vLLM and SGLang have it;
-/// llama.cpp does so unasked) and for the log-probabilities of the prompt (`prompt_logprobs`, vLLM), which tell of every
-/// token in one pass. A server that gives none is asked for one token at each place instead.
+/// Requests continue the answer as an unfinished turn (`continue_final_message` in vLLM and SGLang; llama.cpp does so
+/// by default) and ask for the log-probabilities of the prompt (`prompt_logprobs`, vLLM), which cover every token in
+/// one pass. If the server returns none, each position takes a request for one token instead.
 #[derive(Debug, Clone)]
 pub struct OpenAiReference {
     http: reqwest::Client,
@@ -31,11 +31,11 @@ pub struct OpenAiReference {
 }
 
 impl OpenAiReference {
-    /// A server at a base URL, such as `http://127.0.0.1:8000/v1`, its name of the model, a bearer token where it asks for
-    /// one, and the time that a request may take.
+    /// Creates a client for a server from its base URL, such as `http://127.0.0.1:8000/v1`, its name of the model, an
+    /// optional bearer token and the timeout of a request.
     ///
     /// # Errors
-    /// [`CheckError::Setup`].
+    /// [`CheckError::Setup`] when the token is not a valid header or the HTTP client cannot be built.
     pub fn new(
         base: &Url,
         model: impl Into<String>,
@@ -79,7 +79,7 @@ impl OpenAiReference {
         serde_json::from_slice(&body).map_err(|_| CheckError::Malformed("JSON"))
     }
 
-    /// The request with this beginning of an answer, for one more token.
+    /// Builds a request for one more token after `begun`, the beginning of an answer.
     fn request(&self, question: &Question<'_>, begun: &str) -> Result<Map<String, Value>, CheckError> {
         let mut body = Map::new();
         body.insert("model".to_owned(), self.model.as_str().into());
@@ -115,7 +115,7 @@ impl OpenAiReference {
         let mut body = self.request(question, &text)?;
         body.insert("prompt_logprobs".to_owned(), LIKELIEST.into());
         let answer = match self.post(question.endpoint.path(), &body).await {
-            // It does not know the option.
+            // The server does not support the option.
             Err(CheckError::Refused { status: 400 | 422, .. }) => return Ok(None),
             other => other?,
         };
@@ -154,14 +154,13 @@ impl ReferenceModel for OpenAiReference {
     }
 }
 
-/// The last places of a prompt, where they are the miner's tokens one by one; `None` where the server cuts the answer into
-/// other tokens.
+/// Reads the last positions of a prompt as the miner's tokens; `None` if the server tokenizes the answer differently.
 fn align(places: &[Value], tokens: &[Token]) -> Option<Vec<PlaceReading>> {
     let own = places.get(places.len().checked_sub(tokens.len())?..)?;
     own.iter().zip(tokens).map(|(place, token)| reading(place.as_object()?, &token.text)).collect()
 }
 
-/// One place, as vLLM has it: a map from token ids to log-probability, rank and text. The prompt's own token comes first.
+/// Reads a position in vLLM's form: a map from token ids to log-probability, rank and text, the prompt's token first.
 fn reading(place: &Map<String, Value>, text: &str) -> Option<PlaceReading> {
     let entry = |entry: &Value| {
         let text = entry.get("decoded_token")?.as_str()?.to_owned();

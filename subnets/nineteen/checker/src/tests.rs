@@ -60,7 +60,7 @@ fn reference(address: SocketAddr) -> OpenAiReference {
     OpenAiReference::new(&base, "m", None, Duration::from_mins(1)).unwrap()
 }
 
-/// A server in front of the model that knows nothing of `prompt_logprobs`.
+/// A server in front of the model without support for `prompt_logprobs`.
 async fn without_prompt_logprobs(model: Arc<LanguageModel>, status: u16) -> SocketAddr {
     let inner = serve(router(model, EngineSettings::default()).unwrap()).await;
     let forward = move |path: &'static str| {
@@ -129,10 +129,10 @@ async fn what_is_no_answer_has_no_quality() {
     for chunks in [vec![], vec![json!({})], vec![json!({"choices": [{"delta": {"content": "a"}}]})]] {
         assert_eq!(quality(&reference, Endpoint::Chat, &chunks, ScoringProfile::Reference).await, 0.0);
     }
-    // Longer than was asked for.
+    // Longer than requested.
     let long = vec![answer(&model(2, 1), Endpoint::Chat)[0].clone(); 31];
     assert_eq!(quality(&reference, Endpoint::Chat, &long, ScoringProfile::Later).await, 0.0);
-    // A piece that is no token of the model.
+    // A text that is not a token of the model.
     let odd = json!({"choices": [{"delta": {"content": "notatoken"}, "logprobs": {"content": [{"logprob": -0.1}]}}]});
     assert_eq!(quality(&reference, Endpoint::Chat, &[odd], ScoringProfile::Reference).await, 0.0);
 }

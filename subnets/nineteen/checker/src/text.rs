@@ -1,4 +1,4 @@
-//! A text's quality.
+//! Quality of text answers.
 
 use serde_json::{Map, Value};
 use taonet_nineteen_core::checker::text::{distance_score, positions, token_distance, tokens};
@@ -8,13 +8,13 @@ use taonet_nineteen_core::task::Endpoint;
 
 use crate::{CheckError, LIKELIEST, Question, Reading, ReferenceModel};
 
-/// Tokens of an answer where the request names no number.
+/// Maximum tokens of an answer if the request does not set one.
 const DEFAULT_TOKENS: usize = 2_048;
 
 /// The result of a check.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Checked {
-    /// In `0..=1`.
+    /// Quality in `0..=1`.
     pub quality: f64,
     /// Human-readable reason.
     pub reason: String,
@@ -26,13 +26,13 @@ impl Checked {
     }
 }
 
-/// Checks a text answer: the first token, the last and three others are compared with what the model finds likely.
+/// Checks a text answer: compares the first token, the last and three others with the tokens that the model expects.
 ///
-/// Under `later` the answer as a whole is tested before, where the model reads it in one pass, and its unlikely tokens are
-/// compared as well. `draw(n)` gives a number below `n`.
+/// With [`ScoringProfile::Later`], the whole answer is validated first if the model reads it in one pass, and its
+/// unlikely tokens are compared as well. `draw(n)` returns a number below `n`.
 ///
 /// # Errors
-/// [`CheckError`] when the model gives no reading; the answer can be checked again.
+/// [`CheckError`] when the model fails; the check can be retried.
 pub async fn check_text(
     model: &dyn ReferenceModel,
     endpoint: Endpoint,

@@ -1,4 +1,4 @@
-//! The cycle of periods.
+//! Life cycle of periods.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,37 +20,38 @@ use crate::onboarding::{Offer, offers};
 use crate::schedule::{Random, draw, random, send_all};
 use crate::{MarketFile, measures};
 
-/// How often counters are written.
+/// Interval between writes of the counters.
 const FLUSH: Duration = Duration::from_millis(250);
-/// Pause after a period could not begin, and while nobody offers anything.
+/// Default delay before the next attempt to open a period.
 const PAUSE: Duration = Duration::from_secs(20);
-/// How much longer than the period a miner's key must last.
+/// How long a session key must remain valid after the period's end.
 const KEY_MARGIN: Duration = Duration::from_mins(10);
-/// How old what counts for nothing may be: rewards and periods, answers that nobody checked.
+/// Retention of rewards and periods that no longer count.
 const KEEP_HISTORY: Duration = Duration::from_hours(7 * 24);
+/// Retention of unchecked answers.
 const KEEP_SAMPLES: Duration = Duration::from_hours(5);
 
 /// Settings of a [`Controller`].
 #[derive(Debug, Clone)]
 pub struct ControlSettings {
-    /// How old the list of miners may be.
+    /// Maximum age of the list of miners.
     pub refresh: Duration,
-    /// Which addresses are called.
+    /// Rules for miners' addresses.
     pub addresses: AddressRules,
-    /// Pause while nobody offers anything, and after an error.
+    /// Delay before a retry after an error, and while no miner offers capacity.
     pub pause: Duration,
-    /// Seed of the draws, for tests and demonstrations.
+    /// Seed of the random draws, for tests and demonstrations.
     pub seed: Option<u64>,
 }
 
 impl Default for ControlSettings {
-    /// The list is read every 30 minutes; only public addresses.
+    /// The list is refreshed every 30 minutes; only public addresses are allowed.
     fn default() -> Self {
         Self { refresh: Duration::from_mins(30), addresses: AddressRules::default(), pause: PAUSE, seed: None }
     }
 }
 
-/// Why a period could not run.
+/// Failure to run a period.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ControlError {
@@ -76,7 +77,7 @@ pub struct Controller {
 }
 
 impl Controller {
-    /// A controller of the validator `me`.
+    /// Creates a controller for the validator `me`.
     #[expect(clippy::too_many_arguments, reason = "each part is made by the caller")]
     pub fn new(
         me: Hotkey,
@@ -92,7 +93,7 @@ impl Controller {
         Self { me, store, querier, client, nodes, market, settings, clock, random }
     }
 
-    /// Runs periods until shutdown. Counters are then written, and the period that runs stays open for the next start.
+    /// Runs periods until shutdown, then writes the counters. The running period stays open for the next start.
     pub async fn run(&self, shutdown: &Shutdown) {
         loop {
             let period = tokio::select! {
@@ -102,11 +103,11 @@ impl Controller {
             let pause = match period {
                 Ok(true) => continue,
                 Ok(false) => {
-                    tracing::warn!("no miner offers anything");
+                    tracing::warn!("no miner offers capacity");
                     self.settings.pause
                 }
                 Err(error) => {
-                    tracing::error!(error = &error as &dyn std::error::Error, "no period can run");
+                    tracing::error!(error = &error as &dyn std::error::Error, "failed to run a period");
                     self.settings.pause
                 }
             };
@@ -116,11 +117,11 @@ impl Controller {
             }
         }
         if let Err(error) = self.flush().await {
-            tracing::error!(error = &error as &dyn std::error::Error, "the last counters are not stored");
+            tracing::error!(error = &error as &dyn std::error::Error, "failed to store the final counters");
         }
     }
 
-    /// Writes counters as they change, until shutdown.
+    /// Writes changed counters until shutdown.
     pub async fn keep_counters(&self, shutdown: &Shutdown) {
         loop {
             tokio::select! {
@@ -128,7 +129,7 @@ impl Controller {
                 () = tokio::time::sleep(FLUSH) => {}
             }
             if let Err(error) = self.flush().await {
-                tracing::error!(error = &error as &dyn std::error::Error, "counters are not stored");
+                tracing::error!(error = &error as &dyn std::error::Error, "failed to store counters");
             }
         }
     }
@@ -146,23 +147,23 @@ impl Controller {
                 Ok(kept) => {
                     let roster = self.querier.market().roster();
                     if let Some(floor) = roster.as_ref().and_then(|roster| roster.floor(sample.task.as_str())) {
-                        // The scorer makes room again.
+                        // The scorer enables sampling again.
                         floor.set_keeps_samples(kept);
                     }
                 }
-                Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "an answer is not stored"),
+                Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "failed to store an answer"),
             }
         }
     }
 
-    /// Runs one period to its end, or what is left of the one that runs. `false` when nobody offers anything.
+    /// Runs one period to its end, or resumes the open one. Returns `false` when no miner offers capacity.
     ///
     /// # Errors
-    /// [`ControlError`].
+    /// [`ControlError`] when the database fails or the chain cannot be read.
     pub async fn period(&self) -> Result<bool, ControlError> {
         let config = self.market.reload();
         let running = self.store.open_period().await?;
-        // Only after a start there is a period in the database and none in memory.
+        // Only after a start is a period open in the database but not in memory.
         let resumed = match (&running, self.querier.market().roster()) {
             (Some(period), None) if self.left(period) > Duration::ZERO => self.resume(period, &config).await?,
             _ => None,
@@ -183,10 +184,10 @@ impl Controller {
         Ok(true)
     }
 
-    /// Closes the period that runs, with the counters that it has now.
+    /// Closes the running period with its current counters.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] when the database fails.
     pub async fn close(&self) -> Result<(), StoreError> {
         let Some(period) = self.store.open_period().await? else { return Ok(()) };
         self.close_period(period.id).await
@@ -201,7 +202,7 @@ impl Controller {
         Ok(())
     }
 
-    /// Looks for miners, asks what they offer, closes the last period and opens the next one.
+    /// Refreshes the list of miners, queries their capacities, closes the last period and opens the next one.
     async fn open(
         &self,
         running: Option<PeriodId>,
@@ -234,7 +235,7 @@ impl Controller {
         Ok(Some((roster, length)))
     }
 
-    /// Takes up a period that another process began. `None` when its miners' keys are gone.
+    /// Resumes a period that an earlier process opened. Returns `None` when no session key of its miners is left.
     async fn resume(
         &self,
         period: &PeriodRow,
@@ -278,7 +279,7 @@ impl Controller {
         let roster = Roster::new(period, config.enabled().map(floor).collect());
         let market = self.querier.market();
         market.open(roster);
-        // It was just opened, and nobody else opens any.
+        // It was just opened, and only the controller opens periods.
         market.roster().unwrap_or_else(|| Arc::new(Roster::new(period, Vec::new())))
     }
 
@@ -292,9 +293,9 @@ impl Controller {
         }
         let found = match self.nodes.nodes().await {
             Ok(found) => found,
-            // The last list holds while the chain is away.
+            // Keep the last list while the chain is unreachable.
             Err(error) if age.is_some() => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the list of miners stays as it is");
+                tracing::warn!(error = &error as &dyn std::error::Error, "list of miners not refreshed");
                 return Ok(());
             }
             Err(error) => return Err(error.into()),
@@ -321,7 +322,7 @@ impl Controller {
 
     fn left(&self, period: &PeriodRow) -> Duration {
         let end = period.started_ms.saturating_add(period.length_ms);
-        // A clock that was set back does not make a period longer.
+        // A clock that was set back must not extend a period.
         let left = end.saturating_sub(self.now_ms()).min(period.length_ms);
         Duration::from_millis(u64::try_from(left).unwrap_or(0))
     }
@@ -336,7 +337,7 @@ fn new_row(offer: NewContender) -> ContenderRow {
     ContenderRow { offer, counts, sent: 0.0, score: None }
 }
 
-/// Synthetic requests of a task in one period.
+/// Returns the number of synthetic requests of a task in one period.
 fn budget(config: &MarketConfig, task: &TaskName, contenders: &[NewContender]) -> u64 {
     let to_score: f64 =
         contenders.iter().filter(|offer| offer.task == *task).map(|offer| offer.capacity.to_score).sum();

@@ -1,4 +1,4 @@
-//! The part of a Nineteen validator that keeps the market going.
+//! Control loop of a Nineteen validator: miners, periods, checks and weights.
 //!
 //! ```text
 //! nodes (chain) → handshakes → capacities → close the last period → open the next one → tests, spread over the period
@@ -7,12 +7,12 @@
 //! rewards, period scores, capacities → weights
 //! ```
 //!
-//! - [`Controller`] runs periods one after the other; killed at any moment, it resumes the period that runs;
-//! - [`Scorer`] has stored answers checked;
-//! - [`Nineteen`] is the subnet of `taonet-validator`: weights from what the store holds; [`market_report`] has every
-//!   number behind them;
-//! - [`MarketFile`] is the configuration file, read again at each period;
-//! - [`synthetic`] makes up requests.
+//! - [`Controller`] runs periods one after the other, and resumes the open period after a crash;
+//! - [`Scorer`] checks stored answers;
+//! - [`Nineteen`] is the subnet for `taonet-validator`: it computes weights from the store; [`market_report`] returns
+//!   every number behind them;
+//! - [`MarketFile`] is the configuration file, reloaded at each period;
+//! - [`synthetic`] generates test requests.
 //!
 //! Uses query, checker, store and `taonet-validator` (trait `Subnet`). Used by entry and `tao nineteen`.
 

@@ -1,4 +1,4 @@
-//! The market's configuration file.
+//! Configuration file of the market.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -6,29 +6,29 @@ use std::sync::{Arc, PoisonError, RwLock};
 use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_core::config::ConfigError;
 
-/// Why the file cannot be used.
+/// Failure to load the market's configuration file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MarketFileError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("cannot read {}", path.display())]
     Read {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The operating system's error.
+        /// Error of the operating system.
         source: std::io::Error,
     },
-    /// It is not a valid configuration.
+    /// The file is not a valid configuration.
     #[error("{}: {source}", path.display())]
     Config {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The field and what is wrong with it.
+        /// The invalid field and the reason.
         source: ConfigError,
     },
 }
 
-/// The market's configuration: a file that is read again at each period, or a fixed one. Clones are the same file.
+/// The market's configuration: a file that is reloaded at each period, or a fixed value. Clones share state.
 #[derive(Debug, Clone)]
 pub struct MarketFile(Arc<Inner>);
 
@@ -39,37 +39,37 @@ struct Inner {
 }
 
 impl MarketFile {
-    /// A configuration without a file.
+    /// Creates a fixed configuration without a file.
     pub fn fixed(config: MarketConfig) -> Self {
         Self(Arc::new(Inner { path: None, current: RwLock::new(Arc::new(config)) }))
     }
 
-    /// Reads a file.
+    /// Opens a configuration file.
     ///
     /// # Errors
-    /// [`MarketFileError`], which names the field.
+    /// [`MarketFileError`] when the file is unreadable or invalid; it names the field.
     pub fn open(path: &Path) -> Result<Self, MarketFileError> {
         let current = RwLock::new(Arc::new(read(path)?));
         Ok(Self(Arc::new(Inner { path: Some(path.to_owned()), current })))
     }
 
-    /// The configuration as it was last read.
+    /// Returns the configuration as last read.
     pub fn current(&self) -> Arc<MarketConfig> {
         Arc::clone(&self.0.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Reads the file again. One that is not valid changes nothing, and the log says why.
+    /// Reloads the file and returns the configuration. An invalid file is logged and changes nothing.
     pub fn reload(&self) -> Arc<MarketConfig> {
         let Some(path) = &self.0.path else { return self.current() };
         match read(path) {
             Ok(config) => {
                 let mut current = self.0.current.write().unwrap_or_else(PoisonError::into_inner);
                 if **current != config {
-                    tracing::info!(path = %path.display(), "tasks are read again");
+                    tracing::info!(path = %path.display(), "market configuration reloaded");
                     *current = Arc::new(config);
                 }
             }
-            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "the tasks stay as they are"),
+            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "market configuration not reloaded"),
         }
         self.current()
     }

@@ -1,4 +1,4 @@
-//! Metrics.
+//! Metrics of periods, handshakes and checks.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ pub fn describe() {
     metrics::describe_gauge!(CONTENDERS, "Miners' offers in the running period, by task");
     metrics::describe_counter!(HANDSHAKES, "Handshakes with miners, by result");
     metrics::describe_counter!(CHECKS, "Checked answers, by task and result");
-    metrics::describe_histogram!(CHECK_SECONDS, "Time for one check");
+    metrics::describe_histogram!(CHECK_SECONDS, "Duration of a check");
     metrics::describe_gauge!("taonet_nineteen_weight", "Weight of each miner, by uid");
     metrics::describe_counter!(SKIPPED, "Synthetic requests that were not sent, by reason");
 }

@@ -1,4 +1,4 @@
-//! Miners as the chain has them.
+//! Miners that the chain lists.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -8,40 +8,40 @@ use taonet_chain::{At, Chain, ChainError, Detail};
 use taonet_primitives::{Hotkey, MechId, NetUid, Uid};
 use taonet_wire::Peer;
 
-/// What stands for the local machine on the reference's development networks.
+/// Address that means the local machine on the reference's development networks.
 const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::new(0, 0, 0, 1));
 
-/// A neuron with an address.
+/// A neuron with a published address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FoundNode {
-    /// Its slot.
+    /// Uid of the neuron.
     pub uid: Uid,
-    /// Its hotkey.
+    /// Hotkey of the neuron.
     pub hotkey: Hotkey,
-    /// Where it says that it listens.
+    /// Published address of the neuron.
     pub address: SocketAddr,
 }
 
-/// Why neurons are unknown.
+/// Failure to read the subnet's neurons.
 #[derive(Debug, thiserror::Error)]
 #[error("the subnet's neurons cannot be read")]
 pub struct NodesError(#[from] ChainError);
 
-/// Where neurons come from.
+/// Source of a subnet's neurons.
 #[async_trait]
 pub trait NodeSource: Send + Sync {
-    /// All neurons that publish an address.
+    /// Returns all neurons that publish an address.
     async fn nodes(&self) -> Result<Vec<FoundNode>, NodesError>;
 }
 
-/// The neurons of a subnet on a chain.
+/// A subnet's neurons, read from the chain.
 pub struct ChainNodes {
     chain: Arc<dyn Chain>,
     netuid: NetUid,
 }
 
 impl ChainNodes {
-    /// The neurons of subnet `netuid`.
+    /// Creates a source of the neurons of subnet `netuid`.
     pub fn new(chain: Arc<dyn Chain>, netuid: NetUid) -> Self {
         Self { chain, netuid }
     }
@@ -59,18 +59,18 @@ impl NodeSource for ChainNodes {
     }
 }
 
-/// Which published addresses are called.
+/// Rules for the published addresses that the validator calls.
 #[derive(Debug, Clone, Default)]
 pub struct AddressRules {
-    /// Addresses that stand for others, as on development networks.
+    /// Substitutions `(published, called)` of addresses, for development networks.
     pub substitutes: Vec<(IpAddr, IpAddr)>,
-    /// Whether addresses of private networks are called. A miner could otherwise have the validator call machines of its
-    /// own network.
+    /// Whether private addresses are allowed. A miner can then make the validator call machines of the validator's
+    /// network.
     pub allow_private: bool,
 }
 
 impl AddressRules {
-    /// Where to call a node; `None` where it must not be called.
+    /// Returns the peer to call for a node; `None` if its address is not allowed.
     pub fn peer(&self, node: &FoundNode) -> Option<Peer> {
         let ip = node.address.ip();
         let substitute = self.substitutes.iter().find(|(from, _)| *from == ip).map(|(_, to)| *to);

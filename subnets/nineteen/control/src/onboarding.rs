@@ -1,4 +1,4 @@
-//! Handshakes with miners, and what they offer.
+//! Handshakes with miners, and queries of their capacities.
 
 use std::time::Duration;
 
@@ -12,21 +12,21 @@ use taonet_nineteen_transport::{FiberClient, Session};
 
 use crate::measures;
 
-/// Miners that are called at a time.
+/// Maximum number of concurrent calls to miners.
 const AT_ONCE: usize = 51;
-/// How long a miner may take to say what it offers.
+/// Timeout of a capacity query.
 const CAPACITY_DEADLINE: Duration = Duration::from_secs(10);
-/// Largest answer.
+/// Maximum size of a capacity response, in bytes.
 const CAPACITY_BYTES: usize = 256 * 1024;
 
-/// A miner with a session, and what it offers.
+/// A miner's session and offers.
 pub(crate) struct Offer {
     pub(crate) session: Session,
     pub(crate) contenders: Vec<NewContender>,
 }
 
-/// Calls all miners: those whose key ends before `needed_ns` get a new one, then each says what it offers. Those
-/// that cannot be reached offer nothing.
+/// Queries the capacities of all miners, after a handshake with those whose key expires before `needed_ns`. Unreachable
+/// miners offer nothing.
 pub(crate) async fn offers(
     client: &FiberClient,
     store: &Store,
@@ -48,7 +48,7 @@ pub(crate) async fn offers(
                 None => handshake(client, store, &node).await?,
             };
             match ask(client, &session, payload.clone()).await {
-                // A miner that was restarted has forgotten its keys.
+                // A restarted miner has lost its session keys.
                 Err(Refusal::Forgotten) if is_old => {
                     let session = handshake(client, store, &node).await?;
                     let answer = ask(client, &session, payload).await.ok()?;
@@ -74,14 +74,14 @@ async fn handshake(client: &FiberClient, store: &Store, node: &Node) -> Option<S
     measures::handshake(made.is_ok());
     match made {
         Ok(session) => {
-            // Without it on disk the next start makes another one.
+            // If the key is not stored, the next start repeats the handshake.
             if let Err(error) = store.put_session(&session).await {
-                tracing::warn!(error = &error as &dyn std::error::Error, "a miner's key could not be stored");
+                tracing::warn!(error = &error as &dyn std::error::Error, "failed to store a miner's session key");
             }
             Some(session)
         }
         Err(error) => {
-            tracing::debug!(uid = %node.uid, error = &error as &dyn std::error::Error, "no handshake");
+            tracing::debug!(uid = %node.uid, error = &error as &dyn std::error::Error, "handshake failed");
             None
         }
     }
@@ -115,7 +115,7 @@ async fn ask(
     serde_json::from_slice(&body).map_err(|_| Refusal::Other)
 }
 
-/// The capacities of a miner's answer: `miner_type`, and a number for each task of that type. Others are ignored.
+/// Parses a capacity response: `miner_type`, and a number for each task of that type. Other tasks are ignored.
 fn capacities(
     config: &MarketConfig,
     answer: &Map<String, Value>,

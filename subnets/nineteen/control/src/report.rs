@@ -1,4 +1,4 @@
-//! Weights, with every number behind them.
+//! Weights and the scores behind them.
 
 use std::time::Duration;
 
@@ -15,58 +15,58 @@ use taonet_validator::{Neurons, RoundScores, Subnet};
 
 use crate::MarketFile;
 
-/// The market's scores at one moment.
+/// Scores of the market at one moment.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct MarketReport {
-    /// The newest period.
+    /// Id of the newest period.
     pub period: Option<PeriodId>,
-    /// Miners, by uid.
+    /// Scores of the miners, by uid.
     pub miners: Vec<MinerReport>,
 }
 
-/// A miner's weight and what it is made of.
+/// A miner's weight and the scores behind it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct MinerReport {
-    /// Its slot.
+    /// Uid of the miner.
     pub uid: Uid,
-    /// Its hotkey.
+    /// Hotkey of the miner.
     pub hotkey: Hotkey,
-    /// Its share of all weights.
+    /// Share of the total weight.
     pub weight: f64,
-    /// Its tasks.
+    /// Scores in the tasks that the miner serves.
     pub tasks: Vec<TaskReport>,
 }
 
-/// A miner's numbers in one task. A later field is made of the earlier ones.
+/// A miner's scores in one task. Later fields derive from earlier ones.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TaskReport {
-    /// The task.
+    /// Name of the task.
     pub task: String,
-    /// Its share of the incentive.
+    /// The task's share of the incentive.
     pub task_weight: f64,
-    /// Checked answers that count.
+    /// Number of checked answers that count.
     pub rewards: usize,
-    /// Mean of the qualities, each to the rules' exponent.
+    /// Mean of the qualities, each raised to the rules' exponent.
     pub average_quality: f64,
-    /// Speed that is ranked, in units of work per second.
+    /// Speed for the ranking, in units of work per second.
     pub metric: Option<f64>,
-    /// Bonus by the rank of the speed.
+    /// Bonus for the rank of the speed.
     pub bonus: f64,
     /// `average_quality`, adjusted by the rules, times `1 + bonus`.
     pub combined_quality: f64,
-    /// Closed periods that count.
+    /// Number of closed periods that count.
     pub periods: usize,
-    /// Normalised period score, probation included.
+    /// Normalised period score, including probation.
     pub period_score: f64,
-    /// The accepted capacity.
+    /// Accepted capacity.
     pub capacity: f64,
     /// `combined_quality · period_score · capacity`.
     pub effective: f64,
-    /// `effective`, to the rules' exponent, over the sum of the task's.
+    /// `effective`, raised to the rules' exponent, as a share of the task's sum.
     pub net: f64,
 }
 
-/// The rows that weights follow from.
+/// Rows of the store that determine the weights.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct MarketState {
     period: Option<PeriodId>,
@@ -76,10 +76,10 @@ pub struct MarketState {
 }
 
 impl MarketState {
-    /// The rows as they count now.
+    /// Loads the rows that count now.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] when the database fails.
     pub async fn load(store: &Store, config: &MarketConfig, now_ms: i64) -> Result<Self, StoreError> {
         match store.newest_period().await? {
             Some(period) => Self::of(store, config, &period, now_ms).await,
@@ -87,11 +87,11 @@ impl MarketState {
         }
     }
 
-    /// The rows as they counted when a period was closed; of a period that runs, as they count now. `None` when there is
-    /// no such period.
+    /// Loads the rows that counted when a period closed, or that count now if it is still open. Returns `None` when
+    /// there is no such period.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] when the database fails.
     pub async fn load_at(
         store: &Store,
         config: &MarketConfig,
@@ -113,7 +113,7 @@ impl MarketState {
         Ok(Self { period: Some(period.id), contenders: store.contenders(period.id).await?, rewards, history })
     }
 
-    /// The document that `tao nineteen weights` takes.
+    /// Returns the state as input for `tao nineteen weights`.
     pub fn export(&self, config: &MarketConfig) -> Value {
         let tasks = config.tasks.iter();
         let tasks = tasks.map(|task| json!({"task": task.task, "weight": task.weight, "enabled": task.enabled}));
@@ -137,7 +137,7 @@ impl MarketState {
         })
     }
 
-    /// Computes the scores.
+    /// Computes the report of this state.
     pub fn report(&self, config: &MarketConfig) -> MarketReport {
         let scores = score(&self.input(config), &config.scoring_profile.rules());
         let mut miners: Vec<MinerReport> = Vec::new();
@@ -193,10 +193,10 @@ impl MarketState {
     }
 }
 
-/// Computes the scores from what the store holds.
+/// Computes the market's scores from the store.
 ///
 /// # Errors
-/// [`StoreError`].
+/// [`StoreError`] when the database fails.
 pub async fn market_report(store: &Store, config: &MarketConfig, now_ms: i64) -> Result<MarketReport, StoreError> {
     Ok(MarketState::load(store, config, now_ms).await?.report(config))
 }
@@ -219,7 +219,7 @@ fn task_report(task: &str, task_weight: f64, contender: &ContenderScore<Hotkey>)
     }
 }
 
-/// Nineteen's implementation of a validator's subnet.
+/// Implementation of the validator's `Subnet` for Nineteen.
 pub struct Nineteen {
     store: Store,
     market: MarketFile,
@@ -227,7 +227,7 @@ pub struct Nineteen {
 }
 
 impl Nineteen {
-    /// The subnet with the state of `store`.
+    /// Creates the subnet over the state of `store`.
     pub const fn new(store: Store, market: MarketFile, clock: Clock) -> Self {
         Self { store, market, clock }
     }
@@ -240,7 +240,7 @@ impl Subnet for Nineteen {
     async fn scores(&self, neurons: &Neurons<'_>, _is_late: bool) -> Result<RoundScores<MarketReport>, StoreError> {
         let now = i64::try_from(unix_time((self.clock)()).as_millis()).unwrap_or(i64::MAX);
         let mut report = market_report(&self.store, &self.market.current(), now).await?;
-        // A miner may have lost its slot since the period began.
+        // A miner may have lost its uid since the period began.
         report.miners.retain_mut(|miner| {
             let uid = neurons.uid_of(&miner.hotkey.to_string());
             miner.uid = uid.unwrap_or(miner.uid);

@@ -1,4 +1,4 @@
-//! Sends a period's synthetic requests, each at its time.
+//! Scheduling of a period's synthetic requests.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,10 +16,10 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::{measures, synthetic};
 
-/// Synthetic requests that run at a time. When there is no place for one, it is not sent; buyers' requests never wait for
-/// a place here.
+/// Maximum number of synthetic requests in flight. Further ones are skipped; organic requests never wait for a permit
+/// here.
 const AT_ONCE: usize = 100;
-/// How long requests that run may take after the period's end.
+/// Grace period for requests in flight at the period's end.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// A source of random numbers that tests can seed.
@@ -33,8 +33,8 @@ pub(crate) fn draw(random: &Random) -> f64 {
     rand::Rng::random(&mut *random.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Sends the budgets of `roster`, spread over the time that is left, and waits for the answers. Dropped, it cancels the
-/// requests that run.
+/// Sends the budgets of `roster`, spread over the time that is left, and waits for the answers. Dropping the future
+/// cancels the requests in flight.
 pub(crate) async fn send_all(querier: &Querier, roster: &Arc<Roster>, left: Duration, random: &Random) {
     let began = Instant::now();
     let end = began + left;
@@ -59,7 +59,7 @@ pub(crate) async fn send_all(querier: &Querier, roster: &Arc<Roster>, left: Dura
         let made = synthetic::payload(&floor.task, &mut *random.lock().unwrap_or_else(PoisonError::into_inner));
         let Some(payload) = made else {
             if impossible.insert(task.clone()) {
-                tracing::warn!(%task, "no synthetic requests are made up for this task");
+                tracing::warn!(%task, "synthetic requests are unsupported for this task");
             }
             measures::skipped("no_generator");
             continue;
@@ -80,14 +80,14 @@ pub(crate) async fn send_all(querier: &Querier, roster: &Arc<Roster>, left: Dura
     sleep_until(end).await;
     let ended = async { while running.join_next().await.is_some() {} };
     if tokio::time::timeout(GRACE, ended).await.is_err() {
-        tracing::debug!("requests still run after the period's end");
+        tracing::debug!("requests still in flight after the period's end");
     }
 }
 
 async fn read(querier: &Querier, request: Request, task: &TaskName) {
     match querier.ask(request).await {
-        // What comes of it is counted where it is read.
+        // Reading the answer counts its outcome.
         Ok(mut answer) => while let Some(Ok(_)) = answer.next().await {},
-        Err(error) => tracing::debug!(%task, %error, "synthetic request without an answer"),
+        Err(error) => tracing::debug!(%task, %error, "synthetic request failed"),
     }
 }

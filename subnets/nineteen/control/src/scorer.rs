@@ -1,4 +1,4 @@
-//! Has stored answers checked.
+//! Checks of stored answers.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,10 +18,10 @@ use taonet_service::{Clock, Shutdown, unix_time};
 
 use crate::{MarketFile, measures};
 
-/// Pause when nothing waits to be checked.
+/// Poll interval while no answer is queued.
 const IDLE: Duration = Duration::from_millis(500);
 
-/// The model that checks each task.
+/// Reference models by task.
 #[derive(Clone, Default)]
 pub struct References {
     by_task: HashMap<TaskName, Arc<dyn ReferenceModel>>,
@@ -29,19 +29,19 @@ pub struct References {
 }
 
 impl References {
-    /// One model for all tasks.
+    /// Uses one model for all tasks.
     pub fn for_all(model: Arc<dyn ReferenceModel>) -> Self {
         Self { by_task: HashMap::new(), others: Some(model) }
     }
 
-    /// Adds a model for one task.
+    /// Sets the model for one task.
     #[must_use]
     pub fn with(mut self, task: TaskName, model: Arc<dyn ReferenceModel>) -> Self {
         self.by_task.insert(task, model);
         self
     }
 
-    /// The model that checks a task.
+    /// Returns the model that checks a task.
     pub fn of(&self, task: &TaskName) -> Option<&Arc<dyn ReferenceModel>> {
         self.by_task.get(task).or(self.others.as_ref())
     }
@@ -57,12 +57,12 @@ pub struct Scorer {
 }
 
 impl Scorer {
-    /// A scorer. What it finds also steers the routing of `floor`.
+    /// Creates a scorer. Its results also update the routing of `floor`.
     pub const fn new(store: Store, market: MarketFile, floor: Market, references: References, clock: Clock) -> Self {
         Self { store, market, floor, references, clock }
     }
 
-    /// Checks answers until shutdown. A check that fails is made again later, after a pause that grows.
+    /// Checks answers until shutdown. Failed checks are retried with increasing backoff.
     pub async fn run(&self, shutdown: &Shutdown) {
         let mut failures = 0_u32;
         loop {
@@ -77,7 +77,7 @@ impl Scorer {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
                         failures,
-                        "an answer could not be checked"
+                        "failed to check an answer; retrying"
                     );
                     pause(failures)
                 }
@@ -92,10 +92,10 @@ impl Scorer {
         }
     }
 
-    /// Checks one stored answer. `false` when none waits that can be checked.
+    /// Checks one stored answer. Returns `false` when the queue has none that can be checked.
     ///
     /// # Errors
-    /// [`ScoreError`]; the answer waits as before.
+    /// [`ScoreError`]; the answer stays in the queue.
     pub async fn check_next(&self) -> Result<bool, ScoreError> {
         let config = self.market.current();
         let stored = self.store.samples_by_task().await?;
@@ -144,7 +144,7 @@ impl Scorer {
         check_text(model, task.endpoint, &request, &chunks, config.scoring_profile, draw).await.map(Some)
     }
 
-    /// Tells the routing of organic requests, and lets further answers be kept.
+    /// Updates the quality that routes organic requests, and enables sampling for the task again.
     fn steer(&self, sample: &Sample, quality: Option<f64>) {
         let Some(roster) = self.floor.roster() else { return };
         let Some(floor) = roster.floor(sample.task.as_str()) else { return };
@@ -158,14 +158,14 @@ impl Scorer {
     }
 }
 
-/// Why an answer was not checked.
+/// Failure to check an answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScoreError {
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The model gave no result.
+    /// The check failed.
     #[error(transparent)]
     Check(#[from] CheckError),
 }

@@ -1,4 +1,4 @@
-//! Requests that the validator makes up: a fresh one each time, in the form that buyers' requests have.
+//! Generation of synthetic requests: a new one each time, in the form of buyers' requests.
 
 mod words;
 
@@ -11,17 +11,17 @@ use taonet_nineteen_core::task::Endpoint;
 
 use words::text;
 
-/// Most tokens that are asked for, unless the task's `max_tokens` is smaller.
+/// Maximum `max_tokens` of a request, unless the task sets a smaller limit.
 const MOST_TOKENS: u64 = 2_000;
-/// Fewest tokens.
+/// Minimum of the random draws of `max_tokens`.
 const FEWEST_TOKENS: u64 = 16;
-/// Numbers that people write.
+/// Round values of `max_tokens`, as people write them.
 const ROUND: [u64; 6] = [64, 128, 256, 512, 1_024, 2_000];
 
-/// Makes a request for a task. `None` where no request can be made up: tasks that need a picture.
+/// Generates a request for a task. Returns `None` for tasks without a generator: those that need an input image.
 ///
-/// `synthetic_generation_config.kwargs` may have `max_tokens`, the most that is asked for, and `max_words`, the length of
-/// one message.
+/// `synthetic_generation_config.kwargs` may set `max_tokens`, the maximum for that field, and `max_words`, the maximum
+/// length of a message.
 pub fn payload(task: &Task, random: &mut impl Rng) -> Option<Map<String, Value>> {
     let limit = |name: &str| task.synthetic_generation_config.kwargs.get(name).and_then(Value::as_u64);
     let words = usize::try_from(limit("max_words").unwrap_or(140)).unwrap_or(usize::MAX).max(4);
@@ -56,9 +56,9 @@ pub fn payload(task: &Task, random: &mut impl Rng) -> Option<Map<String, Value>>
     }
 }
 
-/// As many pieces as an answer to a payload may have.
+/// Returns the maximum number of chunks of an answer to a payload.
 pub fn most_chunks(payload: &Map<String, Value>) -> usize {
-    // One more for what some servers send at the end.
+    // One more, for the final chunk of some servers.
     let tokens = payload.get("max_tokens").and_then(Value::as_u64).unwrap_or(MOST_TOKENS);
     usize::try_from(tokens).unwrap_or(usize::MAX).saturating_add(1)
 }
@@ -68,7 +68,7 @@ fn text_payload(task: &Task, input: TextInput, limit: Option<u64>, random: &mut 
     let tokens = if random.random_bool(0.6) {
         ROUND.choose(random).copied().unwrap_or(MOST_TOKENS)
     } else {
-        // As many short ones as long ones, on a logarithmic scale.
+        // Uniform on a logarithmic scale.
         let (low, high) = ((FEWEST_TOKENS as f64).ln(), (MOST_TOKENS as f64).ln());
         random.random_range(low..high).exp() as u64
     };
@@ -86,7 +86,7 @@ fn text_payload(task: &Task, input: TextInput, limit: Option<u64>, random: &mut 
     payload.into_map()
 }
 
-/// Messages of one question, or of a conversation that ends with one.
+/// Generates a single question, or a conversation that ends with one.
 fn messages(words: usize, random: &mut impl Rng) -> Vec<Value> {
     let mut messages = Vec::new();
     let mut say = |role: &str, words: usize, random: &mut _| {
@@ -104,7 +104,7 @@ fn messages(words: usize, random: &mut impl Rng) -> Vec<Value> {
     messages
 }
 
-/// Words of a message: mostly few, sometimes many.
+/// Draws the number of words of a message: mostly few, sometimes many.
 fn length(most: usize, random: &mut impl Rng) -> usize {
     let (low, high) = (4.0_f64.ln(), (most.max(5) as f64).ln());
     (random.random_range(low..high).exp() as usize).clamp(1, most)

@@ -64,7 +64,7 @@ async fn serve(router: Router) -> SocketAddr {
     address
 }
 
-/// A miner that offers all it can, and answers with a model.
+/// A miner that offers its full capacity and answers with a model.
 async fn miner(uri: &str, uid: u16, model: &Arc<LanguageModel>, handshakes: &Arc<AtomicU32>) -> FoundNode {
     let backend = serve(router(Arc::clone(model), EngineSettings::default()).unwrap()).await;
     let chat = move |Json(mut payload): Json<Value>| async move {
@@ -88,7 +88,7 @@ async fn miner(uri: &str, uid: u16, model: &Arc<LanguageModel>, handshakes: &Arc
     FoundNode { uid: Uid(uid), hotkey: keypair.hotkey(), address }
 }
 
-/// The body of an answer, without an HTTP client of its own: one request, read to its end.
+/// Reads the body of an answer without an HTTP client: one request, read to its end.
 async fn post_json(url: &str, payload: &Value) -> impl futures::Stream<Item = std::io::Result<Vec<u8>>> + use<> {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -107,7 +107,7 @@ async fn post_json(url: &str, payload: &Value) -> impl futures::Stream<Item = st
     futures::stream::iter([Ok(answer.split_off(start))])
 }
 
-/// One process of the validator.
+/// A process of the validator.
 struct Process {
     controller: Arc<Controller>,
     scorer: Scorer,
@@ -162,7 +162,7 @@ async fn a_killed_validator_resumes_its_period() {
     let nodes = [
         miner("//Bob", 1, &model, &handshakes).await,
         miner("//Charlie", 2, &model, &handshakes).await,
-        // The validator itself, and one that is gone.
+        // The validator itself, and an unreachable miner.
         FoundNode { uid: Uid(0), hotkey: key("//Alice").hotkey(), address: "127.0.0.1:9".parse().unwrap() },
         FoundNode { uid: Uid(3), hotkey: key("//Dave").hotkey(), address: "127.0.0.1:9".parse().unwrap() },
     ];
@@ -187,7 +187,7 @@ async fn a_killed_validator_resumes_its_period() {
     let before = total(&store, 1).await;
     assert!(before > 0.0);
     drop(first);
-    // Another process takes it up where it was, with the same keys.
+    // Another process resumes it with the same keys.
     let mut second = process(&store, &nodes, &model);
     let shutdown = Shutdown::new();
     second.spawn(&shutdown);
@@ -202,7 +202,7 @@ async fn a_killed_validator_resumes_its_period() {
     let history = store.history_since(0).await.unwrap();
     assert_eq!(history.len(), 4, "two miners, two periods, once each");
     assert!(history.iter().all(|row| row.score.is_some_and(|score| score > 0.99)), "{history:?}");
-    // What was answered is checked, and makes weights.
+    // The answers are checked, and result in weights.
     while second.scorer.check_next().await.unwrap() {}
     let report = market_report(&store, &second.market.current(), i64::MAX).await.unwrap();
     assert!(report.miners.is_empty(), "all of it is too old by then");

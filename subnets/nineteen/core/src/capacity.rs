@@ -1,6 +1,6 @@
 //! Capacity: the accepted part of a miner's declaration, and the part tested in a period.
 
-/// Shares of a capacity with their sampling probabilities, in the order used by [`sampled_share`].
+/// Cumulative probabilities and their shares of the capacity, in ascending order for [`sampled_share`].
 const SHARES: [(f64, f64); 3] = [(0.500, 0.04), (0.900, 0.08), (0.995, 0.12)];
 
 /// Share of the capacity tested with the remaining probability of 0.5 %.
@@ -20,18 +20,18 @@ pub struct Capacity {
 impl Capacity {
     /// Clamps a declared capacity and computes the part to test.
     ///
-    /// `share` comes from [`sampled_share`], `multiplier` is `CAPACITY_TO_SCORE_MULTIPLIER`. A declaration that is not a
-    /// number counts as 0.
+    /// `share` comes from [`sampled_share`], `multiplier` is `CAPACITY_TO_SCORE_MULTIPLIER`. A declaration of NaN
+    /// counts as 0.
     pub fn accept(declared: f64, max_capacity: f64, share: f64, multiplier: f64) -> Self {
         let accepted = if declared.is_nan() { 0.0 } else { declared.max(0.0).min(max_capacity) };
         Self { declared, accepted, to_score: accepted * share * multiplier }
     }
 }
 
-/// The share of a contender's capacity to test: 0.04 with probability 0.5, 0.08 with 0.4, 0.12 with 0.095, 0.80 with
-/// 0.005. `draw` is uniform in `0..1`.
+/// Returns the share of a contender's capacity to test: 0.04 with probability 0.5, 0.08 with 0.4, 0.12 with 0.095, 0.80
+/// with 0.005. `draw` is uniform in `0..1`.
 ///
-/// The expectation is 0.0674.
+/// The expected value is 0.0674.
 pub fn sampled_share(draw: f64) -> f64 {
     SHARES.iter().find(|(up_to, _)| draw < *up_to).map_or(LARGEST_SHARE, |(_, share)| *share)
 }

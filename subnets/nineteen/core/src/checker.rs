@@ -1,4 +1,4 @@
-//! Checks of results against the validator's own model: a quality in `0..=1`.
+//! Checks of results against the validator's own model, which yield a quality in `0..=1`.
 
 pub mod image;
 pub mod text;

@@ -16,7 +16,7 @@ mod votes;
 
 pub use votes::Votes;
 
-/// The reference's period, on which its numbers of requests are based.
+/// Period of the reference, in seconds, on which its request counts are based.
 const REFERENCE_PERIOD: f64 = 1_800.0;
 /// Maximum period, in seconds.
 const LONGEST_PERIOD: f64 = 86_400.0;
@@ -38,10 +38,10 @@ pub struct MarketConfig {
     /// Length of a scoring period. Default: that of the period profile, 3 600 s for `seed`, otherwise 1 800 s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     period: Option<Seconds>,
-    /// Factor of the tested part of each capacity.
+    /// Factor applied to the tested part of each capacity.
     #[serde(default = "whole")]
     pub capacity_to_score_multiplier: f64,
-    /// The tasks, in the order in which they are scored.
+    /// Tasks, in scoring order.
     pub tasks: Vec<Task>,
 }
 
@@ -56,12 +56,12 @@ pub enum ConfigError {
     /// The text is not TOML.
     #[error("not TOML: {0}")]
     Syntax(String),
-    /// A field is unknown, missing or of another type.
+    /// A field is unknown, missing or has the wrong type.
     #[error("{path}: {reason}")]
     Type {
         /// Path of the field, such as `tasks[2].max_capacity`.
         path: String,
-        /// The parser's reason.
+        /// The parser's error message.
         reason: String,
     },
     /// A field's value is out of range.
@@ -69,9 +69,9 @@ pub enum ConfigError {
     Value {
         /// Path of the field, such as `tasks[2].max_capacity`.
         path: String,
-        /// The value.
+        /// The invalid value.
         value: String,
-        /// How to correct it.
+        /// Hint with the permitted values.
         expected: &'static str,
     },
 }
@@ -85,7 +85,7 @@ impl Default for MarketConfig {
 }
 
 impl MarketConfig {
-    /// Content of the default configuration file, with comments.
+    /// Returns the content of the default configuration file, with comments.
     pub const fn default_toml() -> &'static str {
         DEFAULT
     }
@@ -93,7 +93,7 @@ impl MarketConfig {
     /// Parses and validates a configuration file.
     ///
     /// # Errors
-    /// [`ConfigError`], which names the field.
+    /// [`ConfigError`] with the path of the invalid field.
     pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
         let deserializer = toml::Deserializer::parse(text).map_err(|error| ConfigError::Syntax(error.to_string()))?;
         let config: Self = serde_path_to_error::deserialize(deserializer).map_err(|error| {
@@ -104,7 +104,7 @@ impl MarketConfig {
         Ok(config)
     }
 
-    /// Length of a scoring period.
+    /// Returns the length of a scoring period.
     pub fn period(&self) -> Seconds {
         let seconds = match self.period_profile {
             PeriodProfile::Seed => 3_600.0,
@@ -113,17 +113,17 @@ impl MarketConfig {
         self.period.unwrap_or(Seconds::new(seconds).unwrap_or_default())
     }
 
-    /// Ratio of the period's length to that of the reference, which scales the number of synthetic requests.
+    /// Returns the ratio of the period's length to the reference's, which scales the number of synthetic requests.
     pub fn period_multiplier(&self) -> f64 {
         self.period().get() / REFERENCE_PERIOD
     }
 
-    /// The task of this name, enabled or not.
+    /// Returns the task with this name, enabled or not.
     pub fn task(&self, name: &str) -> Option<&Task> {
         self.tasks.iter().find(|task| task.task.as_str() == name)
     }
 
-    /// Enabled tasks: offered and scored.
+    /// Returns the enabled tasks, which are offered to miners and scored.
     pub fn enabled(&self) -> impl Iterator<Item = &Task> {
         self.tasks.iter().filter(|task| task.enabled)
     }

@@ -1,7 +1,7 @@
-//! Period scores and weights from JSON documents, for owners who verify them.
+//! Period scores and weights from JSON documents, for verification by subnet owners.
 //!
-//! [`period_scores`] takes an array of counters, [`weights`] a document of tables; an array of documents gives an array
-//! of results. Unknown fields are ignored.
+//! [`period_scores`] takes a document of counters, [`weights`] a document of tables; an array of documents yields an
+//! array of results. Unknown fields are ignored.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -11,28 +11,28 @@ use taonet_primitives::Uid;
 use crate::period::{PeriodCounts, PeriodProfile, period_score};
 use crate::scoring::{Contender, PeriodRow, Reward, ScoringInput, ScoringRules, TaskWeight, score};
 
-/// Maximum nesting of arrays around a document.
+/// Maximum nesting depth of arrays around a document.
 const DEEPEST: usize = 8;
 
 /// Why a document is invalid.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DocumentError {
-    /// A field is missing or of another type.
+    /// A field is missing, out of range or has the wrong type.
     #[error("{path}: {reason}")]
     Field {
         /// Path of the field, such as `[3].capacity`.
         path: String,
-        /// The reason.
+        /// Why the field is invalid.
         reason: String,
     },
 }
 
-/// Scores counters: `{"total_requests", "capacity", "consumed_capacity", "requests_429", "requests_500"}` gives a number, or
-/// null without requests or capacity; an array gives an array.
+/// Computes period scores from counters. A document `{"total_requests", "capacity", "consumed_capacity",
+/// "requests_429", "requests_500"}` yields a number, or null without requests or capacity; an array yields an array.
 ///
 /// # Errors
-/// [`DocumentError`] with the place of the field.
+/// [`DocumentError`] with the path of the invalid field.
 pub fn period_scores(document: &Value, profile: PeriodProfile) -> Result<Value, DocumentError> {
     each(document, String::new(), &|value, path| {
         let counts: PeriodCounts = parse(value, path)?;
@@ -53,9 +53,9 @@ pub fn period_scores(document: &Value, profile: PeriodProfile) -> Result<Value, 
 /// Weights in the chain's format, ordered by the miners' first appearance in an enabled task.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Weights {
-    /// Uids on the chain.
+    /// Uids of the miners.
     pub uids: Vec<Uid>,
-    /// Shares; they sum to 1.
+    /// Weights of the miners, which sum to 1.
     pub weights: Vec<f64>,
 }
 
@@ -104,12 +104,12 @@ struct PeriodEntry {
 }
 
 /// Computes weights from tables: `tasks` of `{"task", "weight", "enabled"}`, `contenders` of
-/// `{"hotkey", "uid", "task", "capacity"}`, `rewards` of `{"task", "hotkey", "quality_score", "metric"}` and `period_scores` of
-/// `{"task", "hotkey", "period_score", "consumed_capacity"}`, the last two newest first. The result is
-/// `{"uids", "weights"}`; an array gives an array.
+/// `{"hotkey", "uid", "task", "capacity"}`, `rewards` of `{"task", "hotkey", "quality_score", "metric"}` and
+/// `period_scores` of `{"task", "hotkey", "period_score", "consumed_capacity"}`, the last two in order from newest to
+/// oldest. Returns `{"uids", "weights"}`; an array yields an array.
 ///
 /// # Errors
-/// [`DocumentError`] with the place of the field.
+/// [`DocumentError`] with the path of the invalid field.
 pub fn weights(document: &Value, rules: &ScoringRules) -> Result<Value, DocumentError> {
     each(document, String::new(), &|value, path| {
         let tables: Tables = parse(value, path)?;
@@ -171,7 +171,7 @@ impl Tables {
 
 type Work<'a> = &'a dyn Fn(&Value, &str) -> Result<Value, DocumentError>;
 
-/// Maps documents in arrays of any depth up to [`DEEPEST`].
+/// Applies `work` to each document, in arrays nested up to [`DEEPEST`] levels.
 fn each(document: &Value, path: String, work: Work<'_>) -> Result<Value, DocumentError> {
     match document {
         Value::Array(_) if path.matches('[').count() >= DEEPEST => {

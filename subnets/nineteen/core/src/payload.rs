@@ -1,50 +1,50 @@
-//! Payloads as miners take them.
+//! Payloads of requests to miners.
 //!
-//! Synthetic and organic requests are put together here alike: the same fields in the same order, so that a miner cannot
-//! tell a test by its form.
+//! Synthetic and organic requests have the same fields in the same order, so that miners cannot recognise synthetic
+//! requests by their format.
 
 use serde_json::{Map, Value};
 
-/// Largest seed of a request.
+/// Maximum seed of a request.
 pub const LARGEST_SEED: u64 = 100_000_000;
-/// Candidates for each token, as the reference's requests have it.
+/// `top_k` of text requests, as in the reference.
 pub const TOP_K: u64 = 5;
 
-/// What a text request asks to continue.
+/// Input of a text request.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TextInput {
-    /// Messages of a conversation.
+    /// Messages of a chat.
     Messages(Vec<Value>),
-    /// A text.
+    /// Prompt of a completion.
     Prompt(String),
 }
 
-/// A text request.
+/// Payload of a text request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TextPayload {
-    /// What to continue.
+    /// Messages or prompt.
     pub input: TextInput,
-    /// The task, which miners know as the model.
+    /// Name of the task, sent as the model.
     pub model: String,
-    /// How varied the answer is, in `0..=2`.
+    /// Sampling temperature, in `0..=2`.
     pub temperature: f64,
-    /// Seed of the draws, in `1..=LARGEST_SEED`.
+    /// Sampling seed, in `1..=LARGEST_SEED`.
     pub seed: u64,
-    /// Candidates have this probability together.
+    /// Nucleus sampling: cumulative probability of the candidate tokens.
     pub top_p: f64,
-    /// Most tokens of the answer.
+    /// Maximum number of tokens of the answer.
     pub max_tokens: u64,
-    /// What a buyer asks for besides, such as `stop` and `tools`.
+    /// Optional fields of the buyer's request, such as `stop` and `tools`.
     pub further: Map<String, Value>,
 }
 
 impl TextPayload {
-    /// The payload: always a stream with log-probabilities, which the checker needs.
+    /// Returns the JSON payload. It always requests a stream with log-probabilities, which the checker needs.
     pub fn into_map(self) -> Map<String, Value> {
         let Self { input, model, temperature, seed, top_p, max_tokens, further } = self;
         let (name, input, logprobs) = match input {
             TextInput::Messages(messages) => ("messages", Value::Array(messages), Value::Bool(true)),
-            // A number in completions.
+            // In completions, `logprobs` is a number.
             TextInput::Prompt(prompt) => ("prompt", Value::String(prompt), Value::from(1)),
         };
         let mut map = Map::new();
@@ -62,19 +62,19 @@ impl TextPayload {
     }
 }
 
-/// A request for the vectors of texts.
+/// Payload of an embedding request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EmbeddingPayload {
-    /// The texts.
+    /// Texts to embed.
     pub input: Vec<String>,
-    /// The task, which miners know as the model.
+    /// Name of the task, sent as the model.
     pub model: String,
-    /// What a buyer asks for besides: `dimensions`.
+    /// Optional fields of the buyer's request: `dimensions`.
     pub further: Map<String, Value>,
 }
 
 impl EmbeddingPayload {
-    /// The payload.
+    /// Returns the JSON payload.
     pub fn into_map(self) -> Map<String, Value> {
         let Self { input, model, further } = self;
         let mut map = Map::new();
@@ -85,16 +85,16 @@ impl EmbeddingPayload {
     }
 }
 
-/// A request for an image.
+/// Payload of an image request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ImagePayload {
-    /// What it shows.
+    /// Prompt: what the image should show.
     pub prompt: String,
-    /// What it does not show.
+    /// Negative prompt: what the image should not show.
     pub negative_prompt: String,
-    /// Denoising steps.
+    /// Number of denoising steps.
     pub steps: u64,
-    /// How closely it follows the prompt.
+    /// Guidance scale: how closely the image follows the prompt.
     pub cfg_scale: f64,
     /// Width, in pixels.
     pub width: u64,
@@ -102,14 +102,14 @@ pub struct ImagePayload {
     pub height: u64,
     /// Seed of the noise, in `1..=LARGEST_SEED`.
     pub seed: u64,
-    /// The task, which miners know as the model; the routes for avatars and inpainting have none.
+    /// Name of the task, sent as the model; `None` on the avatar and inpaint routes.
     pub model: Option<String>,
-    /// What the route takes besides: images, strengths.
+    /// Further fields of the route, such as images and strengths.
     pub further: Map<String, Value>,
 }
 
 impl ImagePayload {
-    /// The payload.
+    /// Returns the JSON payload.
     pub fn into_map(self) -> Map<String, Value> {
         let Self { prompt, negative_prompt, steps, cfg_scale, width, height, seed, model, further } = self;
         let mut map = Map::new();

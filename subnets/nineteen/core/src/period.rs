@@ -3,7 +3,7 @@
 //! Notation, for T requests of which r₄ were rate-limited (429) and r₅ failed, capacity C and consumed volume V:
 //!
 //! ```text
-//! C' = max(C, 1)      u = max(C' − V, 0) / C'      the share of the capacity that nobody asked for
+//! C' = max(C, 1)      u = max(C' − V, 0) / C'      unused share of the capacity
 //! f₄ = r₄ / T         f₅ = r₅ / T                  g = (T − r₄ − r₅) / T
 //! ```
 
@@ -17,7 +17,7 @@ pub enum RequestOutcome {
         /// Work of the answer, in tokens or steps.
         work: f64,
     },
-    /// HTTP 429, also on a streaming call.
+    /// HTTP 429, also for a streamed response.
     RateLimited,
     /// Any other failure: timeout, another status, a malformed or empty body.
     Failed,
@@ -39,12 +39,12 @@ pub struct PeriodCounts {
 }
 
 impl PeriodCounts {
-    /// Counters at the start of a period.
+    /// Creates the counters of a new period.
     pub fn with_capacity(capacity: f64) -> Self {
         Self { capacity, ..Self::default() }
     }
 
-    /// Counts one request.
+    /// Counts the outcome of one request.
     pub fn count(&mut self, outcome: RequestOutcome) {
         self.total_requests += 1.0;
         match outcome {
@@ -59,20 +59,20 @@ impl PeriodCounts {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PeriodProfile {
-    /// `g · (1 − f₄·u) · (1 − f₅·u)`: 429 and failures cost the same.
+    /// `g · (1 − f₄·u) · (1 − f₅·u)`: rate limits and failures cost the same.
     #[default]
     Reference,
-    /// As `Reference`, with the server-error factor squared: `g · (1 − f₄·u) · (1 − f₅·u)²`.
+    /// `g · (1 − f₄·u) · (1 − f₅·u)²`: the reference's formula with the failure factor squared.
     Later,
-    /// `(1 − u·(f₄ + f₅)) · (1 − u·f₅)`: the formula that the subnet's own description asks for.
+    /// `(1 − u·(f₄ + f₅)) · (1 − u·f₅)`: the formula of the subnet's own description.
     ///
     /// A missed request costs its share of the requests, weighted by the unused capacity; a failure costs that twice.
-    /// Hence misses are free with the capacity used up (u = 0 gives 1), one failure in two requests is expensive (u ≈ 1
-    /// gives 1/4), and rate limits (429) cost less than the same number of failures (1/2).
+    /// Hence misses are free once the capacity is used up (u = 0 yields 1), one failure in two requests is expensive
+    /// (u ≈ 1 yields 1/4), and rate limits (429) cost less than the same number of failures (1/2).
     Seed,
 }
 
-/// The period score, in `0..=1`; `None` without requests or without capacity.
+/// Returns the period score, in `0..=1`; `None` without requests or without capacity.
 pub fn period_score(counts: &PeriodCounts, profile: PeriodProfile) -> Option<f64> {
     let PeriodCounts { total_requests: total, capacity, consumed_capacity, requests_429, requests_500 } = *counts;
     if total == 0.0 || capacity == 0.0 {

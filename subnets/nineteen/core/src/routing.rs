@@ -1,15 +1,15 @@
-//! Routing: the miners for a request.
+//! Routing: selects the miners for a request.
 //!
-//! Synthetic requests test each contender's allowance: those furthest behind it come first, whatever the outcome of
-//! earlier requests, so that no miner avoids the test by failing ([`synthetic_order`]). (The reference sends each
-//! contender equally many requests, however small its allowance.) Organic requests prefer miners with good and fast
-//! answers, in proportion to their value ([`organic_order`]).
+//! Synthetic requests go to the contender with the least used allowance, whatever the outcomes of earlier requests, so
+//! that no miner avoids tests by failing ([`synthetic_order`]). (The reference sends each contender the same number
+//! of requests, however small its allowance.) Organic requests prefer miners with good and fast answers, in proportion
+//! to their value ([`organic_order`]).
 
 mod health;
 
 pub use health::{Breaker, Ewma, Health};
 
-/// Minimum latency in the computation of values, in seconds.
+/// Lower bound of the latency in [`Prospect::value`], in seconds.
 const SHORTEST_LATENCY: f64 = 0.01;
 
 /// A contender's allowance of synthetic requests in this period, and its use. Units: tokens or steps.
@@ -17,12 +17,12 @@ const SHORTEST_LATENCY: f64 = 0.01;
 pub struct Allowance {
     /// The part of the capacity to test.
     pub to_score: f64,
-    /// Assumed volume of the sent requests.
+    /// Assumed volume of the requests sent.
     pub sent: f64,
 }
 
 impl Allowance {
-    /// Whether another request fits.
+    /// Returns whether the allowance permits another request.
     pub fn has_room(&self) -> bool {
         self.sent < self.to_score
     }
@@ -32,8 +32,8 @@ impl Allowance {
     }
 }
 
-/// The contenders for a synthetic request, as indices into `allowances`: those with room, the least used first, ties in
-/// input order.
+/// Returns the contenders for a synthetic request, as indices into `allowances`: those with allowance left, least used
+/// share first, ties in input order.
 pub fn synthetic_order(allowances: &[Allowance]) -> Vec<usize> {
     let mut order: Vec<(usize, f64)> = allowances
         .iter()
@@ -57,17 +57,17 @@ pub struct Prospect<'a> {
 }
 
 impl Prospect<'_> {
-    /// Expected value of an answer: `quality · success / latency to the first token`.
+    /// Returns the expected value of an answer: `quality · success rate / latency of the first token`.
     pub fn value(&self) -> f64 {
         self.quality * self.health.success() / self.health.latency().max(SHORTEST_LATENCY)
     }
 }
 
-/// The contenders for an organic request, as indices into `prospects`: those with remaining capacity and a closed
-/// circuit breaker, in a random order weighted by [`Prospect::value`]. `now` is in seconds of any clock; `draw` returns
-/// numbers in `0..1`.
+/// Returns the contenders for an organic request, as indices into `prospects`: those with remaining capacity and a
+/// circuit breaker that allows requests, in a random order weighted by [`Prospect::value`]. `now` is in seconds of the
+/// clock used for [`Health`]; `draw` returns uniform random numbers in `0..1`.
 pub fn organic_order(prospects: &[Prospect<'_>], now: f64, mut draw: impl FnMut() -> f64) -> Vec<usize> {
-    // A weighted random order (Efraimidis and Spirakis): the largest of u^(1/value) comes first.
+    // Weighted random order (Efraimidis and Spirakis): descending by u^(1/value).
     let mut order: Vec<(usize, f64)> = prospects
         .iter()
         .enumerate()

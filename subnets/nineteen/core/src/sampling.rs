@@ -1,29 +1,30 @@
-//! Sampling of results: which are stored for checking, and which is checked next.
+//! Sampling of results: selects those to store for checking, and the next one to check.
 
 use std::time::Duration;
 
-/// Maximum number of stored results of all tasks; then the oldest are evicted.
+/// Maximum number of stored results of all tasks, beyond which the oldest are evicted.
 const MOST_RESULTS: usize = 1_010;
 /// Number of results evicted at once.
 const EVICTED: usize = 10;
 /// Maximum number of stored results of a task with weight 1.
 const RESULTS_PER_WEIGHT: f64 = 1_000.0;
-/// First pause after a failed check; it doubles each time.
+/// Initial pause after a failed check; doubles with each further failure.
 const PAUSE: Duration = Duration::from_mins(1);
 /// Maximum pause.
 const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 
-/// Whether a task with `stored` results stores another one: up to `⌊1000 · weight⌋ + 1` of them.
+/// Returns whether a task with `stored` results stores another one, up to `⌊1000 · weight⌋ + 1`.
 pub fn keeps_another(stored: usize, weight: f64) -> bool {
     stored as f64 <= (RESULTS_PER_WEIGHT * weight).floor()
 }
 
-/// Number of oldest results to evict before storing another one.
+/// Returns the number of oldest results to evict before storing another one.
 pub fn evicted(stored: usize) -> usize {
     if stored >= MOST_RESULTS { EVICTED } else { 0 }
 }
 
-/// The task to check next, in proportion to its stored results. `draw` is uniform in `0..1`. `None` without results.
+/// Selects the task to check next, with a probability proportional to its stored results; `None` without results.
+/// `draw` is uniform in `0..1`.
 pub fn pick_task(stored: &[usize], draw: f64) -> Option<usize> {
     let total: usize = stored.iter().sum();
     let target = (draw * total as f64) as usize;
@@ -34,14 +35,14 @@ pub fn pick_task(stored: &[usize], draw: f64) -> Option<usize> {
     })
 }
 
-/// The stored result of a task to check next: the first one of the miner with the fewest rewards, as counted by
+/// Selects the stored result of a task to check next: the first one of the miner with the fewest rewards, as counted by
 /// `rewards`.
 pub fn pick_result<K>(results: &[K], rewards: impl Fn(&K) -> usize) -> Option<usize> {
     let counted = results.iter().enumerate().map(|(place, hotkey)| (rewards(hotkey), place));
     counted.min().map(|(_, place)| place)
 }
 
-/// Pause of the checker after `failures` consecutive failures: `min(60 · 2^(n−1), 300)` seconds, 0 after none.
+/// Returns the checker's pause after `failures` consecutive failures n: `min(60 · 2^(n−1), 300)` seconds, 0 after none.
 pub fn pause(failures: u32) -> Duration {
     match failures.checked_sub(1) {
         None => Duration::ZERO,

@@ -1,8 +1,8 @@
 //! Schedule of synthetic requests.
 //!
 //! A task's requests are spread evenly over the period: each has its own slot, and is sent at a random time in it. (The
-//! reference draws one random time for the first request and keeps a fixed distance, so that miners can recognise
-//! synthetic requests by their rhythm.) Organic requests replace synthetic ones: each lowers the budget by one and
+//! reference draws one random time for the first request and keeps a fixed interval, so that miners can recognise
+//! synthetic requests by their timing.) Organic requests replace synthetic ones: each lowers the budget by one and
 //! skips one slot.
 
 use std::cmp::Ordering;
@@ -10,11 +10,11 @@ use std::collections::BinaryHeap;
 
 use taonet_primitives::Seconds;
 
-/// Number of synthetic requests that test these capacities in one period: `⌊Σ capacity_to_score · multiplier /
-/// volume⌋`.
+/// Returns the number of synthetic requests that test these capacities in one period:
+/// `⌊Σ capacity_to_score · multiplier / volume⌋`.
 ///
-/// `period_multiplier` is the period's length over the reference's 1 800 s; `volume_per_request` is the volume that one
-/// request is assumed to have.
+/// `period_multiplier` is the ratio of the period's length to the reference's 1 800 s; `volume_per_request` is the
+/// assumed volume of a request.
 pub fn synthetic_requests(capacities_to_score: f64, period_multiplier: f64, volume_per_request: f64) -> u64 {
     let requests = (capacities_to_score * period_multiplier / volume_per_request).floor();
     if requests.is_finite() && requests > 0.0 { requests as u64 } else { 0 }
@@ -41,13 +41,13 @@ struct TaskSlots<T> {
     next: Seconds,
 }
 
-/// The synthetic requests of all tasks in one period, ordered by time. Times count from the start of the period.
+/// Synthetic requests of all tasks in one period, ordered by time. Times are relative to the start of the period.
 #[derive(Debug, Clone)]
 pub struct Schedule<T> {
     queue: BinaryHeap<Due<T>>,
 }
 
-/// A task in the queue: the earliest first.
+/// A task in the queue, ordered by the earliest time.
 #[derive(Debug, Clone)]
 struct Due<T>(TaskSlots<T>);
 
@@ -103,12 +103,12 @@ impl<T: Clone> Schedule<T> {
         Self { queue: tasks.into_iter().filter_map(slots).collect() }
     }
 
-    /// The next slot's time and task; `None` if no requests remain.
+    /// Returns the next slot's time and task; `None` if no requests remain.
     pub fn next(&self) -> Option<(Seconds, &T)> {
         self.queue.peek().map(|due| (due.0.next, &due.0.task))
     }
 
-    /// Takes the next slot.
+    /// Takes the next slot from the queue; returns its task and the action.
     ///
     /// `budget` is the task's remaining budget after organic requests; `jitter`, in `0..1`, is the random position
     /// within the task's following slot.

@@ -3,13 +3,13 @@
 //! For each enabled task, over its contenders:
 //!
 //! ```text
-//! combined quality = mean(quality^1.5) · (1 + bonus by rank of speed)
+//! combined quality = mean(quality^1.5) · (1 + bonus by speed rank)
 //! effective        = combined quality · normalised period score · capacity
 //! net              = (effective / Σ effective)^3, normalised over the task
 //! weight           = Σ net · task weight over the tasks, normalised
 //! ```
 //!
-//! [`score`] returns all intermediate numbers ([`Scores`]), which multiply to the weight exactly.
+//! [`score`] returns all intermediate numbers ([`Scores`]), from which each weight can be recomputed exactly.
 //!
 //! Three bugs of the reference are fixed in every profile. If a contender has fewer rewards in a task than
 //! [`ScoringRules::minimum_rewards`], its newest rewards of *other* tasks complete the mean quality: no row counts
@@ -30,7 +30,7 @@ pub use quality::{Quality, SpeedRank, average_quality, percentile, rank_by_speed
 pub use rules::{ScoringProfile, ScoringRules};
 pub use weights::{ContenderScore, DuplicateContender, Scores, TaskScores, Total, score, shares};
 
-/// Key of a task or a miner in the rows, such as `&str` or `Hotkey`.
+/// Identifier of a task or a miner in the input rows, such as `&str` or `Hotkey`.
 pub trait Key: Copy + Eq + Hash {}
 
 impl<T: Copy + Eq + Hash> Key for T {}
@@ -38,9 +38,9 @@ impl<T: Copy + Eq + Hash> Key for T {}
 /// A task's share of the incentive.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TaskWeight<T> {
-    /// Its name.
+    /// Name of the task.
     pub task: T,
-    /// Its share, normalised over all tasks.
+    /// Share of the incentive, normalised over all tasks.
     pub weight: f64,
     /// Whether the task is enabled.
     pub enabled: bool,
@@ -49,22 +49,22 @@ pub struct TaskWeight<T> {
 /// A miner's current offer for one task.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Contender<T, K> {
-    /// The miner.
+    /// Hotkey of the miner.
     pub hotkey: K,
-    /// Its uid on the chain.
+    /// Uid of the miner.
     pub uid: Uid,
-    /// The task.
+    /// Name of the task.
     pub task: T,
     /// The accepted capacity, in the unit of the task.
     pub capacity: f64,
 }
 
-/// One checked result.
+/// Reward of a checked result.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Reward<T, K> {
-    /// The task.
+    /// Name of the task.
     pub task: T,
-    /// The miner.
+    /// Hotkey of the miner.
     pub hotkey: K,
     /// Quality according to the checker, in `0..=1`.
     pub quality: Option<f64>,
@@ -72,25 +72,25 @@ pub struct Reward<T, K> {
     pub metric: Option<f64>,
 }
 
-/// One closed period of a contender.
+/// Result of a contender in a closed period.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PeriodRow<T, K> {
-    /// The task.
+    /// Name of the task.
     pub task: T,
-    /// The miner.
+    /// Hotkey of the miner.
     pub hotkey: K,
     /// The period score; `None` without requests.
     pub score: Option<f64>,
-    /// The delivered volume.
+    /// Delivered volume, in the unit of the task.
     pub volume: f64,
 }
 
-/// Input rows of the weights. Rewards and periods are ordered newest first, within their windows.
+/// Input of the weight computation. Rewards and periods are ordered newest first, within their windows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScoringInput<T, K> {
-    /// Tasks, in the order in which they are scored.
+    /// Tasks, in scoring order.
     pub tasks: Vec<TaskWeight<T>>,
-    /// Current contenders; one for each miner and task.
+    /// Current contenders, one per miner and task.
     pub contenders: Vec<Contender<T, K>>,
     /// Checked results within [`ScoringRules::reward_window`].
     pub rewards: Vec<Reward<T, K>>,

@@ -1,4 +1,4 @@
-//! Tasks, which miners serve and validators check.
+//! Tasks that miners serve and validators check.
 
 mod name;
 
@@ -14,13 +14,13 @@ pub use name::{TaskName, TaskNameError};
 pub enum TaskType {
     /// Chat and completions; work in tokens.
     Text,
-    /// Pictures; work in denoising steps.
+    /// Images; work in denoising steps.
     Image,
     /// Embeddings; work in tokens.
     Embedding,
 }
 
-/// Path of a miner's route.
+/// A route of a miner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Endpoint {
     /// `/chat/completions`
@@ -53,7 +53,7 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    /// Every endpoint.
+    /// All endpoints.
     pub const ALL: [Self; 9] = [
         Self::Chat,
         Self::Completions,
@@ -66,7 +66,7 @@ impl Endpoint {
         Self::ClipEmbeddings,
     ];
 
-    /// The path, with its leading `/`.
+    /// Returns the path, with its leading `/`.
     pub const fn path(self) -> &'static str {
         match self {
             Self::Chat => "/chat/completions",
@@ -81,7 +81,7 @@ impl Endpoint {
         }
     }
 
-    /// The task type of the route.
+    /// Returns the task type of the route.
     pub const fn task_type(self) -> TaskType {
         match self {
             Self::Chat | Self::Completions => TaskType::Text,
@@ -95,7 +95,7 @@ impl Endpoint {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CheckerConfig {
-    /// The server that repeats requests: `llm_server` or `image_server`.
+    /// Type of the server that repeats requests: `llm_server` or `image_server`.
     pub server_needed: ServerKind,
     /// Options of the model, such as `model`, `half_precision`, `tokenizer`, `max_model_len`, `gpu_utilization`.
     #[serde(default)]
@@ -104,13 +104,13 @@ pub struct CheckerConfig {
     pub checking_function: CheckingFunction,
 }
 
-/// The server that repeats requests.
+/// Type of the server that repeats requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ServerKind {
-    /// Serves language models.
+    /// Server of language models.
     LlmServer,
-    /// Serves image models.
+    /// Server of image models.
     ImageServer,
 }
 
@@ -130,7 +130,7 @@ pub enum CheckingFunction {
 pub struct SyntheticConfig {
     /// Name of the generator.
     pub func: String,
-    /// Its arguments.
+    /// Arguments of the generator.
     #[serde(default)]
     pub kwargs: Map<String, Value>,
 }
@@ -139,36 +139,36 @@ pub struct SyntheticConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Price {
-    /// Per 1 000 input tokens.
+    /// Credits per 1 000 input tokens.
     pub input: u32,
-    /// Per 1 000 output tokens.
+    /// Credits per 1 000 output tokens.
     pub output: u32,
-    /// Per 1 000 denoising steps.
+    /// Credits per 1 000 denoising steps.
     pub step: u32,
 }
 
 impl Price {
-    /// Price of a text, in credits.
+    /// Returns the price of a text result, in credits.
     pub fn text(&self, input_tokens: u64, output_tokens: u64) -> i64 {
         let thousandths =
             u128::from(input_tokens) * u128::from(self.input) + u128::from(output_tokens) * u128::from(self.output);
         i64::try_from(thousandths.div_ceil(1_000)).unwrap_or(i64::MAX)
     }
 
-    /// Price of an image, in credits.
+    /// Returns the price of an image, in credits.
     pub fn image(&self, steps: u64) -> i64 {
         let thousandths = u128::from(steps) * u128::from(self.step);
         i64::try_from(thousandths.div_ceil(1_000)).unwrap_or(i64::MAX)
     }
 }
 
-/// One task, under the names that the reference's configuration gives its fields.
+/// A task. The field names are those of the reference's configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Task {
-    /// Its id, such as `chat-llama-3-1-8b`.
+    /// Id of the task, such as `chat-llama-3-1-8b`.
     pub task: TaskName,
-    /// Its type.
+    /// Type of the task.
     pub task_type: TaskType,
     /// Maximum accepted capacity per period, in tokens (text, embedding) or steps (image).
     pub max_capacity: f64,
@@ -176,15 +176,15 @@ pub struct Task {
     pub volume_to_requests_conversion: f64,
     /// Share of the incentive, before normalisation.
     pub weight: f64,
-    /// Timeout for the first byte, and then for each further one.
+    /// Timeout for the first byte, and for each subsequent one.
     pub timeout: Seconds,
-    /// Whether the answer is a stream.
+    /// Whether the answer is streamed.
     pub is_stream: bool,
-    /// The miner's route.
+    /// Route on the miner.
     pub endpoint: Endpoint,
-    /// Configuration of the server that checks its results.
+    /// Configuration of the server that checks the task's results.
     pub orchestrator_server_config: CheckerConfig,
-    /// Generator of its synthetic requests.
+    /// Generator of the task's synthetic requests.
     pub synthetic_generation_config: SyntheticConfig,
     /// Price for buyers.
     #[serde(default)]
@@ -204,24 +204,24 @@ const fn enabled() -> bool {
 /// Public view of a task, for miners and the statistics service.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PublicTask {
-    /// Its id.
+    /// Id of the task.
     pub task: TaskName,
-    /// Its type.
+    /// Type of the task.
     pub task_type: TaskType,
-    /// Maximum accepted capacity.
+    /// Maximum accepted capacity per period, in tokens or steps.
     pub max_capacity: f64,
-    /// The model: its public description, or the options to load it with.
+    /// Public description of the model, or the options to load it.
     #[serde(default)]
     pub model_config: Option<Map<String, Value>>,
-    /// The miner's route.
+    /// Route on the miner.
     pub endpoint: Endpoint,
     /// Normalised share of the incentive.
     pub weight: f64,
-    /// Timeout of a miner.
+    /// Timeout of requests to a miner.
     pub timeout: Seconds,
 }
 
-/// The option that is private to the validator's machine.
+/// Model option that the public view omits.
 const PRIVATE_OPTION: &str = "gpu_utilization";
 
 impl Task {
@@ -243,7 +243,7 @@ impl Task {
         }
     }
 
-    /// The checking server's configuration, sent with each of the task's results.
+    /// Returns the checking server's configuration, sent with each of the task's results.
     pub fn checker_document(&self) -> Value {
         let config = &self.orchestrator_server_config;
         let options = Some(&config.load_model_config).filter(|options| !options.is_empty());

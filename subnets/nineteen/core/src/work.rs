@@ -3,12 +3,13 @@
 /// Number of characters counted as one token.
 const CHARACTERS_PER_TOKEN: f64 = 4.0;
 
-/// Work of a text result, in tokens: a quarter of its characters, or 1 for an empty one.
+/// Returns the work of a text result, in tokens: a quarter of its characters, or 1 if it is empty.
 pub fn text_work(characters: usize) -> f64 {
     if characters == 0 { 1.0 } else { characters as f64 / CHARACTERS_PER_TOKEN }
 }
 
-/// Work of an embedding result, in tokens: a quarter of the characters of the request's texts, or 1 without any.
+/// Returns the work of an embedding result, in tokens: a quarter of the characters of the request's texts, or 1 without
+/// any.
 pub fn embedding_work(payload: &serde_json::Map<String, serde_json::Value>) -> f64 {
     let characters = |text: &serde_json::Value| text.as_str().map_or(0, |text| text.chars().count());
     let characters = match payload.get("input") {
@@ -19,13 +20,13 @@ pub fn embedding_work(payload: &serde_json::Map<String, serde_json::Value>) -> f
     text_work(characters)
 }
 
-/// Work of an image result, in denoising steps.
+/// Returns the work of an image result, in denoising steps.
 pub fn image_work(steps: u32) -> f64 {
     f64::from(steps)
 }
 
-/// Speed of a result: work per second from sending the request to the last byte of the answer; `None` without a
-/// positive time.
+/// Returns the speed of a result: work per second, from sending the request to the last byte of the answer; `None`
+/// without a positive response time.
 pub fn metric(work: f64, response_time: Option<f64>) -> Option<f64> {
     response_time.filter(|seconds| *seconds > 0.0).map(|seconds| work / seconds)
 }

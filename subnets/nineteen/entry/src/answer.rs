@@ -12,7 +12,7 @@ use taonet_nineteen_query::{Answer, Chunk};
 use crate::GatewayError;
 use crate::bill::Bill;
 
-/// What every part of an answer states.
+/// Metadata that every chunk of an answer repeats.
 #[derive(Debug, Clone)]
 pub(crate) struct Head {
     pub(crate) id: String,
@@ -21,7 +21,7 @@ pub(crate) struct Head {
     pub(crate) is_chat: bool,
     pub(crate) wants_logprobs: bool,
     pub(crate) wants_usage: bool,
-    /// Tokens that were asked for: an answer of as many ended for its length.
+    /// Requested maximum of tokens; an answer that reaches it has the finish reason `length`.
     pub(crate) max_tokens: u64,
 }
 
@@ -42,7 +42,7 @@ impl Head {
         fields
     }
 
-    /// Why an answer ended.
+    /// Returns the finish reason of an answer.
     pub(crate) fn finish(&self, end: &End, output_tokens: u64) -> String {
         let word = if end.calls_tools {
             "tool_calls"
@@ -63,7 +63,7 @@ fn event(document: Map<String, Value>) -> String {
     format!("data: {}\n\n", Value::Object(document))
 }
 
-/// What is known of an answer's end.
+/// Finish reason of an answer, as far as its chunks state it.
 #[derive(Default)]
 pub(crate) struct End {
     finish: Option<String>,
@@ -87,8 +87,8 @@ struct Stream {
     ready: VecDeque<String>,
 }
 
-/// An answer as server-sent events. The miner is read only as fast as the buyer reads; a buyer that leaves ends its work,
-/// and pays for what was delivered.
+/// Streams an answer as server-sent events. The miner is read only as fast as the buyer reads; a buyer that disconnects
+/// cancels its work and pays for what was delivered.
 pub(crate) fn stream(head: Head, answer: Answer, bill: Bill) -> Response {
     let mut ready = VecDeque::new();
     if head.is_chat {
@@ -121,7 +121,7 @@ impl Stream {
                     self.ready.extend(self.head.relay(&chunk));
                 }
                 Some(Err(error)) => {
-                    tracing::debug!(%error, "an answer broke off");
+                    tracing::debug!(%error, "answer interrupted");
                     let mut text = format!("data: {}\n\n", GatewayError::Interrupted.document());
                     text.push_str("data: [DONE]\n\n");
                     self.finish().await;
@@ -131,7 +131,7 @@ impl Stream {
                     let tokens = self.bill.as_ref().map_or((0, 0), Bill::tokens);
                     let finish = self.head.finish(&self.end, tokens.1);
                     let text = self.head.ending(&finish, tokens);
-                    // The end is told when it is charged.
+                    // Charge before sending the final event.
                     self.finish().await;
                     return Some(text);
                 }
@@ -148,7 +148,7 @@ impl Stream {
 }
 
 impl Head {
-    /// A miner's chunk as the buyer gets it; `None` where it bears nothing of the answer.
+    /// Converts a miner's chunk for the buyer; returns `None` if it has no content.
     fn relay(&self, chunk: &Chunk) -> Option<String> {
         if !chunk.is_content {
             return None;
@@ -184,13 +184,13 @@ impl Head {
     }
 }
 
-/// An answer as one document.
+/// Returns an answer as one JSON document.
 pub(crate) async fn whole(head: &Head, mut answer: Answer, mut bill: Bill) -> Result<Response, GatewayError> {
     let (mut text, mut end) = (String::new(), End::default());
     let (mut calls, mut logprobs) = (Vec::new(), Vec::new());
     while let Some(chunk) = answer.next().await {
         let Ok(chunk) = chunk else {
-            // Nothing was delivered: the buyer gets an error in its place.
+            // Nothing was delivered: the buyer gets an error instead.
             bill.deliver(0);
             bill.settle().await;
             return Err(GatewayError::Interrupted);
@@ -233,17 +233,17 @@ pub(crate) async fn whole(head: &Head, mut answer: Answer, mut bill: Bill) -> Re
     Ok(Json(document).into_response())
 }
 
-/// The lists of this name in the chunks' log-probabilities, one after the other.
+/// Concatenates the lists of this name in the chunks' log-probabilities.
 fn joined(logprobs: &[Value], name: &str) -> Value {
     let lists = logprobs.iter().filter_map(|logprobs| logprobs.get(name)?.as_array());
     lists.flatten().cloned().collect()
 }
 
-/// Adds a piece of a tool call to the call of its index: names come whole, arguments in pieces.
+/// Merges a fragment into the tool call of its index: names arrive whole, arguments in fragments.
 fn merge_call(calls: &mut Vec<Value>, piece: &Value) {
     let index = piece.get("index").and_then(Value::as_u64).and_then(|index| usize::try_from(index).ok());
     let index = index.unwrap_or(calls.len());
-    // As many as a sane answer has.
+    // Limit the number of calls in an answer.
     if index > calls.len() || index >= 128 {
         return;
     }

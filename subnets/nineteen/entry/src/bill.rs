@@ -1,4 +1,4 @@
-//! What a request costs: held before, charged after.
+//! Billing of requests: credits are held before and charged after.
 
 use taonet_nineteen_core::task::Price;
 use taonet_nineteen_store::{HoldRefusal, Store, Usage};
@@ -6,7 +6,7 @@ use taonet_service::{Clock, unix_time};
 
 use crate::GatewayError;
 
-/// How a task's work is counted and priced.
+/// Price of a task's work, by unit of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tariff {
     /// Tokens of request and answer.
@@ -18,7 +18,7 @@ pub(crate) enum Tariff {
 }
 
 impl Tariff {
-    /// Credits for so many tokens of the request and so much output.
+    /// Returns the cost in credits of the request's tokens and the output.
     pub(crate) fn cost(self, input: u64, output: u64) -> i64 {
         match self {
             Self::Text(price) => price.text(input, output),
@@ -28,7 +28,7 @@ impl Tariff {
     }
 }
 
-/// Credits that a request holds. Dropped, it charges what was delivered.
+/// Credits held for a request. Dropping it charges what was delivered.
 pub(crate) struct Bill {
     store: Store,
     clock: Clock,
@@ -39,7 +39,7 @@ pub(crate) struct Bill {
 }
 
 impl Bill {
-    /// Holds what a request may cost at most.
+    /// Holds the maximum cost of a request.
     pub(crate) async fn open(
         store: &Store,
         clock: &Clock,
@@ -61,17 +61,17 @@ impl Bill {
         Ok(Self { store, clock, tariff, delivered: false, request_id, usage: Some(usage) })
     }
 
-    /// The request's own id.
+    /// Returns the request's id.
     pub(crate) fn request_id(&self) -> &str {
         &self.request_id
     }
 
-    /// Tokens of request and answer so far.
+    /// Returns the tokens of request and answer so far.
     pub(crate) fn tokens(&self) -> (u64, u64) {
         self.usage.as_ref().map_or((0, 0), |usage| (usage.input_tokens, usage.output_tokens))
     }
 
-    /// Notes how much of the answer was delivered: tokens or steps. With none, nothing was.
+    /// Records how much of the answer was delivered, in tokens or steps; 0 means nothing.
     pub(crate) fn deliver(&mut self, output_tokens: usize) {
         self.delivered = output_tokens > 0;
         if let Some(usage) = &mut self.usage {
@@ -79,19 +79,19 @@ impl Bill {
         }
     }
 
-    /// Notes that an answer was delivered that has no output to count.
+    /// Records the delivery of an answer that has no output to count.
     pub(crate) const fn deliver_all(&mut self) {
         self.delivered = true;
     }
 
-    /// Charges what was delivered. Without any delivery nothing is charged.
+    /// Charges what was delivered; without a delivery, nothing.
     pub(crate) async fn settle(mut self) {
         if let Some(usage) = self.take() {
             charge(self.store.clone(), self.clock.clone(), self.request_id.clone(), usage).await;
         }
     }
 
-    /// What is to be charged.
+    /// Takes the usage to charge.
     fn take(&mut self) -> Option<Usage> {
         let mut usage = self.usage.take()?;
         usage.charge = if self.delivered { self.tariff.cost(usage.input_tokens, usage.output_tokens) } else { 0 };
@@ -103,7 +103,7 @@ impl Drop for Bill {
     fn drop(&mut self) {
         let Some(usage) = self.take() else { return };
         let (store, clock) = (self.store.clone(), self.clock.clone());
-        // Where no runtime is left, the next start gives the credits back.
+        // Without a runtime, the next start releases the credits.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(charge(store, clock, std::mem::take(&mut self.request_id), usage));
         }
@@ -113,11 +113,11 @@ impl Drop for Bill {
 async fn charge(store: Store, clock: Clock, request_id: String, usage: Usage) {
     let (now_ms, _) = today(&clock);
     if let Err(error) = store.charge(&request_id, &usage, now_ms).await {
-        tracing::error!(error = &error as &dyn std::error::Error, request_id, "a request was not charged");
+        tracing::error!(error = &error as &dyn std::error::Error, request_id, "failed to charge a request");
     }
 }
 
-/// Milliseconds since 1970, and the day in UTC.
+/// Returns the Unix time in milliseconds and the date in UTC.
 pub(crate) fn today(clock: &Clock) -> (i64, String) {
     let millis = i64::try_from(unix_time(clock()).as_millis()).unwrap_or(i64::MAX);
     let day = jiff::Timestamp::from_millisecond(millis).map(|time| time.strftime("%Y-%m-%d").to_string());

@@ -8,16 +8,16 @@ use taonet_nineteen_core::payload::EmbeddingPayload;
 use crate::GatewayError;
 use crate::request::Fields;
 
-/// Most texts of a request.
+/// Maximum number of texts in a request.
 const MOST_TEXTS: usize = 2_048;
-/// Most numbers of a vector.
+/// Maximum number of dimensions of a vector.
 const MOST_DIMENSIONS: u64 = 65_536;
 
-/// A request for vectors.
+/// A parsed embedding request.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct EmbeddingRequest {
     pub(crate) payload: EmbeddingPayload,
-    /// Vectors as base64 of 32-bit floats, as OpenAI's clients ask for them.
+    /// Whether to return vectors as base64 of 32-bit floats, as OpenAI's clients request.
     packs: bool,
 }
 
@@ -49,7 +49,7 @@ impl EmbeddingRequest {
         Ok(Self { payload: EmbeddingPayload { input, model, further }, packs })
     }
 
-    /// A miner's answer in the buyer's form; `None` where it does not have a vector for each text.
+    /// Converts a miner's answer to the buyer's form; returns `None` if a text has no vector.
     pub(crate) fn document(&self, answer: &Value, model: &str, tokens: u64) -> Option<Value> {
         let mut found = vec![None; self.payload.input.len()];
         for entry in answer.get("data")?.as_array()? {
@@ -116,7 +116,7 @@ mod tests {
     fn every_text_has_its_vector() {
         let request = parse(&json!({"model": "a", "input": ["x", "y"], "user": "me"})).unwrap();
         let entry = |index: u64, embedding: Value| json!({"index": index, "embedding": embedding});
-        // In another order.
+        // Out of order.
         let answer =
             json!({"data": [entry(1, json!([3, 4])), entry(0, json!([0.5, 2]))], "usage": {"prompt_tokens": 9}});
         let document = request.document(&answer, "task", 1).unwrap();

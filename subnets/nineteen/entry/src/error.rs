@@ -6,25 +6,25 @@ use axum::response::{IntoResponse, Json, Response};
 use serde_json::json;
 use taonet_nineteen_query::QueryError;
 
-/// Why a buyer's request is refused. Every error has OpenAI's form.
+/// Why the gateway rejects a request. Every error has OpenAI's form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum GatewayError {
-    /// No key, or none that is known.
+    /// The API key is missing or unknown.
     #[error("the API key is missing or unknown; hint: send it as `Authorization: Bearer KEY`")]
     Key,
-    /// The key was revoked.
+    /// The API key was revoked.
     #[error("the API key was revoked")]
     Revoked,
-    /// The key may not use the model.
+    /// The API key may not use the model.
     #[error("the API key may not use model {0:?}")]
     Forbidden(String),
     /// A field is missing, malformed or unsupported.
     #[error("{message}")]
     Field {
-        /// Its name.
+        /// Name of the field.
         param: String,
-        /// What is wrong.
+        /// Why the field is invalid.
         message: String,
     },
     /// The body is not a JSON object.
@@ -36,66 +36,66 @@ pub enum GatewayError {
     /// The `Idempotency-Key` was sent with another request.
     #[error("this Idempotency-Key belongs to another request; hint: choose a new one for each request")]
     Reused,
-    /// The request with this `Idempotency-Key` is being answered.
+    /// A request with this `Idempotency-Key` is in progress.
     #[error("the request with this Idempotency-Key is being answered; repeat it when it has ended")]
     InProgress,
-    /// A miner found the request's image unsafe.
+    /// A miner withheld the image as unsafe.
     #[error("the image was withheld: it was found to be unsafe")]
     Unsafe,
-    /// There is no such model.
+    /// The model does not exist.
     #[error("model {0:?} does not exist; hint: GET /v1/models lists all")]
     Model(String),
-    /// The key has made too many requests.
+    /// The API key exceeds its rate limit.
     #[error("more than {limit} requests a minute")]
     Rate {
-        /// Requests per minute.
+        /// Maximum requests per minute.
         limit: u32,
-        /// When the next one is admitted.
+        /// Time until the next request is admitted.
         retry: Duration,
     },
-    /// The key has too few credits.
+    /// The API key has too few credits.
     #[error("this request may cost {needed} credits, and {has} are left")]
     Credits {
-        /// What the request may cost.
+        /// Maximum cost of the request, in credits.
         needed: i64,
-        /// What the key has.
+        /// Available credits of the key.
         has: i64,
     },
-    /// The key's budget for the month is used up.
+    /// The request exceeds the key's budget for the month.
     #[error("this request may cost {needed} credits, and {left} are left of this month's budget")]
     Budget {
-        /// What the request may cost.
+        /// Maximum cost of the request, in credits.
         needed: i64,
-        /// What is left of the budget.
+        /// Credits left of the budget.
         left: i64,
     },
     /// No miner has capacity left.
     #[error("no miner has capacity left for {0:?}; try again later")]
     Busy(String),
-    /// The miners refuse the request.
+    /// The miners rejected the request as malformed.
     #[error("the miners do not accept this request (status {0})")]
     Refused(u16),
     /// All attempts failed.
     #[error("no miner answered; try again")]
     NoAnswer,
-    /// An answer broke off.
+    /// The answer was interrupted.
     #[error("the answer broke off")]
     Interrupted,
-    /// There is no such route.
+    /// The route does not exist.
     #[error("there is no such route")]
     Route,
     /// The database failed.
-    #[error("the gateway cannot work now")]
+    #[error("internal error; try again later")]
     Internal,
 }
 
 impl GatewayError {
-    /// A field that is wrong.
+    /// Creates the error of an invalid field.
     pub(crate) fn field(param: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Field { param: param.into(), message: message.into() }
     }
 
-    /// HTTP status, `type` and `code`.
+    /// Returns the HTTP status, `type` and `code`.
     fn parts(&self) -> (StatusCode, &'static str, Option<&'static str>) {
         const INVALID: &str = "invalid_request_error";
         match self {
@@ -118,7 +118,7 @@ impl GatewayError {
         }
     }
 
-    /// The error in OpenAI's form.
+    /// Returns the error in OpenAI's form.
     pub(crate) fn document(&self) -> serde_json::Value {
         let (_, kind, code) = self.parts();
         let param = match self {
@@ -135,7 +135,7 @@ impl IntoResponse for GatewayError {
         let (status, _, _) = self.parts();
         let mut response = (status, Json(self.document())).into_response();
         let retry = match self {
-            // Rounded up: a second less would be too early.
+            // Rounded up, so that a retry does not come too early.
             Self::Rate { retry, .. } => Some(retry.as_millis().div_ceil(1_000).max(1).try_into().unwrap_or(u64::MAX)),
             Self::InProgress => Some(1),
             Self::Busy(_) => Some(5),

@@ -9,30 +9,30 @@ use taonet_nineteen_core::task::Endpoint;
 use crate::GatewayError;
 use crate::request::Fields;
 
-/// Steps where the request names none, as in the validator's own requests.
+/// Default number of steps, as in the validator's own requests.
 const DEFAULT_STEPS: u64 = 8;
-/// Steps of the reference's routes where the request names none.
+/// Default number of steps of the reference's routes.
 const REFERENCE_STEPS: u64 = 10;
-/// How closely an image follows the prompt where the request does not say.
+/// Default guidance scale: how closely an image follows the prompt.
 const DEFAULT_CFG: f64 = 3.0;
-/// Width and height where the request names none.
+/// Default width and height, in pixels.
 const DEFAULT_SIDE: u64 = 1_024;
-/// Longest prompt, in characters.
+/// Maximum length of a prompt, in characters.
 const LONGEST_PROMPT: usize = 32_000;
 
-/// A request for an image.
+/// A parsed image request.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ImageRequest {
-    /// The task's name; avatars and inpainting have one task each.
+    /// Name of the task; `None` for avatars and inpainting, which have one task each.
     pub(crate) model: Option<String>,
     pub(crate) payload: ImagePayload,
     pub(crate) endpoint: Endpoint,
-    /// Answers as OpenAI does, not as the reference.
+    /// Whether the response has OpenAI's form instead of the reference's.
     pub(crate) is_openai: bool,
 }
 
 impl ImageRequest {
-    /// Reads `POST /v1/images/generations`.
+    /// Parses a request to `POST /v1/images/generations`.
     pub(crate) fn generation(body: &[u8]) -> Result<Self, GatewayError> {
         let mut fields = Fields::parse(body)?;
         fields.refuse_unless("n", |value| value.as_u64() == Some(1), "only n = 1 is supported")?;
@@ -52,7 +52,7 @@ impl ImageRequest {
         Self::request(fields, (Some(model), Endpoint::TextToImage, true), (width, height), DEFAULT_STEPS)
     }
 
-    /// Reads a request to one of the reference's routes.
+    /// Parses a request to one of the reference's routes.
     pub(crate) fn reference(body: &[u8], endpoint: Endpoint) -> Result<Self, GatewayError> {
         let mut fields = Fields::parse(body)?;
         let has_model = matches!(endpoint, Endpoint::TextToImage | Endpoint::ImageToImage);
@@ -109,10 +109,10 @@ impl ImageRequest {
         Ok(Self { model, payload, endpoint, is_openai })
     }
 
-    /// A miner's answer in the buyer's form.
+    /// Converts a miner's answer to the buyer's form.
     ///
     /// # Errors
-    /// [`GatewayError::Unsafe`] for an image that was withheld, [`GatewayError::NoAnswer`] for what is no image.
+    /// [`GatewayError::Unsafe`] for a withheld image, [`GatewayError::NoAnswer`] for an answer without a valid image.
     pub(crate) fn document(&self, answer: &Value, created: i64) -> Result<Value, GatewayError> {
         let image = answer.get("image_b64").and_then(Value::as_str).filter(|image| !image.is_empty());
         match image {
@@ -127,7 +127,7 @@ impl ImageRequest {
     }
 }
 
-/// An image of a request: its name for the miner, and its base64. Images at URLs are not fetched for buyers.
+/// Takes an image field: its name for the miner, and its base64 data. Image URLs are rejected, never fetched.
 fn image(fields: &mut Fields, name: &'static str, miners_name: &'static str) -> Result<(String, Value), GatewayError> {
     match fields.take(name) {
         Some(Value::String(text)) if is_image(&text) => Ok((miners_name.to_owned(), text.into())),
@@ -139,7 +139,7 @@ fn image(fields: &mut Fields, name: &'static str, miners_name: &'static str) -> 
     }
 }
 
-/// Whether a text is base64 of an image, by its first bytes.
+/// Returns whether a text is a base64-encoded image, judging by its first bytes.
 fn is_image(text: &str) -> bool {
     const SIGNATURES: [&[u8]; 7] =
         [b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"BM", b"II*\0", b"MM\0*"];
@@ -161,7 +161,7 @@ fn size(size: &Value) -> Option<(u64, u64)> {
 mod tests {
     use super::*;
 
-    /// The first bytes of a JPEG.
+    /// The first bytes of a JPEG file, in base64.
     const JPEG: &str = "/9j/4AAQ";
 
     fn named(error: &GatewayError) -> &str {

@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: a request that a buyer repeats is answered and charged once.
+//! `Idempotency-Key`: a repeated request is answered and charged once.
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::header::CONTENT_TYPE;
@@ -10,28 +10,28 @@ use taonet_nineteen_store::{Claim, Store, StoredAnswer};
 
 use crate::GatewayError;
 
-/// The request's header.
+/// Request header with the key.
 const NAME: HeaderName = HeaderName::from_static("idempotency-key");
-/// Header of an answer that was given before.
+/// Response header that marks a replay.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
-/// Longest name, in bytes.
+/// Maximum length of a key, in bytes.
 const LONGEST_NAME: usize = 255;
-/// Largest answer that is kept, in bytes. A request with a larger one is made anew when it is repeated.
+/// Maximum size of a stored response, in bytes. A request with a larger one runs again when repeated.
 const LARGEST: usize = 4 << 20;
-/// Largest answer that is not a stream: a few images.
+/// Maximum size of a response that is not streamed, in bytes: a few images.
 const LARGEST_WHOLE: usize = 64 << 20;
 
-/// What to do with a request.
+/// How to handle a request.
 pub(crate) enum Begun {
-    /// Answer it; it has no `Idempotency-Key`.
+    /// Answer it: the request has no `Idempotency-Key`.
     Unnamed,
-    /// Answer it, and keep the answer.
+    /// Answer it, and store the response.
     New(Once),
-    /// It was answered before.
+    /// Return the stored response to an earlier request with this key.
     Replayed(Response),
 }
 
-/// A request that is answered once. Dropped without an answer, it may be made again.
+/// A claim on an `Idempotency-Key`. Dropping it without a response releases the key.
 pub(crate) struct Once {
     store: Store,
     key: String,
@@ -40,7 +40,7 @@ pub(crate) struct Once {
 }
 
 impl Once {
-    /// Looks whether a request was made before.
+    /// Claims a request's key, or replays its stored response.
     pub(crate) async fn begin(
         store: &Store,
         key: &str,
@@ -68,7 +68,7 @@ impl Once {
         }
     }
 
-    /// Keeps an answer: a whole one now, a stream when it has ended well.
+    /// Stores a response: a document immediately, a stream once it has ended without an error.
     pub(crate) async fn keep(self, response: Response) -> Response {
         let content_type = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         let content_type = content_type.unwrap_or("application/json").to_owned();
@@ -92,7 +92,7 @@ impl Once {
         let Some(body) = String::from_utf8(body).ok().filter(|body| body.len() <= LARGEST) else { return };
         match self.store.keep_answer(&self.key, &self.name, &StoredAnswer { content_type, body }).await {
             Ok(()) => self.is_kept = true,
-            Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "an answer was not kept"),
+            Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "failed to store a response"),
         }
     }
 }
@@ -103,18 +103,18 @@ impl Drop for Once {
             return;
         }
         let (store, key, name) = (self.store.clone(), std::mem::take(&mut self.key), std::mem::take(&mut self.name));
-        // Where no runtime is left, the next start drops the claim.
+        // Without a runtime, the next start releases the claim.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
                 if let Err(error) = store.drop_claim(&key, &name).await {
-                    tracing::error!(error = &error as &dyn std::error::Error, "a claim was not dropped");
+                    tracing::error!(error = &error as &dyn std::error::Error, "failed to release an idempotency key");
                 }
             });
         }
     }
 }
 
-/// A stream whose text is kept. `once` is gone when it cannot be repeated: it is too long, or broke off.
+/// A stream that is recorded. `once` is `None` when it cannot be replayed: it is too long, or was interrupted.
 struct Kept {
     once: Option<Once>,
     content_type: String,
@@ -144,7 +144,7 @@ impl Kept {
     }
 }
 
-/// Whether these events are those of an answer that broke off.
+/// Returns whether these events report an interrupted answer.
 fn breaks_off(events: &[u8]) -> bool {
     events.starts_with(b"data: {\"error\"") || events.starts_with(b"event: response.failed")
 }

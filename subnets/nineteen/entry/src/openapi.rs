@@ -20,7 +20,7 @@ use schemas::{components, string};
 const KEY: &str = "key";
 const JSON: &str = "application/json";
 
-/// A route of the gateway that sells something.
+/// A billed route of the gateway.
 struct Sold {
     path: &'static str,
     summary: &'static str,
@@ -51,7 +51,7 @@ const fn sold(
     Sold { path, summary, request, answer, streams }
 }
 
-/// Statuses of refusals, with their meaning.
+/// HTTP statuses of errors, with their descriptions.
 const REFUSALS: [(&str, &str); 11] = [
     ("400", "A field is wrong; `error.param` names it"),
     ("401", "The API key is missing, unknown or revoked"),
@@ -61,7 +61,7 @@ const REFUSALS: [(&str, &str); 11] = [
     ("409", "The request with this Idempotency-Key is being answered"),
     ("422", "The Idempotency-Key belongs to another request"),
     ("429", "Too many requests in this minute"),
-    ("500", "The gateway cannot work now"),
+    ("500", "Internal error"),
     ("502", "No miner answered"),
     ("503", "No miner has capacity left"),
 ];
@@ -72,7 +72,7 @@ pub(crate) async fn document() -> Response {
     ([(CONTENT_TYPE, JSON)], DOCUMENT.as_str()).into_response()
 }
 
-/// The document.
+/// Builds the OpenAPI document.
 pub(crate) fn api() -> OpenApi {
     let info = InfoBuilder::new()
         .title("Nineteen")

@@ -1,4 +1,4 @@
-//! Requests that each key may make in a minute.
+//! Rate limits of API keys.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,14 +10,14 @@ use taonet_nineteen_store::ApiKey;
 
 use crate::GatewayError;
 
-/// What limits are counted over.
+/// Window of the rate limits.
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// Admission of requests by key.
+/// Rate limiter by API key.
 #[derive(Default)]
 pub(crate) struct Rates(Mutex<HashMap<String, Arc<SlidingWindow<()>>>>);
 
-/// How much of its rate a key has used.
+/// A key's usage of its rate limit.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Standing {
     limit: u32,
@@ -26,7 +26,7 @@ pub(crate) struct Standing {
 }
 
 impl Rates {
-    /// Admits a request, or not; both with the key's standing afterwards.
+    /// Admits or rejects a request; either way, returns the key's usage afterwards.
     pub(crate) fn admit(&self, key: &ApiKey, now: SystemTime) -> (Standing, Result<(), GatewayError>) {
         let limit = RateLimit { requests: key.terms.rate_per_minute, window: MINUTE };
         let window = {
@@ -45,7 +45,7 @@ impl Rates {
 }
 
 impl Standing {
-    /// Writes it in the headers that OpenAI's API has.
+    /// Writes the usage to the rate limit headers of OpenAI's API.
     pub(crate) fn write(self, headers: &mut HeaderMap) {
         let reset = format!("{}s", self.reset.as_millis().div_ceil(1_000));
         let reset = HeaderValue::try_from(reset).unwrap_or(HeaderValue::from_static("60s"));

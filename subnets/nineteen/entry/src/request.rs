@@ -1,4 +1,4 @@
-//! Buyers' requests, in OpenAI's form.
+//! Parsing of buyers' requests in OpenAI's form.
 
 use rand::Rng as _;
 use serde_json::{Map, Value};
@@ -6,23 +6,23 @@ use taonet_nineteen_core::payload::{LARGEST_SEED, TextInput, TextPayload};
 
 use crate::GatewayError;
 
-/// Tokens of an answer where the request names no number.
+/// Default `max_tokens` of a request.
 const DEFAULT_TOKENS: u64 = 512;
-/// Most tokens of an answer.
+/// Maximum number of tokens in an answer.
 const MOST_TOKENS: u64 = 32_768;
-/// Most messages of a conversation.
+/// Maximum number of messages in a conversation.
 const MOST_MESSAGES: usize = 1_024;
-/// Most texts that end an answer.
+/// Maximum number of stop sequences.
 const MOST_STOPS: usize = 4;
-/// Most tools of a request.
+/// Maximum number of tools in a request.
 const MOST_TOOLS: usize = 128;
-/// Without effect on an answer: they help OpenAI to find abuse and to fill its caches.
+/// Fields without effect on an answer: OpenAI uses them for abuse detection and caching.
 const WITHOUT_EFFECT: [&str; 4] = ["user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"];
 
-/// A request for a text.
+/// A parsed text request.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct TextRequest {
-    /// The task's name, as the buyer wrote it.
+    /// Name of the task as the buyer wrote it.
     pub(crate) model: String,
     pub(crate) payload: TextPayload,
     pub(crate) streams: bool,
@@ -31,7 +31,7 @@ pub(crate) struct TextRequest {
 }
 
 impl TextRequest {
-    /// Reads `POST /v1/chat/completions`.
+    /// Parses a request to `POST /v1/chat/completions`.
     pub(crate) fn chat(body: &[u8]) -> Result<Self, GatewayError> {
         let mut fields = Fields::parse(body)?;
         let messages = match fields.take("messages") {
@@ -65,7 +65,7 @@ impl TextRequest {
         fields.request(TextInput::Messages(messages), wants_logprobs, further)
     }
 
-    /// Reads `POST /v1/completions`.
+    /// Parses a request to `POST /v1/completions`.
     pub(crate) fn completion(body: &[u8]) -> Result<Self, GatewayError> {
         let mut fields = Fields::parse(body)?;
         let prompt = match fields.take("prompt") {
@@ -85,7 +85,7 @@ impl TextRequest {
     }
 }
 
-/// The fields of a request that are not read yet.
+/// Fields of a request that remain to be parsed.
 pub(crate) struct Fields(pub(crate) Map<String, Value>);
 
 impl Fields {
@@ -93,7 +93,7 @@ impl Fields {
         serde_json::from_slice(body).map(Self).map_err(|error| GatewayError::Body(error.to_string()))
     }
 
-    /// The rest of a request for a text. What is left then is unknown.
+    /// Parses the rest of a text request and rejects unknown fields.
     pub(crate) fn request(
         mut self,
         input: TextInput,
@@ -137,7 +137,7 @@ impl Fields {
         Ok(TextRequest { model, payload, streams, wants_logprobs, wants_usage })
     }
 
-    /// What concerns tools and the form of an answer.
+    /// Parses the fields for tools and the response format.
     pub(crate) fn tools(&mut self, further: &mut Map<String, Value>) -> Result<(), GatewayError> {
         let has_type = |value: &Value| value.get("type").is_some_and(Value::is_string);
         self.pass_on("tools", further, "an array of 1..=128 tools, each with a type", |value| {
@@ -153,7 +153,7 @@ impl Fields {
         self.pass_on("response_format", further, "an object with a type", has_type)
     }
 
-    /// The model's name.
+    /// Takes the model's name.
     pub(crate) fn model(&mut self) -> Result<String, GatewayError> {
         match self.take("model") {
             Some(Value::String(model)) if !model.is_empty() => Ok(model),
@@ -161,7 +161,7 @@ impl Fields {
         }
     }
 
-    /// The seed, or a random one. Miners and checkers draw alike from a seed of this range.
+    /// Takes the seed, or draws one. Miners and checkers produce the same draws from a seed in this range.
     pub(crate) fn seed(&mut self) -> Result<u64, GatewayError> {
         match self.take("seed") {
             None => Ok(rand::rng().random_range(1..=LARGEST_SEED)),
@@ -198,7 +198,7 @@ impl Fields {
         Ok(wants_usage)
     }
 
-    /// Ends the reading: refuses the first field that is left.
+    /// Finishes parsing: rejects the first field that is left.
     pub(crate) fn end(mut self) -> Result<(), GatewayError> {
         for name in WITHOUT_EFFECT {
             self.take(name);
@@ -209,7 +209,7 @@ impl Fields {
         }
     }
 
-    /// Passes a field on to the miner as it is, where it has the expected form.
+    /// Passes a field on to the miner unchanged if it has the expected form.
     fn pass_on(
         &mut self,
         name: &'static str,
@@ -227,7 +227,7 @@ impl Fields {
         }
     }
 
-    /// A field; null counts as absent.
+    /// Takes a field; null counts as absent.
     pub(crate) fn take(&mut self, name: &str) -> Option<Value> {
         self.0.shift_remove(name).filter(|value| !value.is_null())
     }

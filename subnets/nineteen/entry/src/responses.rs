@@ -1,4 +1,4 @@
-//! `/v1/responses`: OpenAI's newer protocol for texts and tool calls, without stored state, over chats.
+//! `/v1/responses`: OpenAI's newer protocol for text and tool calls, without stored state, implemented over chats.
 
 mod output;
 mod request;
@@ -18,7 +18,7 @@ use crate::bill::Bill;
 use output::Output;
 pub(crate) use request::{Echo, parse};
 
-/// An answer as one document.
+/// Returns an answer as one JSON document.
 pub(crate) async fn whole(
     head: Head,
     echo: Echo,
@@ -28,7 +28,7 @@ pub(crate) async fn whole(
     let (mut output, mut end) = (Output::new(head.id.clone()), End::default());
     while let Some(chunk) = answer.next().await {
         let Ok(chunk) = chunk else {
-            // Nothing was delivered: the buyer gets an error in its place.
+            // Nothing was delivered: the buyer gets an error instead.
             bill.deliver(0);
             bill.settle().await;
             return Err(GatewayError::Interrupted);
@@ -45,7 +45,7 @@ pub(crate) async fn whole(
     Ok(Json(echo.document(&head, State::ended(is_cut), output.items(), Some(tokens))).into_response())
 }
 
-/// How far a response is.
+/// State of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
     InProgress,
@@ -77,12 +77,12 @@ struct Stream {
     end: End,
     output: Output,
     ready: VecDeque<String>,
-    /// Number of the next event.
+    /// Sequence number of the next event.
     sequence: u64,
 }
 
-/// An answer as server-sent events, each with a type and a number. The miner is read only as fast as the buyer reads; a
-/// buyer that leaves ends its work, and pays for what was delivered.
+/// Streams an answer as server-sent events, each with a type and a sequence number. The miner is read only as fast as
+/// the buyer reads; a buyer that disconnects cancels its work and pays for what was delivered.
 pub(crate) fn stream(head: Head, echo: Echo, answer: Answer, bill: Bill) -> Response {
     let output = Output::new(head.id.clone());
     let (answer, bill) = (Some(answer), Some(bill));
@@ -127,7 +127,7 @@ impl Stream {
                     }
                 }
                 Some(Err(error)) => {
-                    tracing::debug!(%error, "an answer broke off");
+                    tracing::debug!(%error, "answer interrupted");
                     let mut response = self.echo.document(&self.head, State::Failed, self.output.items(), None);
                     let message = GatewayError::Interrupted.to_string();
                     if let Some(response) = response.as_object_mut() {
@@ -144,7 +144,7 @@ impl Stream {
                     let state = State::ended(self.head.finish(&self.end, tokens.1) == "length");
                     let response = self.echo.document(&self.head, state, self.output.items(), Some(tokens));
                     self.say(&format!("response.{}", state.as_str()), json!({ "response": response }));
-                    // The end is told when it is charged.
+                    // Charge before sending the final event.
                     self.settle().await;
                 }
             }

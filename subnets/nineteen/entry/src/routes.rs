@@ -27,13 +27,13 @@ use crate::rates::Rates;
 use crate::request::TextRequest;
 use crate::{GatewayError, openapi, responses, status};
 
-/// Largest body of a request, in bytes.
+/// Maximum size of a request body, in bytes.
 const LARGEST_BODY: usize = 8 << 20;
-/// How long a body may take to arrive.
+/// Timeout of reading a request body.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
 /// Counter of requests.
 const REQUESTS: &str = "taonet_nineteen_gateway_requests_total";
-/// Longest id of a request that a buyer may choose.
+/// Maximum length of a request id sent by the buyer.
 const LONGEST_ID: usize = 128;
 
 /// Registers help texts of the metrics. Call after the recorder is installed.
@@ -41,7 +41,7 @@ pub fn describe_metrics() {
     metrics::describe_counter!(REQUESTS, "Buyers' requests, by route and status");
 }
 
-/// The gateway. Clones are the same gateway.
+/// The gateway for buyers. Clones share state.
 #[derive(Clone)]
 pub struct Gateway(pub(crate) Arc<Inner>);
 
@@ -53,26 +53,26 @@ pub(crate) struct Inner {
     rates: Rates,
 }
 
-/// What a route sells.
+/// Product of a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Product {
     Chat,
     Completion,
     Response,
     Embedding,
-    /// OpenAI's form of an image.
+    /// An image in OpenAI's form.
     Generation,
-    /// The reference's forms.
+    /// An image in the reference's form.
     Image(Endpoint),
 }
 
 impl Gateway {
-    /// A gateway to the market of `querier`.
+    /// Creates a gateway to the market of `querier`.
     pub fn new(store: Store, querier: Querier, market: MarketFile, clock: Clock) -> Self {
         Self(Arc::new(Inner { store, querier, market, clock, rates: Rates::default() }))
     }
 
-    /// The routes.
+    /// Returns the router with all routes.
     pub fn router(&self) -> Router {
         let sell = |product| {
             post(
@@ -104,7 +104,7 @@ impl Gateway {
             .with_state(self.clone())
     }
 
-    /// The key of a request.
+    /// Authenticates a request by its API key.
     async fn key(&self, headers: &HeaderMap) -> Result<ApiKey, GatewayError> {
         let secret = shown_in(headers).ok_or(GatewayError::Key)?;
         let key = self.0.store.key_of(secret).await?.ok_or(GatewayError::Key)?;
@@ -116,7 +116,7 @@ impl Gateway {
 
     async fn sell(&self, request: Request, product: Product) -> Response {
         let (head, body) = request.into_parts();
-        // Strangers' bodies are not even read.
+        // Authenticate before reading the body.
         let key = match self.key(&head.headers).await {
             Ok(key) => key,
             Err(error) => return error.into_response(),
@@ -163,7 +163,7 @@ impl Gateway {
     }
 }
 
-/// Reads a body within its time and size.
+/// Reads a body within the timeout and the maximum size.
 async fn read(body: Body) -> Result<Bytes, GatewayError> {
     match tokio::time::timeout(BODY_WITHIN, to_bytes(body, LARGEST_BODY)).await {
         Ok(bytes) => bytes.map_err(|error| GatewayError::Unread(error.to_string())),
@@ -197,7 +197,8 @@ async fn model(State(gateway): State<Gateway>, Path(id): Path<String>) -> Respon
     }
 }
 
-/// Gives each answer an id, the buyer's own where it sent one, and errors of lower layers their form.
+/// Adds a request id to each response, the buyer's own if it sent one, and converts errors of lower layers to OpenAI's
+/// form.
 async fn finish(request: Request, next: Next) -> Response {
     const NAME: HeaderName = HeaderName::from_static("x-request-id");
     let own = request.headers().get(NAME).filter(|id| (1..=LONGEST_ID).contains(&id.len())).cloned();
@@ -223,7 +224,7 @@ pub(crate) mod testing {
     use taonet_wallet::Keypair;
     use taonet_wire::{ClientConfig, SystemClock};
 
-    /// A querier of a market where no period runs.
+    /// Creates a querier of a market without an open period.
     pub(crate) fn querier() -> Querier {
         let key = Keypair::from_uri("//Alice").unwrap();
         let client = FiberClient::new(key, Trust::Any, ClientConfig::default(), Arc::new(SystemClock)).unwrap();

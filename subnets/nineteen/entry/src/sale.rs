@@ -17,8 +17,8 @@ use crate::usage::{input_tokens, texts_tokens};
 use crate::{Gateway, GatewayError};
 
 impl Gateway {
-    /// The task that a buyer means: its name, also with underscores, without `chat-` or without the name of its route, or
-    /// its model's name. Without a name, the task of the route.
+    /// Resolves a buyer's `model` to a task: its name, also with underscores, without `chat-` or without the name of
+    /// its route, or its model's name. Without a name, the task of the route.
     fn task(&self, key: &ApiKey, model: Option<&str>, endpoint: Endpoint) -> Result<Task, GatewayError> {
         let config = self.0.market.current();
         let suffix = endpoint.path().replace('/', "-");
@@ -45,7 +45,7 @@ impl Gateway {
         Bill::open(&self.0.store, &self.0.clock, &key.id, (task.task.to_string(), tariff), most).await
     }
 
-    /// Asks miners; the bill is settled before an error is told, so that the buyer's credits are there again.
+    /// Queries miners. Settles the bill before returning an error, so that the buyer's credits are released first.
     async fn ask(
         &self,
         task: Task,
@@ -64,7 +64,7 @@ impl Gateway {
         }
     }
 
-    /// Sells a text; with `echo` in the form of `/v1/responses`.
+    /// Answers a text request; with `echo`, in the form of `/v1/responses`.
     pub(crate) async fn text(
         &self,
         key: &ApiKey,
@@ -134,7 +134,7 @@ impl Gateway {
         Ok(Json(document?).into_response())
     }
 
-    /// A miner's answer that is one document.
+    /// Queries miners for an answer that is one JSON document.
     async fn whole(&self, task: Task, payload: Map<String, Value>, bill: Bill) -> Result<(Value, Bill), GatewayError> {
         let (mut answer, bill) = self.ask(task, payload, 1, bill).await?;
         if let Some(Ok(chunk)) = answer.next().await {

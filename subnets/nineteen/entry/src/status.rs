@@ -1,4 +1,4 @@
-//! The status page: tasks, capacity, latencies. Of single miners it tells nothing.
+//! Status page: tasks, capacity and latencies, without data on single miners.
 
 use std::fmt::Write as _;
 
@@ -9,21 +9,21 @@ use taonet_nineteen_query::{Contender, TaskFloor};
 
 use crate::Gateway;
 
-/// State of one task in the running period.
+/// State of a task in the running period.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct TaskStatus {
     task: String,
     endpoint: &'static str,
     miners: usize,
     is_served: bool,
-    /// Capacity of the period, and how much is used, in the task's unit.
+    /// Total and used capacity of the period, in the task's unit.
     capacity: f64,
     used: f64,
     running: usize,
     requests: f64,
     rate_limited: f64,
     failed: f64,
-    /// Average time to the first token, in seconds, of the miners that have answered: sorted.
+    /// Sorted average times to the first token, in seconds, of the miners that have answered.
     latencies: Vec<f64>,
 }
 
@@ -67,7 +67,7 @@ impl TaskStatus {
         })
     }
 
-    /// A row of the page. Names of tasks have letters, digits, `-` and `.` only.
+    /// Writes a row of the page. Names of tasks contain only letters, digits, `-` and `.`.
     fn row(&self, page: &mut String) {
         let share = if self.capacity > 0.0 { 100.0 * self.used / self.capacity } else { 0.0 };
         let time = |latency: Option<f64>| latency.map_or("–".to_owned(), |latency| format!("{latency:.2} s"));

@@ -47,7 +47,7 @@ async fn bills_are_settled_once() {
     bill.deliver(5);
     bill.settle().await;
     assert_eq!(balance().await, 85);
-    // A buyer that leaves pays for what was delivered.
+    // A buyer that disconnects pays for what was delivered.
     let mut bill = open().await.unwrap();
     bill.deliver(20);
     drop(bill);
@@ -59,7 +59,7 @@ async fn bills_are_settled_once() {
     store.grant(&key, 10, "test", 0).await.unwrap();
     open().await.unwrap().settle().await;
     assert_eq!(balance().await, 65);
-    // A process that was killed.
+    // After a crash.
     let _never_dropped = std::mem::ManuallyDrop::new(open().await.unwrap());
     assert_eq!((balance().await, store.release_holds(1).await.unwrap(), balance().await), (5, 1, 65));
     assert!(store.is_balanced().await.unwrap());

@@ -1,12 +1,12 @@
-//! How many tokens a request has.
+//! Token counts of requests.
 
 use serde_json::Value;
 use taonet_nineteen_core::payload::TextInput;
 
-/// Characters that count as one token of a request: the gateway has no tokenizer of the model.
+/// Characters per token of a request: the gateway has no tokenizer of the model.
 const CHARACTERS_PER_TOKEN: usize = 4;
 
-/// Tokens of a request: a quarter of the characters of its texts, rounded up.
+/// Estimates the tokens of a request: a quarter of the characters of its texts, rounded up.
 pub(crate) fn input_tokens(input: &TextInput) -> u64 {
     let characters = match input {
         TextInput::Prompt(prompt) => prompt.chars().count(),
@@ -15,13 +15,13 @@ pub(crate) fn input_tokens(input: &TextInput) -> u64 {
     u64::try_from(characters.div_ceil(CHARACTERS_PER_TOKEN)).unwrap_or(u64::MAX)
 }
 
-/// Tokens of the texts of an embedding request.
+/// Estimates the tokens of an embedding request.
 pub(crate) fn texts_tokens(texts: &[String]) -> u64 {
     let characters: usize = texts.iter().map(|text| text.chars().count()).sum();
     u64::try_from(characters.div_ceil(CHARACTERS_PER_TOKEN)).unwrap_or(u64::MAX)
 }
 
-/// Characters of all texts in a value, whatever its form: parts of a message, calls of tools.
+/// Counts the characters of all strings in a value, such as message parts and tool calls.
 fn characters(value: &Value) -> usize {
     match value {
         Value::String(text) => text.chars().count(),

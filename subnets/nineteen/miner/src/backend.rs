@@ -21,7 +21,7 @@ pub enum BackendError {
     NoAnswer(#[source] reqwest::Error),
 }
 
-/// The inference server behind the miner, with OpenAI's protocol or, for images, that of the image workers.
+/// Client of the miner's inference server, with OpenAI's API or, for images, that of the image workers.
 #[derive(Debug, Clone)]
 pub struct Backend {
     http: reqwest::Client,
@@ -31,7 +31,7 @@ pub struct Backend {
 }
 
 impl Backend {
-    /// Creates a backend with a base URL, such as `http://127.0.0.1:8000/v1`, and an optional bearer token.
+    /// Creates a client for a base URL, such as `http://127.0.0.1:8000/v1`, with an optional bearer token.
     ///
     /// # Errors
     /// [`BackendError::Setup`].
@@ -52,7 +52,7 @@ impl Backend {
         Ok(Self { http, base: base.as_str().trim_end_matches('/').to_owned(), authorization, openai_images: false })
     }
 
-    /// Requests images as OpenAI's API has them, at `/images/generations`, and not as the image workers do.
+    /// Requests images through OpenAI's API (`/images/generations`) instead of the image workers' API.
     #[must_use]
     pub fn with_openai_images(self) -> Self {
         Self { openai_images: true, ..self }
@@ -62,7 +62,8 @@ impl Backend {
         self.openai_images
     }
 
-    /// Posts a payload; returns the response once its head has arrived. Dropping the response closes the connection.
+    /// Posts a payload; returns the response once its headers have arrived. Dropping the response closes the
+    /// connection.
     ///
     /// # Errors
     /// [`BackendError::NoAnswer`].

@@ -7,11 +7,11 @@ use taonet_nineteen_core::task::TaskType;
 /// Configuration of a miner: tasks, concurrency and timeouts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MinerConfig {
-    /// The type of the tasks; a miner has exactly one.
+    /// Type of the tasks; a miner serves tasks of one type only.
     pub task_type: TaskType,
-    /// The tasks.
+    /// Tasks that the miner serves.
     pub served: Vec<Served>,
-    /// Maximum number of concurrent requests; more get 429.
+    /// Maximum number of concurrent requests; further requests get 429.
     pub concurrency: usize,
     /// Timeouts of the backend.
     pub deadlines: Deadlines,
@@ -20,11 +20,11 @@ pub struct MinerConfig {
 /// A task that a miner serves.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Served {
-    /// The task's name in validators' requests.
+    /// Name of the task in validators' requests.
     pub task: TaskName,
-    /// The backend's name of the model; default: the task's name.
+    /// Name of the model at the backend; default: the task's name.
     pub model: Option<String>,
-    /// The capacity shared by all validators, in the task's unit per period; default: their maximum.
+    /// Capacity shared by all validators, in the task's unit per period; default: the validators' maximum.
     pub capacity: Option<f64>,
 }
 
@@ -40,7 +40,7 @@ pub struct Deadlines {
 }
 
 impl Default for Deadlines {
-    /// 30 s to the first chunk, 10 s between chunks, 5 minutes in all.
+    /// 30 s to the first chunk, 10 s between chunks, 5 minutes in total.
     fn default() -> Self {
         Self { first: Duration::from_secs(30), between: Duration::from_secs(10), total: Duration::from_mins(5) }
     }

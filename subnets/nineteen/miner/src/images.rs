@@ -1,12 +1,12 @@
-//! Images of backends with OpenAI's protocol: `/images/generations`.
+//! Conversion of image requests and responses for backends with OpenAI's API: `/images/generations`.
 
 use serde_json::{Map, Value, json};
 
-/// The backend's route, below its base URL.
+/// Route of the backend, relative to its base URL.
 pub(crate) const PATH: &str = "/images/generations";
 
-/// A validator's request as the backend takes it. Steps, seed and the like are not OpenAI's; image servers take them by
-/// these names.
+/// Converts a validator's request to the backend's format. Steps, seed and similar fields are not part of OpenAI's API;
+/// image servers accept them under these names.
 pub(crate) fn request(mut payload: Map<String, Value>) -> Map<String, Value> {
     let side = |value: Option<Value>| value.and_then(|value| value.as_u64()).unwrap_or(1_024);
     let (width, height) = (side(payload.shift_remove("width")), side(payload.shift_remove("height")));
@@ -16,10 +16,10 @@ pub(crate) fn request(mut payload: Map<String, Value>) -> Map<String, Value> {
     payload
 }
 
-/// The backend's answer as the validator takes it; `None` where it has no image.
+/// Converts the backend's response to the validators' format; `None` if it has no image.
 pub(crate) fn answer(body: &[u8]) -> Option<Vec<u8>> {
     let answer: Value = serde_json::from_slice(body).ok()?;
     let image = answer.pointer("/data/0/b64_json")?.as_str().filter(|image| !image.is_empty())?;
-    // These backends return what they find safe.
+    // These backends return only images that they consider safe.
     Some(json!({"image_b64": image, "is_nsfw": false}).to_string().into_bytes())
 }

@@ -1,4 +1,4 @@
-//! A Nineteen miner.
+//! A Nineteen miner: serves validators' inference requests with an inference server of its operator.
 //!
 //! Validators send signed and encrypted requests (`taonet-nineteen-transport`); the miner forwards them to its
 //! OpenAI-compatible server ([`Backend`]) and streams the response back. Backpressure applies: chunks are read from the
@@ -6,13 +6,13 @@
 //! disconnects.
 //!
 //! [`Miner`] announces a capacity for each task that it serves, divided among validators by stake ([`Validators`]), and
-//! responds 429 at its concurrency limit. [`routes`] returns its routes, which [`miner_router`] puts behind the checks
-//! of the transport.
+//! responds 429 at its concurrency limit. [`routes`] returns its routes, which [`miner_router`] wraps in the
+//! transport's request verification.
 //!
 //! Uses `taonet-nineteen-transport` (handshake, encryption) and `taonet-nineteen-core` (tasks, capacities).
 //! Used by `tao nineteen miner`.
 
-// Shares are compared exactly.
+// Tests compare shares exactly.
 #![cfg_attr(test, allow(clippy::float_cmp))]
 
 mod backend;

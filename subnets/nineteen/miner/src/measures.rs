@@ -8,7 +8,7 @@ const RUNNING: &str = "taonet_nineteen_miner_running";
 const CHUNKS: &str = "taonet_nineteen_miner_chunks_total";
 const BROKEN: &str = "taonet_nineteen_miner_broken_streams_total";
 
-/// Registers help texts of the miner's metrics. Call once, after the recorder is installed.
+/// Registers the help texts of the miner's metrics. Call once, after the recorder is installed.
 pub fn describe() {
     describe_counter!(REQUESTS, "Requests by route and HTTP status");
     describe_gauge!(RUNNING, "Requests in progress at the backend");

@@ -1,4 +1,4 @@
-//! The miner's routes, behind the checks of the transport.
+//! The miner's routes, behind the transport's request verification.
 
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ struct Inner {
     places: Arc<Semaphore>,
 }
 
-/// An in-flight request of the backend, counted until dropped.
+/// An in-flight request at the backend, counted until dropped.
 pub(crate) struct Running(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
 
 impl Drop for Running {
@@ -58,8 +58,8 @@ impl Miner {
         Some(Running(permit))
     }
 
-    /// The task of a payload. Validators name it as the model, some with underscores; a payload without a model selects
-    /// the only task.
+    /// Returns the task of a payload. Validators send its name as the model, some with underscores; a payload without a
+    /// model selects the only task.
     fn served(&self, payload: &Map<String, Value>) -> Result<&Served, Refused> {
         let served = &self.0.config.served;
         let Some(model) = payload.get("model") else {
@@ -102,7 +102,7 @@ impl IntoResponse for Refused {
             Self::Payload | Self::Field(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::UnknownModel(_) => StatusCode::NOT_FOUND,
             Self::Full | Self::BackendFull => StatusCode::TOO_MANY_REQUESTS,
-            // A client error of the backend is the request's fault.
+            // A client error of the backend is caused by the request.
             Self::Status(status) if status.is_client_error() => status,
             Self::Status(_) | Self::Backend(_) => StatusCode::BAD_GATEWAY,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
@@ -115,7 +115,7 @@ impl IntoResponse for Refused {
     }
 }
 
-/// The miner's own routes: `/capacity`, and those of its task type.
+/// Returns the miner's own routes: `/capacity`, and those of its task type.
 pub fn routes(miner: Miner) -> Router {
     let task_type = miner.0.config.task_type;
     let mut router = Router::new().route("/capacity", post(capacity));
@@ -130,7 +130,7 @@ pub fn routes(miner: Miner) -> Router {
     router.with_state(miner)
 }
 
-/// All routes of a miner: the handshake, its own routes behind the checks, and `/healthz` without checks.
+/// Returns all routes of a miner: the handshake, its own routes behind request verification, and the public `/healthz`.
 pub fn miner_router(miner: Miner, handshake: MinerHandshake, signed: SignedLayer) -> Router {
     let health = Router::new().route("/healthz", axum::routing::get(|| async { "ok" }));
     taonet_nineteen_transport::routes(handshake, signed, routes(miner)).merge(health)
@@ -152,7 +152,7 @@ fn object(body: &[u8]) -> Result<Map<String, Value>, Refused> {
 
 async fn work(miner: &Miner, endpoint: Endpoint, body: &[u8]) -> Result<Response, Refused> {
     let mut payload = object(body)?;
-    // Added by the transport.
+    // The transport adds this field.
     payload.shift_remove("nonce");
     let served = miner.served(&payload)?;
     let name = served.model.clone().unwrap_or_else(|| served.task.to_string());
@@ -167,7 +167,7 @@ async fn work(miner: &Miner, endpoint: Endpoint, body: &[u8]) -> Result<Response
         if is_openai_image { (images::PATH, images::request(payload)) } else { (endpoint.path(), payload) };
     let answer = timeout_at(first, miner.0.backend.post(path, &payload)).await;
     let answer = answer.map_err(|_| Refused::Timeout)?.map_err(|error| {
-        tracing::warn!(error = &error as &dyn std::error::Error, "backend is unusable");
+        tracing::warn!(error = &error as &dyn std::error::Error, "backend request failed");
         Refused::Backend(error.to_string())
     })?;
     match answer.status() {

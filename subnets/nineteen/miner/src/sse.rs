@@ -1,4 +1,4 @@
-//! The events of a backend's stream that validators accept.
+//! Filter for the events of a backend's stream that validators accept.
 
 use std::convert::Infallible;
 
@@ -7,11 +7,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use taonet_nineteen_transport::sse::{DataLines, LineTooLong};
 
-/// Parses a stream and keeps the events that validators accept: those with text of the answer.
+/// Parser of a stream that keeps the events that validators accept: those with answer text.
 ///
-/// The reference's validators count a chunk without text as an error, and its checker one without log-probabilities. So
-/// the first chunk with the role, the last one and `[DONE]` are dropped, as in the reference's miner. Chunks with tool
-/// calls pass: only validators that request tools receive any.
+/// The reference's validators count a chunk without text as an error, and its checker one without log-probabilities.
+/// Therefore the first chunk (with the role), the last one and `[DONE]` are dropped, as in the reference's miner.
+/// Chunks with tool calls pass: only validators that request tools receive any.
 #[derive(Debug)]
 pub(crate) struct EventFilter {
     lines: DataLines,
@@ -58,7 +58,7 @@ impl EventFilter {
         Ok(events)
     }
 
-    /// The event of a last line without a line break.
+    /// Ends the stream; returns the event of a last line without a line break.
     pub(crate) fn finish(&mut self) -> Option<Bytes> {
         let mut last = None;
         let Ok(()) = self.lines.finish(|data| {
@@ -69,7 +69,7 @@ impl EventFilter {
     }
 }
 
-/// The event of these data, if it is wanted.
+/// Returns the data as an event if validators accept it.
 fn wanted(json: &[u8], wants_logprobs: bool) -> Option<Bytes> {
     is_wanted(json, wants_logprobs).then(|| [b"data: ", json, b"\n\n"].concat().into())
 }
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn only_pieces_of_the_answer_pass() {
         assert_eq!(through(&[STREAM.as_bytes()], true), WANTED);
-        // Without log-probabilities the opening chunk has a text, if an empty one.
+        // Without log-probabilities, the first chunk passes with its empty text.
         assert_eq!(through(&[STREAM.as_bytes()], false).len(), 4);
         let unfinished = WANTED[0].trim_end();
         assert_eq!(through(&[unfinished.as_bytes()], true), WANTED[..1]);
@@ -137,7 +137,7 @@ mod tests {
     }
 
     proptest! {
-        /// Wherever the stream is cut, within a character too.
+        /// The stream may be cut anywhere, even within a character.
         #[test]
         fn cuts_change_nothing(cuts in prop::collection::vec(0..STREAM.len(), 0..6)) {
             let mut cuts = cuts;

@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use taonet_primitives::Hotkey;
 use taonet_wire::{Standing, Standings};
 
-/// The subnet's registered hotkeys and their stakes, replaced as a whole with each new metagraph.
+/// Registered hotkeys of the subnet and their stakes, replaced with each new metagraph.
 #[derive(Debug, Default)]
 pub struct Validators(RwLock<Arc<Stakes>>);
 
@@ -21,7 +21,7 @@ impl Validators {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Stakes { standings, total });
     }
 
-    /// A hotkey's share of the total stake, in `0..=1`; 0 if it is not registered or there is no stake.
+    /// Returns a hotkey's share of the total stake, in `0..=1`; 0 if it is not registered or there is no stake.
     pub fn share(&self, hotkey: &Hotkey) -> f64 {
         let stakes = self.stakes();
         let own = stakes.standings.get(hotkey).map_or(0, |standing| standing.stake);

@@ -1,4 +1,5 @@
-//! Both halves of the transport against a stand-in for fiber in Python, with `cryptography` and `bittensor-wallet`.
+//! Tests of both sides of the transport against a Python implementation of fiber's protocol, based on `cryptography`
+//! and `bittensor-wallet`.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests fail as tests do")]
 
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -20,8 +21,8 @@ use taonet_wallet::Keypair;
 use taonet_wire::{ClientConfig, Peer, SystemClock};
 use tokio::net::TcpListener;
 
-/// The stand-in's Python, where `scripts/peers fiber` has put it. Without it a test says so and ends, except where `CI` is
-/// set, where it fails.
+/// Returns the Python interpreter that `scripts/peers fiber` installed. If it is missing, the test is skipped with a
+/// message, or fails if `CI` is set.
 fn python() -> Option<Command> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let cache = || {
@@ -38,7 +39,7 @@ fn python() -> Option<Command> {
             "NOT TESTED against the peer fiber: there is no Python environment for it. Run scripts/peers fiber";
         let is_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
         assert!(!is_ci, "{message}");
-        // Past the test harness, which keeps back what passing tests print.
+        // Bypasses the test harness, which captures the output of passing tests.
         let _ = writeln!(std::io::stderr(), "{message}");
         return None;
     };
@@ -59,7 +60,7 @@ async fn serve(router: Router) -> u16 {
     port
 }
 
-/// A backend that says which payload it got.
+/// Starts a miner whose backend echoes the payload; returns the port.
 async fn miner() -> u16 {
     let chat = |Json(payload): Json<Value>| async move {
         let chunk = json!({"choices": [{"delta": {"content": payload.to_string()}, "logprobs": {"content": []}}]});
@@ -105,7 +106,7 @@ async fn a_python_validator_calls_our_miner() {
     }
 }
 
-/// A Python miner, which ends when it is dropped.
+/// A Python miner process, killed on drop.
 struct Server(Child);
 
 impl Drop for Server {

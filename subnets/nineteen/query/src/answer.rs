@@ -21,7 +21,7 @@ use crate::querier::Inner;
 use crate::sse::{Event, Events, StreamFault};
 use crate::{Chunk, Contender, Querier, Request, RequestKind, Roster, TaskFloor, measures};
 
-/// Largest answer that is not streamed, in bytes.
+/// Maximum size of an answer that is not streamed, in bytes.
 const LARGEST: usize = 16 << 20;
 
 /// Why an attempt at a miner failed.
@@ -49,7 +49,7 @@ pub(crate) enum AttemptError {
 }
 
 impl AttemptError {
-    /// The outcome to count.
+    /// Returns the outcome to count.
     pub(crate) fn outcome(&self) -> RequestOutcome {
         match self {
             Self::Status(status) if status.as_u16() == 429 => RequestOutcome::RateLimited,
@@ -71,7 +71,7 @@ struct Opened {
     ready: VecDeque<Chunk>,
 }
 
-/// An attempt at a contender. Its outcome is counted on drop.
+/// A request attempt at a contender. Dropping it counts the outcome.
 pub(crate) struct Attempt {
     inner: Arc<Inner>,
     contender: Arc<Contender>,
@@ -93,7 +93,7 @@ pub(crate) struct Attempt {
     waited: Duration,
     latency: Option<f64>,
     began: Instant,
-    /// `None` while it runs, and when it was cancelled before its first piece.
+    /// `None` until the first chunk or an error; an attempt dropped before then was cancelled.
     outcome: Option<RequestOutcome>,
     job_id: String,
 }
@@ -133,7 +133,7 @@ impl Attempt {
         }
     }
 
-    /// Sends the request and waits for the first piece.
+    /// Sends the request and waits for the first chunk.
     pub(crate) async fn start(mut self, request: &Request) -> Result<Answer, AttemptError> {
         match self.open(request).await {
             Ok(Opened { stream, events, ready }) => {
@@ -157,9 +157,9 @@ impl Attempt {
             request.payload.clone(),
             self.inner.deadlines.longest,
         );
-        // The first piece is awaited within what is left of the same time.
+        // The wait for the first chunk uses what is left of the same timeout.
         let answer = timeout(first, call).await.map_err(|_| AttemptError::Silent(first))??;
-        // The status counts before the body, of streams too.
+        // Check the status before the body, also of streams.
         if answer.status.as_u16() != 200 {
             return Err(AttemptError::Status(answer.status));
         }
@@ -225,7 +225,7 @@ impl Attempt {
         Ok(Chunk { value, characters: self.characters, is_content: true })
     }
 
-    /// Processes an event; returns whether it is the last.
+    /// Processes an event and returns whether it is the last.
     fn take(&mut self, event: Event, ready: &mut VecDeque<Chunk>) -> Result<bool, AttemptError> {
         let value = match event {
             Event::Done => return Ok(true),
@@ -242,7 +242,7 @@ impl Attempt {
         if self.request.is_some() {
             self.chunks.push(chunk.value.clone());
         }
-        // What comes before the first piece is held back: another miner may still answer.
+        // Chunks before the first content are not relayed: another miner may still answer.
         if chunk.is_content || self.pieces > 0 {
             ready.push_back(chunk);
         }
@@ -269,7 +269,7 @@ impl Drop for Attempt {
     fn drop(&mut self) {
         measures::running(-1.0);
         let now = self.inner.now();
-        // A cancelled attempt counts nothing, but says that the miner is at least as slow as this.
+        // A cancelled attempt is not counted, but its age is a lower bound of the miner's latency.
         let slow = self.outcome.is_none().then(|| self.began.elapsed().as_secs_f64());
         self.contender.leave(self.outcome, self.latency.or(slow), now);
         measures::outcome(self.contender.offer.task.as_str(), self.kind.as_str(), self.outcome);
@@ -296,7 +296,7 @@ impl Drop for Attempt {
     }
 }
 
-/// A miner's connection.
+/// A miner's response with its timeouts.
 struct Reading {
     answer: AnswerStream,
     between: Duration,
@@ -304,7 +304,7 @@ struct Reading {
 }
 
 impl Reading {
-    /// The next bytes, within a time, and within what is left of the whole. Only waiting counts.
+    /// Reads the next bytes within a timeout and the rest of the total time. Only time spent waiting counts.
     async fn next(
         &mut self,
         within: Duration,
@@ -333,17 +333,17 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The miner.
+    /// Returns the miner that answers.
     pub fn contender(&self) -> &Arc<Contender> {
         &self.attempt.contender
     }
 
-    /// The request's id.
+    /// Returns the id of the attempt.
     pub fn job_id(&self) -> &str {
         &self.attempt.job_id
     }
 
-    /// Number of content chunks so far: tokens, if the miner sends one token per chunk.
+    /// Returns the number of content chunks so far: tokens, if the miner sends one token per chunk.
     pub fn pieces(&self) -> usize {
         self.attempt.pieces
     }
@@ -351,7 +351,7 @@ impl Answer {
     /// Returns the next chunk; `None` at the end. The connection is read on demand only.
     ///
     /// # Errors
-    /// [`Interrupted`]: the answer is not whole, and there is no more of it.
+    /// [`Interrupted`] when the answer is incomplete; no further chunk follows.
     pub async fn next(&mut self) -> Option<Result<Chunk, Interrupted>> {
         loop {
             if let Some(chunk) = self.ready.pop_front() {
@@ -374,7 +374,7 @@ impl Answer {
             self.ended = true;
             return Ok(());
         };
-        // Whoever leaves from here on has had a good answer so far.
+        // A buyer that disconnects from here on has had a valid answer so far.
         self.attempt.outcome = Some(self.attempt.answered());
         let piece = stream.next(stream.between, stream.between, &mut self.attempt.waited).await?;
         let (mut found, mut done) = (Vec::new(), piece.is_none());

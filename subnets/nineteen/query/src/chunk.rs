@@ -5,9 +5,9 @@ use serde_json::Value;
 /// A chunk of an answer, as received.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Chunk {
-    /// The JSON object.
+    /// The chunk's JSON object.
     pub value: Value,
-    /// Characters of text in it.
+    /// Number of characters of text.
     pub characters: usize,
     /// Whether the chunk has content: a text, possibly empty, or part of a tool call.
     pub is_content: bool,
@@ -26,8 +26,7 @@ pub(crate) enum ChunkFault {
 }
 
 impl Chunk {
-    /// Reads a chunk of a stream. Chunks that only state a role, the reason of the end or the usage are chunks without
-    /// content.
+    /// Parses a chunk of a stream. Chunks with only a role, a finish reason or usage have no content.
     pub(crate) fn streamed(value: Value) -> Result<Self, ChunkFault> {
         if value.get("error").is_some_and(|error| !error.is_null()) {
             return Err(ChunkFault::Error);
@@ -55,7 +54,7 @@ impl Chunk {
         Ok(Self { value, characters, is_content })
     }
 
-    /// The reason of the end, where the chunk states it.
+    /// Returns the finish reason, if the chunk has one.
     pub fn finish_reason(&self) -> Option<&str> {
         self.value.pointer("/choices/0/finish_reason").and_then(Value::as_str)
     }

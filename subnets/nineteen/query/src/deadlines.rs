@@ -3,21 +3,21 @@ use std::time::Duration;
 /// Deadlines of a miner's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueryDeadlines {
-    /// Until the first chunk; default: the task's timeout.
+    /// Timeout of the first chunk; default: the task's timeout.
     pub first: Option<Duration>,
-    /// Between two chunks; default: the task's timeout.
+    /// Timeout between two chunks; default: the task's timeout.
     pub between: Option<Duration>,
-    /// For the whole answer, without the time in which the reader is slow.
+    /// Timeout of the whole answer, excluding time spent waiting for a slow reader.
     pub total: Duration,
-    /// For the whole answer in wall-clock time.
+    /// Timeout of the whole answer in wall-clock time.
     pub longest: Duration,
-    /// After this time without a first chunk, a buyer's request goes to a second miner too; the faster one's answer is
-    /// used, the other one's work is cancelled.
+    /// Delay after which a buyer's request without a first chunk is also sent to a second miner. The faster answer is
+    /// used; the other attempt is cancelled.
     pub hedge: Option<Duration>,
 }
 
 impl Default for QueryDeadlines {
-    /// The task's timeout, 2 minutes in all, 15 minutes by the clock, no second requests.
+    /// The task's timeout for chunks, 2 minutes in total, 15 minutes of wall-clock time, no hedging.
     fn default() -> Self {
         Self {
             first: None,

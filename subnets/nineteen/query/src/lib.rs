@@ -1,17 +1,17 @@
-//! A validator's requests to miners.
+//! A validator's requests to miners, with routing and failover.
 //!
-//! [`Querier::ask`] sends a request to a contender and gives its answer as soon as the first piece is there. The answer is
-//! read from the miner's connection only as fast as it is asked for ([`Answer::next`]); dropping it cancels the miner's
-//! work. Each attempt ends in the contender's counters ([`Roster`]), whichever way it ends; a sample of the answers goes to
-//! the checker.
+//! [`Querier::ask`] sends a request to a contender and returns the answer once its first chunk has arrived. The answer
+//! is read from the miner's connection on demand ([`Answer::next`]); dropping it cancels the miner's work. Every
+//! attempt updates the contender's counters ([`Roster`]), whatever its outcome. A sample of the answers goes to the
+//! checker.
 //!
-//! - a synthetic request tests one contender: the one that is furthest behind its allowance. There is no failover, so
-//!   that a failure costs nobody else a request;
-//! - an organic request goes to contenders by quality, success and latency, up to five, one after the other, until a
-//!   first piece arrives. After the first byte there is no failover: another miner's words would not fit on.
+//! - a synthetic request tests one contender: the one that is furthest behind its allowance. There is no failover, so a
+//!   failure never costs another miner a request;
+//! - an organic request tries up to five contenders in turn, ordered by quality, success and latency, until a first
+//!   chunk arrives. There is no failover after the first byte: another miner's text would not match.
 //!
-//! With [`QueryDeadlines::hedge`], an organic request goes to a second contender when the first one is slow to begin; the
-//! loser's work is cancelled and counts nothing.
+//! With [`QueryDeadlines::hedge`], an organic request is also sent to a second contender if the first one is slow to
+//! respond; the slower attempt is cancelled and not counted.
 //!
 //! Uses `taonet-nineteen-core` (routing), the transport and the store's types. Used by control and entry.
 

@@ -1,4 +1,4 @@
-//! Metrics.
+//! Metrics of requests to miners.
 
 use taonet_nineteen_core::period::RequestOutcome;
 
@@ -10,9 +10,9 @@ const SAMPLES: &str = "taonet_nineteen_query_samples_dropped_total";
 
 /// Registers help texts of the metrics. Call after the recorder is installed.
 pub fn describe() {
-    metrics::describe_counter!(REQUESTS, "Attempts at miners, by task, kind and outcome");
-    metrics::describe_gauge!(RUNNING, "Requests that miners work on");
-    metrics::describe_histogram!(FIRST, "Time from a request to the first piece of its answer");
+    metrics::describe_counter!(REQUESTS, "Request attempts at miners, by task, kind and outcome");
+    metrics::describe_gauge!(RUNNING, "Requests in flight at miners");
+    metrics::describe_histogram!(FIRST, "Time from a request to the first chunk of its answer");
     metrics::describe_counter!(HEDGED, "Buyers' requests that went to a second miner before the first chunk");
     metrics::describe_counter!(SAMPLES, "Answers that were not kept for checking because the queue was full");
 }

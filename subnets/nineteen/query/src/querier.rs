@@ -24,9 +24,9 @@ const ATTEMPTS: usize = 5;
 /// Origin of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestKind {
-    /// A buyer.
+    /// A buyer's request.
     Organic,
-    /// The validator, as a test.
+    /// A test request by the validator.
     Synthetic,
 }
 
@@ -39,23 +39,23 @@ impl RequestKind {
     }
 }
 
-/// A request for a miner.
+/// A request to send to a miner.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// The task.
+    /// Name of the task.
     pub task: TaskName,
-    /// The payload for miners.
+    /// JSON payload for the miner.
     pub payload: Map<String, Value>,
-    /// Its origin.
+    /// Origin of the request.
     pub kind: RequestKind,
     /// Maximum number of chunks; longer answers are cut off as failures.
     pub most_chunks: usize,
 }
 
-/// How the attempts of a request ended.
+/// Counts of a request's failed attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Attempts {
-    /// Number of attempts answered with 429.
+    /// Number of attempts answered with HTTP 429.
     pub limited: usize,
     /// Number of other failures.
     pub failed: usize,
@@ -65,10 +65,10 @@ pub struct Attempts {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum QueryError {
-    /// No such task is offered.
+    /// The task is not offered.
     #[error("task {0} is not offered")]
     UnknownTask(TaskName),
-    /// No miner serves the task now.
+    /// No miner has capacity left for the task.
     #[error("no miner has capacity left for {0}")]
     NoContender(TaskName),
     /// All attempts were answered with 429.
@@ -77,11 +77,11 @@ pub enum QueryError {
     /// All attempts failed.
     #[error("every miner that was tried failed; the last one: {last}")]
     Failed {
-        /// How the attempts ended.
+        /// Counts of the failed attempts.
         attempts: Attempts,
-        /// Why the last one failed.
+        /// Error of the last attempt.
         last: String,
-        /// The status of a request that the miners refuse as malformed: 400, 404 or 422.
+        /// HTTP status with which miners rejected the request as malformed: 400, 404, 413 or 422.
         refused: Option<u16>,
     },
 }
@@ -132,12 +132,12 @@ impl Querier {
         Self { inner: Arc::new(Inner { client, market, deadlines, most_running, clock, monotonic, began, samples }) }
     }
 
-    /// The market.
+    /// Returns the handle to the market's open period.
     pub fn market(&self) -> &Market {
         &self.inner.market
     }
 
-    /// Whether a miner could answer an organic request for a task now.
+    /// Returns whether any miner can accept an organic request for a task now.
     pub fn is_served(&self, task: &str) -> bool {
         let now = self.inner.now();
         self.inner.market.roster().is_some_and(|roster| roster.floor(task).is_some_and(|floor| floor.is_served(now)))
@@ -146,7 +146,7 @@ impl Querier {
     /// Sends a request; returns the answer once its first chunk has arrived.
     ///
     /// # Errors
-    /// [`QueryError`] when nobody answers.
+    /// [`QueryError`] when no miner answers.
     pub async fn ask(&self, request: Request) -> Result<Answer, QueryError> {
         let unknown = || QueryError::UnknownTask(request.task.clone());
         let roster = self.inner.market.roster().ok_or_else(unknown)?;
@@ -160,12 +160,12 @@ impl Querier {
         };
         let mut tried = 0;
         let mut order = order.into_iter();
-        // Starts an attempt at the next contender that may be asked.
+        // Starts an attempt at the next contender with a free slot.
         let mut start = || {
             if tried == most {
                 return None;
             }
-            // A miner that is busy with as many requests as it gets at a time is passed over.
+            // Skip miners that already have the maximum number of requests in flight.
             let contender = order.find(|contender| contender.enter(self.inner.most_running, sent))?;
             tried += 1;
             let attempt = Attempt::new(&self.inner, &roster, floor, &request, contender);
@@ -179,7 +179,7 @@ impl Querier {
             let ended = tokio::select! {
                 biased;
                 ended = running.next() => ended,
-                // The first one is slow: another one is asked, and the faster one wins.
+                // The first attempt is slow: start another one; the faster one wins.
                 () = expired(hedge.as_mut()) => {
                     hedge.set(None);
                     if let Some(second) = start() {
@@ -201,7 +201,7 @@ impl Querier {
                     refused = error.refused();
                     tracing::debug!(task = %request.task, %error, "attempt failed");
                     last = Some(error);
-                    // One miner may be wrong about a request; what two call malformed is.
+                    // One miner may reject a valid request; a rejection by two is final.
                     refusals += usize::from(refused.is_some());
                     if refusals == 2 {
                         break;
@@ -219,7 +219,7 @@ impl Querier {
         })
     }
 
-    /// The time for the first piece of an answer, and between two pieces.
+    /// Returns the timeouts of the first chunk and between two chunks.
     pub(crate) fn timeouts(inner: &Inner, contender_timeout: Duration) -> (Duration, Duration) {
         let QueryDeadlines { first, between, .. } = inner.deadlines;
         (first.unwrap_or(contender_timeout), between.unwrap_or(contender_timeout))
@@ -232,7 +232,7 @@ impl std::fmt::Debug for Querier {
     }
 }
 
-/// Waits until a timer has expired; for ever without one.
+/// Waits until the timer expires, or forever without one.
 async fn expired(timer: Pin<&mut Option<Sleep>>) {
     match timer.as_pin_mut() {
         Some(timer) => timer.await,
@@ -241,7 +241,7 @@ async fn expired(timer: Pin<&mut Option<Sleep>>) {
 }
 
 impl AttemptError {
-    /// The status of a request that the miner refuses as malformed.
+    /// Returns the HTTP status if the miner rejected the request as malformed.
     fn refused(&self) -> Option<u16> {
         match self {
             Self::Status(status) if matches!(status.as_u16(), 400 | 404 | 413 | 422) => Some(status.as_u16()),

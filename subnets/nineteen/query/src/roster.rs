@@ -11,13 +11,13 @@ use taonet_nineteen_store::{ContenderRow, NewContender, PeriodId};
 use taonet_nineteen_transport::Session;
 use taonet_primitives::Hotkey;
 
-/// Quality that miners without checked answers are expected to have.
+/// Quality assumed for miners without checked answers.
 const EXPECTED_QUALITY: f64 = 0.5;
 
 /// A miner's offer for one task in the running period, with its counters.
 #[derive(Debug)]
 pub struct Contender {
-    /// The offer.
+    /// The miner's offer.
     pub offer: NewContender,
     session: Session,
     live: Mutex<Live>,
@@ -27,7 +27,7 @@ pub struct Contender {
 struct Live {
     counts: PeriodCounts,
     sent: f64,
-    /// The volume that synthetic requests may have in this period.
+    /// Maximum volume of synthetic requests in this period.
     allowed: f64,
     running: usize,
     quality: f64,
@@ -36,7 +36,7 @@ struct Live {
 }
 
 impl Contender {
-    /// A contender with the counters of `row`, whose tests may have the volume `allowed`.
+    /// Creates a contender with the counters of `row` and the volume `allowed` for synthetic requests.
     pub fn new(row: &ContenderRow, session: Session, allowed: f64) -> Self {
         let live = Live {
             counts: row.counts,
@@ -50,43 +50,43 @@ impl Contender {
         Self { offer: row.offer.clone(), session, live: Mutex::new(live) }
     }
 
-    /// The miner's session.
+    /// Returns the session with the miner.
     pub const fn session(&self) -> &Session {
         &self.session
     }
 
-    /// The counters.
+    /// Returns the request counters of this period.
     pub fn counts(&self) -> PeriodCounts {
         self.live().counts
     }
 
-    /// Health of the latest requests.
+    /// Returns the miner's health, as its latest requests show it.
     pub fn health(&self) -> Health {
         self.live().health
     }
 
-    /// Number of requests in flight.
+    /// Returns the number of requests in flight.
     pub fn running(&self) -> usize {
         self.live().running
     }
 
-    /// Mean quality of its checked answers.
+    /// Returns the mean quality of the miner's checked answers.
     pub fn quality(&self) -> f64 {
         self.live().quality
     }
 
-    /// Sets the mean quality of its checked answers.
+    /// Sets the mean quality of the miner's checked answers.
     pub fn set_quality(&self, quality: f64) {
         self.live().quality = quality;
     }
 
-    /// The row to store.
+    /// Returns the contender's row for the store.
     pub fn row(&self) -> ContenderRow {
         let live = self.live();
         ContenderRow { offer: self.offer.clone(), counts: live.counts, sent: live.sent, score: None }
     }
 
-    /// As [`Self::row`], if something has changed since this was last called.
+    /// Returns the row for the store if the counters have changed since the last call.
     pub fn take_changes(&self) -> Option<ContenderRow> {
         let has_changed = std::mem::take(&mut self.live().changed);
         has_changed.then(|| self.row())
@@ -104,7 +104,8 @@ impl Contender {
         true
     }
 
-    /// Releases the slot and counts the outcome; `None` counts nothing, and was without an answer for `latency`.
+    /// Releases the slot and counts the outcome. `None` is an attempt that was cancelled after `latency` without an
+    /// answer.
     pub(crate) fn leave(&self, outcome: Option<RequestOutcome>, latency: Option<f64>, now: f64) {
         let mut live = self.live();
         live.running = live.running.saturating_sub(1);
@@ -138,10 +139,10 @@ impl Contender {
     }
 }
 
-/// One task in the running period.
+/// A task of the running period, with its contenders and its budget of synthetic requests.
 #[derive(Debug)]
 pub struct TaskFloor {
-    /// The task.
+    /// Definition of the task.
     pub task: Arc<Task>,
     contenders: Vec<Arc<Contender>>,
     budget: AtomicU64,
@@ -149,18 +150,18 @@ pub struct TaskFloor {
 }
 
 impl TaskFloor {
-    /// A task with its contenders and its budget of synthetic requests.
+    /// Creates a task of the period from its contenders and its budget of synthetic requests.
     pub fn new(task: Arc<Task>, contenders: Vec<Contender>, budget: u64) -> Self {
         let contenders = contenders.into_iter().map(Arc::new).collect();
         Self { task, contenders, budget: AtomicU64::new(budget), keeps_samples: AtomicBool::new(true) }
     }
 
-    /// Its contenders.
+    /// Returns the task's contenders.
     pub fn contenders(&self) -> &[Arc<Contender>] {
         &self.contenders
     }
 
-    /// Synthetic requests that remain in this period.
+    /// Returns the number of synthetic requests left in this period.
     pub fn budget(&self) -> u64 {
         self.budget.load(Ordering::Relaxed)
     }
@@ -171,7 +172,7 @@ impl TaskFloor {
         let _ = self.budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 
-    /// Whether answers are kept for checking.
+    /// Returns whether answers are kept for checking.
     pub fn keeps_samples(&self) -> bool {
         self.keeps_samples.load(Ordering::Relaxed)
     }
@@ -181,7 +182,7 @@ impl TaskFloor {
         self.keeps_samples.store(keeps, Ordering::Relaxed);
     }
 
-    /// Whether a miner could answer an organic request now.
+    /// Returns whether any contender can accept an organic request now.
     pub fn is_served(&self, now: f64) -> bool {
         self.contenders.iter().any(|contender| {
             let live = contender.live();
@@ -189,7 +190,7 @@ impl TaskFloor {
         })
     }
 
-    /// The contenders for a synthetic request, the one that is furthest behind first.
+    /// Returns the contenders for a synthetic request, the one furthest behind its allowance first.
     pub(crate) fn for_synthetic(&self) -> Vec<Arc<Contender>> {
         let allowances: Vec<_> = self
             .contenders
@@ -202,7 +203,7 @@ impl TaskFloor {
         self.at(&synthetic_order(&allowances))
     }
 
-    /// The contenders for an organic request, the most promising first.
+    /// Returns the contenders for an organic request, the most promising first.
     pub(crate) fn for_organic(&self, now: f64, draw: impl FnMut() -> f64) -> Vec<Arc<Contender>> {
         let lives: Vec<Live> = self.contenders.iter().map(|contender| *contender.live()).collect();
         let prospects: Vec<_> = lives
@@ -221,33 +222,33 @@ impl TaskFloor {
     }
 }
 
-/// The running period.
+/// The tasks and contenders of the running period.
 #[derive(Debug)]
 pub struct Roster {
-    /// Its number.
+    /// Id of the period.
     pub period: PeriodId,
     floors: Vec<TaskFloor>,
     by_name: HashMap<TaskName, usize>,
 }
 
 impl Roster {
-    /// A period with its tasks.
+    /// Creates the roster of a period.
     pub fn new(period: PeriodId, floors: Vec<TaskFloor>) -> Self {
         let by_name = floors.iter().zip(0..).map(|(floor, place)| (floor.task.task.clone(), place)).collect();
         Self { period, floors, by_name }
     }
 
-    /// The tasks.
+    /// Returns the period's tasks.
     pub fn floors(&self) -> &[TaskFloor] {
         &self.floors
     }
 
-    /// The task of this name.
+    /// Returns the task of this name.
     pub fn floor(&self, task: &str) -> Option<&TaskFloor> {
         self.floors.get(*self.by_name.get(task)?)
     }
 
-    /// All contenders.
+    /// Returns the contenders of all tasks.
     pub fn contenders(&self) -> impl Iterator<Item = &Arc<Contender>> {
         self.floors.iter().flat_map(|floor| &floor.contenders)
     }
@@ -266,17 +267,17 @@ impl Roster {
     }
 }
 
-/// The open period; replaced as a whole when the next one opens. Clones share state.
+/// Handle to the roster of the open period, replaced as a whole when the next one opens. Clones share state.
 #[derive(Debug, Clone, Default)]
 pub struct Market(Arc<RwLock<Option<Arc<Roster>>>>);
 
 impl Market {
-    /// The running period; `None` before the first one.
+    /// Returns the roster of the open period; `None` before the first one.
     pub fn roster(&self) -> Option<Arc<Roster>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Opens a period; returns the previous one.
+    /// Opens a period and returns the roster of the previous one.
     pub fn open(&self, roster: Roster) -> Option<Arc<Roster>> {
         let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(earlier) = current.as_deref() {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use taonet_nineteen_transport::sse::{DataLines, LineTooLong};
 
-/// One event of a stream.
+/// An event of a stream.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Event {
     /// A JSON object.
@@ -37,7 +37,7 @@ impl Events {
         })
     }
 
-    /// The event of a last line without end.
+    /// Parses a final line without a line ending.
     pub(crate) fn finish(&mut self) -> Result<Option<Event>, StreamFault> {
         let mut last = None;
         self.lines.finish(|data| {
@@ -91,7 +91,7 @@ mod tests {
     }
 
     proptest! {
-        /// Wherever the stream is cut, within a character too.
+        /// Packet boundaries have no effect, even within a character.
         #[test]
         fn cuts_change_nothing(cuts in prop::collection::vec(0..STREAM.len(), 0..6)) {
             let mut cuts = cuts;

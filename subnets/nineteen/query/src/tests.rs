@@ -30,7 +30,7 @@ fn chunk(text: &str) -> String {
     format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{text}\"}},\"logprobs\":{{}}}}]}}\n\n")
 }
 
-/// A market of miners, each of which answers as its handler does.
+/// Creates a market of miners that answer with their handlers.
 struct Bench {
     querier: Querier,
     samples: mpsc::Receiver<Sample>,
@@ -89,7 +89,7 @@ fn says(body: String) -> axum::routing::MethodRouter {
     post(move || async move { body })
 }
 
-/// Chunks of a stream, each after a pause; then nothing more, without an end.
+/// Sends chunks of a stream, each after a pause, and then hangs without an end.
 fn stalls(chunks: Vec<(u64, String)>) -> axum::routing::MethodRouter {
     post(move || async move {
         let pieces = futures::stream::iter(chunks).then(|(pause, chunk)| async move {
@@ -180,7 +180,7 @@ async fn before_the_first_byte_the_next_one_answers() {
         let counts = contender.counts();
         assert_eq!(counts.total_requests, counts.requests_500);
     }
-    // Whoever fails is asked less and less.
+    // A failing miner gets fewer and fewer requests.
     let failures: f64 = bench.contenders[..4].iter().map(|contender| contender.counts().total_requests).sum();
     assert!(failures < 24.0, "{failures}");
 }
@@ -335,7 +335,7 @@ async fn a_slow_start_is_hedged() {
     let deadlines = QueryDeadlines { first: Some(Duration::from_secs(30)), hedge, ..QueryDeadlines::default() };
     let bench = bench(vec![slow, says(chunk("quick"))], deadlines).await;
     let began = std::time::Instant::now();
-    // Until the slow one was asked first: its work is cancelled.
+    // Repeat until the slow miner is tried first: its work is cancelled.
     while ended.is_empty() {
         assert_eq!(text(bench.querier.ask(request(RequestKind::Organic)).await.unwrap()).await.unwrap(), "quick");
         assert!(began.elapsed() < Duration::from_secs(15));
@@ -368,7 +368,7 @@ async fn tests_and_quick_starts_are_not_hedged() {
 
 #[test]
 fn what_was_learnt_outlives_the_period() {
-    // Health and quality go over to the next period's roster; counters do not.
+    // The next period's roster inherits health and quality, but not counters.
     let config = MarketConfig::default();
     let task = Arc::new(config.task(TASK).unwrap().clone());
     let hotkey = key("//Bob").hotkey();

@@ -1,10 +1,10 @@
-//! Prepaid credits, in double entry: each transfer's postings sum to 0, and so do all balances.
+//! Prepaid credits, in double-entry bookkeeping: each transfer's postings sum to 0, and so do all balances.
 //!
 //! ```text
-//! grant    issued  → key:ID      credits are given to a key
-//! hold     key:ID  → held:ID     a request begins: as much as it may cost
-//! charge   held:ID → revenue     it ends: what was delivered,
-//!          held:ID → key:ID      and the rest goes back
+//! grant    issued  → key:ID      grants credits to a key
+//! hold     key:ID  → held:ID     reserves the maximum price of a request
+//! charge   held:ID → revenue     charges the delivered work
+//!          held:ID → key:ID      and releases the rest of the hold
 //! ```
 //!
 //! Holds of a crashed process are released at the next start: an answer whose delivery is unknown is not charged.
@@ -16,34 +16,34 @@ use crate::{Store, StoreError};
 /// Usage of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Usage {
-    /// The task.
+    /// Name of the task.
     pub model: String,
-    /// The day, such as `2026-11-21` (UTC).
+    /// Day in UTC, such as `2026-11-21`.
     pub day: String,
-    /// Tokens of the request.
+    /// Number of input tokens.
     pub input_tokens: u64,
-    /// Tokens of the answer.
+    /// Number of output tokens.
     pub output_tokens: u64,
-    /// Credits.
+    /// Credits to charge.
     pub charge: i64,
 }
 
-/// Usage of one key, day and model.
+/// Usage per key, day and model.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct UsageRow {
-    /// The key.
+    /// Id of the API key.
     pub key_id: String,
-    /// The day.
+    /// Day in UTC, such as `2026-11-21`.
     pub day: String,
-    /// The task.
+    /// Name of the task.
     pub model: String,
-    /// Requests.
+    /// Number of requests.
     pub requests: i64,
-    /// Tokens of the requests.
+    /// Number of input tokens.
     pub input_tokens: i64,
-    /// Tokens of the answers.
+    /// Number of output tokens.
     pub output_tokens: i64,
-    /// Credits.
+    /// Credits charged.
     pub charged: i64,
 }
 
@@ -52,19 +52,19 @@ pub struct UsageRow {
 pub enum HoldRefusal {
     /// The key has fewer credits than the request may cost.
     Credits {
-        /// Balance of the key.
+        /// Balance of the key, in credits.
         balance: i64,
     },
     /// The monthly budget is exhausted.
     Budget {
-        /// Remaining budget.
+        /// Remaining budget, in credits.
         left: i64,
     },
 }
 
 impl Store {
-    /// Grants credits to a key, or revokes them when negative; balances never become negative. Returns the new balance, or
-    /// `None` if the key is unknown or has insufficient credits.
+    /// Grants credits to a key, or revokes them if `amount` is negative; balances never become negative. Returns the
+    /// new balance, or `None` if the key is unknown or has insufficient credits.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -84,7 +84,7 @@ impl Store {
         Ok(Some(after))
     }
 
-    /// Reserves the maximum price of a request.
+    /// Reserves the maximum price of a request. `month` is the month in UTC, such as `2026-11`.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -131,8 +131,8 @@ impl Store {
         Ok(Ok(()))
     }
 
-    /// Charges a request once, at most its hold, and releases the rest. Returns the charge; `None` if the request has no
-    /// hold.
+    /// Charges a request once, at most its hold, and releases the rest. Returns the charge, or `None` if the request
+    /// has no hold.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -163,7 +163,8 @@ impl Store {
         Ok(Some(charge))
     }
 
-    /// Releases all holds of an earlier process, and lets its unfinished requests be repeated; returns the number of holds.
+    /// Releases all holds and unanswered claims of an earlier process, so that its requests can be retried; returns the
+    /// number of holds.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -182,7 +183,7 @@ impl Store {
         Ok(requests.len())
     }
 
-    /// Usage by key, day and model; of one key or of all.
+    /// Returns the usage by day, key and model, of one key or of all.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -206,7 +207,7 @@ impl Store {
         Ok(rows.into_iter().map(row).collect())
     }
 
-    /// All balances, by account.
+    /// Returns all balances, ordered by account.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -214,8 +215,8 @@ impl Store {
         Ok(sqlx::query_as("SELECT name, balance FROM account ORDER BY name").fetch_all(&self.pool).await?)
     }
 
-    /// Whether the books balance: all balances sum to 0, each transfer's postings do, each balance is the sum of its
-    /// postings, and what is held is what requests hold.
+    /// Returns whether the books balance: all balances sum to 0, the postings of each transfer sum to 0, each balance
+    /// is the sum of its postings, held balances equal the requests' holds, and no balance but `issued` is negative.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -5,33 +5,33 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum StoreError {
     /// Creating the directory or the file failed.
-    #[error("cannot make the validator's database in {}: check who owns it, and its parent", path.display())]
+    #[error("cannot create the validator's database in {}; hint: check the owner of it and its parent", path.display())]
     Directory {
-        /// The directory.
+        /// Directory of the database.
         path: PathBuf,
         /// The operating system's error.
         source: std::io::Error,
     },
-    /// The file has a newer schema, or is no validator's database.
-    #[error("cannot bring {} up to date: was it made by a newer version of this program?", path.display())]
+    /// The file has a newer schema, or is not a validator's database.
+    #[error("cannot migrate {}; hint: a newer version of this program may have written it", path.display())]
     Migrate {
-        /// The file.
+        /// Database file.
         path: PathBuf,
         /// The migration's error.
         source: sqlx::migrate::MigrateError,
     },
-    /// The database failed.
-    #[error("the validator's database failed: check that its disk is not full")]
+    /// A statement or a connection of the database failed.
+    #[error("the validator's database failed; hint: check that its disk is not full")]
     Database(#[from] sqlx::Error),
     /// A column has an invalid value.
     #[error("column {column} of the validator's database holds {value:?}")]
     Value {
-        /// The column.
+        /// Name of the column.
         column: &'static str,
-        /// The value.
+        /// The invalid value.
         value: String,
     },
-    /// A period was to begin while another runs.
+    /// The previous period is still open.
     #[error("period {0} has not been closed")]
     StillOpen(i64),
 }
@@ -41,7 +41,7 @@ pub(crate) fn parsed<T: std::str::FromStr>(column: &'static str, text: &str) -> 
     text.parse().map_err(|_| invalid(column, &text))
 }
 
-/// Converts a column's number.
+/// Converts a column's integer.
 pub(crate) fn number<T: TryFrom<i64>>(column: &'static str, number: i64) -> Result<T, StoreError> {
     T::try_from(number).map_err(|_| invalid(column, &number))
 }

@@ -1,34 +1,35 @@
-//! Requests that a buyer may repeat without being charged twice: those with an `Idempotency-Key`.
+//! Idempotent requests: buyers can retry requests with an `Idempotency-Key` without being charged twice.
 
 use crate::{Store, StoreError};
 
-/// How long an answer can be repeated: a day, in milliseconds.
+/// Retention of answers, in milliseconds: a day.
 const REPEATABLE: i64 = 86_400_000;
 
-/// An answer to repeat.
+/// A stored answer, which retries of the request receive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredAnswer {
-    /// Its content type.
+    /// Content type of the answer.
     pub content_type: String,
-    /// Its body.
+    /// Body of the answer.
     pub body: String,
 }
 
-/// What is known of a request by its `Idempotency-Key`.
+/// State of a request with an `Idempotency-Key`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claim {
-    /// It is new, and runs from now on.
+    /// The request is new, and the caller has claimed it.
     New,
-    /// It runs.
+    /// The request is in progress.
     Running,
-    /// The same key was sent with another request.
+    /// The `Idempotency-Key` was used for a different request.
     Other,
-    /// It was answered.
+    /// The request was answered.
     Answered(StoredAnswer),
 }
 
 impl Store {
-    /// Claims the name of a request; only one caller gets [`Claim::New`] until the claim is dropped or a day has passed.
+    /// Claims a request by its `Idempotency-Key` (`name`); only one caller gets [`Claim::New`] until the claim is
+    /// dropped or a day has passed.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -63,7 +64,7 @@ impl Store {
         Ok(claim)
     }
 
-    /// Keeps the answer to a claimed request.
+    /// Stores the answer to a claimed request.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -78,7 +79,7 @@ impl Store {
         Ok(())
     }
 
-    /// Gives up a claim without an answer: the request may be made again.
+    /// Releases a claim without an answer, so that the request can be retried.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -91,7 +92,7 @@ impl Store {
         Ok(())
     }
 
-    /// Gives up all claims of an earlier process.
+    /// Releases all claims without an answer, which an earlier process left.
     pub(crate) async fn drop_claims(&self) -> Result<(), StoreError> {
         sqlx::query("DELETE FROM idempotent WHERE body IS NULL").execute(&self.pool).await?;
         Ok(())

@@ -12,20 +12,20 @@ use crate::{Store, StoreError};
 /// Prefix of every key.
 const PREFIX: &str = "sk-tao";
 
-/// A new key. Its secret is shown once and never stored.
+/// A new API key. Its secret is shown once and never stored.
 pub struct NewKey {
-    /// Its public part.
+    /// Public part of the key.
     pub id: String,
-    /// The whole key: `sk-tao-ID-SECRET`.
+    /// The full key: `sk-tao-ID-SECRET`.
     pub secret: Zeroizing<String>,
 }
 
-/// Limits of a key.
+/// Name and limits of an API key.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct KeyTerms {
     /// Display name.
     pub name: String,
-    /// Requests per minute.
+    /// Maximum number of requests per minute.
     pub rate_per_minute: u32,
     /// Permitted tasks; `None` permits all.
     pub models: Option<Vec<TaskName>>,
@@ -33,19 +33,19 @@ pub struct KeyTerms {
     pub monthly_budget: Option<i64>,
 }
 
-/// A key as it is stored.
+/// A stored API key.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct ApiKey {
-    /// Its public part.
+    /// Public part of the key.
     pub id: String,
-    /// Its limits.
+    /// Name and limits of the key.
     #[serde(flatten)]
     pub terms: KeyTerms,
     /// Available credits.
     pub balance: i64,
     /// Time of creation, in milliseconds since the Unix epoch.
     pub created_ms: i64,
-    /// When it was revoked.
+    /// Time of revocation, in milliseconds since the Unix epoch; `None` if the key is active.
     pub revoked_ms: Option<i64>,
 }
 
@@ -53,7 +53,7 @@ const SELECT: &str = "SELECT api_key.*, account.balance AS balance FROM api_key
                       LEFT JOIN account ON account.name = 'key:' || api_key.id";
 
 impl Store {
-    /// Creates a key from random bytes.
+    /// Creates an API key from random bytes.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -78,18 +78,18 @@ impl Store {
         Ok(NewKey { id, secret })
     }
 
-    /// The key of this text, revoked or not.
+    /// Returns the API key with this secret, revoked or not.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn key_of(&self, secret: &str) -> Result<Option<ApiKey>, StoreError> {
-        // By its hash: how long this takes says nothing of the key.
+        // The lookup is by hash, so that its timing reveals nothing about the key.
         let query = sqlx::AssertSqlSafe(format!("{SELECT} WHERE api_key.hash = $1"));
         let row = sqlx::query(query).bind(hash(secret)).fetch_optional(&self.pool).await?;
         row.as_ref().map(key).transpose()
     }
 
-    /// The key of this id.
+    /// Returns the API key with this id.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -99,7 +99,7 @@ impl Store {
         row.as_ref().map(key).transpose()
     }
 
-    /// All keys, the oldest first.
+    /// Returns all API keys, oldest first.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -108,7 +108,7 @@ impl Store {
         sqlx::query(query).fetch_all(&self.pool).await?.iter().map(key).collect()
     }
 
-    /// Updates the limits of a key; returns `false` if the key is unknown.
+    /// Updates the name and limits of a key; returns `false` if the key is unknown.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -141,7 +141,7 @@ impl Store {
     }
 }
 
-/// Hash of a key. Keys have 256 random bits, so that a plain hash cannot be inverted.
+/// Hashes a key. Secrets have 256 random bits, so that a plain hash cannot be inverted.
 fn hash(secret: &str) -> String {
     hex::encode(Sha256::digest(secret.as_bytes()))
 }

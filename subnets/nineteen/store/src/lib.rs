@@ -1,14 +1,15 @@
-//! The state of a Nineteen validator in one database: miners and their keys, periods with their counters, answers that wait
-//! to be checked, rewards, API keys and credits.
+//! Database of a Nineteen validator: miners and their sessions, periods with their counters, queued answers to check,
+//! rewards, API keys and credits.
 //!
 //! The database is SQLite (WAL, synced). The statements are portable to PostgreSQL.
 //!
-//! Two rules make crashes safe: counters are stored as absolute values, and a check's
-//! result replaces its sample in one transaction, keyed by the job.
+//! Two rules make it crash-safe: counters are stored as absolute values, and the result of a check replaces its sample
+//! in one transaction, keyed by the job.
 //!
-//! Uses `taonet-nineteen-core` and `taonet-nineteen-transport` (sessions). Used by query, control, entry and `tao nineteen`.
+//! Uses `taonet-nineteen-core` and `taonet-nineteen-transport` (sessions).
+//! Used by query, control, entry and `tao nineteen`.
 
-// Counters and scores are compared exactly.
+// Tests compare counters and scores exactly.
 #![cfg_attr(test, allow(clippy::float_cmp))]
 
 mod credits;
@@ -37,12 +38,12 @@ pub use samples::{Reward, RewardRow, Sample};
 
 /// Name of the database file in its directory.
 const FILE: &str = "nineteen.sqlite";
-/// Database connections.
+/// Maximum number of database connections.
 const CONNECTIONS: u32 = 4;
 /// Timeout for a connection, and for SQLite's lock.
 const WAIT: Duration = Duration::from_secs(10);
 
-/// The schema's migrations. `sqlx::migrate!` would compile the database drivers a second time, for the host.
+/// Migrations of the schema. `sqlx::migrate!` would compile the database drivers a second time, for the host.
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     let migration = |version, name: &'static str, sql: &'static str| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
@@ -61,7 +62,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the database in a directory; creates both if missing. Only their owner can read them: they hold keys.
+    /// Opens the database in a directory; creates both if missing. Only the owner can read them: they contain keys.
     ///
     /// # Errors
     /// [`StoreError`] when the directory is unusable, or the database has a newer schema.
@@ -83,8 +84,8 @@ impl Store {
         Ok(Self { pool })
     }
 
-    /// Begins a transaction that writes. It takes SQLite's lock at once: one that takes it later, after another has written,
-    /// would fail.
+    /// Begins a write transaction, which acquires SQLite's lock immediately: a read transaction that is upgraded after
+    /// another connection has written would fail.
     pub(crate) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
         Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
     }

@@ -13,11 +13,11 @@ use crate::{Store, StoreError};
 /// A miner with its address and, if any, its session.
 #[derive(Debug, Clone)]
 pub struct Node {
-    /// The miner's uid.
+    /// Uid of the miner.
     pub uid: Uid,
-    /// Its hotkey and address.
+    /// Hotkey and address of the miner.
     pub peer: Peer,
-    /// The session, if a handshake succeeded.
+    /// Session with the miner, if a handshake succeeded.
     pub session: Option<Session>,
 }
 
@@ -47,7 +47,7 @@ impl Store {
         Ok(transaction.commit().await?)
     }
 
-    /// All miners, by uid.
+    /// Returns all miners, ordered by uid.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -56,7 +56,7 @@ impl Store {
         rows.iter().map(node).collect()
     }
 
-    /// When the list of miners was last replaced.
+    /// Returns the time when the list of miners was last replaced, in milliseconds since the Unix epoch.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -64,7 +64,7 @@ impl Store {
         Ok(sqlx::query_scalar("SELECT MAX(seen_ms) FROM node").fetch_one(&self.pool).await?)
     }
 
-    /// Stores a miner's session and replaces the previous one.
+    /// Stores a miner's session, which replaces the previous one.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -92,7 +92,7 @@ fn node(row: &SqliteRow) -> Result<Node, StoreError> {
     let session = match key {
         (Some(id), Some(key), Some(ends)) => {
             let key = Zeroizing::new(key);
-            // No value in the error: it is a secret.
+            // The value is secret and must not appear in the error.
             let mut bytes = [0; 32];
             hex::decode_to_slice(key.as_str(), &mut bytes).map_err(|_| invalid("key_hex", &"no key"))?;
             let signed = row.try_get::<i64, _>("key_signed")? != 0;

@@ -1,4 +1,4 @@
-//! Periods: offers, counters, scores.
+//! Scoring periods: offers, counters, budgets and scores.
 
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, Sqlite, Transaction};
@@ -10,7 +10,7 @@ use taonet_primitives::{Hotkey, Uid};
 use crate::error::{invalid, number, parsed};
 use crate::{Store, StoreError};
 
-/// The number of a period, from 1.
+/// Number of a scoring period, from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 #[serde(transparent)]
 pub struct PeriodId(pub i64);
@@ -21,75 +21,75 @@ impl std::fmt::Display for PeriodId {
     }
 }
 
-/// A period.
+/// A scoring period.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PeriodRow {
-    /// Its number.
+    /// Number of the period.
     pub id: PeriodId,
     /// Start, in milliseconds since the Unix epoch.
     pub started_ms: i64,
-    /// Length in milliseconds.
+    /// Length, in milliseconds.
     pub length_ms: i64,
-    /// Formula of its scores.
+    /// Formula of the period's scores.
     pub profile: PeriodProfile,
-    /// When it was closed.
+    /// Time of closing, in milliseconds since the Unix epoch; `None` while the period is open.
     pub closed_ms: Option<i64>,
 }
 
 /// A miner's offer for one task.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewContender {
-    /// The task.
+    /// Name of the task.
     pub task: TaskName,
-    /// The miner.
+    /// Hotkey of the miner.
     pub hotkey: Hotkey,
-    /// The miner's uid.
+    /// Uid of the miner.
     pub uid: Uid,
-    /// The offered capacity.
+    /// Declared and accepted capacity, and the part to test.
     pub capacity: Capacity,
 }
 
-/// An offer with its counters.
+/// A contender in a period: an offer with its counters.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ContenderRow {
-    /// The offer.
+    /// Offer of the miner.
     pub offer: NewContender,
-    /// The counters.
+    /// Counters of the period.
     pub counts: PeriodCounts,
-    /// Volume of the requests that were sent as tests.
+    /// Volume of the synthetic requests sent.
     pub sent: f64,
-    /// The period's score; `None` before the period is closed, or without requests.
+    /// Period score; `None` before the period is closed, or without requests.
     pub score: Option<f64>,
 }
 
-/// Synthetic requests of one task.
+/// Budget of synthetic requests of one task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BudgetRow {
-    /// The task.
+    /// Name of the task.
     pub task: TaskName,
-    /// How many were planned.
+    /// Number of planned requests.
     pub planned: u64,
-    /// How many remain.
+    /// Number of remaining requests.
     pub remaining: u64,
 }
 
-/// One closed period of a contender.
+/// Result of a contender in a closed period.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HistoryRow {
-    /// The period.
+    /// Number of the period.
     pub period: PeriodId,
-    /// The task.
+    /// Name of the task.
     pub task: TaskName,
-    /// The miner.
+    /// Hotkey of the miner.
     pub hotkey: Hotkey,
-    /// The period's score.
+    /// Period score; `None` without requests.
     pub score: Option<f64>,
-    /// The volume that it delivered.
+    /// Delivered volume, in the unit of the task.
     pub volume: f64,
 }
 
 impl Store {
-    /// The open period, if any.
+    /// Returns the open period, if any.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -98,7 +98,7 @@ impl Store {
         row.as_ref().map(period).transpose()
     }
 
-    /// The newest period, running or closed.
+    /// Returns the newest period, open or closed.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -107,7 +107,7 @@ impl Store {
         row.as_ref().map(period).transpose()
     }
 
-    /// A period by its number.
+    /// Returns a period by its number.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -119,7 +119,7 @@ impl Store {
     /// Opens a period with its offers and budgets. The previous one must be closed.
     ///
     /// # Errors
-    /// [`StoreError::StillOpen`].
+    /// [`StoreError::StillOpen`] if the previous period is open.
     pub async fn begin_period(
         &self,
         started_ms: i64,
@@ -153,7 +153,7 @@ impl Store {
             .bind(task.as_str())
             .bind(hotkey.to_string())
             .bind(i64::from(uid.0))
-            // A database's number is finite.
+            // Non-finite numbers are stored as 0.
             .bind(if capacity.declared.is_finite() { capacity.declared } else { 0.0 })
             .bind(capacity.accepted)
             .bind(capacity.to_score)
@@ -173,7 +173,7 @@ impl Store {
         Ok(PeriodId(id))
     }
 
-    /// A period's contenders, by task and uid.
+    /// Returns a period's contenders, ordered by task and uid.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -185,7 +185,7 @@ impl Store {
         rows.iter().map(contender).collect()
     }
 
-    /// A period's budgets.
+    /// Returns a period's budgets, ordered by task.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -260,7 +260,7 @@ impl Store {
         Ok(transaction.commit().await?)
     }
 
-    /// Closed periods since a time, newest first.
+    /// Returns the results of periods closed since a time, newest first.
     ///
     /// # Errors
     /// [`StoreError`].

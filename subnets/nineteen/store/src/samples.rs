@@ -1,4 +1,4 @@
-//! Queue of sampled answers to check, and the resulting rewards.
+//! Queue of sampled answers for the checker, and the resulting rewards.
 
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
@@ -12,23 +12,23 @@ use crate::{PeriodId, Store, StoreError};
 /// A sampled answer in the queue of the checker.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
-    /// The request's id.
+    /// Id of the request.
     pub job_id: String,
-    /// The period of the request.
+    /// Period of the request.
     pub period: PeriodId,
-    /// The task.
+    /// Name of the task.
     pub task: TaskName,
-    /// The hotkey of the miner.
+    /// Hotkey of the miner.
     pub hotkey: Hotkey,
-    /// The miner's uid.
+    /// Uid of the miner.
     pub uid: Uid,
     /// Whether the request was synthetic.
     pub synthetic: bool,
-    /// The request's payload, in JSON.
+    /// Payload of the request, in JSON.
     pub request: String,
-    /// The answer's chunks, a JSON array.
+    /// Chunks of the answer, as a JSON array.
     pub answer: String,
-    /// Work, in the unit of the task.
+    /// Work of the answer, in the unit of the task.
     pub work: f64,
     /// Response time from sending to the last chunk, in seconds.
     pub response_time: Option<f64>,
@@ -41,9 +41,9 @@ pub struct Sample {
 pub struct Reward {
     /// Quality in `0..=1`; `None` if the task has no check.
     pub quality: Option<f64>,
-    /// Work per second.
+    /// Speed: work per second, in the unit of the task.
     pub metric: Option<f64>,
-    /// Human-readable reason.
+    /// Human-readable reason for the quality.
     pub reason: String,
     /// Time of the check, in milliseconds since the Unix epoch.
     pub created_ms: i64,
@@ -52,20 +52,21 @@ pub struct Reward {
 /// A stored reward.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RewardRow {
-    /// The request's id.
+    /// Id of the request.
     pub job_id: String,
-    /// The task.
+    /// Name of the task.
     pub task: TaskName,
-    /// The hotkey of the miner.
+    /// Hotkey of the miner.
     pub hotkey: Hotkey,
     /// Whether the request was synthetic.
     pub synthetic: bool,
-    /// Result of a check.
+    /// Result of the check.
     pub reward: Reward,
 }
 
 impl Store {
-    /// Queues an answer for checking, unless the task's queue is full; returns whether it was queued. `weight` is the task's.
+    /// Queues an answer for checking, unless the task's queue is full; returns whether it was queued. `weight` is the
+    /// task's share of the incentive.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -87,7 +88,7 @@ impl Store {
         .bind(oldest)
         .execute(&mut *transaction)
         .await?;
-        // An answer that was checked is not checked again.
+        // An answer is checked at most once.
         let kept = sqlx::query(
             "INSERT INTO sample (job_id, period_id, task, hotkey, uid, synthetic, request, answer, work, response_time,
                                  created_ms)
@@ -112,7 +113,7 @@ impl Store {
         Ok(kept > 0)
     }
 
-    /// Number of queued answers per task.
+    /// Returns the number of queued answers per task.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -123,7 +124,7 @@ impl Store {
         rows.into_iter().map(|(task, count)| Ok((parsed("task", &task)?, number("count", count)?))).collect()
     }
 
-    /// The answer to check next: the oldest one of the miner with the fewest rewards in the task.
+    /// Returns the answer to check next: the oldest one of the miner with the fewest rewards in the task.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -140,7 +141,7 @@ impl Store {
         row.as_ref().map(sample).transpose()
     }
 
-    /// Replaces a sample by its reward, in one transaction.
+    /// Replaces a sample with its reward, in one transaction.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -169,7 +170,7 @@ impl Store {
         Ok(transaction.commit().await?)
     }
 
-    /// Rewards since a time, newest first.
+    /// Returns the rewards since a time, newest first.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -181,7 +182,7 @@ impl Store {
         rows.iter().map(reward).collect()
     }
 
-    /// Deletes expired rewards, closed periods and unchecked samples.
+    /// Deletes rewards, closed periods and unchecked samples from before the given times.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -192,7 +193,7 @@ impl Store {
         for statement in [
             "DELETE FROM contender WHERE period_id IN (SELECT id FROM period WHERE closed_ms < $1)",
             "DELETE FROM budget WHERE period_id IN (SELECT id FROM period WHERE closed_ms < $1)",
-            // The newest stays, so that numbers go on.
+            // Keeps the newest period, so that the numbering continues.
             "DELETE FROM period WHERE closed_ms < $1 AND id < (SELECT MAX(id) FROM period)",
         ] {
             sqlx::query(statement).bind(periods_ms).execute(&mut *transaction).await?;

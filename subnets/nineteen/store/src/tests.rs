@@ -85,7 +85,7 @@ async fn a_period_is_counted_once() {
     }
     assert_eq!(store.contenders(id).await.unwrap(), rows);
     assert_eq!(store.budgets(id).await.unwrap(), [BudgetRow { task: task("a"), planned: 7, remaining: 5 }]);
-    // As after a kill: another process finds it.
+    // As after a crash: another process finds the open period.
     store.close().await;
     let store = Store::open(&folder.path().join("deep/state")).await.unwrap();
     assert_eq!(store.open_period().await.unwrap().unwrap().id, id);
@@ -94,7 +94,7 @@ async fn a_period_is_counted_once() {
     let expected = period_score_of(&rows[rows.iter().position(|row| row.offer == offers[0]).unwrap()]);
     let scores: Vec<_> = closed.iter().filter_map(|row| row.score).collect();
     assert_eq!(scores, [expected]);
-    // A late counter changes nothing any more.
+    // Counters of a closed period are unchanged.
     for row in &mut rows {
         row.counts.total_requests += 100.0;
     }
@@ -148,7 +148,7 @@ async fn issue_11_1_results_are_keyed_by_job() {
     let next = async || store.next_sample(&task("a")).await.unwrap().unwrap();
     let first = next().await;
     assert_eq!(first, sample("1", "//Alice", 1));
-    // A check that fails loses nothing: the answer waits as before.
+    // After a failed check, the answer is still in the queue.
     assert_eq!(next().await, first);
     for quality in [0.75, 0.25] {
         store.put_reward(&first, &reward(quality)).await.unwrap();
@@ -158,7 +158,7 @@ async fn issue_11_1_results_are_keyed_by_job() {
     let rewards = store.rewards_since(0).await.unwrap();
     assert_eq!(rewards.len(), 1);
     assert_eq!((rewards[0].hotkey, &rewards[0].reward), (hotkey("//Alice"), &reward(0.75)), "the first result counts");
-    assert!(!store.put_sample(&first, 1.0).await.unwrap(), "it was checked");
+    assert!(!store.put_sample(&first, 1.0).await.unwrap(), "already checked");
     assert_eq!(store.samples_by_task().await.unwrap(), [(task("a"), 2)]);
     assert_eq!(store.rewards_since(501).await.unwrap(), []);
 }

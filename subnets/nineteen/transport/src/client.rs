@@ -1,4 +1,4 @@
-//! The validator's side of the transport.
+//! The validator's side of the transport: handshakes and encrypted requests.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(3);
 const HANDSHAKE_BYTES: usize = 16 * 1024;
 /// Maximum difference between a miner's clock and ours, in seconds.
 const CLOCK_TOLERANCE: f64 = 120.0;
-/// Maximum number of characters kept of an error response.
+/// Maximum number of characters of an error response in an error.
 const SNIPPET: usize = 300;
 
 /// Trust policy for miners' keys.
@@ -44,7 +44,7 @@ pub enum HandshakeError {
     /// The miner is unreachable or did not respond.
     #[error(transparent)]
     Call(#[from] CallError),
-    /// The miner refused.
+    /// The miner refused the handshake.
     #[error("miner answered {status}: {text}")]
     Refused {
         /// The response status.
@@ -61,15 +61,15 @@ pub enum HandshakeError {
     /// The miner's hotkey did not sign its key.
     #[error("miner's hotkey did not sign its encryption key; hint: the miner may run fiber, which does not sign it")]
     Unsigned,
-    /// The signature does not match the miner's hotkey and the received key: it may have been tampered with.
+    /// The signature does not match the miner's hotkey and the received key, which may have been tampered with.
     #[error("signature of the miner's encryption key does not verify")]
     Forged,
-    /// The signed key is older than the clocks' tolerance.
+    /// The timestamp of the signed key differs from our clock by more than 120 s.
     #[error("miner's clock differs from ours by more than 120 s")]
     Clock,
 }
 
-/// A session: a symmetric key accepted by a miner.
+/// A session with a miner: a symmetric key that the miner has accepted.
 #[derive(Debug, Clone)]
 pub struct Session {
     peer: Peer,
@@ -86,33 +86,34 @@ impl Session {
         Self { peer, id, key, ends_ns, signed }
     }
 
-    /// The miner.
+    /// Returns the miner's hotkey and address.
     pub const fn peer(&self) -> &Peer {
         &self.peer
     }
 
-    /// The id of the symmetric key: 64 hex characters.
+    /// Returns the id of the symmetric key: 64 hex characters.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// The symmetric key.
+    /// Returns the symmetric key.
     pub const fn key(&self) -> &FernetKey {
         &self.key
     }
 
-    /// Whether the miner's hotkey has signed the keys.
+    /// Returns whether the miner's hotkey signed the keys.
     pub const fn is_signed(&self) -> bool {
         self.signed
     }
 
-    /// Expiry of the key, in nanoseconds since the Unix epoch.
+    /// Returns the expiry of the key, in nanoseconds since the Unix epoch.
     pub const fn ends_ns(&self) -> u64 {
         self.ends_ns
     }
 }
 
-/// Calls miners: handshakes, then signed and encrypted requests. Clones share connections and nonces.
+/// Client for miners: performs handshakes, then sends signed and encrypted requests. Clones share connections and
+/// nonces.
 #[derive(Clone)]
 pub struct FiberClient {
     http: SignedClient,
@@ -179,7 +180,7 @@ impl FiberClient {
         self.http.stream(&session.peer, &call).await
     }
 
-    /// The miner's public key, and whether its hotkey signed it.
+    /// Fetches the miner's public key; returns it, and whether the miner's hotkey signed it.
     async fn public_key(&self, peer: &Peer) -> Result<(PublicKeyMessage, bool), HandshakeError> {
         let answer = self.http.call(peer, &handshake_call(Method::GET, "/public-encryption-key", Vec::new())).await?;
         let message: PublicKeyMessage = read(&answer)?;

@@ -27,12 +27,12 @@ pub enum FernetError {
     /// The text is not a token: not base64, too short, or of another version.
     #[error("body is not a Fernet token")]
     Malformed,
-    /// The token was made with another key, or modified.
+    /// The token was encrypted with another key, or modified.
     #[error("cannot decrypt the Fernet token with this key")]
     Refused,
 }
 
-/// A symmetric key of 32 bytes: 16 authenticate, 16 encrypt.
+/// A Fernet key of 32 bytes: 16 for authentication, 16 for encryption.
 #[derive(Clone)]
 pub struct FernetKey(Zeroizing<[[u8; 16]; 2]>);
 
@@ -45,28 +45,28 @@ impl FernetKey {
         key
     }
 
-    /// Generates a key with the system's random source.
+    /// Generates a random key.
     pub fn random() -> Self {
         Self::from_bytes(rand::random())
     }
 
-    /// Parses a key in base64, of either alphabet, as validators store it; `None` if it is malformed.
+    /// Parses a key in standard or URL-safe base64; `None` if it is malformed.
     pub fn from_base64(text: &str) -> Option<Self> {
         let bytes = Zeroizing::new(STANDARD.decode(text).or_else(|_| URL_SAFE.decode(text)).ok()?);
         bytes.as_slice().try_into().ok().map(Self::from_bytes)
     }
 
-    /// The key's 32 bytes.
+    /// Returns the key's 32 bytes.
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_flattened()
     }
 
-    /// SHA-256 of the key.
+    /// Returns the SHA-256 hash of the key.
     pub(crate) fn digest(&self) -> [u8; 32] {
         Sha256::digest(self.as_bytes()).into()
     }
 
-    /// Encrypts with a random IV. `seconds` is the time since the Unix epoch.
+    /// Encrypts into a token, with a random IV. `seconds` is the time since the Unix epoch.
     pub fn seal(&self, plaintext: &[u8], seconds: u64) -> String {
         self.seal_with(plaintext, seconds, &rand::random())
     }
@@ -79,18 +79,18 @@ impl FernetKey {
         token.extend_from_slice(&seconds.to_be_bytes());
         token.extend_from_slice(iv);
         token.extend_from_slice(plaintext);
-        // Padding fills up the last block, or one more.
+        // Padding completes the last block, or adds one.
         token.resize(HEAD + plaintext.len() / BLOCK * BLOCK + BLOCK, 0);
         let cipher = Encryptor::<Aes128>::new(cipher_key.into(), iv.into());
         let text = token.get_mut(HEAD..).unwrap_or_default();
-        // The buffer is large enough: see above.
+        // The buffer was resized for the padding.
         let _ = cipher.encrypt_padded_mut::<Pkcs7>(text, plaintext.len());
         let tag = mac(tag_key).chain_update(&token).finalize().into_bytes();
         token.extend_from_slice(&tag);
         URL_SAFE.encode(token)
     }
 
-    /// Verifies and decrypts a token, of any age.
+    /// Verifies and decrypts a token, regardless of its age.
     ///
     /// # Errors
     /// [`FernetError`].
@@ -103,10 +103,10 @@ impl FernetKey {
             return Err(FernetError::Malformed);
         }
         let [tag_key, cipher_key] = &*self.0;
-        // In constant time.
+        // Compares in constant time.
         mac(tag_key).chain_update(signed).verify_slice(tag).map_err(|_| FernetError::Refused)?;
         let iv: [u8; IV] = *head.last_chunk().ok_or(FernetError::Malformed)?;
-        // In place, which avoids a copy of large bodies.
+        // Decrypts in place, which avoids a copy of large bodies.
         token.truncate(length);
         token.drain(..HEAD);
         let cipher = Decryptor::<Aes128>::new(cipher_key.into(), &iv.into());

@@ -22,13 +22,13 @@ pub struct PublicKeyMessage {
     pub timestamp: f64,
 }
 
-/// Reads a number to the last bit, as it was signed: the JSON parser may be off by one.
+/// Parses a number exactly, as it was signed: the JSON parser may differ in the last bit.
 fn exact<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     let text = Box::<RawValue>::deserialize(deserializer)?;
     text.get().parse().map_err(|_| D::Error::custom("expected a number"))
 }
 
-/// Request of `POST /exchange-symmetric-key`: the validator's symmetric key.
+/// Body of `POST /exchange-symmetric-key`: the validator's symmetric key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExchangeMessage {
     /// The 32-byte key, encrypted with the miner's RSA key, in standard base64.
@@ -42,7 +42,7 @@ pub struct ExchangeReply {
     pub status: String,
 }
 
-/// A miner's keys: its hotkey, its RSA key, and the symmetric keys that validators have sent.
+/// A miner's side of the handshake: its hotkey, its RSA key, and the symmetric keys that validators have sent.
 #[derive(Clone)]
 pub struct MinerHandshake(Arc<Keys>);
 
@@ -77,17 +77,17 @@ pub(crate) enum OpenError {
 }
 
 impl MinerHandshake {
-    /// Creates the keys of a miner that has just started.
+    /// Creates the state of a miner without symmetric keys.
     pub fn new(keypair: Keypair, rsa: RsaKey, rules: FiberRules) -> Self {
         Self::with_clock(keypair, rsa, rules, Arc::new(SystemClock))
     }
 
-    /// Creates the keys with another clock.
+    /// Creates the state with an explicit clock.
     pub fn with_clock(keypair: Keypair, rsa: RsaKey, rules: FiberRules, clock: Arc<dyn Clock>) -> Self {
         Self(Arc::new(Keys { keypair, rsa, symmetric: KeyStore::default(), rules, clock }))
     }
 
-    /// The miner's hotkey.
+    /// Returns the miner's hotkey.
     pub fn hotkey(&self) -> Hotkey {
         self.0.keypair.hotkey()
     }
@@ -96,7 +96,7 @@ impl MinerHandshake {
         self.0.rules
     }
 
-    /// The public key, and the hotkey's signature over it.
+    /// Returns the public key message and the hotkey's signature over it.
     pub(crate) fn public_key(&self) -> (PublicKeyMessage, Signature) {
         let timestamp = Duration::from_nanos(self.0.clock.now_ns()).as_secs_f64();
         let public_key = self.0.rsa.public_pem().to_owned();
@@ -104,7 +104,7 @@ impl MinerHandshake {
         (PublicKeyMessage { public_key, timestamp }, signature)
     }
 
-    /// Accepts a validator's symmetric key; returns the hotkey's confirming signature.
+    /// Stores a validator's symmetric key; returns the hotkey's signature that confirms it.
     pub(crate) fn exchange(
         &self,
         validator: Hotkey,
@@ -117,7 +117,7 @@ impl MinerHandshake {
         Ok(signature)
     }
 
-    /// Decrypts a body: the JSON text inside the token.
+    /// Decrypts a request body; returns the JSON text inside the token.
     pub(crate) fn open(&self, validator: &Hotkey, key_id: &str, token: &[u8]) -> Result<Vec<u8>, OpenError> {
         let key = self.0.symmetric.get(validator, key_id, self.0.clock.now_ns()).ok_or(OpenError::UnknownKey)?;
         let text = key.open(token)?;
@@ -125,7 +125,7 @@ impl MinerHandshake {
         Ok(text)
     }
 
-    /// Stores a symmetric key that was exchanged elsewhere.
+    /// Stores a symmetric key that was exchanged out of band.
     ///
     /// # Errors
     /// [`KeyStoreFull`].
@@ -144,7 +144,7 @@ impl fmt::Debug for MinerHandshake {
 mod tests {
     use super::*;
 
-    /// A signature is over the number's text: one that is read in another way would be taken for forged.
+    /// The signature covers the number's text: a number that is parsed inexactly would look forged.
     #[test]
     fn timestamps_are_read_to_the_last_bit() {
         for step in 0..20_000 {

@@ -8,7 +8,7 @@ use crate::FernetKey;
 
 /// Lifetime of a symmetric key.
 pub(crate) const LIFETIME: Duration = Duration::from_hours(5);
-/// Maximum number of keys of a validator; the oldest is evicted. Several of its processes may have one each.
+/// Maximum number of keys per validator; the oldest is evicted. Each of a validator's processes may have its own key.
 const KEYS_PER_VALIDATOR: usize = 32;
 /// Maximum number of validators with keys.
 const VALIDATORS: usize = 4_096;
@@ -32,7 +32,8 @@ pub struct KeyStoreFull;
 impl KeyStore {
     /// Stores a key, replacing one with the same id.
     ///
-    /// # Errors [`KeyStoreFull`] if too many other validators have keys.
+    /// # Errors
+    /// [`KeyStoreFull`] if too many other validators have keys.
     pub fn insert(&self, validator: Hotkey, id: String, key: FernetKey, now_ns: u64) -> Result<(), KeyStoreFull> {
         let ends_ns = now_ns.saturating_add(u64::try_from(LIFETIME.as_nanos()).unwrap_or(u64::MAX));
         let mut validators = self.lock();
@@ -51,7 +52,7 @@ impl KeyStore {
         Ok(())
     }
 
-    /// A validator's key; `None` if it is unknown or expired.
+    /// Returns a validator's key; `None` if it is unknown or expired.
     pub fn get(&self, validator: &Hotkey, id: &str, now_ns: u64) -> Option<FernetKey> {
         let validators = self.lock();
         let entry = validators.get(validator)?.iter().find(|entry| entry.id == id)?;
@@ -89,7 +90,7 @@ mod tests {
         assert_eq!(bytes("a", end - 1), Some(vec![1; 32]));
         assert_eq!(bytes("a", end), None);
         assert_eq!(bytes("b", NOW), None);
-        assert!(store.get(&validator(2), "a", NOW).is_none(), "another validator's");
+        assert!(store.get(&validator(2), "a", NOW).is_none(), "key of another validator");
         store.insert(validator(1), "a".into(), key(2), NOW).unwrap();
         assert_eq!(bytes("a", NOW), Some(vec![2; 32]));
     }
@@ -106,7 +107,7 @@ mod tests {
             store.insert(validator(number), "a".into(), key(1), NOW).unwrap();
         }
         assert_eq!(store.insert(validator(5_000), "a".into(), key(1), NOW), Err(KeyStoreFull));
-        assert_eq!(store.insert(validator(5), "b".into(), key(1), NOW), Ok(()), "who has keys already");
+        assert_eq!(store.insert(validator(5), "b".into(), key(1), NOW), Ok(()), "a validator with keys");
         let later = NOW + u64::try_from(LIFETIME.as_nanos()).unwrap();
         assert_eq!(store.insert(validator(5_000), "a".into(), key(1), later), Ok(()));
     }

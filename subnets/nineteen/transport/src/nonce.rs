@@ -3,7 +3,7 @@ use std::fmt;
 use rand::Rng as _;
 use rand::distr::Alphanumeric;
 
-/// Random characters at the end of a nonce.
+/// Number of random characters at the end of a nonce.
 const SUFFIX: usize = 10;
 
 /// Nonce of a request: `<nanoseconds since the Unix epoch>_<10 random letters and digits>`.
@@ -17,19 +17,19 @@ impl Nonce {
         Self(format!("{now_ns}_{suffix}"))
     }
 
-    /// A recorded nonce.
+    /// Creates a nonce from recorded text.
     #[cfg(test)]
     pub(crate) fn recorded(text: &str) -> Self {
         Self(text.to_owned())
     }
 
-    /// The text.
+    /// Returns the nonce as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The time of a nonce, with or without suffix; `None` if it does not start with a number, or with one beyond the
-    /// year 2554, which is never fresh.
+    /// Parses the time of a nonce, with or without suffix, in nanoseconds since the Unix epoch; `None` if it does not
+    /// start with an unsigned number of 64 bits (up to the year 2554).
     pub fn time(text: &str) -> Option<u64> {
         let (digits, _) = text.split_once('_').unwrap_or((text, ""));
         digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?

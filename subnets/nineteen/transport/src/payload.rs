@@ -1,5 +1,5 @@
-//! The JSON inside a token, formatted as by Python's `json.dumps`, so that our requests are indistinguishable from
-//! others.
+//! JSON inside a token, formatted like Python's `json.dumps`, so that our requests are indistinguishable from those of
+//! fiber's clients.
 
 use std::io::{self, Write};
 
@@ -23,11 +23,11 @@ pub(crate) fn with_nonce(mut payload: Map<String, Value>, nonce: &Nonce) -> Stri
     python_json(&Value::Object(payload))
 }
 
-/// `json.dumps(value)` with Python's defaults: spaces after `,` and `:`, everything beyond ASCII escaped.
+/// Serialises like Python's `json.dumps(value)`: spaces after `,` and `:`, non-ASCII characters escaped.
 pub(crate) fn python_json(value: &Value) -> String {
     let mut text = Vec::new();
     let mut serializer = Serializer::with_formatter(&mut text, Python);
-    // Neither the values nor the buffer can fail.
+    // Writing a `Value` to a `Vec` cannot fail.
     let _ = value.serialize(&mut serializer);
     String::from_utf8(text).unwrap_or_default()
 }

@@ -6,17 +6,17 @@ use zeroize::Zeroizing;
 const PUBLIC: &str = "PUBLIC KEY";
 const PRIVATE: &str = "PRIVATE KEY";
 
-/// Encodes a public key's DER (SubjectPublicKeyInfo) as PEM; `None` if it is too long, which no key is.
+/// Encodes a public key's DER (SubjectPublicKeyInfo) as PEM; `None` if the DER exceeds PEM's maximum length.
 pub(crate) fn encode_public(der: &[u8]) -> Option<String> {
     pem_rfc7468::encode_string(PUBLIC, LineEnding::LF, der).ok()
 }
 
-/// The DER of a public key.
+/// Decodes the PEM of a public key to DER.
 pub(crate) fn decode_public(text: &str) -> Option<Vec<u8>> {
     decode(text, PUBLIC)
 }
 
-/// The DER (PKCS #8) of a private key.
+/// Decodes the PEM of a private key to DER (PKCS #8).
 pub(crate) fn decode_private(text: &str) -> Option<Zeroizing<Vec<u8>>> {
     decode(text, PRIVATE).map(Zeroizing::new)
 }

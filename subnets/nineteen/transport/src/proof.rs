@@ -11,7 +11,7 @@ pub(crate) const KEY_SIGNATURE: &str = "x-taonet-key-signature";
 /// Header of the exchange response: the signature over [`exchange_text`].
 pub(crate) const EXCHANGE_SIGNATURE: &str = "x-taonet-exchange-signature";
 
-/// Signed text of the public key, with the time as in the response's JSON.
+/// Signed text of the public key, with the timestamp of the response.
 fn key_text(miner: &Hotkey, public_key: &str, timestamp: f64) -> String {
     let hash = hex::encode(Sha256::digest(public_key));
     format!("taonet-fiber/1 key {miner} {timestamp} {hash}")

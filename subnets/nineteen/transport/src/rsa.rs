@@ -27,12 +27,12 @@ pub enum RsaError {
     /// The random source or the key encoding failed.
     #[error("RSA operation failed")]
     Failed,
-    /// The ciphertext does not contain 32 bytes encrypted for this key.
+    /// The ciphertext does not contain 32 bytes encrypted with this key.
     #[error("ciphertext does not decrypt to a symmetric key")]
     Ciphertext,
 }
 
-/// A miner's RSA key pair, new at each start.
+/// A miner's RSA key pair, generated at each start.
 pub struct RsaKey {
     private: OaepPrivateDecryptingKey,
     public_pem: String,
@@ -68,12 +68,12 @@ impl RsaKey {
         Ok(Self { private, public_pem })
     }
 
-    /// The public key in PEM, as the miner publishes it.
+    /// Returns the public key in PEM, as the miner publishes it.
     pub fn public_pem(&self) -> &str {
         &self.public_pem
     }
 
-    /// Decrypts a symmetric key that was encrypted with the public key; standard base64. Takes about 1 ms.
+    /// Decrypts a symmetric key that was encrypted with the public key, from standard base64. Takes about 1 ms.
     ///
     /// # Errors
     /// [`RsaError::Ciphertext`].
@@ -93,7 +93,7 @@ impl fmt::Debug for RsaKey {
     }
 }
 
-/// A miner's public RSA key, as validators use it.
+/// A miner's public RSA key, with which validators encrypt symmetric keys.
 pub struct PublicEncryptionKey(OaepPublicEncryptingKey);
 
 impl PublicEncryptionKey {
@@ -110,9 +110,10 @@ impl PublicEncryptionKey {
         OaepPublicEncryptingKey::new(key).map(Self).map_err(|_| RsaError::Key)
     }
 
-    /// Encrypts a symmetric key; standard base64.
+    /// Encrypts a symmetric key; returns the ciphertext in standard base64.
     ///
-    /// # Errors [`RsaError::Failed`] if the system's random source fails.
+    /// # Errors
+    /// [`RsaError::Failed`] if the system's random source fails.
     pub fn encrypt(&self, key: &FernetKey) -> Result<String, RsaError> {
         let mut buffer = vec![0; self.0.ciphertext_size()];
         let ciphertext = self.0.encrypt(&OAEP_SHA256_MGF1SHA256, key.as_bytes(), &mut buffer, None);

@@ -13,38 +13,38 @@ use taonet_wire::{Claim, Identity, Outgoing, Refusal, Refused, Scheme, SigningEr
 
 use crate::Nonce;
 
-/// The signer.
+/// Header with the signer's hotkey.
 pub(crate) const VALIDATOR: &str = "validator-hotkey";
-/// The receiver.
+/// Header with the receiver's hotkey.
 pub(crate) const MINER: &str = "miner-hotkey";
-/// The id of the symmetric key.
+/// Header with the id of the symmetric key.
 pub(crate) const KEY_ID: &str = "symmetric-key-uuid";
-/// The nonce of the request.
+/// Header with the nonce of the request.
 pub(crate) const NONCE: &str = "nonce";
-/// The signature over [`signed_text`].
+/// Header with the signature over [`signed_text`].
 pub(crate) const SIGNATURE: &str = "signature";
 
-/// Maximum age of a nonce, and maximum lead over our clock.
+/// Maximum age of a nonce, and its maximum lead over our clock.
 const FRESH: Duration = Duration::from_mins(2);
 /// Maximum length of a symmetric key id; fiber's have 64 characters.
 const LONGEST_ID: usize = 128;
 
-/// Rules for requests with a valid signature and nonce.
+/// Verification rules for requests with a valid signature and nonce.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum FiberRules {
     /// Accepts only requests signed for this miner. A body that cannot be decrypted gets 400.
     #[default]
     Strict,
-    /// As fiber 1.0.0: accepts requests signed for other miners, too; a body that cannot be decrypted gets 500.
+    /// Behaves as fiber 1.0.0: also accepts requests signed for other miners; a body that cannot be decrypted gets 500.
     Reference,
 }
 
-/// fiber's signed headers.
+/// Signature scheme of fiber's request headers.
 ///
 /// The signature covers `<nonce>:<miner-hotkey>:<symmetric-key-uuid>`, not the body; the body's Fernet token binds it
-/// to the symmetric key. A miner accepts each nonce time once per validator, whatever the suffix. On the validator's
-/// side, the name of a call is the id of the symmetric key, and a call without a name is not signed: only the miner's
-/// public key is fetched that way.
+/// to the symmetric key. A miner accepts each nonce time once per validator, regardless of the suffix. On the
+/// validator's side, the name of a call is the id of the symmetric key; a call without a name is not signed, which
+/// applies only to requests for the miner's public key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FiberScheme {
     rules: FiberRules,
@@ -57,14 +57,15 @@ impl FiberScheme {
     }
 }
 
-/// The text that a validator signs.
+/// Returns the text that a validator signs.
 pub(crate) fn signed_text(nonce: &str, miner: &str, key_id: &str) -> Vec<u8> {
     format!("{nonce}:{miner}:{key_id}").into_bytes()
 }
 
-/// The headers of a request with a nonce.
+/// Builds the signed headers of a request.
 ///
-/// # Errors [`SigningError`] if the key is not sr25519, or the id of the symmetric key is not a valid header value.
+/// # Errors
+/// [`SigningError`] if the key is not sr25519, or the id of the symmetric key is not a valid header value.
 pub(crate) fn headers(
     identity: &Identity,
     miner: &Hotkey,
@@ -118,7 +119,7 @@ impl Scheme for FiberScheme {
     }
 
     fn message(&self, head: &Parts, _: &Claim, _: &[u8]) -> Result<Vec<u8>, Refusal> {
-        // As sent: the signature covers the exact text.
+        // The signature covers the header values exactly as sent.
         let text = |name| required(&head.headers, name);
         Ok(signed_text(text(NONCE)?, text(MINER)?, text(KEY_ID)?))
     }
@@ -148,7 +149,7 @@ impl Scheme for FiberScheme {
     }
 }
 
-/// Status and text of a refusal, as in fiber.
+/// Returns the status and the text of a refusal, as fiber does.
 fn explain(refusal: &Refusal) -> (StatusCode, Value) {
     match refusal {
         Refusal::Missing(name) | Refusal::Duplicate(name) => {

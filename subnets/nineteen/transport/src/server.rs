@@ -1,4 +1,4 @@
-//! The miner's side of the transport: routes of the handshake, and checks of requests.
+//! The miner's side of the transport: handshake routes, request verification and decryption.
 
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -18,20 +18,20 @@ use crate::handshake::{ExchangeError, OpenError};
 use crate::proof::{EXCHANGE_SIGNATURE, KEY_SIGNATURE};
 use crate::{ExchangeMessage, ExchangeReply, FiberRules, FiberScheme, MinerHandshake};
 
-/// Size from which a body is decrypted on the blocking pool, in bytes.
+/// Minimum size of bodies that are decrypted on the blocking pool, in bytes.
 const HEAVY: usize = 256 * 1024;
 
-/// Extension of requests whose encrypted body was replaced by its JSON.
+/// Request extension: the encrypted body has been replaced with its JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Opened;
 
-/// Builder of the checks of signed requests, to be completed with limits, policy and load.
+/// Returns a builder for the verification of signed requests, to be completed with limits, policy and load.
 pub fn signed_requests(me: Hotkey, rules: FiberRules) -> SignedLayerBuilder {
     SignedLayer::builder(me, FiberScheme::new(rules))
 }
 
-/// A miner's routes: `/public-encryption-key`, without checks; `/exchange-symmetric-key`, signed; and `sealed`, whose
-/// requests are signed and encrypted. Handlers of `sealed` get the body's JSON, and can extract the [`Caller`].
+/// Returns a miner's routes: `/public-encryption-key`, unsigned; `/exchange-symmetric-key`, signed; and `sealed`, whose
+/// requests are signed and encrypted. Handlers of `sealed` receive the decrypted JSON, and can extract the [`Caller`].
 pub fn routes(handshake: MinerHandshake, signed: SignedLayer, sealed: Router) -> Router {
     let sealed = sealed.route_layer(middleware::from_fn_with_state(handshake.clone(), open_body));
     let exchange = Router::new().route("/exchange-symmetric-key", post(exchange)).with_state(handshake.clone());
@@ -50,7 +50,7 @@ async fn exchange(State(handshake): State<MinerHandshake>, caller: Caller, body:
         return refuse(StatusCode::UNPROCESSABLE_ENTITY, json!([entry]));
     };
     let key_id = caller.uuid.unwrap_or_default();
-    // RSA takes a millisecond.
+    // RSA decryption takes about 1 ms.
     let exchanged = tokio::task::spawn_blocking(move || handshake.exchange(caller.hotkey, &key_id, &message)).await;
     match exchanged {
         Ok(Ok(signature)) => {
@@ -66,13 +66,13 @@ async fn exchange(State(handshake): State<MinerHandshake>, caller: Caller, body:
     }
 }
 
-/// Decrypts a request body: replaces the token by its JSON.
+/// Middleware that replaces an encrypted request body with its JSON.
 async fn open_body(State(handshake): State<MinerHandshake>, request: Request, next: Next) -> Response {
     let (mut head, body) = request.into_parts();
     let Some(caller) = head.extensions.get::<Caller>().cloned() else {
         return refuse(StatusCode::UNAUTHORIZED, "request is not signed");
     };
-    // The outer layer has buffered and limited it.
+    // The signed layer has buffered and limited the body.
     let Ok(token) = body.collect().await.map(http_body_util::Collected::to_bytes) else {
         return refuse(StatusCode::BAD_REQUEST, "cannot read the request body");
     };

@@ -1,4 +1,4 @@
-//! Server-sent events, as far as language models send them: `data: …` lines. Validators read miners' streams with it, miners
+//! Parser for server-sent events of language models: `data: …` lines. Validators parse miners' streams with it, miners
 //! those of their backends.
 
 use bytes::BytesMut;
@@ -12,8 +12,8 @@ pub const LONGEST_LINE: usize = 1 << 20;
 #[error("a line of the stream is longer than {LONGEST_LINE} bytes")]
 pub struct LineTooLong;
 
-/// Splits a stream into the data of its events: what follows `data:` in each line, without surrounding spaces. Comments
-/// and other fields are skipped.
+/// Parser that splits a stream into the data of its events: the trimmed value of each `data:` line. Comments and other
+/// fields are skipped.
 #[derive(Debug, Default)]
 pub struct DataLines {
     line: BytesMut,
@@ -23,7 +23,7 @@ impl DataLines {
     /// Adds the next bytes, and calls `take` with the data of each completed line.
     ///
     /// # Errors
-    /// [`LineTooLong`], and those of `take`. The stream is unusable then.
+    /// [`LineTooLong`], or an error of `take`. The parser is unusable after an error.
     pub fn push<E: From<LineTooLong>>(
         &mut self,
         bytes: &[u8],
@@ -42,7 +42,7 @@ impl DataLines {
     /// Ends the stream: calls `take` with the data of a last line without a line break.
     ///
     /// # Errors
-    /// Those of `take`.
+    /// An error of `take`.
     pub fn finish<E>(&mut self, take: impl FnOnce(&[u8]) -> Result<(), E>) -> Result<(), E> {
         let line = self.line.split();
         match line.strip_prefix(b"data:") {
@@ -90,7 +90,7 @@ mod tests {
     }
 
     proptest! {
-        /// Wherever the stream is cut, within a character too.
+        /// The stream may be cut anywhere, even within a character.
         #[test]
         fn cuts_change_nothing(cuts in prop::collection::vec(0..STREAM.len(), 0..6)) {
             let mut cuts = cuts;

@@ -1,4 +1,4 @@
-//! The exchanges that fiber 1.0.0 recorded, against both of our halves.
+//! Tests of both sides against exchanges recorded with fiber 1.0.0.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -84,7 +84,7 @@ fn hotkey(uri: &str) -> Hotkey {
     Keypair::from_uri(uri).unwrap().hotkey()
 }
 
-/// The two routes that stood behind fiber's checks.
+/// The two routes behind fiber's checks in the recording.
 fn sealed() -> Router {
     let echo = |Json(payload): Json<Value>| async move { Json(payload) };
     let lines = (0..3).map(|i| format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"t{i}\"}}}}]}}\n\n"));
@@ -106,7 +106,7 @@ fn miner(recording: &Recording, rules: FiberRules, clock: &Arc<ManualClock>) -> 
     routes(MinerHandshake::with_clock(keypair, rsa, rules, clock.clone()), signed, sealed())
 }
 
-/// Sends every exchange in its order; what each answered.
+/// Replays every exchange in order; returns each with the response.
 async fn play(rules: FiberRules) -> Vec<(Exchange, StatusCode, Vec<u8>)> {
     let recording = recording();
     let clock = Arc::new(ManualClock::default());
@@ -168,7 +168,7 @@ fn our_headers_are_fibers() {
         let ours = headers(&identity, &miner.parse().unwrap(), key_id, &Nonce::recorded(nonce)).unwrap();
         assert_eq!(ours.len(), 5);
         for (name, value) in &ours {
-            // Signatures are random, so both are checked against the same text.
+            // Signatures are randomised, so both are verified against the same text.
             if name != "signature" {
                 assert_eq!(Some(value.to_str().unwrap()), text(name.as_str()), "{}: {name}", exchange.name);
             }
@@ -197,7 +197,7 @@ fn our_bodies_are_fibers_byte_for_byte() {
         let seconds = u64::from_be_bytes(token[1..9].try_into().unwrap());
         let text = match payload.shift_remove("nonce") {
             Some(nonce) => with_nonce(payload, &Nonce::recorded(nonce.as_str().unwrap())),
-            // Those that lack a header were made by hand.
+            // Payloads of requests that lack a header were written by hand.
             None => "{}".to_owned(),
         };
         assert_eq!(text.as_bytes(), plain, "{}", exchange.name);
@@ -217,9 +217,9 @@ fn the_recorded_key_travels() {
     let key = rsa.decrypt(&message.encrypted_symmetric_key).unwrap();
     assert_eq!(STANDARD.encode(key.as_bytes()), recording.symmetric_key);
     assert_eq!(exchange.headers["symmetric-key-uuid"], recording.symmetric_key_uuid);
-    // The body's shape, but for the ciphertext.
+    // The body has the recorded format.
     assert_eq!(serde_json::to_vec(&message).unwrap(), exchange.body());
-    // Names and values of headers can be sent.
+    // Names and values of the recorded headers are valid.
     for (name, value) in &exchange.headers {
         assert!(HeaderName::try_from(name).is_ok() && HeaderValue::try_from(value.as_str().unwrap()).is_ok());
     }

@@ -8,21 +8,21 @@ use taonet_proof_core::Digest;
 use taonet_proof_validator::{DeliveryError, Examiner, Progress};
 use tokio::sync::watch;
 
-/// How long a finished proof is kept.
+/// Retention period of a finished proof.
 const KEPT: Duration = Duration::from_hours(1);
 
-/// How far a proof is.
+/// Status of a user's proof.
 #[derive(Clone, Debug)]
 pub enum Status {
-    /// Miners work on it.
+    /// Miners are working on the proof.
     Running,
-    /// The bundle is there.
+    /// The proof is complete; its bundle is available.
     Done(Arc<ModelBundle>),
-    /// There will be none, and why.
+    /// The proof failed, with the reason.
     Failed(String),
 }
 
-/// A user's proof.
+/// A user's proof request with its progress.
 #[derive(Debug)]
 pub struct Job {
     pub(crate) owner: String,
@@ -30,7 +30,7 @@ pub struct Job {
     state: watch::Sender<State>,
 }
 
-/// Steps so far, and how far the proof is.
+/// Progress events and status of a job.
 #[derive(Clone, Debug)]
 pub(crate) struct State {
     pub(crate) steps: Vec<Step>,
@@ -38,7 +38,7 @@ pub(crate) struct State {
     finished: Option<Instant>,
 }
 
-/// A step with its time since the submission.
+/// A progress event with its time since the submission.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Step {
     pub(crate) seconds: f64,
@@ -51,7 +51,7 @@ impl Job {
         self.state.subscribe()
     }
 
-    /// How far the proof is.
+    /// Returns the current status.
     pub fn status(&self) -> Status {
         self.state.borrow().status.clone()
     }
@@ -63,7 +63,7 @@ impl Job {
                 Err(error) => {
                     if let DeliveryError::Local(_) = error {
                         tracing::error!(%error, "a user's proof failed");
-                        // The user learns nothing of this machine.
+                        // Internal errors are not revealed to the user.
                         Status::Failed("request processing failed".to_owned())
                     } else {
                         Status::Failed(error.to_string())
@@ -75,18 +75,18 @@ impl Job {
     }
 }
 
-/// Proofs in progress, and those of the last hour.
+/// Proofs in progress, and those finished in the last hour.
 pub struct Jobs {
     examiner: Arc<Examiner>,
-    /// Proofs in progress at a time.
+    /// Maximum number of proofs in progress.
     running: usize,
-    /// Proofs that are kept.
+    /// Maximum number of proofs in memory.
     kept: usize,
     by_id: Mutex<BTreeMap<Digest, Arc<Job>>>,
 }
 
 impl Jobs {
-    /// No proofs yet; at most `running` at a time, and `kept` in all.
+    /// Creates an empty list for at most `running` proofs in progress and `kept` proofs in total.
     pub fn new(examiner: Arc<Examiner>, running: usize, kept: usize) -> Self {
         Self { examiner, running, kept, by_id: Mutex::default() }
     }
@@ -95,7 +95,7 @@ impl Jobs {
         &self.examiner
     }
 
-    /// Starts a proof for a key; `None` when too many are in progress.
+    /// Starts a proof for an API key; `None` when too many are in progress.
     pub fn start(&self, owner: &str, circuit: Digest, inputs: Vec<i64>) -> Option<Digest> {
         let mut jobs = self.lock();
         jobs.retain(|_, job| job.state.borrow().finished.is_none_or(|finished| finished.elapsed() < KEPT));
@@ -112,7 +112,7 @@ impl Jobs {
         let job = Arc::new(Job { owner: owner.to_owned(), circuit, state: watch::Sender::new(state) });
         jobs.insert(id, Arc::clone(&job));
         let (examiner, began) = (Arc::clone(&self.examiner), Instant::now());
-        // Ends with the process: a proof that nobody waits for is of no use to anybody.
+        // Not awaited at shutdown, since no client could fetch the proof afterwards.
         tokio::spawn(async move {
             let sink = Arc::clone(&job);
             let report = Arc::new(move |progress| {
@@ -124,7 +124,7 @@ impl Jobs {
         Some(id)
     }
 
-    /// A proof of a key; those of others are not found.
+    /// Returns a proof of an API key; `None` for proofs of other keys.
     pub fn get(&self, owner: &str, id: &Digest) -> Option<Arc<Job>> {
         self.lock().get(id).filter(|job| job.owner == owner).map(Arc::clone)
     }

@@ -8,14 +8,15 @@ use taonet_http::random_hex;
 use taonet_service::{Access, WriteError, atomic_write};
 use thiserror::Error;
 
-/// The version of the file.
+/// Version of the key file.
 const VERSION: u32 = 1;
-/// Beginning of every key, so that a leaked one is recognised.
+/// Prefix of every key, so that leaked keys can be recognised.
 const PREFIX: &str = "taoproof_";
-/// Maximum length of a name.
+/// Maximum length of a name, in characters.
 const MAX_NAME: usize = 100;
 
-/// Users' keys. The file holds SHA-256 hashes: a key has 256 random bits, so a slow hash would protect it no better.
+/// API keys of users. The file stores SHA-256 hashes: a key has 256 random bits, so a slow hash would add no
+/// protection.
 #[derive(Clone, Debug, Default)]
 pub struct ApiKeys {
     names: BTreeMap<String, String>,
@@ -29,7 +30,7 @@ struct KeyFile {
     keys: BTreeMap<String, String>,
 }
 
-/// Why keys are not read or changed.
+/// Why API keys cannot be read or changed.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum KeyError {
@@ -38,24 +39,24 @@ pub enum KeyError {
     File {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The I/O error.
         source: std::io::Error,
     },
-    /// The file is not one of keys.
+    /// The file is malformed.
     #[error("{}: malformed file of API keys: {source}", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The parse error.
         source: serde_json::Error,
     },
-    /// The file has another version.
+    /// The version of the file is unsupported.
     #[error("unsupported version {0} of the file of API keys, expected {VERSION}")]
     Version(u32),
     /// The name is empty, too long, or taken.
-    #[error("'{0}' is no name for a new key: it is empty, longer than {MAX_NAME} characters, or taken")]
+    #[error("invalid name '{0}' for a new key: it is empty, longer than {MAX_NAME} characters, or taken")]
     Name(String),
-    /// No key has the name.
+    /// No key has this name.
     #[error("no API key has the name '{0}'")]
     Unknown(String),
     /// The file cannot be written.
@@ -64,7 +65,7 @@ pub enum KeyError {
 }
 
 impl ApiKeys {
-    /// Reads the keys of a file; none if it does not exist.
+    /// Reads the keys from a file; none if it does not exist.
     ///
     /// # Errors
     /// When the file cannot be read or is malformed.
@@ -79,7 +80,7 @@ impl ApiKeys {
         if file.version == VERSION { Ok(Self { names: file.keys }) } else { Err(KeyError::Version(file.version)) }
     }
 
-    /// Adds a key and gives it: it is not stored, and never shown again.
+    /// Adds a key and returns it. The key itself is not stored, so it cannot be shown again.
     ///
     /// # Errors
     /// When the name is unusable or the file cannot be written.
@@ -94,7 +95,7 @@ impl ApiKeys {
         Ok(key)
     }
 
-    /// Removes a key.
+    /// Removes a key by its name.
     ///
     /// # Errors
     /// When no key has the name or the file cannot be written.
@@ -107,14 +108,14 @@ impl ApiKeys {
         self.save(path)
     }
 
-    /// The names of all keys.
+    /// Iterates over the names of all keys.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.names.values().map(String::as_str)
     }
 
-    /// The name of a key; `None` for a wrong one.
+    /// Returns the name of a key; `None` if the key is unknown.
     pub fn name_of(&self, key: &str) -> Option<&str> {
-        // By hash: the time of the comparison says nothing about any key.
+        // Lookup by hash, so that timing reveals nothing about the keys.
         self.names.get(&hash(key)).map(String::as_str)
     }
 

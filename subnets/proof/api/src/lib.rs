@@ -1,5 +1,5 @@
-//! The user API of a validator: submit an input for a circuit or sliced model, follow its progress, get outputs and a
-//! bundle that verifies offline.
+//! The user API of a validator. Users submit an input for a circuit or sliced model, follow the progress, and fetch
+//! outputs and a bundle that verifies offline.
 //!
 //! | Route | Answer |
 //! |---|---|
@@ -10,8 +10,8 @@
 //! | `GET /v1/proofs/{id}/bundle` | the bundle |
 //! | `GET /healthz` | `ok`, without a key |
 //!
-//! Every other request carries a bearer key of [`ApiKeys`], which holds their hashes only. A key sees its own proofs. The
-//! server speaks TLS ([`serve_tls`]) with a given certificate or its own ([`Identity`]).
+//! All other requests require a bearer key of [`ApiKeys`], which stores hashes only. A key has access to its own proofs
+//! only. The server uses TLS ([`serve_tls`]) with a given certificate or a self-signed one ([`Identity`]).
 //!
 //! Uses `taonet-proof-validator` (dispatch and verification) and `taonet-http` (rate limits).
 //! Used by `tao proof validator`.

@@ -22,22 +22,22 @@ use taonet_proof_validator::Examiner;
 use crate::jobs::Step;
 use crate::{ApiKeys, Job, Jobs, Status};
 
-/// Largest request body in bytes.
+/// Maximum size of a request body in bytes.
 const LARGEST_REQUEST: usize = 10 << 20;
 
-/// Settings of the API.
+/// Settings of the user API.
 #[derive(Clone, Debug)]
 pub struct ApiSettings {
-    /// Proofs in progress at a time.
+    /// Maximum number of proofs in progress.
     pub running: usize,
-    /// Proofs that are kept for an hour.
+    /// Maximum number of proofs in memory. Finished ones are kept for an hour.
     pub kept: usize,
-    /// Requests of one key.
+    /// Rate limit of each key.
     pub rate: RateLimit,
 }
 
 impl Default for ApiSettings {
-    /// 64 proofs at a time as in the reference's relay, 256 kept, 600 requests a minute.
+    /// Default settings: 64 proofs in progress as in the reference's relay, 256 in memory, 600 requests a minute.
     fn default() -> Self {
         Self { running: 64, kept: 256, rate: RateLimit { requests: 600, window: Duration::from_mins(1) } }
     }
@@ -46,15 +46,15 @@ impl Default for ApiSettings {
 struct Api {
     jobs: Jobs,
     keys: ApiKeys,
-    /// By the hash of the key's name.
+    /// Rate limiter, by the hash of the key's name.
     rate: SlidingWindow<Digest>,
 }
 
-/// The name of the key of a request.
+/// Name of the API key that authenticated the request.
 #[derive(Clone)]
 struct Caller(String);
 
-/// Routes of the API: see the [crate](crate).
+/// Creates the routes of the API; see the [crate](crate).
 pub fn router(examiner: Arc<Examiner>, keys: ApiKeys, settings: &ApiSettings) -> Router {
     let api = Arc::new(Api {
         jobs: Jobs::new(examiner, settings.running, settings.kept),
@@ -91,7 +91,7 @@ impl IntoResponse for Refusal {
             Self::Rate(_) => (StatusCode::TOO_MANY_REQUESTS, "too many requests".to_owned()),
             Self::NotFound => (StatusCode::NOT_FOUND, "not found".to_owned()),
             Self::Body(error) => (StatusCode::UNPROCESSABLE_ENTITY, error.clone()),
-            Self::Full => (StatusCode::TOO_MANY_REQUESTS, "as many proofs are in progress as are taken".to_owned()),
+            Self::Full => (StatusCode::TOO_MANY_REQUESTS, "too many proofs in progress".to_owned()),
             Self::NotDone => (StatusCode::CONFLICT, "there is no bundle".to_owned()),
         };
         let mut response = (status, Json(json!({ "error": error }))).into_response();
@@ -171,7 +171,7 @@ async fn status(
     Ok(Json(document))
 }
 
-/// What a user gets to know when a proof ends, or that it has not.
+/// Returns the status of a proof as JSON, with its outputs once it is done.
 fn ending(status: &Status) -> Value {
     match status {
         Status::Running => json!({ "status": "running" }),
@@ -204,7 +204,7 @@ async fn events(
     Ok(Sse::new(stream).keep_alive(KeepAlive::default()))
 }
 
-/// What one listener has seen.
+/// State of an event stream.
 struct Follower {
     states: tokio::sync::watch::Receiver<crate::jobs::State>,
     sent: usize,
@@ -212,7 +212,7 @@ struct Follower {
 }
 
 impl Follower {
-    /// The next step, then the ending, then nothing.
+    /// Returns the next progress event, then the `end` event, then `None`.
     async fn next(&mut self) -> Option<Result<Event, axum::Error>> {
         if self.ended {
             return None;

@@ -22,21 +22,21 @@ use tokio_rustls::TlsAcceptor;
 
 /// Maximum number of connections.
 const CONNECTIONS: usize = 512;
-/// Timeout of a TLS handshake, and of a request's head.
+/// Timeout of a TLS handshake, and of a request's header.
 const HEAD: Duration = Duration::from_secs(10);
 /// Pause after `accept` failed, for example because file descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Grace period for requests in flight at shutdown.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// A certificate and its key, in PEM.
+/// A TLS certificate and its private key, in PEM.
 #[derive(Clone)]
 pub struct Identity {
     certificate: Vec<u8>,
     key: Vec<u8>,
 }
 
-/// Why TLS is not served.
+/// Why TLS cannot be served.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TlsError {
@@ -45,25 +45,25 @@ pub enum TlsError {
     File {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The I/O error.
         source: std::io::Error,
     },
     /// A file cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),
-    /// No certificate can be made.
+    /// No certificate can be generated.
     #[error("no certificate: {0}")]
     Generate(#[from] rcgen::Error),
-    /// Certificate or key are not PEM.
+    /// The certificate or key is not valid PEM.
     #[error("certificate or key: {0}")]
     Pem(#[from] rustls::pki_types::pem::Error),
-    /// Certificate and key do not fit.
+    /// The certificate and key are unsupported or do not match.
     #[error("certificate and key: {0}")]
     Config(#[from] rustls::Error),
 }
 
 impl Identity {
-    /// Reads certificate and key.
+    /// Reads certificate and key from files.
     ///
     /// # Errors
     /// When a file cannot be read.
@@ -72,8 +72,8 @@ impl Identity {
         Ok(Self { certificate: read(certificate)?, key: read(key)? })
     }
 
-    /// The self-signed certificate for localhost in a directory, made on first use: clients that trust it once keep
-    /// working after a restart.
+    /// Returns the self-signed certificate for localhost in a directory. It is created on first use, so clients that
+    /// trust it once keep working after a restart.
     ///
     /// # Errors
     /// When a file cannot be read or written.
@@ -92,7 +92,7 @@ impl Identity {
         Ok(own)
     }
 
-    /// The certificate, in PEM.
+    /// Returns the certificate, in PEM.
     pub fn certificate(&self) -> &[u8] {
         &self.certificate
     }
@@ -118,7 +118,7 @@ impl std::fmt::Debug for Identity {
 /// Serves HTTP/1.1 over TLS until shutdown.
 ///
 /// # Errors
-/// When certificate and key are unusable.
+/// When the certificate or key is unusable.
 pub async fn serve_tls(
     listener: TcpListener,
     router: Router,

@@ -1,13 +1,13 @@
-//! Why keys are not made or read, and why proofs are refused.
+//! Errors of provers, key files and verifiers.
 
 use taonet_proof_core::{Digest, ExecutionError};
 use thiserror::Error;
 
-/// Why a backend does not make or read keys, or does not prove.
+/// Why a setup, a key file or a prover failed.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum BackendError {
-    /// A value of the circuit could leave the field's range.
+    /// A value of the circuit could exceed the field's range.
     #[error("a sum of the circuit can reach {magnitude}, the field holds {limit}; hint: choose a smaller scale")]
     Magnitude {
         /// The largest magnitude.
@@ -15,22 +15,22 @@ pub enum BackendError {
         /// The largest magnitude that the backend proves.
         limit: u64,
     },
-    /// The circuit has more parts than the backend proves.
+    /// The circuit exceeds a limit of the backend.
     #[error("{what}: {actual} is beyond the backend's limit of {limit}")]
     Size {
-        /// What is too large.
+        /// Quantity that is too large.
         what: &'static str,
-        /// How large it is.
+        /// Its size.
         actual: u64,
-        /// How large it may be.
+        /// Maximum size.
         limit: u64,
     },
-    /// A key's bytes are not one.
+    /// A key is malformed.
     #[error("malformed {key}: {reason}")]
     Key {
-        /// Which key.
+        /// Name of the key.
         key: &'static str,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// The keys belong to another circuit.
@@ -39,18 +39,18 @@ pub enum BackendError {
     /// The binding names another verification key.
     #[error("the request is bound to verification key {bound}, this one is {actual}")]
     OtherKey {
-        /// The key that the binding names.
+        /// Digest of the key in the binding.
         bound: Digest,
-        /// The prover's.
+        /// Digest of the prover's key.
         actual: Digest,
     },
-    /// The inputs do not fit.
+    /// The inputs do not fit the circuit.
     #[error(transparent)]
     Execution(#[from] ExecutionError),
-    /// The operating system gives no random bytes.
+    /// The operating system provided no random bytes.
     #[error("no random bytes: {0}")]
     Random(#[from] getrandom::Error),
-    /// The proof system refuses: a defect of this program, never of the input.
+    /// The proof system failed: a defect of this program, never of the input.
     #[error("the proof system failed: {0}")]
     Internal(String),
     /// An external program failed.
@@ -58,14 +58,14 @@ pub enum BackendError {
     External(String),
 }
 
-/// Why a proof is refused.
+/// Why a proof is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum VerifyError {
-    /// The proof's bytes are not one: truncated, too long, or points off the curve.
+    /// The proof is malformed: truncated, too long, or with points off the curve.
     #[error("malformed proof: {0}")]
     Malformed(String),
-    /// The statement has another number of inputs or outputs than the circuit.
+    /// The number of inputs or outputs differs from the circuit's.
     #[error("{actual} {what}, expected {expected}")]
     Length {
         /// `inputs` or `outputs`.
@@ -81,16 +81,16 @@ pub enum VerifyError {
     /// The binding names another verification key.
     #[error("the statement is bound to another verification key")]
     OtherKey,
-    /// The proof is well-formed, but not one of this statement.
+    /// The proof is well-formed, but does not prove this statement.
     #[error("the proof does not verify")]
     Invalid,
-    /// The verifier itself failed; says nothing about the proof.
+    /// The verifier itself failed; the proof may be valid.
     #[error("the verifier failed: {0}")]
     Verifier(String),
 }
 
 impl VerifyError {
-    /// Whether the fault lies with the verifier, not with who sent the proof.
+    /// Returns whether the verifier failed rather than the proof.
     pub fn is_local(&self) -> bool {
         matches!(self, Self::Verifier(_))
     }

@@ -1,9 +1,9 @@
-//! Any other proof system as a program: a prover and verifier that an operator has the rights to.
+//! External proof systems: a prover and verifier program that an operator has the rights to.
 //!
-//! For each step the program is started once, without a shell and without this process's environment, with one JSON
-//! document on standard input; it answers with one JSON document on standard output and exit code 0. Binary values are
-//! hexadecimal digits, integers are decimal numbers. `model` is the integer network as an ONNX file of 64-bit integer
-//! operators, in hexadecimal digits: one input `cells`, one output `outputs`, both vectors.
+//! Each step starts the program once, without a shell and without this process's environment. The program reads one
+//! JSON document from standard input, writes one JSON document to standard output and exits with code 0. Binary values
+//! are hexadecimal digits, integers are decimal numbers. `model` is the integer network as an ONNX file of 64-bit
+//! integer operators, in hexadecimal digits, with one input `cells` and one output `outputs`, both vectors.
 //!
 //! | Request | Answer |
 //! |---|---|
@@ -11,9 +11,9 @@
 //! | `{"version": 1, "command": "prove", "model": …, "proving_key": …, "binding": …, "inputs": […], "outputs": […]}` | `{"proof": …}` |
 //! | `{"version": 1, "command": "verify", "verification_key": …, "binding": …, "inputs": […], "outputs": […], "proof": …}` | `{"valid": true}` or `{"valid": false}` |
 //!
-//! The program must take `binding`, 32 bytes, into the proof's public values, and must answer `valid` for exactly these
-//! inputs and outputs. A program that fails, answers anything else or exceeds its time says nothing about a proof: that
-//! is an error of the verifier ([`VerifyError::is_local`]), never an acceptance.
+//! The program must include the 32 bytes of `binding` in the proof's public values, and must answer `valid` for exactly
+//! these inputs and outputs. A program that fails, writes anything else or exceeds the timeout is an error of the
+//! verifier ([`VerifyError::is_local`]), never an acceptance or rejection of a proof.
 
 mod process;
 
@@ -33,7 +33,7 @@ pub const ID: &str = "external";
 /// The version of the protocol.
 const VERSION: u32 = 1;
 
-/// An external program.
+/// A backend that runs an external program.
 #[derive(Clone, Debug)]
 pub struct External {
     program: PathBuf,
@@ -42,7 +42,8 @@ pub struct External {
 }
 
 impl External {
-    /// A program by its absolute path, and how long each step may take. `capabilities` are what its proof system claims.
+    /// Creates a backend from the program's absolute path, a timeout for each step, and its proof system's
+    /// capabilities.
     ///
     /// # Errors
     /// When the path is not absolute.

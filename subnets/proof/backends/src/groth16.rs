@@ -1,11 +1,11 @@
-//! Groth16 on BN254: proofs of 128 bytes that hide everything between input and output, from keys that a setup makes
-//! for each circuit.
+//! Groth16 on BN254: proofs of 128 bytes that hide everything between input and output, with keys from a setup for each
+//! circuit.
 //!
-//! A proof can be re-randomised by anyone, but not moved: its public values hold the digest of request nonce, miner,
-//! circuit, verification key and inputs, so that a copy verifies for the same request to the same miner only.
+//! Anyone can re-randomise a proof, but nobody can use it elsewhere: its public values contain the digest of request
+//! nonce, miner, circuit, verification key and inputs, so a copy verifies for the same request to the same miner only.
 //!
-//! **The setup is trusted.** Whoever knows all random numbers of a setup can forge proofs. [`ceremony`] lets several
-//! people contribute; see there for what each contribution protects.
+//! **The setup is trusted.** Anyone who knows all random numbers of a setup can forge proofs. [`ceremony`] lets several
+//! people contribute, and explains what each contribution protects.
 
 pub mod ceremony;
 mod circuit;
@@ -34,12 +34,12 @@ use keys::VerificationKeyFile;
 
 /// The backend's name in circuit metadata.
 pub const ID: &str = "groth16";
-/// Bytes of a proof.
+/// Size of a proof in bytes.
 pub const PROOF_BYTES: usize = 128;
 
 type Scheme = ark_groth16::Groth16<Bn254, LibsnarkReduction>;
 
-/// The backend. See the [module](self).
+/// The Groth16 backend. See the [module](self).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Groth16;
 
@@ -49,7 +49,8 @@ impl Backend for Groth16 {
     }
 
     fn capabilities(&self) -> Capabilities {
-        // BN254's security against discrete logarithms in its target group, by the estimates since 2016.
+        // Estimated security of BN254 against discrete logarithms in its target group, according to the literature
+        // since 2016.
         Capabilities { zero_knowledge: true, trusted_setup: true, security_bits: 100 }
     }
 
@@ -71,7 +72,7 @@ impl Backend for Groth16 {
     }
 }
 
-/// A generator seeded by the operating system.
+/// Returns a random generator seeded by the operating system.
 fn generator() -> Result<StdRng, BackendError> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed)?;

@@ -1,17 +1,16 @@
 //! Proof systems for the circuits of `taonet-proof-core`, behind one trait.
 //!
-//! | Backend | Setup | Proof | Take it when |
+//! | Backend | Setup | Proof | Use it when |
 //! |---|---|---|---|
-//! | [`groth16`] | per circuit, trusted | 128 bytes, zero-knowledge | proofs must be small, the circuit changes seldom |
-//! | [`stark`] | none | some 100 kB | the model changes often, or is too large for one Groth16 circuit |
+//! | [`groth16`] | per circuit, trusted | 128 bytes, zero-knowledge | proofs must be small and the circuit is stable |
+//! | [`stark`] | none | some 100 kB | the model changes often or is too large for one Groth16 circuit |
 //! | [`external`] | the program's own | the program's own | an operator has another proof system |
 //!
-//! A [`Prover`] runs the core's executor and proves exactly its values. A [`Verifier`] takes a [`Statement`]: inputs,
-//! outputs and the [`Binding`] to one request and miner, and accepts a proof for that
-//! statement only.
+//! A [`Prover`] runs the core's executor and proves exactly its values. A [`Verifier`] takes a [`Statement`] (inputs,
+//! outputs and the [`Binding`] to one request and miner) and accepts a proof for that statement only.
 //!
-//! Uses `taonet-proof-core` (circuits, executor, binding). Used by `taonet-proof-circuits`, the miner, the validator and
-//! `tao proof`, through [`backend`].
+//! Uses `taonet-proof-core` (circuits, executor, binding).
+//! Used by `taonet-proof-circuits`, the miner, the validator and `tao proof`, through [`backend`].
 
 pub mod error;
 pub mod external;
@@ -26,37 +25,37 @@ pub use error::{BackendError, VerifyError};
 use taonet_proof_core::Binding;
 use taonet_proof_core::circuit::Circuit;
 
-/// What a backend can do.
+/// Capabilities of a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {
     /// Whether a proof hides the values between input and output.
     pub zero_knowledge: bool,
     /// Whether keys need a trusted setup.
     pub trusted_setup: bool,
-    /// Bits of security against forgery, by the usual assumptions.
+    /// Bits of security against forgery, under the usual assumptions.
     pub security_bits: u32,
 }
 
-/// What a circuit costs with a backend.
+/// Cost of a circuit with a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Estimate {
-    /// Constraints, or rows of the trace.
+    /// Number of constraints, or of rows of the trace.
     pub constraints: u64,
 }
 
-/// Keys of one circuit.
+/// Proving and verification key of one circuit.
 #[derive(Clone, Debug)]
 pub struct Keys {
-    /// What the prover needs besides the network.
+    /// Proving key: what the prover needs besides the network.
     pub proving: Vec<u8>,
-    /// All that a verifier needs.
+    /// Verification key: all that a verifier needs.
     pub verification: Vec<u8>,
 }
 
-/// What a proof says: on these inputs the circuit has these outputs, told by one miner for one request.
+/// The statement that a proof proves: the circuit's outputs on some inputs, bound to one miner and one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statement {
-    /// Request, miner, circuit and verification key.
+    /// Binding to request, miner, circuit and verification key.
     pub binding: Binding,
     /// Integer inputs.
     pub inputs: Vec<i64>,
@@ -73,24 +72,24 @@ pub struct Proven {
     pub outputs: Vec<i64>,
 }
 
-/// A proof system.
+/// A proof system, which makes keys and loads provers and verifiers.
 pub trait Backend: Send + Sync {
-    /// The name in circuit metadata.
+    /// Returns the backend's name in circuit metadata.
     fn id(&self) -> &'static str;
 
-    /// What the backend can do.
+    /// Returns the backend's capabilities.
     fn capabilities(&self) -> Capabilities;
 
-    /// What the circuit costs.
+    /// Estimates the cost of a circuit.
     ///
     /// # Errors
-    /// When the circuit is beyond what the backend's field or tables hold.
+    /// When the circuit exceeds the backend's field or limits.
     fn estimate(&self, circuit: &Circuit) -> Result<Estimate, BackendError>;
 
-    /// Makes keys.
+    /// Makes the keys of a circuit.
     ///
     /// # Errors
-    /// As [`Backend::estimate`].
+    /// When the circuit exceeds the backend's limits, or the setup fails.
     fn setup(&self, circuit: &Circuit) -> Result<Keys, BackendError>;
 
     /// Loads a proving key.
@@ -102,11 +101,11 @@ pub trait Backend: Send + Sync {
     /// Loads a verification key.
     ///
     /// # Errors
-    /// When the key is malformed: points off the curve or outside of the subgroup included.
+    /// When the key is malformed, including points off the curve or outside of the subgroup.
     fn verifier(&self, verification_key: &[u8]) -> Result<Box<dyn Verifier>, BackendError>;
 }
 
-/// Proves executions of one circuit.
+/// A prover of executions of one circuit.
 pub trait Prover: Send + Sync {
     /// Runs the circuit and proves its outputs. CPU-bound.
     ///
@@ -115,21 +114,22 @@ pub trait Prover: Send + Sync {
     fn prove(&self, inputs: &[i64], binding: &Binding) -> Result<Proven, BackendError>;
 }
 
-/// Verifies proofs of one circuit.
+/// A verifier of proofs of one circuit.
 pub trait Verifier: Send + Sync {
-    /// Accepts a proof of this statement, and of no other.
+    /// Verifies a proof of exactly this statement.
     ///
     /// # Errors
-    /// Why the proof is refused.
+    /// Why the proof is rejected.
     fn verify(&self, statement: &Statement, proof: &[u8]) -> Result<(), VerifyError>;
 
-    /// Verifies several proofs; where the backend can, at less than the cost of each by itself.
+    /// Verifies several proofs, in a batch if the backend supports that.
     fn verify_all(&self, proofs: &[(Statement, Vec<u8>)]) -> Vec<Result<(), VerifyError>> {
         proofs.iter().map(|(statement, proof)| self.verify(statement, proof)).collect()
     }
 }
 
-/// The built-in backend with this name in circuit metadata; `None` for an unknown name, which is never verified.
+/// Returns the built-in backend with this name in circuit metadata; `None` for an unknown name, which is never
+/// verified.
 pub fn backend(id: &str) -> Option<Box<dyn Backend>> {
     match id {
         groth16::ID => Some(Box::new(groth16::Groth16)),

@@ -1,12 +1,12 @@
-//! A transparent backend on Plonky3: no setup, no secrets, about 100 bits of security by the conjecture that FRI's
-//! provers cannot do better than the known attacks. Not zero-knowledge: a proof tells something of the values between.
+//! A transparent backend on Plonky3: no setup, no secrets, and about 100 bits of security under the conjecture that no
+//! attack on FRI is better than the known ones. Not zero-knowledge: a proof may reveal intermediate values.
 //!
-//! Weights are fixed columns, whose commitment is the verification key; a validator can make it from the network itself
-//! and compare. Each row of the products table multiplies a tile of values with a tile of weights, so a value is read
-//! from memory once for many multiply-adds, and looking values up costs little. Sums become activations by two lookups:
-//! the quotient together with its activation, the remainder by itself.
+//! Weights are fixed columns, whose commitment is the verification key; a validator can compute it from the network
+//! itself and compare. Each row of the products table multiplies a tile of values with a tile of weights, so one read
+//! of a value from memory serves many multiply-adds. Sums become activations by two lookups: one of the quotient with
+//! its activation, one of the remainder.
 //!
-//! No value wraps around the field: a circuit whose sums could reach half of it is refused.
+//! No value wraps around the field: the backend rejects a circuit whose sums could reach half of it.
 
 mod air;
 mod config;
@@ -30,12 +30,12 @@ use plan::Plan;
 
 /// The backend's name in circuit metadata.
 pub const ID: &str = "stark";
-/// Maximum bytes of a proof.
+/// Maximum size of a proof, in bytes.
 pub const MAX_PROOF_BYTES: usize = 16 << 20;
-/// Bits of a digest in one public value.
+/// Number of bits of a digest in one public value.
 const LIMB_BITS: usize = 24;
 
-/// The backend. See the [module](self).
+/// The transparent STARK backend. See the [module](self).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Stark;
 
@@ -53,7 +53,7 @@ impl Backend for Stark {
         Ok(Estimate { constraints: plan.log_rows.iter().map(|log| 1_u64 << log).sum() })
     }
 
-    /// The proving key is empty: all of it follows from the network.
+    /// Makes the verification key; the proving key is empty, since all of it follows from the network.
     fn setup(&self, circuit: &Circuit) -> Result<Keys, BackendError> {
         let plan = Plan::new(circuit)?;
         let prepared = prepare(&config(), &plan)?;
@@ -92,7 +92,7 @@ fn prepare(config: &Config, plan: &Plan) -> Result<Prepared, BackendError> {
         .map_err(|error| BackendError::Internal(format!("{error:?}")))
 }
 
-/// What the transcript absorbs besides commitments: the binding, and the outputs, which the binding does not hold.
+/// Returns the limbs that the transcript absorbs besides commitments: those of the binding and of the outputs' digest.
 fn public_limbs(binding: &Digest, outputs: &[i64]) -> Vec<Val> {
     let limbs = [*binding, Digest::of_values(outputs)].into_iter().flat_map(|digest| {
         let limbs = digest.as_bytes().chunks(LIMB_BITS / 8).map(|bytes| {
@@ -104,14 +104,14 @@ fn public_limbs(binding: &Digest, outputs: &[i64]) -> Vec<Val> {
     limbs.collect()
 }
 
-/// Public values of all tables: only the first has any.
+/// Returns the public values of all tables: only the first table has any.
 fn public_values(tables: &[Table], binding: &Digest, outputs: &[i64]) -> Vec<Vec<Val>> {
     let limbs = public_limbs(binding, outputs);
     debug_assert_eq!(limbs.len(), PUBLIC_LIMBS);
     tables.iter().map(|table| if table.kind == Kind::Public { limbs.clone() } else { Vec::new() }).collect()
 }
 
-/// The tables with the statement's public column.
+/// Returns the tables with the statement's public column.
 fn with_public(tables: &[Table], column: &[Val]) -> Vec<Table> {
     let with_column = |table: &Table| match table.kind {
         Kind::Public => Table { public: vec![column.to_vec()], ..table.clone() },
@@ -184,7 +184,7 @@ impl StarkVerifier {
             if values.len() != expected {
                 return Err(VerifyError::Length { what, expected, actual: values.len() });
             }
-            // Within these ranges, which are below half of the field, a field element is one integer only.
+            // Within these ranges, which are below half of the field, a field element represents exactly one integer.
             if values.iter().any(|&value| !range.contains(value)) {
                 return Err(VerifyError::Range(what));
             }
@@ -201,7 +201,7 @@ impl StarkVerifier {
         if !rest.is_empty() {
             return Err(malformed("bytes follow the proof"));
         }
-        // One proof has one encoding.
+        // Each proof has exactly one encoding.
         match postcard::to_allocvec(&proof) {
             Ok(encoded) if encoded == bytes => Ok(proof),
             _ => Err(malformed("not the canonical encoding")),
@@ -217,8 +217,8 @@ impl Verifier for StarkVerifier {
         let column = trace::public_column(&statement.inputs, &statement.outputs, rows);
         let tables = with_public(&self.tables, &column);
         let publics = public_values(&tables, &statement.binding.digest(&statement.inputs), &statement.outputs);
-        // The library checks the shape of what it reads; should it ever miss something, the proof is refused and the
-        // process lives.
+        // The library checks the shape of the proof. Should it miss a case and panic, the proof is rejected and the
+        // process continues.
         let verified =
             catch_unwind(AssertUnwindSafe(|| verify_batch(&self.config, &tables, &proof, &publics, &self.common)));
         match verified {

@@ -93,7 +93,7 @@ pub(crate) fn inputs(circuit: &Circuit, seed: u64) -> Vec<i64> {
     (0..circuit.inputs).map(|_| generator.random_range(range.low..=range.high)).collect()
 }
 
-/// One circuit with keys, a prover and a verifier.
+/// A circuit with keys, a prover and a verifier.
 pub(crate) struct Bench {
     pub(crate) circuit: Arc<Circuit>,
     pub(crate) keys: Keys,
@@ -123,7 +123,7 @@ impl Bench {
     }
 }
 
-/// A proof verifies for its own statement and for no other.
+/// Checks that a proof verifies for its own statement and for no other.
 pub(crate) fn check_binding(bench: &Bench) {
     let (statement, proof) = bench.prove(&inputs(&bench.circuit, 1));
     assert_eq!(bench.verifier.verify(&statement, &proof), Ok(()));
@@ -148,7 +148,7 @@ pub(crate) fn check_binding(bench: &Bench) {
         let mut other = statement.clone();
         other.inputs[position] ^= 1;
         others.push(other.clone());
-        // Out of range, the last one equal to the true value in a field of 31 bits.
+        // Values out of range; the last one equals the true value in a field of 31 bits.
         for wrong in [-1, 256, statement.inputs[position] + 2_130_706_433] {
             other.inputs[position] = wrong;
             others.push(other.clone());
@@ -159,7 +159,7 @@ pub(crate) fn check_binding(bench: &Bench) {
     }
 }
 
-/// Flips of single bits in proof, verification key and public inputs; none may be accepted.
+/// Flips single bits in proof, verification key and public inputs, and checks that every change is rejected.
 pub(crate) fn check_flips(backend: &dyn Backend, bench: &Bench, flips: usize) {
     let (statement, proof) = bench.prove(&inputs(&bench.circuit, 2));
     let mut generator = generator(3);
@@ -173,7 +173,7 @@ pub(crate) fn check_flips(backend: &dyn Backend, bench: &Bench, flips: usize) {
         let accepted = match round % 4 {
             0 | 1 => bench.verifier.verify(&statement, &flip(&proof, &mut generator)).is_ok(),
             2 => backend.verifier(&flip(&bench.keys.verification, &mut generator)).is_ok_and(|other| {
-                // As who believes the sender about the key, too.
+                // A verifier that trusts the sender's key must reject it, too.
                 let key = flip(&bench.keys.verification, &mut generator);
                 let binding = Binding { verification_key: Digest::of(&key), ..statement.binding.clone() };
                 other.verify(&statement, &proof).is_ok()
@@ -199,7 +199,7 @@ pub(crate) fn check_flips(backend: &dyn Backend, bench: &Bench, flips: usize) {
     assert!(bench.verifier.verify(&statement, &[proof.as_slice(), &[0]].concat()).is_err());
 }
 
-/// Rescales of all kinds at the extremes of their sums.
+/// Returns networks with all kinds of rescales at the extremes of their sums.
 pub(crate) fn extreme_layers() -> Vec<Network> {
     let clamps = [Clamp::Unsigned(4), Clamp::Signed(4), Clamp::Unsigned(12), Clamp::Signed(12), Clamp::Signed(0)];
     let ranges = [Range { low: 0, high: 255 }, Range { low: -128, high: 127 }];
@@ -217,7 +217,7 @@ pub(crate) fn extreme_layers() -> Vec<Network> {
     networks
 }
 
-/// Inputs that make some sum as small or as large as it can be.
+/// Returns inputs that minimise or maximise some sum.
 pub(crate) fn extremes(network: &Network) -> Vec<Vec<i64>> {
     let Operation::Dense { weights, bias } = &network.layers[0].operation else { panic!("a dense layer") };
     let range = network.input.range;

@@ -6,30 +6,30 @@ use taonet_proof_core::{Binding, Digest};
 
 use crate::{CircuitDirectory, CircuitError};
 
-/// The version of the format.
+/// Version of the bundle format.
 pub const BUNDLE_VERSION: u32 = 1;
-/// Maximum bytes of a bundle.
+/// Maximum size of a bundle, in bytes.
 const MAX_BYTES: u64 = 256 << 20;
 
-/// A proof with all that its verification needs: no network, no circuit directory, no validator.
+/// A proof bundle: a proof with everything that offline verification needs, without network or circuit directory.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bundle {
     /// The version: [`BUNDLE_VERSION`].
     pub version: u32,
-    /// The circuit's metadata: names backend, ranges, scales, and the hash of the verification key.
+    /// Metadata of the circuit: backend, ranges, scales and the hash of the verification key.
     pub circuit: CircuitMetadata,
-    /// The request's nonce.
+    /// Nonce of the request.
     pub nonce: Digest,
-    /// The miner who proved.
+    /// Hotkey of the miner that made the proof.
     pub miner: Hotkey,
     /// Integer inputs.
     pub inputs: Vec<i64>,
     /// Integer outputs.
     pub outputs: Vec<i64>,
-    /// The verification key, in hexadecimal digits.
+    /// Verification key, in hexadecimal.
     pub verification_key: String,
-    /// The proof, in hexadecimal digits.
+    /// Proof, in hexadecimal.
     pub proof: String,
 }
 
@@ -37,7 +37,7 @@ impl Bundle {
     /// Proves a circuit's outputs on some inputs, for one request to one miner.
     ///
     /// # Errors
-    /// When inputs do not fit or the circuit's files are refused.
+    /// When inputs do not fit or a file of the circuit is missing or invalid.
     pub fn prove(
         directory: &CircuitDirectory,
         inputs: &[i64],
@@ -52,7 +52,7 @@ impl Bundle {
         Ok(Self::new(directory.metadata(), &keys.verification, &statement, &proven.proof))
     }
 
-    /// A bundle of a proof that somebody else made.
+    /// Creates the bundle of an existing proof.
     pub fn new(circuit: &CircuitMetadata, verification_key: &[u8], statement: &Statement, proof: &[u8]) -> Self {
         Self {
             version: BUNDLE_VERSION,
@@ -66,10 +66,10 @@ impl Bundle {
         }
     }
 
-    /// Reads a bundle.
+    /// Parses a bundle.
     ///
     /// # Errors
-    /// When the text is too long, malformed or of another version.
+    /// When the text is too long, malformed or of an unsupported version.
     pub fn from_json(text: &[u8]) -> Result<Self, CircuitError> {
         check_length(text)?;
         let bundle: Self =
@@ -77,8 +77,8 @@ impl Bundle {
         if bundle.version == BUNDLE_VERSION { Ok(bundle) } else { Err(CircuitError::Bundle("version is unsupported")) }
     }
 
-    /// The identity of the circuit that the bundle speaks of. Whoever trusts a bundle compares it with a circuit that
-    /// they know.
+    /// Returns the identity of the bundle's circuit. To trust a bundle, compare this with the identity of a circuit
+    /// that you know.
     ///
     /// # Errors
     /// When the metadata is not valid JSON.
@@ -86,7 +86,7 @@ impl Bundle {
         Ok(self.circuit.id()?)
     }
 
-    /// The outputs as real numbers.
+    /// Returns the outputs as real numbers.
     pub fn real_outputs(&self) -> Vec<f64> {
         let scale = f64::from(-self.circuit.output.scale).exp2();
         self.outputs.iter().map(|&output| output as f64 * scale).collect()
@@ -113,7 +113,7 @@ impl Bundle {
     }
 }
 
-/// Refuses a bundle that is too large.
+/// Rejects a bundle that is too large.
 pub(crate) fn check_length(text: &[u8]) -> Result<(), CircuitError> {
     if text.len() as u64 > MAX_BYTES { Err(CircuitError::Bundle("file is too large")) } else { Ok(()) }
 }

@@ -8,10 +8,10 @@ use taonet_proof_core::{Digest, metadata};
 use crate::directory::{MAX_METADATA, read};
 use crate::{CircuitDirectory, CircuitError};
 
-/// Maximum number of entries of a directory that are looked at.
+/// Maximum number of directory entries that are read.
 const MOST_ENTRIES: usize = 10_000;
 
-/// The circuits of a directory, and its sliced models, whose slices are circuits too; by identity.
+/// The circuits and sliced models of a directory, by identity. Slices are circuits, too.
 #[derive(Clone, Debug, Default)]
 pub struct Catalogue {
     circuits: BTreeMap<Digest, Arc<CircuitDirectory>>,
@@ -19,10 +19,10 @@ pub struct Catalogue {
 }
 
 impl Catalogue {
-    /// Opens every circuit and sliced model in a directory: itself, if it is one, else those in its subdirectories.
+    /// Opens every circuit and sliced model in a directory: the directory itself if it is one, else its subdirectories.
     ///
     /// # Errors
-    /// When a circuit is malformed or changed, a slice is missing, or there is no circuit.
+    /// When a circuit is malformed or modified, a slice is missing, or there is no circuit.
     pub fn open(path: &Path) -> Result<Self, CircuitError> {
         let mut catalogue = Self::default();
         if !catalogue.add(path)? {
@@ -55,23 +55,23 @@ impl Catalogue {
         Ok(true)
     }
 
-    /// The circuits, in the order of their identities.
+    /// Iterates over the circuits, in the order of their identities.
     pub fn circuits(&self) -> impl Iterator<Item = &Arc<CircuitDirectory>> {
         self.circuits.values()
     }
 
-    /// The circuit with this identity.
+    /// Returns the circuit with this identity.
     pub fn get(&self, id: &Digest) -> Option<&Arc<CircuitDirectory>> {
         self.circuits.get(id)
     }
 
-    /// The sliced models with their identities.
+    /// Iterates over the sliced models with their identities.
     pub fn models(&self) -> impl Iterator<Item = (&Digest, &Arc<SlicedModel>)> {
         self.models.iter()
     }
 }
 
-/// Subdirectories, in the order of their names. Those that are still being written have names with a dot.
+/// Lists subdirectories, in the order of their names, without incomplete ones, whose names begin with a dot.
 fn subdirectories(path: &Path) -> Result<Vec<PathBuf>, CircuitError> {
     let fail = |source| CircuitError::File { path: path.to_owned(), source };
     let mut places = Vec::new();

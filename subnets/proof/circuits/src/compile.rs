@@ -11,41 +11,41 @@ use taonet_proof_core::{Digest, onnx};
 
 use crate::{CircuitDirectory, CircuitError};
 
-/// How a model becomes a circuit.
+/// Options for compiling a model.
 #[derive(Clone, Debug)]
 pub struct CompileOptions {
-    /// Name of the model, for people.
+    /// Human-readable name of the model.
     pub name: String,
     /// Name of the backend.
     pub backend: String,
-    /// Bits and input range.
+    /// Quantisation options: bit widths and input range.
     pub quantise: QuantiseOptions,
-    /// Who makes the keys, for the transcript of a trusted setup.
+    /// Name of the first contributor in the transcript of a trusted setup.
     pub contributor: String,
 }
 
 /// A compiled circuit: metadata and all files that it names.
 #[derive(Clone, Debug)]
 pub struct Compiled {
-    /// The metadata.
+    /// Metadata of the circuit.
     pub metadata: CircuitMetadata,
     /// Contents by file name.
     pub files: BTreeMap<String, Vec<u8>>,
 }
 
-/// A compiled model in slices.
+/// A compiled model in slices, one circuit each.
 #[derive(Clone, Debug)]
 pub struct CompiledSlices {
-    /// The description.
+    /// Description of the sliced model.
     pub model: SlicedModel,
-    /// The slices' circuits, in order.
+    /// Circuits of the slices, in order.
     pub slices: Vec<Compiled>,
 }
 
-/// Reads an ONNX model, quantises it by a sample, measures what that costs, and makes keys.
+/// Compiles an ONNX model: quantises it with a sample, measures the quantisation error and makes the keys.
 ///
 /// # Errors
-/// When the model, the sample, the options or the backend refuse.
+/// When the model, the sample, an option or the backend is invalid, or the setup fails.
 pub fn compile(model: &[u8], sample: &Sample, options: &CompileOptions) -> Result<Compiled, CircuitError> {
     let (float, network) = quantised(model, sample, options)?;
     let mut metadata = describe(&options.name, &network, options)?;
@@ -54,11 +54,11 @@ pub fn compile(model: &[u8], sample: &Sample, options: &CompileOptions) -> Resul
     with_keys(metadata, &network, options)
 }
 
-/// As [`compile`], with the network cut into `count` slices of about the same work. The first slice's metadata has the
-/// report of the whole model.
+/// Compiles an ONNX model like [`compile`], cut into `count` slices of about the same work. The first slice's metadata
+/// has the quantisation report of the whole model.
 ///
 /// # Errors
-/// As [`compile`], or when the network has too few layer borders.
+/// When compilation fails as in [`compile`], or the network has too few layer borders.
 pub fn compile_slices(
     model: &[u8],
     sample: &Sample,
@@ -113,7 +113,7 @@ fn with_keys(
     Ok(Compiled { metadata, files })
 }
 
-/// Adds one person's contribution to a circuit's trusted setup. The keys change, and with them the circuit's identity.
+/// Adds a contribution to a circuit's trusted setup. The keys change, and with them the circuit's identity.
 ///
 /// # Errors
 /// When the circuit's backend has no trusted setup, or its keys or transcript are malformed.

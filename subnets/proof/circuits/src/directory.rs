@@ -12,12 +12,12 @@ use taonet_proof_core::network::Network;
 
 use crate::{CircuitError, Compiled};
 
-/// Maximum bytes of metadata.
+/// Maximum size of metadata, in bytes.
 pub(crate) const MAX_METADATA: u64 = 1 << 20;
-/// Maximum bytes of any other file.
+/// Maximum size of any other file, in bytes.
 const MAX_FILE: u64 = 4 << 30;
 
-/// A circuit's directory, its metadata read and its network checked.
+/// A circuit directory with verified metadata and network; keys are read on demand.
 #[derive(Debug)]
 pub struct CircuitDirectory {
     path: PathBuf,
@@ -27,10 +27,10 @@ pub struct CircuitDirectory {
 }
 
 impl CircuitDirectory {
-    /// Opens a directory: metadata, then the network, whose hash must be the one that the metadata names.
+    /// Opens a directory: reads the metadata, then the network, whose hash must match the metadata.
     ///
     /// # Errors
-    /// When a file is missing, too large, changed or malformed.
+    /// When a file is missing, too large, modified or malformed.
     pub fn open(path: &Path) -> Result<Self, CircuitError> {
         let text = read(&path.join(metadata::FILE), MAX_METADATA)?;
         let metadata = CircuitMetadata::from_json(&text)?;
@@ -41,7 +41,7 @@ impl CircuitDirectory {
         Ok(Self { path: path.to_owned(), metadata, id, circuit: Arc::new(circuit) })
     }
 
-    /// Writes a compiled circuit into a directory that is empty or does not exist: as a whole or not at all.
+    /// Writes a compiled circuit, as a whole or not at all, into a directory that is empty or does not exist.
     ///
     /// # Errors
     /// When the directory is not empty, or a file cannot be written.
@@ -51,7 +51,7 @@ impl CircuitDirectory {
         Self::open(path)
     }
 
-    /// Replaces the directory's circuit by another one.
+    /// Replaces the directory's circuit.
     ///
     /// # Errors
     /// When a file cannot be written.
@@ -60,50 +60,50 @@ impl CircuitDirectory {
         Self::open(&self.path)
     }
 
-    /// The directory.
+    /// Returns the path of the directory.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The metadata.
+    /// Returns the metadata.
     pub fn metadata(&self) -> &CircuitMetadata {
         &self.metadata
     }
 
-    /// Identity of the circuit.
+    /// Returns the identity of the circuit.
     pub fn id(&self) -> Digest {
         self.id
     }
 
-    /// The circuit.
+    /// Returns the circuit.
     pub fn circuit(&self) -> &Arc<Circuit> {
         &self.circuit
     }
 
-    /// A file's contents, checked against the metadata's hash.
+    /// Reads a file and checks it against the hash in the metadata.
     ///
     /// # Errors
-    /// When the file is missing, too large or changed.
+    /// When the file is missing, too large or modified.
     pub fn file(&self, name: &'static str) -> Result<Vec<u8>, CircuitError> {
         let contents = read(&self.path.join(name), MAX_FILE)?;
         self.metadata.check(name, &contents)?;
         Ok(contents)
     }
 
-    /// The keys. A backend without secrets has an empty proving key, which is no file.
+    /// Reads the keys. A backend without secrets has an empty proving key, which is not stored.
     ///
     /// # Errors
-    /// As [`CircuitDirectory::file`].
+    /// When a key file is missing, too large or modified.
     pub fn keys(&self) -> Result<Keys, CircuitError> {
         let has_proving_key = self.metadata.files.contains_key(PROVING_KEY);
         let proving = if has_proving_key { self.file(PROVING_KEY)? } else { Vec::new() };
         Ok(Keys { proving, verification: self.file(VERIFICATION_KEY)? })
     }
 
-    /// Who contributed to the keys; `None` for a backend without a trusted setup.
+    /// Reads the transcript of contributions to the keys; `None` for a backend without a trusted setup.
     ///
     /// # Errors
-    /// As [`CircuitDirectory::file`], or when the transcript is malformed.
+    /// When the transcript is missing, too large, modified or malformed.
     pub fn transcript(&self) -> Result<Option<Transcript>, CircuitError> {
         if !self.metadata.files.contains_key(TRANSCRIPT) {
             return Ok(None);
@@ -116,7 +116,7 @@ impl CircuitDirectory {
     /// Loads the prover.
     ///
     /// # Errors
-    /// When keys are missing, changed, malformed or another circuit's.
+    /// When a key is missing, modified, malformed or belongs to another circuit.
     pub fn prover(&self) -> Result<Box<dyn Prover>, CircuitError> {
         Ok(self.backend()?.prover(Arc::clone(&self.circuit), &self.keys()?)?)
     }
@@ -124,7 +124,7 @@ impl CircuitDirectory {
     /// Loads the verifier.
     ///
     /// # Errors
-    /// As [`CircuitDirectory::prover`].
+    /// When a key is missing, modified, malformed or belongs to another circuit.
     pub fn verifier(&self) -> Result<Box<dyn Verifier>, CircuitError> {
         Ok(self.backend()?.verifier(&self.file(VERIFICATION_KEY)?)?)
     }
@@ -138,7 +138,7 @@ fn failed(path: &Path, source: std::io::Error) -> CircuitError {
     CircuitError::File { path: path.to_owned(), source }
 }
 
-/// Reads a file of limited size.
+/// Reads a file up to a maximum size.
 pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, CircuitError> {
     let fail = |source| failed(path, source);
     let file = fs::File::open(path).map_err(fail)?;
@@ -150,7 +150,7 @@ pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, CircuitError> {
     Ok(contents)
 }
 
-/// Writes all files of a circuit into a new directory beside the old one, then puts it in its place.
+/// Writes a circuit to a temporary directory, then puts it in place of the old one.
 fn replace(path: &Path, compiled: &Compiled) -> Result<(), CircuitError> {
     replace_by(path, |staging| write_circuit(staging, compiled))
 }
@@ -162,12 +162,12 @@ pub(crate) fn write_circuit(path: &Path, compiled: &Compiled) -> Result<(), Circ
     files.chain([(metadata::FILE, &metadata)]).try_for_each(|(name, contents)| write_synced(&path.join(name), contents))
 }
 
-/// Writes a file through to the disk.
+/// Writes a file and syncs it to disk.
 pub(crate) fn write_synced(path: &Path, contents: &[u8]) -> Result<(), CircuitError> {
     fs::write(path, contents).and_then(|()| fs::File::open(path)?.sync_all()).map_err(|source| failed(path, source))
 }
 
-/// Lets `write` fill a new directory beside the old one, then puts it in its place.
+/// Fills a temporary directory with `write`, then puts it in place of the old one.
 pub(crate) fn replace_by(
     path: &Path,
     write: impl FnOnce(&Path) -> Result<(), CircuitError>,
@@ -185,7 +185,7 @@ pub(crate) fn replace_by(
     fs::rename(staging.keep(), path).map_err(fail)
 }
 
-/// Refuses a directory that exists and is not empty.
+/// Rejects a directory that exists and is not empty.
 pub(crate) fn require_empty(path: &Path) -> Result<(), CircuitError> {
     let entries = match fs::read_dir(path) {
         Ok(entries) => entries.count(),

@@ -9,7 +9,7 @@ use taonet_proof_core::quantise::QuantiseError;
 use taonet_proof_core::slices::SliceError;
 use thiserror::Error;
 
-/// Why a circuit is not made, read, proven or verified.
+/// Why a circuit cannot be compiled, read, proven or verified.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CircuitError {
@@ -18,21 +18,21 @@ pub enum CircuitError {
     File {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The I/O error.
         source: std::io::Error,
     },
-    /// A file is larger than any of its kind.
+    /// A file exceeds the maximum size of its kind.
     #[error("{} is larger than {limit} bytes", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
-        /// The limit.
+        /// The maximum size in bytes.
         limit: u64,
     },
     /// The directory exists and is not empty.
     #[error("{} is not empty; hint: choose another directory", .0.display())]
     NotEmpty(PathBuf),
-    /// A directory holds no circuit.
+    /// A directory contains no circuit.
     #[error("no circuit in {}; hint: make one with tao proof compile", .0.display())]
     NoCircuit(PathBuf),
     /// A sliced model's directory lacks a slice.
@@ -43,42 +43,42 @@ pub enum CircuitError {
         /// The slice's circuit.
         slice: Digest,
     },
-    /// A model is not sliced, or its description refused.
+    /// A model cannot be sliced, or its description is invalid.
     #[error(transparent)]
     Slices(#[from] SliceError),
-    /// No backend has this name.
+    /// Unknown backend.
     #[error("unknown backend '{0}': expected groth16 or stark")]
     Backend(String),
-    /// The backend's keys need no contributions.
+    /// The backend has no trusted setup.
     #[error("backend {0} has no setup to contribute to")]
     NoSetup(String),
-    /// The model is refused.
+    /// The ONNX model is invalid or unsupported.
     #[error(transparent)]
     Onnx(#[from] OnnxError),
-    /// The model is not quantised.
+    /// The model cannot be quantised.
     #[error(transparent)]
     Quantise(#[from] QuantiseError),
-    /// The network is refused.
+    /// The network is invalid.
     #[error(transparent)]
     Network(#[from] NetworkError),
-    /// The metadata is refused, or a file is not the one that it names.
+    /// The metadata is invalid, or a file does not match it.
     #[error(transparent)]
     Metadata(#[from] MetadataError),
-    /// The backend refuses.
+    /// The backend failed.
     #[error(transparent)]
     Prover(#[from] BackendError),
-    /// The proof is refused.
+    /// The proof is rejected.
     #[error(transparent)]
     Verify(#[from] VerifyError),
-    /// A document is malformed.
+    /// A JSON document is malformed.
     #[error("malformed {what}: {source}")]
     Json {
         /// The document.
         what: &'static str,
-        /// Why.
+        /// The parse error.
         source: serde_json::Error,
     },
-    /// A bundle's parts do not belong together.
+    /// The parts of a bundle are inconsistent.
     #[error("the bundle's {0}")]
     Bundle(&'static str),
 }

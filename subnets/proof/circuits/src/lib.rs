@@ -1,10 +1,10 @@
-//! Circuits on disk: a model owner's ONNX file becomes a directory of network, keys and metadata ([`compile`],
-//! [`CircuitDirectory`]), further people contribute to its keys ([`contribute`]), and a proof travels as a [`Bundle`]
-//! that anyone verifies offline with nothing but the bundle. A model too large for one circuit is compiled in slices
-//! ([`compile_slices`]), and its proofs are a [`SlicedBundle`].
+//! Circuits on disk. A model owner's ONNX file is compiled to a directory of network, keys and metadata ([`compile`],
+//! [`CircuitDirectory`]), other people contribute to its keys ([`contribute`]), and a proof is published as a
+//! [`Bundle`], which anyone can verify offline. A model too large for one circuit is compiled in slices
+//! ([`compile_slices`]), and its proofs form a [`SlicedBundle`].
 //!
-//! Everything read from disk is checked against the metadata's hashes before it is parsed, and has a limit of size.
-//! [`ShippedModel`] has the models of this repository.
+//! Every file has a maximum size and is checked against the metadata's hashes before it is parsed. [`ShippedModel`]
+//! names the models of this repository.
 //!
 //! Uses `taonet-proof-core` and `taonet-proof-backends`. Used by the `tao proof` commands, the miner and the validator.
 

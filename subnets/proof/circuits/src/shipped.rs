@@ -5,22 +5,22 @@ use taonet_proof_core::quantise::{QuantiseOptions, Sample};
 
 use crate::{CircuitError, CompileOptions, Compiled, CompiledSlices, compile, compile_slices};
 
-/// A shipped model. models/NAME/README.md says what it is and how it was made.
+/// A shipped model. models/NAME/README.md describes it and how it was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShippedModel {
-    /// 784-128-64-10 on 28×28 pixels.
+    /// A dense network, 784-128-64-10, on 28×28 pixels.
     DigitsMlp,
-    /// Two convolutions with pools, then dense layers, on 28×28 pixels.
+    /// Two convolutions with pooling, then dense layers, on 28×28 pixels.
     DigitsLenet,
-    /// Ten measurements to one number.
+    /// A regression from ten measurements to one number.
     DiabetesRegression,
 }
 
 impl ShippedModel {
-    /// All of them.
+    /// All shipped models.
     pub const ALL: [Self; 3] = [Self::DigitsMlp, Self::DigitsLenet, Self::DiabetesRegression];
 
-    /// The model's name, which is that of its folder.
+    /// Returns the model's name, which is that of its folder.
     pub const fn name(self) -> &'static str {
         match self {
             Self::DigitsMlp => "digits-mlp",
@@ -29,7 +29,7 @@ impl ShippedModel {
         }
     }
 
-    /// The ONNX file.
+    /// Returns the ONNX file.
     pub const fn onnx(self) -> &'static [u8] {
         match self {
             Self::DigitsMlp => include_bytes!("../../../../models/digits-mlp/model.onnx"),
@@ -38,25 +38,25 @@ impl ShippedModel {
         }
     }
 
-    /// Held-out inputs, with labels or targets.
+    /// Returns held-out inputs, with labels or targets.
     ///
     /// # Errors
-    /// Never for a released version: the sample is part of the program.
+    /// Never for a released version: the sample is embedded in the program.
     pub fn sample(self) -> Result<Sample, CircuitError> {
         let text: &[u8] = match self {
-            // The same digits.
+            // Both models share the same digits.
             Self::DigitsMlp | Self::DigitsLenet => include_bytes!("../../../../models/digits-mlp/sample.json"),
             Self::DiabetesRegression => include_bytes!("../../../../models/diabetes-regression/sample.json"),
         };
         serde_json::from_slice(text).map_err(|source| CircuitError::Json { what: "sample", source })
     }
 
-    /// Bits and input range that suit the model.
+    /// Returns the model's quantisation options.
     pub fn quantise_options(self) -> QuantiseOptions {
         let options = QuantiseOptions::default();
         match self {
             Self::DigitsMlp | Self::DigitsLenet => options,
-            // Measurements in 1/1024.
+            // Measurements are in units of 1/1024.
             Self::DiabetesRegression => QuantiseOptions { input_range: Range { low: -256, high: 255 }, ..options },
         }
     }

@@ -9,7 +9,7 @@ use crate::directory::{replace_by, require_empty, write_circuit, write_synced};
 use crate::{BUNDLE_VERSION, Bundle, CircuitDirectory, CircuitError, CompiledSlices};
 
 impl CompiledSlices {
-    /// Writes description and slices into a directory that is empty or does not exist: as a whole or not at all.
+    /// Writes description and slices, as a whole or not at all, into a directory that is empty or does not exist.
     ///
     /// # Errors
     /// When the directory is not empty, or a file cannot be written.
@@ -26,7 +26,7 @@ impl CompiledSlices {
     }
 }
 
-/// Proofs of all slices of a model, with all that their verification needs.
+/// Proofs of all slices of a model, with everything that offline verification needs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SlicedBundle {
@@ -34,7 +34,7 @@ pub struct SlicedBundle {
     pub version: u32,
     /// The model's description.
     pub model: SlicedModel,
-    /// Nonce of the whole request.
+    /// Nonce of the request for the whole model.
     pub nonce: Digest,
     /// A proof of each slice, in order.
     pub slices: Vec<Bundle>,
@@ -44,7 +44,7 @@ impl SlicedBundle {
     /// Proves all slices of a model on some inputs, for one request to one miner.
     ///
     /// # Errors
-    /// When inputs do not fit or a circuit's files are refused.
+    /// When inputs do not fit or a file of a circuit is missing or invalid.
     pub fn prove(
         model: &SlicedModel,
         circuits: &[&CircuitDirectory],
@@ -63,11 +63,11 @@ impl SlicedBundle {
         Ok(Self { version: BUNDLE_VERSION, model: model.clone(), nonce, slices })
     }
 
-    /// Verifies that each proof is one of the model's slice in its place, made for this request, and that neighbours
-    /// agree on their border: so the chain proves the whole model.
+    /// Verifies the chain of proofs: each proof is for the slice at its position and for this request, and neighbours
+    /// have the same border. Together they prove the whole model.
     ///
     /// # Errors
-    /// When a slice is missing or another one's, a border differs, or a proof does not verify.
+    /// When a slice is missing or wrong, a border differs, or a proof does not verify.
     pub fn verify(&self) -> Result<(), CircuitError> {
         if self.slices.len() != self.model.slices.len() || self.slices.is_empty() {
             return Err(CircuitError::Bundle("number of proofs is not the model's number of slices"));
@@ -92,30 +92,30 @@ impl SlicedBundle {
         if described { Ok(()) } else { Err(CircuitError::Bundle("model has another input or output than its slices")) }
     }
 
-    /// Identity of the model.
+    /// Returns the identity of the model.
     ///
     /// # Errors
-    /// Never for a bundle that was read; the encoder's signature allows it.
+    /// Never in practice; only the encoder's signature is fallible.
     pub fn model_id(&self) -> Result<Digest, CircuitError> {
         Ok(self.model.id()?)
     }
 }
 
-/// A proof of a model: one circuit or slices.
+/// A proof bundle of a model: one circuit or slices.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum ModelBundle {
-    /// One circuit.
+    /// Bundle of a single circuit.
     Whole(Box<Bundle>),
-    /// Slices.
+    /// Bundle of a sliced model.
     Sliced(Box<SlicedBundle>),
 }
 
 impl ModelBundle {
-    /// Reads either form.
+    /// Parses either form.
     ///
     /// # Errors
-    /// As [`Bundle::from_json`].
+    /// When the text is too long, malformed or of an unsupported version.
     pub fn from_json(text: &[u8]) -> Result<Self, CircuitError> {
         #[derive(Deserialize)]
         struct Form {
@@ -135,10 +135,10 @@ impl ModelBundle {
         if supported { Ok(Self::Sliced(bundle)) } else { Err(CircuitError::Bundle("version is unsupported")) }
     }
 
-    /// Verifies the proof, or all of them.
+    /// Verifies all proofs of the bundle.
     ///
     /// # Errors
-    /// As [`Bundle::verify`] and [`SlicedBundle::verify`].
+    /// When an input, key or border does not match, or a proof does not verify.
     pub fn verify(&self) -> Result<(), CircuitError> {
         match self {
             Self::Whole(bundle) => bundle.verify(),
@@ -146,10 +146,11 @@ impl ModelBundle {
         }
     }
 
-    /// Identity of the circuit or sliced model. Whoever trusts a bundle compares it with one that they know.
+    /// Returns the identity of the circuit or sliced model. To trust a bundle, compare this with an identity that you
+    /// know.
     ///
     /// # Errors
-    /// As [`Bundle::circuit_id`].
+    /// When the metadata is not valid JSON.
     pub fn id(&self) -> Result<Digest, CircuitError> {
         match self {
             Self::Whole(bundle) => bundle.circuit_id(),
@@ -157,7 +158,7 @@ impl ModelBundle {
         }
     }
 
-    /// The proofs: one for each slice.
+    /// Returns the proofs: one for each slice.
     pub fn proofs(&self) -> &[Bundle] {
         match self {
             Self::Whole(bundle) => std::slice::from_ref(&**bundle),
@@ -165,7 +166,7 @@ impl ModelBundle {
         }
     }
 
-    /// The nonce of the whole request.
+    /// Returns the nonce of the request for the whole model.
     pub fn nonce(&self) -> Digest {
         match self {
             Self::Whole(bundle) => bundle.nonce,

@@ -56,7 +56,7 @@ fn prove_and_verify(model: ShippedModel, backend: &str) {
     let bundle = Bundle::prove(&directory, inputs, nonce(), miner()).unwrap();
     let execution = directory.circuit().execute(inputs).unwrap();
     assert_eq!(bundle.outputs, execution.outputs(directory.circuit()));
-    // As another process reads it, without the directory.
+    // Verified as in another process, without the directory.
     drop(place);
     let text = serde_json::to_vec(&bundle).unwrap();
     let read = Bundle::from_json(&text).unwrap();
@@ -136,7 +136,7 @@ fn contributions_change_the_circuit() {
     Bundle::prove(&second, inputs, nonce(), miner()).unwrap().verify().unwrap();
 }
 
-/// As scripts/lib.sh finds the real tools.
+/// Finds the tools' Python, as scripts/lib.sh does.
 fn python() -> Option<PathBuf> {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     let cache = || {
@@ -171,7 +171,7 @@ fn run_onnx(python: &Path, model: &[u8], inputs: &[Vec<i64>]) -> Vec<Vec<f64>> {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// Base64, which only this test needs.
+/// Encodes bytes as Base64, which only this test needs.
 fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
@@ -185,7 +185,7 @@ fn base64(bytes: &[u8]) -> String {
     text
 }
 
-/// The integer network as ONNX gives the same integers in onnxruntime, and the float model is as far off as reported.
+/// The exported network computes the same integers in onnxruntime, and the float model differs as reported.
 #[test]
 fn outputs_equal_onnxruntimes() {
     let Some(python) = python() else { return };

@@ -43,7 +43,7 @@ fn a_chain_of_slices_proves_the_lenet() {
         change(&mut changed);
         changed.verify().unwrap_err()
     };
-    // Another run's slice: its activations are honest, and of another input.
+    // A slice of another run: its activations are honest, but belong to another input.
     let other = prove(&catalogue, &inputs[1], b"one");
     other.verify().unwrap();
     for slice in 0..3 {

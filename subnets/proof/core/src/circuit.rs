@@ -40,7 +40,7 @@ pub struct Stage {
 /// Operation of a stage.
 #[derive(Clone, Debug)]
 pub enum StageKind {
-    /// Weighted sums of cells, rescaled or not.
+    /// Weighted sums of cells, optionally rescaled.
     Linear(Linear),
     /// The maximum of groups of cells.
     Max(Max),
@@ -70,7 +70,7 @@ pub struct Kernel {
     pub weights: Vec<i32>,
 }
 
-/// One application of a kernel: cells are assigned to its slots, its rows give sums.
+/// Application of a kernel: cells are assigned to its slots, and each row contributes to a sum.
 #[derive(Clone, Debug)]
 pub struct Job {
     /// Index of the kernel.
@@ -81,38 +81,38 @@ pub struct Job {
     pub outputs: Vec<u32>,
 }
 
-/// A cell in a kernel's slot.
+/// A cell assigned to a slot of a kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tap {
-    /// The cell that is read.
+    /// Cell that is read.
     pub cell: Cell,
-    /// The column of the kernel.
+    /// Column of the kernel.
     pub slot: u32,
 }
 
-/// Maximum: each output is the maximum of its group's cells.
+/// Max pooling: each output is the maximum of its group's cells.
 #[derive(Clone, Debug)]
 pub struct Max {
     /// Cells of each group: at least one.
     pub groups: Vec<Vec<Cell>>,
-    /// Interval of every cell that is read.
+    /// Interval of every cell in the groups.
     pub operands: Range,
 }
 
 impl Kernel {
-    /// The weights of one output.
+    /// Returns the weights of one output.
     pub fn row(&self, output: usize) -> &[i32] {
         self.weights.get(output * self.slots..(output + 1) * self.slots).unwrap_or_default()
     }
 }
 
 impl Circuit {
-    /// Number of memory cells.
+    /// Returns the number of memory cells.
     pub fn cells(&self) -> usize {
         self.inputs + self.stages.iter().map(|stage| stage.count).sum::<usize>()
     }
 
-    /// Multiply-adds of one execution.
+    /// Returns the number of multiply-adds of one execution.
     pub fn multiply_adds(&self) -> u64 {
         self.linear_stages()
             .flat_map(|linear| &linear.jobs)
@@ -120,7 +120,7 @@ impl Circuit {
             .sum()
     }
 
-    /// The linear stages, in order.
+    /// Iterates over the linear stages, in order.
     pub fn linear_stages(&self) -> impl Iterator<Item = &Linear> {
         self.stages.iter().filter_map(|stage| match &stage.kind {
             StageKind::Linear(linear) => Some(linear),
@@ -128,8 +128,8 @@ impl Circuit {
         })
     }
 
-    /// The largest magnitude of any sum or comparison for any input in range, which a backend's field must represent
-    /// with both signs.
+    /// Returns the largest magnitude of any sum or comparison for any input in range. A backend's field must represent
+    /// it with both signs.
     pub fn magnitude(&self) -> u64 {
         let stages = self.stages.iter().map(|stage| match &stage.kind {
             StageKind::Linear(linear) => {

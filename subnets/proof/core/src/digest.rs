@@ -10,7 +10,7 @@ use thiserror::Error;
 #[serde(try_from = "String", into = "String")]
 pub struct Digest([u8; 32]);
 
-/// The text is not 64 lower-case hexadecimal digits.
+/// Error for text that is not 64 lower-case hexadecimal digits.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("malformed digest '{0}', expected 64 lower-case hexadecimal digits")]
 pub struct DigestError(String);
@@ -21,8 +21,8 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// The digest of parts, each preceded by its length in bytes (eight bytes, little-endian), so that no two lists of
-    /// parts have the same encoding.
+    /// Computes the digest of parts, each preceded by its length in bytes (eight bytes, little-endian), so that no two
+    /// lists of parts have the same encoding.
     pub fn of_parts(parts: &[&[u8]]) -> Self {
         let mut hash = Sha256::new();
         for part in parts {
@@ -32,7 +32,7 @@ impl Digest {
         Self(hash.finalize().into())
     }
 
-    /// The digest of integers, eight bytes each, little-endian.
+    /// Computes the digest of integers, eight bytes each, little-endian.
     pub fn of_values(values: &[i64]) -> Self {
         let mut hash = Sha256::new();
         for value in values {
@@ -41,12 +41,12 @@ impl Digest {
         Self(hash.finalize().into())
     }
 
-    /// Wraps 32 bytes.
+    /// Creates a digest from its 32 bytes.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// The 32 bytes.
+    /// Returns the 32 bytes of the digest.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }

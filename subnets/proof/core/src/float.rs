@@ -13,11 +13,11 @@ pub struct FloatNetwork {
     pub input: Shape,
     /// Nodes, each of which reads earlier tensors. The last one is the output.
     pub nodes: Vec<FloatNode>,
-    /// Human-readable notes on what the reader omitted or changed.
+    /// Human-readable notes on what the ONNX reader omitted or changed.
     pub notes: Vec<String>,
 }
 
-/// One node.
+/// A node of the floating-point network.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FloatNode {
     /// Tensors that the node reads: 0 is the network's input, `n` is the output of node `n - 1`.
@@ -28,7 +28,7 @@ pub struct FloatNode {
     pub operation: FloatOperation,
 }
 
-/// Operation of a node.
+/// Operation of a [`FloatNode`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum FloatOperation {
     /// A matrix product with the flattened input.
@@ -60,7 +60,7 @@ pub enum FloatOperation {
 }
 
 impl FloatNetwork {
-    /// Shape of a tensor.
+    /// Returns the shape of a tensor; `None` if there is no such tensor.
     pub fn shape(&self, tensor: usize) -> Option<Shape> {
         match tensor.checked_sub(1) {
             None => Some(self.input),
@@ -68,7 +68,7 @@ impl FloatNetwork {
         }
     }
 
-    /// Number of nodes that read each tensor.
+    /// Returns the number of nodes that read each tensor.
     pub fn readers(&self) -> Vec<usize> {
         let mut readers = vec![0; self.nodes.len() + 1];
         for tensor in self.nodes.iter().flat_map(|node| &node.inputs) {

@@ -7,11 +7,11 @@
 //! the tests are compared with it, and it computes the same integers on every machine.
 //!
 //! - [`shape`](Shape), [`range`](Range), [`rescale`](Rescale): extents, intervals, and the one rounding rule;
-//! - [`metadata`]: what a circuit's directory holds, hash by hash; its own hash is the circuit's identity;
-//! - [`Binding`]: what ties a proof to one request and one miner;
-//! - [`slices`]: a model too large for one circuit, cut at layer borders;
-//! - [`messages`], [`query`]: what validator and miner say to each other;
-//! - [`scoring`]: how proofs become weights.
+//! - [`metadata`]: the files of a circuit directory with their hashes; its own hash is the circuit's identity;
+//! - [`Binding`]: the nonce, miner, circuit and key that bind a proof to one request;
+//! - [`slices`]: slices of a model that is too large for one circuit;
+//! - [`messages`], [`query`]: wire messages between validator and miner;
+//! - [`scoring`]: weights from verification results.
 //!
 //! Uses `taonet-primitives`. Used by the crates of the subnet that prove and verify.
 

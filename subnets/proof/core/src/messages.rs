@@ -4,35 +4,35 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The type of a proof request for a whole circuit.
+/// Message type of a proof request for a whole circuit.
 pub const QUERY_ZK_PROOF: &str = "query-zk-proof";
-/// The type of a proof-of-weights request.
+/// Message type of a proof-of-weights request.
 pub const PROOF_OF_WEIGHTS: &str = "proof-of-weights";
-/// The type of a proof request for a slice of a model.
+/// Message type of a proof request for a slice of a model.
 pub const SLICE_PROOF: &str = "dsperse-proof-generation";
 
-/// A proof system by its name on the wire. Unknown names are refused, never treated as verified.
+/// A proof system by its wire name. Unknown names are rejected, never treated as verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum ProofSystem {
-    /// EZKL's predecessor name for zero-knowledge machine learning circuits.
+    /// Legacy name of EZKL's zero-knowledge machine learning circuits.
     Zkml,
-    /// Groth16 with Circom's files.
+    /// Groth16 with Circom's artifacts.
     Circom,
-    /// A zkVM.
+    /// The Jolt zkVM.
     Jolt,
     /// Halo2 circuits of EZKL.
     Ezkl,
     /// Circuits of JSTprove.
     Jstprove,
-    /// Groth16 of this project.
+    /// This project's Groth16 backend.
     Groth16,
-    /// The transparent backend of this project.
+    /// This project's transparent STARK backend.
     Stark,
 }
 
 impl ProofSystem {
-    /// The name on the wire of one of this project's backends.
+    /// Returns the wire name of one of this project's backends; `None` for an unknown id.
     pub fn of_backend(id: &str) -> Option<Self> {
         match id {
             "groth16" => Some(Self::Groth16),
@@ -68,7 +68,7 @@ pub enum RequestType {
     ProofOfWeights,
 }
 
-/// Source of a run.
+/// Origin of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunSource {
@@ -81,7 +81,7 @@ pub enum RunSource {
 /// Request for a proof of one circuit's output.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct QueryZkProof {
-    /// The circuit: 64 lower-case hexadecimal digits.
+    /// Identity of the circuit: 64 lower-case hexadecimal digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_id: Option<String>,
     /// The input, under the key `input_data`, `input`, `data` or `inputs`.
@@ -101,9 +101,9 @@ pub struct QueryZkProofResponse {
     /// Public values; some backends put their witness here.
     #[serde(with = "serde_bytes")]
     pub witness: Vec<u8>,
-    /// The outputs as real numbers.
+    /// Outputs as real numbers.
     pub computed_outputs: Vec<f64>,
-    /// Whether the miner refused because it is full: an extension, with which all other fields are empty.
+    /// Whether the miner refused because it is at capacity. An extension; all other fields are then empty.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub busy: bool,
 }
@@ -111,7 +111,7 @@ pub struct QueryZkProofResponse {
 /// Request for a proof of scores.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProofOfWeightsRequest {
-    /// The subnet whose scores these are.
+    /// Netuid of the subnet that the scores belong to.
     #[serde(default = "default_subnet")]
     pub subnet_uid: i32,
     /// SHA-256 of the verification key.
@@ -129,7 +129,7 @@ pub struct ProofOfWeightsRequest {
     pub public_signals: String,
 }
 
-/// Response to [`ProofOfWeightsRequest`], and to a [`QueryZkProof`] about weights.
+/// Response to [`ProofOfWeightsRequest`], and to a [`QueryZkProof`] for a proof of weights.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ProofOfWeightsResponse {
     /// The proof.
@@ -143,7 +143,7 @@ pub struct ProofOfWeightsResponse {
 /// Request for a proof of one slice of a model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SliceProofRequest {
-    /// The circuit.
+    /// Identity of the sliced model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub circuit: Option<String>,
     /// Proof system of the slice.
@@ -158,7 +158,7 @@ pub struct SliceProofRequest {
     /// Number of the slice, as `N` or `slice_N`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slice_num: Option<String>,
-    /// The run that the slice belongs to.
+    /// Identity of the run that the slice belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_uid: Option<String>,
     /// SHA-256 of the slice's files.
@@ -175,9 +175,9 @@ pub struct SliceProofResponse {
     /// Public values.
     #[serde(with = "serde_bytes")]
     pub witness: Vec<u8>,
-    /// The outputs as real numbers.
+    /// Outputs as real numbers.
     pub computed_outputs: Vec<f64>,
-    /// Whether the miner refused because it is full: an extension, with which all other fields are empty.
+    /// Whether the miner refused because it is at capacity. An extension; all other fields are then empty.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub busy: bool,
 }
@@ -194,8 +194,8 @@ fn jstprove() -> ProofSystem {
     ProofSystem::Jstprove
 }
 
-/// The input values of a request: the value of the first of the keys `input_data`, `input`, `data`, `inputs`, or the
-/// value itself if it is not a map.
+/// Returns the input values of a request: the value of the first of the keys `input_data`, `input`, `data`, `inputs`,
+/// or the value itself if it is not a map.
 pub fn input_of(query: &Value) -> Option<&Value> {
     match query {
         Value::Object(map) => ["input_data", "input", "data", "inputs"].iter().find_map(|key| map.get(*key)),
@@ -203,7 +203,7 @@ pub fn input_of(query: &Value) -> Option<&Value> {
     }
 }
 
-/// A slice's name as `slice_N`; `None` for anything but a number with or without that prefix.
+/// Normalises a slice's name to `slice_N`; `None` for anything but a number with or without that prefix.
 pub fn slice_name(text: &str) -> Option<String> {
     let digits = text.strip_prefix("slice_").unwrap_or(text);
     digits.parse::<u32>().ok().map(|number| format!("slice_{number}"))

@@ -31,7 +31,7 @@ pub struct CircuitMetadata {
     pub version: u32,
     /// Human-readable name of the model.
     pub name: String,
-    /// Name of the backend of the keys.
+    /// Name of the backend that made the keys.
     pub backend: String,
     /// Input of the model.
     pub input: TensorDescription,
@@ -39,14 +39,14 @@ pub struct CircuitMetadata {
     pub output: TensorDescription,
     /// Multiply-adds of one execution.
     pub multiply_adds: u64,
-    /// Constraints or trace rows, as the backend counts them.
+    /// Number of constraints or trace rows, depending on the backend.
     pub constraints: u64,
     /// SHA-256 of every file of the circuit, by name.
     pub files: BTreeMap<String, Digest>,
-    /// Quantisation error on a sample, if one was given.
+    /// Quantisation error on a sample, if a sample was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantisation: Option<QuantisationReport>,
-    /// Notes on what the model's reader omitted or changed.
+    /// Human-readable notes on what the ONNX reader omitted or changed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
@@ -92,7 +92,7 @@ pub enum MetadataError {
 }
 
 impl CircuitMetadata {
-    /// Creates metadata of a network without keys.
+    /// Creates the metadata of a network without keys.
     pub fn new(name: &str, backend: &str, network: &Network, circuit: &Circuit) -> Self {
         let range = circuit.stages.last().map_or(circuit.input_range, |stage| stage.range);
         let length = circuit.outputs.len();
@@ -116,10 +116,10 @@ impl CircuitMetadata {
         }
     }
 
-    /// Reads metadata and checks version and file names.
+    /// Parses metadata and checks its version and file names.
     ///
     /// # Errors
-    /// When the text is malformed, of another version, or names files outside of the circuit's directory.
+    /// When the text is malformed, has an unsupported version, or names files outside of the circuit's directory.
     pub fn from_json(text: &[u8]) -> Result<Self, MetadataError> {
         let metadata: Self = serde_json::from_slice(text)?;
         if metadata.version != VERSION {
@@ -146,26 +146,26 @@ impl CircuitMetadata {
         Ok(text)
     }
 
-    /// Identity of the circuit: SHA-256 of the metadata's text, and so of every file that it names.
+    /// Returns the circuit's identity: the SHA-256 of the metadata's text, which covers every file that it lists.
     ///
     /// # Errors
-    /// As [`CircuitMetadata::to_json`].
+    /// When a number is not finite.
     pub fn id(&self) -> Result<Digest, MetadataError> {
         Ok(Digest::of(&self.to_json()?))
     }
 
-    /// SHA-256 of the verification key.
+    /// Returns the SHA-256 of the verification key.
     ///
     /// # Errors
-    /// When it is not listed.
+    /// When the metadata does not list the key.
     pub fn verification_key(&self) -> Result<Digest, MetadataError> {
         self.files.get(VERIFICATION_KEY).copied().ok_or(MetadataError::Unlisted(VERIFICATION_KEY))
     }
 
-    /// Checks the contents of a listed file.
+    /// Checks the contents of a listed file against its SHA-256.
     ///
     /// # Errors
-    /// When its digest is another one, or the file is not listed.
+    /// When the digest differs or the file is not listed.
     pub fn check(&self, name: &'static str, contents: &[u8]) -> Result<(), MetadataError> {
         let expected = self.files.get(name).copied().ok_or(MetadataError::Unlisted(name))?;
         let actual = Digest::of(contents);
@@ -176,7 +176,7 @@ impl CircuitMetadata {
     }
 }
 
-/// Whether a file name has no path components.
+/// Returns whether a file name has no path components.
 fn is_plain(name: &str) -> bool {
     let known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     !name.is_empty() && name.len() <= 100 && name.bytes().all(known) && !name.starts_with('.')

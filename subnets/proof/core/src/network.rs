@@ -40,20 +40,20 @@ pub struct Input {
     pub scale: i32,
 }
 
-/// One layer.
+/// A layer of the integer network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layer {
     /// Tensors that the layer reads: 0 is the network's input, `n` is the output of layer `n - 1`.
     pub inputs: Vec<u32>,
     /// The operation.
     pub operation: Operation,
-    /// Conversion of sums to activations. Absent if the sums are the output, and for a maximum.
+    /// Conversion of sums to activations. Absent if the sums are the output, and for max pooling.
     pub rescale: Option<Rescale>,
     /// The real number is the integer divided by `2^scale`.
     pub scale: i32,
 }
 
-/// Operation of a layer.
+/// Operation of a [`Layer`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Operation {
     /// A matrix product with the flattened input.
@@ -76,12 +76,12 @@ pub enum Operation {
     },
     /// The weighted sum of tensors of one shape.
     Sum {
-        /// One for each input.
+        /// One factor for each input.
         factors: Vec<i32>,
     },
     /// Max pooling: the largest value in a window.
     MaxPool {
-        /// Kernel, stride and padding; padding never wins.
+        /// Kernel, stride and padding. Padding is ignored.
         window: Window,
     },
 }
@@ -135,7 +135,7 @@ pub enum NetworkError {
     /// There are too many or too few weights, biases or groups for the shapes.
     #[error("layer {0}: weights, bias and groups do not match its shapes")]
     Weights(usize),
-    /// Shift or bits of a rescale are out of range, or a maximum has one.
+    /// A rescale's shift or bits are out of range, or a max-pooling layer has a rescale.
     #[error("layer {0}: unsupported rescale")]
     Rescale(usize),
     /// A sum could exceed [`MAX_SUM`].
@@ -147,11 +147,11 @@ pub enum NetworkError {
 }
 
 impl Network {
-    /// Reads a network file.
+    /// Parses a network file.
     ///
     /// # Errors
-    /// When the bytes are too many, malformed, of another format, or followed by others. The network's layers are
-    /// checked by [`Network::lower`].
+    /// When the file is too large, malformed, of an unsupported format, or has trailing bytes. [`Network::lower`]
+    /// checks the layers.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, NetworkError> {
         if bytes.len() > MAX_BYTES {
             return Err(NetworkError::TooLong(bytes.len()));
@@ -167,23 +167,23 @@ impl Network {
         Ok(network)
     }
 
-    /// The network file.
+    /// Serialises the network file.
     ///
     /// # Errors
-    /// Never for a network of this program; the encoder's signature allows it.
+    /// Never in practice; only the encoder's signature is fallible.
     pub fn to_bytes(&self) -> Result<Vec<u8>, NetworkError> {
         postcard::to_allocvec(self).map_err(|error| NetworkError::Malformed(error.to_string()))
     }
 
-    /// SHA-256 of the network file.
+    /// Returns the SHA-256 of the network file.
     ///
     /// # Errors
-    /// As [`Network::to_bytes`].
+    /// Never in practice; only the encoder's signature is fallible.
     pub fn digest(&self) -> Result<Digest, NetworkError> {
         Ok(Digest::of(&self.to_bytes()?))
     }
 
-    /// The power of two that output integers are divided by to give real numbers.
+    /// Returns the scale of the output: a real number is the output integer divided by `2^scale`.
     pub fn output_scale(&self) -> i32 {
         self.layers.last().map_or(self.input.scale, |layer| layer.scale)
     }

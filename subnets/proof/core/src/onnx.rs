@@ -47,7 +47,7 @@ pub enum OnnxError {
     /// The input's shape is unknown, or its batch is not 1.
     #[error("input '{0}' has no fixed shape [1, C, H, W] or [1, N]")]
     InputShape(String),
-    /// A node reads a tensor that a later node produces, or its own.
+    /// A node reads its own output or that of a later node.
     #[error("{node} reads '{tensor}' of a later node: the graph has a cycle or is not sorted")]
     Cycle {
         /// The node.
@@ -96,12 +96,12 @@ pub enum OnnxError {
         /// The shape error.
         source: ShapeError,
     },
-    /// The network has no nodes that compute anything.
+    /// No node computes the output.
     #[error("the graph has no nodes that compute the output")]
     Empty,
 }
 
-/// A value during reading.
+/// A value that a name refers to while the graph is read.
 #[derive(Clone, Debug)]
 enum Value {
     /// A computed tensor of the float network.
@@ -121,10 +121,10 @@ struct Reader {
     softmax: Option<String>,
 }
 
-/// Reads a model file.
+/// Parses an ONNX model file.
 ///
 /// # Errors
-/// When the file is malformed or holds anything unsupported; see [`OnnxError`].
+/// When the file is malformed or uses an unsupported feature; see [`OnnxError`].
 pub fn read(bytes: &[u8]) -> Result<FloatNetwork, OnnxError> {
     if bytes.len() > MAX_BYTES {
         return Err(OnnxError::TooLong(bytes.len()));
@@ -165,7 +165,7 @@ fn define(values: &mut HashMap<String, Value>, name: &str, value: Value) -> Resu
     }
 }
 
-/// A fixed shape; an unknown batch size is treated as 1.
+/// Parses a fixed input shape; an unknown batch size is treated as 1.
 fn input_shape(input: &ValueInfoProto) -> Result<Shape, OnnxError> {
     let refuse = || OnnxError::InputShape(input.name.clone());
     let dims = input.dimensions().ok_or_else(refuse)?;

@@ -1,4 +1,4 @@
-//! Quantisation: every tensor gets a power-of-two scale, every layer integer weights and a rescale.
+//! Quantisation: each tensor has a power-of-two scale, each layer has integer weights and a rescale.
 //!
 //! Scales are derived from the largest magnitudes on sample inputs. Larger values saturate, as in any fixed-point
 //! network, and never wrap.
@@ -15,12 +15,12 @@ use crate::float::{FloatError, FloatNetwork};
 use crate::network::{Network, NetworkError};
 use crate::{ExecutionError, Range};
 
-/// Options of quantisation.
+/// Quantisation options.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuantiseOptions {
-    /// Bits of an activation, without its sign: `2..=16`.
+    /// Bits of an activation, excluding the sign: `2..=16`.
     pub activation_bits: u8,
-    /// Bits of a weight, with its sign: `2..=16`.
+    /// Bits of a weight, including the sign: `2..=16`.
     pub weight_bits: u8,
     /// Interval of the input integers; contains 0.
     pub input_range: Range,
@@ -42,7 +42,7 @@ pub enum QuantiseError {
     /// Bits are not in `2..=16`.
     #[error("unsupported bit width {0}, expected 2 to 16")]
     Bits(u8),
-    /// The input range is empty, lacks 0, or is beyond 31 bits; or its scale is beyond ±30.
+    /// The input range is empty, excludes 0 or exceeds 31 bits, or its scale exceeds ±30.
     #[error("unsupported input range {}..={} with scale {scale}", range.low, range.high)]
     Input {
         /// The range.
@@ -53,12 +53,12 @@ pub enum QuantiseError {
     /// There are no sample inputs to derive scales from.
     #[error("no sample inputs; hint: pass samples, they determine the scales")]
     NoSample,
-    /// A sample is not an integer input of the network.
+    /// A sample is not a valid input of the network.
     #[error("sample {index}: {source}")]
     Sample {
         /// Position in the sample.
         index: usize,
-        /// The reason.
+        /// The input error.
         source: ExecutionError,
     },
     /// The float network failed.
@@ -80,7 +80,7 @@ pub enum QuantiseError {
 /// Quantises a network with integer sample inputs.
 ///
 /// # Errors
-/// When options are out of range, the sample is empty or does not fit, or the network cannot be scaled.
+/// When options are out of range, the sample is empty or invalid, or the network cannot be scaled.
 pub fn quantise(
     network: &FloatNetwork,
     options: &QuantiseOptions,
@@ -95,7 +95,7 @@ pub fn quantise(
 }
 
 impl QuantiseOptions {
-    /// Real numbers of integer inputs.
+    /// Converts integer inputs to real numbers.
     pub fn dequantise_input(&self, values: &[i64]) -> Vec<f32> {
         values.iter().map(|&value| (value as f64 * power(-self.input_scale)) as f32).collect()
     }
@@ -114,7 +114,7 @@ impl QuantiseOptions {
     }
 }
 
-/// The largest magnitude of every tensor over the sample.
+/// Returns the largest magnitude of every tensor over the sample.
 fn magnitudes(
     network: &FloatNetwork,
     options: &QuantiseOptions,
@@ -135,7 +135,7 @@ fn magnitudes(
     Ok(magnitudes)
 }
 
-/// `2^exponent`.
+/// Returns `2^exponent`.
 pub(crate) fn power(exponent: i32) -> f64 {
     f64::from(exponent).exp2()
 }

@@ -1,4 +1,4 @@
-//! A proof request and its answer, as the subnet's messages carry them.
+//! Proof requests and answers, and their conversion to the subnet's messages.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -9,13 +9,13 @@ use crate::messages::{
 };
 use crate::{Digest, DigestError};
 
-/// The largest magnitude of an integer in a message, 2^45: far below 2^53, so that a real number that was rounded once more on
-/// its way through decimal text still names its integer.
+/// Maximum magnitude of an integer in a message: 2^45. It is far below 2^53, so a real number that decimal text rounds
+/// once more still identifies its integer.
 const LARGEST: f64 = 35_184_372_088_832.0;
-/// How far a real number may be from its integer.
+/// Maximum difference between a real number and its integer.
 const TOLERANCE: f64 = 0.015_625;
 
-/// Asks one miner for the proof of one circuit's output.
+/// Request to one miner for a proof of one circuit's output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProofQuery {
     /// Identity of the circuit.
@@ -38,7 +38,7 @@ pub enum QueryError {
     Digest {
         /// The field.
         field: &'static str,
-        /// Why.
+        /// The parse error.
         source: DigestError,
     },
     /// The input is not a list of integers.
@@ -47,7 +47,7 @@ pub enum QueryError {
 }
 
 impl ProofQuery {
-    /// The message: the nonce stands beside `input_data`.
+    /// Creates the message, with the nonce beside `input_data`.
     pub fn to_message(&self) -> QueryZkProof {
         QueryZkProof {
             model_id: Some(self.circuit.to_string()),
@@ -56,7 +56,7 @@ impl ProofQuery {
         }
     }
 
-    /// Reads a message.
+    /// Parses a message.
     ///
     /// # Errors
     /// When a field is missing or malformed.
@@ -67,7 +67,7 @@ impl ProofQuery {
     }
 }
 
-/// Asks one miner for the proof of one slice of a model.
+/// Request to one miner for a proof of one slice of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SliceQuery {
     /// Identity of the sliced model.
@@ -79,7 +79,7 @@ pub struct SliceQuery {
 }
 
 impl SliceQuery {
-    /// The message: `component_sha` is the identity of the slice's circuit, and the nonce stands beside `input_data`.
+    /// Creates the message: `component_sha` is the identity of the slice's circuit, the nonce is beside `input_data`.
     pub fn to_message(&self, proof_system: ProofSystem) -> SliceProofRequest {
         SliceProofRequest {
             circuit: Some(self.model.to_string()),
@@ -92,7 +92,7 @@ impl SliceQuery {
         }
     }
 
-    /// Reads a message.
+    /// Parses a message.
     ///
     /// # Errors
     /// When a field is missing or malformed.
@@ -120,7 +120,7 @@ fn nonce_and_inputs(field: &'static str, query: Option<&Value>) -> Result<(Diges
     Ok((digest("nonce", nonce)?, input_of(query).and_then(integers).ok_or(QueryError::Input)?))
 }
 
-/// The integers of a list, nested or not. Numbers with a fraction are none.
+/// Returns the integers of a list, nested or not; `None` if an element is not an integer.
 pub fn integers(value: &Value) -> Option<Vec<i64>> {
     fn collect(value: &Value, into: &mut Vec<i64>) -> Option<()> {
         match value {
@@ -134,46 +134,46 @@ pub fn integers(value: &Value) -> Option<Vec<i64>> {
     Some(integers)
 }
 
-/// The integer that a double is.
+/// Converts a double to an integer; `None` if it has a fraction or is too large.
 fn whole(number: f64) -> Option<i64> {
     (number.fract() == 0.0 && number.abs() <= LARGEST).then_some(number as i64)
 }
 
-/// The integer that a double is close to.
+/// Rounds a double to the nearest integer; `None` if it is not close to one or too large.
 fn nearest(number: f64) -> Option<i64> {
     let integer = number.round();
     ((number - integer).abs() <= TOLERANCE && integer.abs() <= LARGEST).then_some(integer as i64)
 }
 
-/// The answer over HTTP: binary values as hexadecimal text.
+/// A proof answer over HTTP, with binary values in hexadecimal.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ProofAnswer {
-    /// The proof.
+    /// The proof, in hexadecimal.
     pub query_output: String,
-    /// Empty: a proof needs no witness to be verified, and a witness tells what a proof hides.
+    /// Empty: verification needs no witness, and a witness reveals what a proof hides.
     #[serde(default)]
     pub witness: String,
-    /// The outputs as real numbers.
+    /// Outputs as real numbers.
     pub computed_outputs: Vec<f64>,
 }
 
-/// Why an answer holds no proof.
+/// Why an answer is malformed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum AnswerError {
     /// The proof is not hexadecimal.
     #[error("query_output is not hexadecimal")]
     Proof,
-    /// An output is no multiple of the circuit's scale, or beyond 2^45.
+    /// An output is not a multiple of the circuit's scale, or exceeds 2^45.
     #[error("computed_outputs has a number that the circuit cannot output")]
     Output,
 }
 
 impl ProofAnswer {
-    /// An answer of a circuit whose outputs have the scale `scale`.
+    /// Creates the answer of a circuit whose outputs have the scale `scale`.
     ///
     /// # Errors
-    /// [`AnswerError::Output`] when an output is beyond 2^45.
+    /// [`AnswerError::Output`] when an output exceeds 2^45.
     pub fn new(proof: &[u8], outputs: &[i64], scale: i32) -> Result<Self, AnswerError> {
         let unit = f64::from(-scale).exp2();
         let real = |&output: &i64| whole(output as f64).map(|_| output as f64 * unit).ok_or(AnswerError::Output);
@@ -181,7 +181,7 @@ impl ProofAnswer {
         Ok(Self { query_output: hex::encode(proof), witness: String::new(), computed_outputs })
     }
 
-    /// The answer over QUIC, with the proof as bytes.
+    /// Converts to the QUIC message, with the proof as bytes.
     ///
     /// # Errors
     /// When the proof is not hexadecimal.
@@ -193,7 +193,7 @@ impl ProofAnswer {
         })
     }
 
-    /// The answer to a request for a slice, over QUIC.
+    /// Converts to the QUIC message for a slice request.
     ///
     /// # Errors
     /// When the proof is not hexadecimal.
@@ -202,7 +202,7 @@ impl ProofAnswer {
         Ok(SliceProofResponse { proof: query_output, computed_outputs, ..SliceProofResponse::default() })
     }
 
-    /// Reads an answer over QUIC.
+    /// Converts from the QUIC message.
     pub fn from_message(message: QueryZkProofResponse) -> Self {
         Self {
             query_output: hex::encode(message.query_output),
@@ -211,7 +211,7 @@ impl ProofAnswer {
         }
     }
 
-    /// Reads the answer to a request for a slice, over QUIC.
+    /// Converts from the QUIC message for a slice request.
     pub fn from_slice_message(message: SliceProofResponse) -> Self {
         Self {
             query_output: hex::encode(message.proof),
@@ -220,7 +220,7 @@ impl ProofAnswer {
         }
     }
 
-    /// The proof and the integer outputs.
+    /// Decodes the proof and the integer outputs.
     ///
     /// # Errors
     /// When the proof or an output is malformed.

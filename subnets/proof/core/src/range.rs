@@ -15,34 +15,34 @@ impl Range {
         (low <= high).then_some(Self { low, high })
     }
 
-    /// An interval of a single value.
+    /// Creates an interval of a single value.
     pub const fn only(value: i64) -> Self {
         Self { low: value, high: value }
     }
 
-    /// Whether the value lies in the interval.
+    /// Returns whether the value lies in the interval.
     pub fn contains(&self, value: i64) -> bool {
         (self.low..=self.high).contains(&value)
     }
 
-    /// The smallest interval that contains both.
+    /// Returns the smallest interval that contains both.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
         Self { low: self.low.min(other.low), high: self.high.max(other.high) }
     }
 
-    /// Interval of all sums; `None` on overflow.
+    /// Returns the interval of all sums; `None` on overflow.
     pub fn plus(&self, other: &Self) -> Option<Self> {
         Some(Self { low: self.low.checked_add(other.low)?, high: self.high.checked_add(other.high)? })
     }
 
-    /// Interval of all products with `factor`; `None` on overflow.
+    /// Returns the interval of all products with `factor`; `None` on overflow.
     pub fn times(&self, factor: i64) -> Option<Self> {
         let (a, b) = (self.low.checked_mul(factor)?, self.high.checked_mul(factor)?);
         Some(Self { low: a.min(b), high: a.max(b) })
     }
 
-    /// The largest absolute value.
+    /// Returns the largest absolute value.
     pub fn magnitude(&self) -> u64 {
         self.low.unsigned_abs().max(self.high.unsigned_abs())
     }

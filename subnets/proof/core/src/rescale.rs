@@ -27,7 +27,7 @@ pub enum Clamp {
 }
 
 impl Clamp {
-    /// The interval of saturated values.
+    /// Returns the interval of clamped values.
     pub fn range(self) -> Range {
         match self {
             Self::Unsigned(bits) => Range { low: 0, high: (1 << bits) - 1 },
@@ -35,14 +35,14 @@ impl Clamp {
         }
     }
 
-    /// Bits of the largest magnitude.
+    /// Returns the bits of the largest magnitude.
     pub fn bits(self) -> u8 {
         match self {
             Self::Unsigned(bits) | Self::Signed(bits) => bits,
         }
     }
 
-    /// The nearest value of the interval.
+    /// Clamps a value to the interval.
     pub fn apply(self, value: i64) -> i64 {
         let range = self.range();
         value.clamp(range.low, range.high)
@@ -50,17 +50,17 @@ impl Clamp {
 }
 
 impl Rescale {
-    /// Whether shift and bits are within the limits of this module.
+    /// Returns whether shift and bits are within the limits of this module.
     pub fn is_valid(&self) -> bool {
         self.shift <= MAX_SHIFT && self.clamp.bits() <= MAX_BITS
     }
 
-    /// Half of the divisor, added before the division for rounding.
+    /// Returns half of the divisor, added before the division for rounding.
     pub fn half(&self) -> i64 {
         (1 << self.shift) >> 1
     }
 
-    /// Quotient and remainder of the rounded division: `sum + half = quotient * 2^shift + remainder` with
+    /// Returns quotient and remainder of the rounded division: `sum + half = quotient * 2^shift + remainder` with
     /// `0 <= remainder < 2^shift`.
     pub fn split(&self, sum: i64) -> (i64, i64) {
         let raised = sum + self.half();
@@ -68,12 +68,12 @@ impl Rescale {
         (quotient, raised - (quotient << self.shift))
     }
 
-    /// The activation of a sum.
+    /// Rescales a sum to its activation.
     pub fn apply(&self, sum: i64) -> i64 {
         self.clamp.apply(self.split(sum).0)
     }
 
-    /// Quotients of all sums of an interval.
+    /// Returns the interval of the quotients of all sums in an interval.
     pub fn quotients(&self, sums: &Range) -> Range {
         Range { low: self.split(sums.low).0, high: self.split(sums.high).0 }
     }

@@ -1,9 +1,9 @@
 //! Scoring of proofs: two profiles, both pure functions of verification results and their times.
 //!
-//! - [`seed`]: validity first, then response time and proof size, as the subnet's founding document says;
-//! - [`delivered_work`]: proven work at market prices, with a half-life, as the subnet's later releases do.
+//! - [`seed`]: validity first, then response time and proof size, as in the subnet's founding document;
+//! - [`delivered_work`]: proven work at market prices, with a half-life, as in the subnet's later releases.
 //!
-//! A [`Scoreboard`] keeps both, from the [`Event`]s of a validator.
+//! A [`Scoreboard`] computes both from the [`Event`]s of a validator.
 
 mod board;
 pub mod delivered_work;

@@ -21,7 +21,7 @@ pub struct Shape {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ShapeError {
-    /// An extent is zero or beyond [`MAX_EXTENT`], or the product is beyond [`MAX_ELEMENTS`].
+    /// An extent is zero or exceeds [`MAX_EXTENT`], or the product exceeds [`MAX_ELEMENTS`].
     #[error("shape {channels}×{height}×{width} is empty or too large (at most {MAX_ELEMENTS} elements)")]
     Size {
         /// Channels.
@@ -51,7 +51,7 @@ impl Shape {
     /// Creates a shape.
     ///
     /// # Errors
-    /// When an extent is zero, or extents or elements are beyond the limits of this module.
+    /// When an extent is zero, or extents or elements exceed the limits of this module.
     pub fn new(channels: usize, height: usize, width: usize) -> Result<Self, ShapeError> {
         let error = ShapeError::Size { channels, height, width };
         let fits = |extent| (1..=MAX_EXTENT).contains(&extent);
@@ -65,15 +65,15 @@ impl Shape {
         }
     }
 
-    /// A vector of `length` elements.
+    /// Creates the shape of a vector of `length` elements.
     ///
     /// # Errors
-    /// As [`Shape::new`].
+    /// When the length is zero or exceeds the limits of this module.
     pub fn vector(length: usize) -> Result<Self, ShapeError> {
         Self::new(length, 1, 1)
     }
 
-    /// Number of elements.
+    /// Returns the number of elements.
     pub fn elements(&self) -> usize {
         self.channels * self.height * self.width
     }
@@ -81,7 +81,7 @@ impl Shape {
     /// Validates a deserialised shape.
     ///
     /// # Errors
-    /// As [`Shape::new`].
+    /// When an extent is zero, or extents or elements exceed the limits of this module.
     pub fn checked(self) -> Result<Self, ShapeError> {
         Self::new(self.channels, self.height, self.width)
     }
@@ -99,7 +99,7 @@ pub struct Window {
 }
 
 impl Window {
-    /// Rows and columns of the output for an input of this shape.
+    /// Returns the rows and columns of the output for an input of this shape.
     ///
     /// # Errors
     /// When a kernel or stride is zero, a padding is not smaller than its kernel, or the kernel is larger than the
@@ -127,8 +127,8 @@ impl Window {
         rows.zip(columns).map(|(rows, columns)| [rows, columns]).ok_or(error)
     }
 
-    /// The elements of a channel covered by the window at an output position, as pairs of the index within the kernel
-    /// and the index within the channel. Padding is omitted.
+    /// Iterates over the elements of a channel that the window covers at an output position, as pairs of the index
+    /// within the kernel and the index within the channel. Padding is omitted.
     pub fn taps(&self, input: &Shape, row: usize, column: usize) -> impl Iterator<Item = (usize, usize)> {
         let [kernel_rows, kernel_columns] = self.kernel;
         let [top, left, ..] = self.padding;

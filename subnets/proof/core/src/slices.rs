@@ -1,9 +1,9 @@
-//! Models cut at layer borders into slices, each a circuit of its own, that different miners prove in parallel.
+//! Sliced models: models cut at layer borders into separate circuits, which different miners prove in parallel.
 //!
-//! A border is one tensor: everything after it reads nothing from before it. Whoever distributes the slices runs the
-//! integer network and so knows all borders. Both neighbours commit to a border: it is the public output of one proof
-//! and the public input of the next, and [`SlicedModel::nonce`], which a slice's proof is bound to, covers the borders on
-//! both of its sides. So a chain of proofs whose borders agree proves the whole model.
+//! A border is one tensor: the layers after it read no tensor before it. The dispatcher runs the integer network, so it
+//! knows all borders in advance. Both neighbours commit to a border: it is the public output of one proof and the
+//! public input of the next, and the nonce that a slice's proof is bound to ([`SlicedModel::nonce`]) covers the borders
+//! on both sides. A chain of proofs with equal borders therefore proves the whole model.
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -38,7 +38,7 @@ pub struct SlicedModel {
     pub slices: Vec<Digest>,
 }
 
-/// Why a model is not sliced, or its description refused.
+/// Why a model cannot be sliced or its description is invalid.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum SliceError {
@@ -56,19 +56,19 @@ pub enum SliceError {
     Borders {
         /// Borders of the model.
         borders: usize,
-        /// Slices asked for.
+        /// Requested number of slices.
         slices: usize,
     },
-    /// The network is refused.
+    /// The network is invalid.
     #[error(transparent)]
     Network(#[from] NetworkError),
 }
 
 impl SlicedModel {
-    /// Reads a description.
+    /// Parses a description.
     ///
     /// # Errors
-    /// When the text is malformed, of another version, or has no slices or too many.
+    /// When the text is malformed, has an unsupported version, or has no slices or too many.
     pub fn from_json(text: &[u8]) -> Result<Self, SliceError> {
         let model: Self = serde_json::from_slice(text)?;
         if model.version != VERSION {
@@ -80,28 +80,28 @@ impl SlicedModel {
         Ok(model)
     }
 
-    /// The text of the description.
+    /// Serialises the description.
     ///
     /// # Errors
-    /// Never for a description of this program; the encoder's signature allows it.
+    /// Never in practice; only the encoder's signature is fallible.
     pub fn to_json(&self) -> Result<Vec<u8>, SliceError> {
         let mut text = serde_json::to_vec_pretty(self)?;
         text.push(b'\n');
         Ok(text)
     }
 
-    /// Identity of the model: SHA-256 of the description's text, and so of every slice.
+    /// Returns the model's identity: the SHA-256 of the description's text, which covers every slice.
     ///
     /// # Errors
-    /// As [`SlicedModel::to_json`].
+    /// Never in practice; only the encoder's signature is fallible.
     pub fn id(&self) -> Result<Digest, SliceError> {
         Ok(Digest::of(&self.to_json()?))
     }
 
-    /// The nonce of one slice's request in the run `run`: a commitment to model, position, and the borders on both sides.
+    /// Returns the nonce of one slice's request in the run `run`: a commitment to model, position and both borders.
     ///
     /// # Errors
-    /// As [`SlicedModel::to_json`].
+    /// Never in practice; only the encoder's signature is fallible.
     pub fn nonce(&self, run: &Digest, slice: usize, before: &[i64], after: &[i64]) -> Result<Digest, SliceError> {
         Ok(Digest::of_parts(&[
             DOMAIN,
@@ -115,8 +115,8 @@ impl SlicedModel {
 }
 
 impl Network {
-    /// Numbers of layers before which the network can be cut: all later layers read that one border tensor only, and it
-    /// holds activations, not sums.
+    /// Returns the indices of layers before which the network can be cut: all later layers read that one border tensor
+    /// only, and it holds activations, not sums.
     pub fn borders(&self) -> Vec<usize> {
         let activations = |cut: usize| match self.layers.get(cut.wrapping_sub(1)) {
             Some(layer) => layer.rescale.is_some() || matches!(layer.operation, Operation::MaxPool { .. }),
@@ -167,8 +167,8 @@ impl Network {
     }
 }
 
-/// The ends of `count` runs of layers out of the possible `ends`, the last of which is the whole: the largest run is as
-/// small as it can be.
+/// Returns the ends of `count` runs of layers out of the possible `ends`, the last of which is the end of the network,
+/// so that the largest run is as small as possible.
 fn balanced(work: &[usize], ends: &[usize], count: usize) -> Vec<usize> {
     let total = |start: usize, end: usize| work.get(start..end).unwrap_or_default().iter().sum::<usize>();
     // best[i]: the largest run and the ends of the best cut of the layers before ends[i], by number of runs.
@@ -188,7 +188,7 @@ fn balanced(work: &[usize], ends: &[usize], count: usize) -> Vec<usize> {
     best.pop().flatten().map(|(_, cuts)| cuts).unwrap_or_default()
 }
 
-/// Padding reads as zero, so an input's range holds it.
+/// Extends an input's range to contain 0, because padding reads as zero.
 fn with_zero(range: Range) -> Range {
     range.union(&Range::only(0))
 }

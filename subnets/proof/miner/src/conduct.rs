@@ -2,19 +2,19 @@ use std::time::Duration;
 
 use crate::Miner;
 
-/// How a miner answers. All but the first are for demonstrations and tests of validators.
+/// Behaviour of a miner. All but the first are for demonstrations and tests of validators.
 #[derive(Clone, Debug, Default)]
 pub enum Conduct {
-    /// Proves what was asked.
+    /// Proves each request.
     #[default]
     Honest,
-    /// Waits before each answer.
+    /// Delays each answer.
     Slow(Duration),
     /// Changes an output after proving.
     WrongOutput,
     /// Proves the first request, and answers every later one for the same circuit with that proof.
     Replay,
-    /// Proves another circuit that takes the same inputs.
+    /// Proves another circuit with the same inputs.
     OtherCircuit,
     /// Answers with another miner's proof.
     Copy(Miner),

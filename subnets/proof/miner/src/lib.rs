@@ -1,13 +1,15 @@
-//! A miner of proofs of inference.
+//! The miner of the proof-of-inference subnet.
 //!
-//! Validators send signed requests (`taonet-wire`): a circuit, its inputs, a nonce. The miner runs the circuit and proves
-//! its outputs, bound to nonce and hotkey, on a bounded number of threads for heavy work. It refuses a request at once when
-//! all of them are busy, and keeps nothing of what it proved.
+//! Validators send signed requests (`taonet-wire`): a circuit, its inputs, a nonce. The miner runs the circuit and
+//! proves its outputs, bound to nonce and hotkey, with a bounded number of concurrent proofs. At capacity it refuses
+//! requests at once. It keeps no proofs.
 //!
-//! [`Miner`] holds the circuits with their provers loaded, [`router`] gives its routes, [`signed_requests`] the checks in
-//! front of them; [`QuicServer`] serves the same miner over QUIC. [`Conduct`] lets a miner lie, for demonstrations and tests of validators.
+//! [`Miner`] holds the circuits with their provers loaded, [`router`] creates its routes, [`signed_requests`] the
+//! signature checks in front of them. [`QuicServer`] serves the same miner over QUIC. [`Conduct`] makes a miner
+//! dishonest, for demonstrations and tests of validators.
 //!
-//! Uses `taonet-proof-circuits` and `taonet-proof-backends`, and the published crate `btlightning`. Used by `tao proof miner` and `tao proof demo`.
+//! Uses `taonet-proof-circuits`, `taonet-proof-backends` and the published crate `btlightning`.
+//! Used by `tao proof miner` and `tao proof demo`.
 
 mod conduct;
 mod measures;

@@ -13,7 +13,7 @@ const PROOF_SECONDS: &str = "taonet_proof_miner_proof_seconds";
 pub fn describe() {
     describe_counter!(REQUESTS, "Requests by HTTP status");
     describe_gauge!(PROVING, "Proofs in progress");
-    describe_histogram!(PROOF_SECONDS, "Time of a proof");
+    describe_histogram!(PROOF_SECONDS, "Time to make a proof");
 }
 
 pub(crate) fn request(status: StatusCode) {
@@ -24,7 +24,7 @@ pub(crate) fn proof(duration: Duration) {
     histogram!(PROOF_SECONDS).record(duration.as_secs_f64());
 }
 
-/// A proof in progress, counted as long as it lives.
+/// Guard that counts a proof in progress until it is dropped.
 pub(crate) struct Proving(());
 
 impl Proving {

@@ -19,23 +19,23 @@ use crate::{Conduct, Refusal};
 pub struct MinerSettings {
     /// The hotkey that proofs are bound to.
     pub hotkey: Hotkey,
-    /// Proofs at a time, at least 1; more requests are refused.
+    /// Maximum number of concurrent proofs, at least 1. Further requests are refused.
     pub concurrency: usize,
     /// Timeout of a request.
     pub timeout: Duration,
-    /// How the miner answers.
+    /// Behaviour of the miner.
     pub conduct: Conduct,
 }
 
 impl MinerSettings {
-    /// One proof at a time for each two cores, 180 s for each, honest.
+    /// Default settings: one proof at a time for each two cores, a timeout of 180 s, honest.
     pub fn new(hotkey: Hotkey) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self { hotkey, concurrency: (cores / 2).max(1), timeout: Duration::from_mins(3), conduct: Conduct::default() }
     }
 }
 
-/// A miner with its provers loaded. Clones are the same miner.
+/// A miner with its provers loaded. Clones share the same state.
 #[derive(Clone)]
 pub struct Miner(Arc<Inner>);
 
@@ -45,7 +45,7 @@ struct Inner {
     /// Circuits of each sliced model.
     models: Arc<BTreeMap<Digest, Vec<Digest>>>,
     places: Arc<Semaphore>,
-    /// First proof of each circuit: [`Conduct::Replay`] keeps them.
+    /// First proof of each circuit, for [`Conduct::Replay`].
     kept: Mutex<BTreeMap<Digest, Proven>>,
 }
 
@@ -60,7 +60,7 @@ impl Miner {
     /// Loads the prover of every circuit.
     ///
     /// # Errors
-    /// When a key is missing, changed or malformed.
+    /// When a key is missing, modified or malformed.
     pub fn load(catalogue: &Catalogue, settings: MinerSettings) -> Result<Self, CircuitError> {
         let served = |directory: &Arc<CircuitDirectory>| -> Result<_, CircuitError> {
             let metadata = directory.metadata();
@@ -77,7 +77,7 @@ impl Miner {
         Ok(Self::new(Arc::new(circuits), Arc::new(models), settings))
     }
 
-    /// Another miner that shares the loaded provers.
+    /// Creates another miner that shares the loaded provers.
     #[must_use]
     pub fn sibling(&self, settings: MinerSettings) -> Self {
         Self::new(Arc::clone(&self.0.circuits), Arc::clone(&self.0.models), settings)
@@ -92,7 +92,7 @@ impl Miner {
         Self(Arc::new(Inner { settings, circuits, models, places, kept: Mutex::default() }))
     }
 
-    /// Identities of the circuits that are served.
+    /// Iterates over the identities of the served circuits.
     pub fn circuits(&self) -> impl Iterator<Item = &Digest> {
         self.0.circuits.keys()
     }
@@ -100,7 +100,7 @@ impl Miner {
     /// Proves a circuit's outputs for one request.
     ///
     /// # Errors
-    /// [`Refusal`]: inputs that do not fit, no place, no time.
+    /// [`Refusal`]: the inputs do not fit, the miner is at capacity, or the proof times out.
     pub async fn answer(&self, query: &ProofQuery) -> Result<ProofAnswer, Refusal> {
         let served = self.0.served(&query.circuit)?;
         let mut proven = match &self.0.settings.conduct {
@@ -128,7 +128,7 @@ impl Miner {
     /// Proves the outputs of one slice of a model.
     ///
     /// # Errors
-    /// As [`Miner::answer`], or when the slice's circuit is another one.
+    /// When [`Miner::answer`] fails, or the slice has a different circuit.
     pub async fn answer_slice(&self, query: &SliceQuery) -> Result<ProofAnswer, Refusal> {
         let slice = self.0.models.get(&query.model).and_then(|slices| slices.get(query.slice));
         if slice != Some(&query.query.circuit) {
@@ -148,7 +148,7 @@ impl Miner {
             verification_key: *verification_key,
         };
         let (prover, inputs) = (Arc::clone(prover), query.inputs.clone());
-        // A proof whose caller is gone goes on to its end, and keeps its place for as long.
+        // A proof continues after its caller is gone, and keeps its permit until it ends.
         let work = tokio::task::spawn_blocking(move || {
             let (_permit, _proving, began) = (permit, Proving::begin(), Instant::now());
             let proven = prover.prove(&inputs, &binding);

@@ -1,4 +1,4 @@
-//! The same miner over QUIC, with the server of the published protocol crate.
+//! QUIC server of the miner, on the published protocol crate.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -18,12 +18,12 @@ use taonet_wallet::Keypair;
 
 use crate::{Miner, Refusal, measures};
 
-/// Largest message in bytes, as in the reference.
+/// Maximum message size in bytes, as in the reference.
 const LARGEST_MESSAGE: usize = 128 << 20;
-/// Shortest idle timeout of a connection.
+/// Minimum idle timeout of a connection.
 const IDLE: Duration = Duration::from_secs(150);
 
-/// Gives the hotkeys that may connect: those with a validator permit.
+/// Returns the hotkeys that may connect: those with a validator permit.
 pub type Permits = Arc<dyn Fn() -> HashSet<Hotkey> + Send + Sync>;
 
 /// Settings of a [`QuicServer`].
@@ -31,21 +31,21 @@ pub type Permits = Arc<dyn Fn() -> HashSet<Hotkey> + Send + Sync>;
 pub struct QuicSettings {
     /// UDP address.
     pub listen: SocketAddr,
-    /// Who may connect; anybody with a valid signature if absent.
+    /// Hotkeys that may connect; anyone with a valid signature if absent.
     pub permits: Option<Permits>,
-    /// How often `permits` is asked.
+    /// Interval at which `permits` is called.
     pub permit_refresh: Duration,
 }
 
-/// A miner's QUIC server, bound to its port.
+/// A miner's QUIC server, bound to its UDP port.
 ///
-/// A handshake signed by the validator's hotkey authenticates a connection; the protocol then takes all requests from its
-/// address as that hotkey's.
+/// A handshake signed by the validator's hotkey authenticates a connection. The protocol then attributes all requests
+/// from its address to that hotkey.
 pub struct QuicServer(LightningServer);
 
 impl QuicServer {
-    /// Binds the port and creates a certificate, whose fingerprint `keypair` signs in each handshake. Requests may take
-    /// `timeout`.
+    /// Binds the port and creates a certificate, whose fingerprint `keypair` signs in each handshake. `timeout` is that
+    /// of a request.
     ///
     /// # Errors
     /// When the port cannot be bound.
@@ -87,10 +87,10 @@ impl QuicServer {
         Ok(Self(server))
     }
 
-    /// The bound address, with the actual port.
+    /// Returns the bound address, with the actual port.
     ///
     /// # Errors
-    /// When the system does not say.
+    /// When the operating system does not report the address.
     pub fn address(&self) -> Result<SocketAddr, LightningError> {
         self.0.local_addr()
     }
@@ -100,11 +100,11 @@ impl QuicServer {
         tokio::select! {
             () = stop => {}
             served = self.0.serve_forever() => if let Err(error) = served {
-                tracing::error!(%error, "the QUIC server ended");
+                tracing::error!(%error, "the QUIC server stopped");
             },
         }
         if let Err(error) = self.0.stop().await {
-            tracing::warn!(%error, "QUIC connections are not closed");
+            tracing::warn!(%error, "cannot close QUIC connections");
         }
     }
 }
@@ -120,7 +120,7 @@ struct Resolver(Permits);
 impl ValidatorPermitResolver for Resolver {
     fn resolve_permitted_validators(&self) -> btlightning::Result<HashSet<String>> {
         let permitted: HashSet<String> = (self.0)().iter().map(Hotkey::to_string).collect();
-        // The crate keeps its last set on an error: an empty one says that the chain was not read.
+        // An empty set means that the chain was not read. On an error, the crate keeps its previous set.
         if permitted.is_empty() {
             Err(LightningError::Config("no permits are known".to_owned()))
         } else {
@@ -139,8 +139,8 @@ async fn prove_slice(miner: &Miner, message: &SliceProofRequest) -> Result<Slice
     counted(answer.await, || SliceProofResponse { busy: true, ..SliceProofResponse::default() })
 }
 
-/// Counts an outcome by the HTTP status that it would have. The protocol has one text for all refusals, so that of a full
-/// miner is an answer.
+/// Counts an outcome by its HTTP status. The protocol has the same text for all refusals, so a miner at capacity sends
+/// `busy` in an answer.
 fn counted<T>(answer: Result<T, Refusal>, busy: impl FnOnce() -> T) -> Result<T, Refusal> {
     measures::request(answer.as_ref().map_or_else(Refusal::status, |_| http::StatusCode::OK));
     match answer {

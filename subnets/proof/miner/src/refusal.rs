@@ -10,14 +10,14 @@ use taonet_proof_core::query::{AnswerError, QueryError};
 use taonet_proof_core::{Digest, ExecutionError};
 use thiserror::Error;
 
-/// Why a request gets no proof.
+/// Why the miner refuses a request.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// The body is not the message in JSON.
+    /// The body is not valid JSON for the message.
     #[error("malformed request: {0}")]
     Malformed(serde_json::Error),
-    /// The message is no proof request.
+    /// The message is not a valid proof request.
     #[error("malformed request: {0}")]
     Query(#[from] QueryError),
     /// The circuit is not served.
@@ -34,10 +34,10 @@ pub enum Refusal {
     /// The inputs do not fit the circuit.
     #[error(transparent)]
     Inputs(#[from] ExecutionError),
-    /// All places are taken.
-    #[error("as many proofs are in progress as this miner takes")]
+    /// The miner is at capacity.
+    #[error("too many proofs in progress")]
     Full,
-    /// The proof took too long.
+    /// The proof timed out.
     #[error("no proof within {0:?}")]
     Timeout(Duration),
     /// The prover failed.
@@ -46,7 +46,7 @@ pub enum Refusal {
     /// An output does not fit the message.
     #[error("request processing failed")]
     Answer(#[from] AnswerError),
-    /// The thread of the proof is gone.
+    /// The thread of the proof panicked or was cancelled.
     #[error("request processing failed")]
     Broken,
     /// The route is not served.
@@ -55,7 +55,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The status of the response.
+    /// Returns the HTTP status of the response.
     pub(crate) const fn status(&self) -> StatusCode {
         match self {
             Self::Malformed(_) | Self::Query(_) | Self::Inputs(_) => StatusCode::UNPROCESSABLE_ENTITY,
@@ -71,8 +71,8 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let status = self.status();
         if status == StatusCode::INTERNAL_SERVER_ERROR {
-            // The caller learns nothing of this machine.
-            tracing::error!(error = &self as &dyn std::error::Error, "no proof");
+            // The response reveals no internal errors to the caller.
+            tracing::error!(error = &self as &dyn std::error::Error, "proof failed");
         }
         let mut response = (status, Json(json!({ "error": self.to_string() }))).into_response();
         if status == StatusCode::TOO_MANY_REQUESTS {

@@ -12,20 +12,20 @@ use taonet_wire::{BtauthScheme, Caller, Limits, SignedLayer, SignedLayerBuilder}
 
 use crate::{Miner, Refusal, measures};
 
-/// Largest request body in bytes.
+/// Maximum size of a request body in bytes.
 const LARGEST_REQUEST: usize = 10 << 20;
-/// Time beyond that of a proof, for its answer.
+/// Grace period for the answer, beyond the timeout of a proof.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// Signature verification of requests to the hotkey `me`, where a proof may take `timeout`; see [`router`].
+/// Creates the signature verification of requests to the hotkey `me`. `timeout` is that of a proof; see [`router`].
 pub fn signed_requests(me: Hotkey, timeout: Duration) -> SignedLayerBuilder {
     let answer_timeout = timeout.saturating_add(GRACE);
     let limits = Limits { body_bytes: LARGEST_REQUEST, answer_timeout, ..Limits::default() };
     SignedLayer::builder(me, BtauthScheme::new()).limits(limits)
 }
 
-/// Routes: `POST /query-zk-proof` and `POST /dsperse-proof-generation` (a slice of a model) for requests verified by `signed` (see [`signed_requests`]), and public `GET /health`
-/// and `GET /healthz`.
+/// Creates the routes: `POST /query-zk-proof` and `POST /dsperse-proof-generation` (a slice of a model) for requests
+/// that `signed` verifies (see [`signed_requests`]), and public `GET /health` and `GET /healthz`.
 pub fn router(miner: Miner, signed: SignedLayer) -> Router {
     Router::new()
         .route(&format!("/{QUERY_ZK_PROOF}"), post(prove))

@@ -1,4 +1,4 @@
-//! One file of a circuit: resumed, bounded, checked.
+//! Download of a circuit's file: resumable, of limited size, verified by its digest.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -13,15 +13,14 @@ use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
 use crate::store::StoreError;
 use crate::{Source, SourceError};
 
-/// Attempts without progress before a download fails.
+/// Maximum number of consecutive attempts without progress.
 const ATTEMPTS: u32 = 5;
-/// First pause between attempts; it doubles.
+/// Initial pause between attempts; it doubles.
 const PAUSE: Duration = Duration::from_millis(500);
-/// Bytes that are hashed at a time.
+/// Number of bytes that are hashed at a time.
 const BLOCK: usize = 1 << 16;
 
-/// Downloads a file that must have this digest. What an earlier attempt left is continued; a file with another digest is
-/// removed.
+/// Downloads a file with a given digest. Resumes an earlier partial download, and removes a file with another digest.
 pub(crate) async fn download(
     source: &Source,
     place: &str,
@@ -33,7 +32,7 @@ pub(crate) async fn download(
     let (mut attempts, mut pause) = (0, PAUSE);
     loop {
         let before = length(path).map_err(failed)?;
-        // Perhaps the last bytes had arrived.
+        // The last attempt may have received all bytes.
         if before > 0 && expected.is_some() && digest(path).await.map_err(failed)? == expected {
             return Ok(());
         }
@@ -51,7 +50,7 @@ pub(crate) async fn download(
                 tokio::time::sleep(pause).await;
                 pause *= 2;
             }
-            // The file on the server is shorter than what is here.
+            // The file on the server is shorter than the partial download.
             Err(StoreError::Source(SourceError::Status { status, .. })) if status.as_u16() == 416 && before > 0 => {
                 std::fs::remove_file(path).map_err(failed)?;
             }
@@ -66,7 +65,7 @@ pub(crate) async fn download(
     Err(StoreError::Checksum { place: place.to_owned(), expected })
 }
 
-/// Appends what is missing.
+/// Appends the missing bytes.
 async fn transfer(source: &Source, place: &str, path: &Path, from: u64, limit: u64) -> Result<(), StoreError> {
     let failed = |source| StoreError::File { path: path.to_owned(), source };
     let mut part = source.open(place, from).await?;
@@ -106,7 +105,7 @@ fn length(path: &Path) -> io::Result<u64> {
     }
 }
 
-/// SHA-256 of a file; `None` if it does not exist.
+/// Returns the SHA-256 of a file; `None` if it does not exist.
 async fn digest(path: &Path) -> io::Result<Option<Digest>> {
     let path: PathBuf = path.to_owned();
     tokio::task::spawn_blocking(move || match hash(&path) {
@@ -118,7 +117,7 @@ async fn digest(path: &Path) -> io::Result<Option<Digest>> {
     .map_err(io::Error::other)?
 }
 
-/// SHA-256 of a file.
+/// Computes the SHA-256 of a file.
 fn hash(path: &Path) -> io::Result<Digest> {
     let mut file = File::open(path)?;
     let (mut hash, mut block) = (Sha256::new(), vec![0; BLOCK]);

@@ -1,12 +1,12 @@
-//! The circuit store: circuits of HTTP and S3 catalogues in a local cache.
+//! The circuit store: a local cache of circuits from HTTP and S3 catalogues.
 //!
-//! A catalogue is one JSON document ([`Listing`]) that names circuits and where their files are: any static web server or
-//! bucket will do. It is not trusted: a circuit's identity is the hash of its metadata, which holds the hash of every
-//! other file, and nothing enters the cache before all of them agree.
+//! A catalogue is one JSON document ([`Listing`]) that names circuits and the locations of their files, on any static
+//! web server or bucket. Catalogues are not trusted: a circuit's identity is the hash of its metadata, which contains
+//! the hash of every other file, and nothing enters the cache before all hashes match.
 //!
-//! [`CircuitStore::fetch`] gives a circuit's directory, downloading it if it is not in the cache. An interrupted download
-//! continues where it ended. Where the cache is full, the circuits that were not used for longest make room, except
-//! pinned ones and those that this process uses.
+//! [`CircuitStore::fetch`] returns a circuit's directory and downloads it if it is not in the cache. Interrupted
+//! downloads resume. A full cache evicts the least recently used circuits, except pinned ones and those that this
+//! process uses.
 //!
 //! Uses `taonet-proof-circuits` (circuit directories), `taonet-http` and `taonet-objects` (downloads).
 //! Used by `tao proof miner`, `tao proof validator` and `tao proof catalogue`.

@@ -10,27 +10,27 @@ use thiserror::Error;
 /// Maximum number of circuits of a catalogue.
 const MAX_CIRCUITS: usize = 10_000;
 
-/// A catalogue's document.
+/// The document of a catalogue: its circuits and sliced models.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Listing {
-    /// The circuits.
+    /// Circuits of the catalogue.
     pub circuits: Vec<Listed>,
     /// Sliced models; their slices are among the circuits.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<SlicedModel>,
 }
 
-/// A circuit of a catalogue.
+/// A circuit in a catalogue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listed {
     /// Identity of the circuit.
     pub id: Digest,
-    /// Place of each file by name: a URL, or a path relative to the document. Without one, `ID/NAME`.
+    /// Location of each file by name: a URL, or a path relative to the document. The default is `ID/NAME`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, String>,
 }
 
-/// Why a document is not a catalogue.
+/// Why a document is not a valid catalogue.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ListingError {
@@ -43,10 +43,10 @@ pub enum ListingError {
 }
 
 impl Listing {
-    /// Reads a document. Entries of other implementations that are no circuits of this one are left out.
+    /// Parses a document. Skips entries of other implementations that this one cannot read.
     ///
     /// # Errors
-    /// When the document is malformed or too long.
+    /// When the document is malformed or has too many entries.
     pub fn from_json(text: &[u8]) -> Result<Self, ListingError> {
         #[derive(Deserialize)]
         struct Document {
@@ -60,15 +60,15 @@ impl Listing {
             return Err(ListingError::TooMany(count));
         }
         let circuits = document.circuits.into_iter().filter_map(|entry| readable(serde_json::from_value(entry)));
-        // Through text: a model's identity is that of its text.
+        // Parsed as text, because a model's identity is the hash of its text.
         let model = |entry: Value| readable(SlicedModel::from_json(entry.to_string().as_bytes()));
         Ok(Self { circuits: circuits.collect(), models: document.models.into_iter().filter_map(model).collect() })
     }
 
-    /// The catalogue of a directory's circuits, whose files are at `DIRECTORY/NAME` relative to the document.
+    /// Creates the catalogue of a directory's circuits, whose files are at `DIRECTORY/NAME` relative to the document.
     ///
     /// # Errors
-    /// Never for circuits that were opened; the encoder's signature allows it.
+    /// Never at present.
     pub fn of(catalogue: &Catalogue, root: &std::path::Path) -> Result<Self, SliceError> {
         let circuits = catalogue.circuits().map(|circuit| {
             let place = circuit.path().strip_prefix(root).unwrap_or(circuit.path());
@@ -86,21 +86,21 @@ impl Listing {
         })
     }
 
-    /// The circuit with this identity.
+    /// Returns the circuit with this identity.
     pub(crate) fn get(&self, id: &Digest) -> Option<&Listed> {
         self.circuits.iter().find(|circuit| circuit.id == *id)
     }
 }
 
 impl Listed {
-    /// Where a file is.
+    /// Returns the location of a file.
     pub(crate) fn place(&self, name: &str) -> String {
         self.files.get(name).cloned().unwrap_or_else(|| format!("{}/{name}", self.id))
     }
 }
 
 fn readable<T, E: std::fmt::Display>(entry: Result<T, E>) -> Option<T> {
-    entry.map_err(|error| tracing::debug!(%error, "an entry of the catalogue is left out")).ok()
+    entry.map_err(|error| tracing::debug!(%error, "skipping an unreadable catalogue entry")).ok()
 }
 
 #[cfg(test)]

@@ -12,64 +12,64 @@ use url::Url;
 
 use crate::{Listing, ListingError};
 
-/// Maximum size of a catalogue's document, in bytes.
+/// Maximum size of a catalogue document, in bytes.
 const MAX_DOCUMENT: usize = 64 << 20;
 /// Timeout of a connection attempt.
 const CONNECTING: Duration = Duration::from_secs(10);
-/// Timeout of a response's head, and of each of its pieces.
+/// Timeout of a response's header, and of each chunk of its body.
 const STALLED: Duration = Duration::from_secs(30);
 
-/// A catalogue somewhere.
+/// A catalogue over HTTP or in a bucket.
 #[derive(Clone, Debug)]
 pub struct Source(Kind);
 
 #[derive(Clone, Debug)]
 enum Kind {
-    /// The document's address.
+    /// URL of the document.
     Http { client: Client, document: Url },
-    /// The document's key in a bucket.
+    /// Key of the document in a bucket.
     Bucket { storage: ObjectStorage, document: String },
 }
 
-/// Why a catalogue or a file is not read.
+/// Why a catalogue or a file cannot be read.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum SourceError {
-    /// The address is not one of HTTP.
+    /// The address is not an HTTP URL.
     #[error("'{0}' is not an http or https address")]
     Address(String),
     /// The request failed.
     #[error("{url}: {source}")]
     Transport {
-        /// The address.
+        /// The URL.
         url: Box<Url>,
-        /// Why.
+        /// The transport error.
         source: reqwest::Error,
     },
-    /// The server answered with another status.
+    /// The server returned an unexpected status.
     #[error("{url}: status {status}")]
     Status {
-        /// The address.
+        /// The URL.
         url: Box<Url>,
-        /// The status.
+        /// The HTTP status.
         status: StatusCode,
     },
-    /// Nothing arrived for 30 s.
+    /// No data arrived for 30 s.
     #[error("{0}: no data for 30 s")]
     Stalled(String),
-    /// The bucket failed.
+    /// The request to the bucket failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// The document is too long.
+    /// The document is too large.
     #[error("the catalogue is larger than {MAX_DOCUMENT} bytes")]
     TooLarge,
-    /// The document is no catalogue.
+    /// The document is not a valid catalogue.
     #[error(transparent)]
     Listing(#[from] ListingError),
 }
 
 impl SourceError {
-    /// Whether another attempt may succeed.
+    /// Returns whether a retry may succeed.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Transport { .. } | Self::Stalled(_) => true,
@@ -81,10 +81,10 @@ impl SourceError {
 }
 
 impl Source {
-    /// The catalogue whose document is at an HTTP address. No redirects are followed.
+    /// Creates a source for the catalogue at an HTTP URL. Redirects are not followed.
     ///
     /// # Errors
-    /// When the address is not one of HTTP, or TLS does not start.
+    /// When the URL is not HTTP, or TLS cannot be initialised.
     pub fn http(document: &Url) -> Result<Self, SourceError> {
         let address = web(document.clone())?;
         let client = builder().connect_timeout(CONNECTING).build();
@@ -92,12 +92,12 @@ impl Source {
         Ok(Self(Kind::Http { client, document: address }))
     }
 
-    /// The catalogue whose document has a key in a bucket; its files' places are relative to that key.
+    /// Creates a source for the catalogue at a key in a bucket; file locations are relative to that key.
     pub fn bucket(storage: ObjectStorage, document: &str) -> Self {
         Self(Kind::Bucket { storage, document: document.trim_matches('/').to_owned() })
     }
 
-    /// Reads the document.
+    /// Reads the catalogue document.
     pub(crate) async fn listing(&self) -> Result<Listing, SourceError> {
         let place = match &self.0 {
             Kind::Http { document, .. } => document.to_string(),
@@ -114,7 +114,7 @@ impl Source {
         Ok(Listing::from_json(&text)?)
     }
 
-    /// Reads a file from a byte on. A server that ignores the position starts at 0.
+    /// Opens a file at a byte offset. A server that ignores the offset starts at 0.
     pub(crate) async fn open(&self, place: &str, from: u64) -> Result<Part, SourceError> {
         let stalled = |_| SourceError::Stalled(place.to_owned());
         match &self.0 {
@@ -151,16 +151,16 @@ fn web(url: Url) -> Result<Url, SourceError> {
     if matches!(url.scheme(), "http" | "https") { Ok(url) } else { Err(SourceError::Address(url.to_string())) }
 }
 
-/// Whether a partial response begins where it was asked to.
+/// Returns whether a partial response begins at the requested offset.
 fn starts_at(response: &Response, from: u64) -> bool {
     let range = response.headers().get(CONTENT_RANGE).and_then(|range| range.to_str().ok());
     let first = range.and_then(|range| range.strip_prefix("bytes ")?.split_once('-')?.0.parse().ok());
     first == Some(from)
 }
 
-/// The rest of a file.
+/// Response with the rest of a file.
 pub(crate) struct Part {
-    /// Position of the first byte.
+    /// Offset of the first byte.
     pub(crate) from: u64,
     body: Body,
 }
@@ -171,7 +171,7 @@ enum Body {
 }
 
 impl Part {
-    /// The next piece.
+    /// Returns the next chunk.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, SourceError> {
         match &mut self.body {
             Body::Http(response, url) => {

@@ -25,89 +25,89 @@ const MAX_FILE: u64 = 4 << 30;
 pub struct StoreSettings {
     /// Directory of the cache.
     pub directory: PathBuf,
-    /// Catalogues; the first one that has a circuit gives it.
+    /// Catalogues, tried in order for each circuit.
     pub sources: Vec<Source>,
     /// Maximum size of the cache, in bytes.
     pub limit: u64,
-    /// Circuits that are never removed.
+    /// Circuits that are never evicted.
     pub pinned: BTreeSet<Digest>,
 }
 
-/// Why a circuit is not in the cache.
+/// Why a circuit cannot be fetched.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// A catalogue or file is not read.
+    /// A catalogue or file cannot be read.
     #[error(transparent)]
     Source(#[from] SourceError),
     /// No catalogue lists the circuit.
     #[error("no catalogue has circuit {0}")]
     Unknown(Digest),
-    /// A file has other contents than the circuit's metadata says.
+    /// A file does not match the digest in the circuit's metadata.
     #[error("{place} does not have SHA-256 {expected}")]
     Checksum {
-        /// The file's place in the catalogue.
+        /// Location of the file in the catalogue.
         place: String,
         /// The digest in the metadata.
         expected: Digest,
     },
-    /// The metadata is not that of the circuit.
+    /// The catalogue has the metadata of another circuit.
     #[error("the catalogue has circuit {actual} in place of {expected}")]
     OtherCircuit {
-        /// The circuit that was asked for.
+        /// Identity of the requested circuit.
         expected: Digest,
-        /// The circuit of the metadata.
+        /// Identity of the circuit in the metadata.
         actual: Digest,
     },
-    /// A file is larger than any of its kind.
+    /// A file exceeds the maximum size of its kind.
     #[error("{place} is larger than {limit} bytes")]
     TooLarge {
-        /// The file's place in the catalogue.
+        /// Location of the file in the catalogue.
         place: String,
-        /// The limit.
+        /// Maximum size in bytes.
         limit: u64,
     },
-    /// Circuits in use fill the cache.
+    /// The circuits in use exceed the limit of the cache.
     #[error(
         "the circuits in use have {used} bytes, the cache holds {limit}; hint: raise its limit or name fewer circuits"
     )]
     Full {
         /// Bytes in use.
         used: u64,
-        /// The limit.
+        /// Maximum size of the cache, in bytes.
         limit: u64,
     },
-    /// A file of the cache fails.
+    /// A file of the cache cannot be read or written.
     #[error("{}: {source}", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The I/O error.
         source: io::Error,
     },
-    /// The metadata is refused.
+    /// The metadata is invalid.
     #[error(transparent)]
     Metadata(#[from] MetadataError),
-    /// The circuit is refused.
+    /// The circuit is invalid.
     #[error(transparent)]
     Circuit(#[from] CircuitError),
-    /// A sliced model's description fails.
+    /// A sliced model's description is invalid.
     #[error(transparent)]
     Slices(#[from] SliceError),
 }
 
-/// A cache of circuits. See the [crate](crate).
+/// A local cache of circuits. See the [crate](crate).
 #[derive(Debug)]
 pub struct CircuitStore {
     settings: StoreSettings,
-    /// One download of a circuit at a time.
+    /// Locks that limit each circuit to one download at a time.
     downloads: Mutex<BTreeMap<Digest, Arc<tokio::sync::Mutex<()>>>>,
-    /// Circuits that this process uses.
+    /// Circuits that this process uses, which are never evicted.
     used: Mutex<BTreeSet<Digest>>,
 }
 
 impl CircuitStore {
-    /// Opens a cache; its directory is created if it does not exist.
+    /// Opens a cache and creates its directory if it does not exist.
     ///
     /// # Errors
     /// When the directory cannot be created.
@@ -117,7 +117,7 @@ impl CircuitStore {
         Ok(Self { settings, downloads: Mutex::default(), used: Mutex::default() })
     }
 
-    /// The circuits and sliced models of all catalogues. One that cannot be read fails only if none can.
+    /// Reads the circuits and sliced models of all catalogues. Unreadable ones are skipped unless all are unreadable.
     ///
     /// # Errors
     /// When no catalogue can be read.
@@ -133,7 +133,7 @@ impl CircuitStore {
                     all.models.extend(listing.models);
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "a catalogue is not read");
+                    tracing::warn!(%error, "cannot read a catalogue");
                     failure = Some(error);
                 }
             }
@@ -144,7 +144,8 @@ impl CircuitStore {
         }
     }
 
-    /// Fetches circuits with their sliced models, all that are listed if `wanted` is empty. Pinned ones come first.
+    /// Fetches circuits and sliced models: those in `wanted`, or all listed ones if it is empty. Pinned circuits come
+    /// first.
     ///
     /// # Errors
     /// When a circuit is not listed, its download fails, or the cache is too small for all of them.
@@ -172,11 +173,11 @@ impl CircuitStore {
         Ok(())
     }
 
-    /// The directory of a circuit, which is downloaded if it is not in the cache. It stays there as long as this process
-    /// lives.
+    /// Returns the directory of a circuit, downloading it if it is not in the cache. The circuit is not evicted while
+    /// this process runs.
     ///
     /// # Errors
-    /// When no catalogue has it, a file is not what its checksum says, or the cache is full.
+    /// When no catalogue has the circuit, a file does not match its digest, or the cache is full.
     pub async fn fetch(&self, id: &Digest) -> Result<PathBuf, StoreError> {
         let lock = Arc::clone(locked(&self.downloads).entry(*id).or_default());
         let _alone = lock.lock().await;
@@ -213,7 +214,7 @@ impl CircuitStore {
                     return Ok(());
                 }
                 Err(error) => {
-                    tracing::warn!(circuit = %id, %error, "a download failed");
+                    tracing::warn!(circuit = %id, %error, "download failed");
                     failure = error;
                 }
             }
@@ -224,7 +225,7 @@ impl CircuitStore {
     async fn download_from(&self, source: &Source, listed: &Listed, partial: &Path) -> Result<(), StoreError> {
         let path = partial.join(metadata::FILE);
         let failed = |source| StoreError::File { path: path.clone(), source };
-        // Small, and without a checksum before it is read: never resumed.
+        // Metadata is small and has no digest to verify a partial download against, so it is never resumed.
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
             _ => {}
@@ -238,14 +239,14 @@ impl CircuitStore {
         for (name, digest) in &metadata.files {
             download(source, &listed.place(name), &partial.join(name), Some(*digest), MAX_FILE).await?;
         }
-        // Refuses a network that is none before anybody relies on it.
+        // Rejects an invalid network before the circuit enters the cache.
         CircuitDirectory::open(partial)?;
         Ok(())
     }
 
-    /// Writes a sliced model's description, so that the cache's catalogue has the model.
+    /// Writes a sliced model's description to the cache.
     fn keep_model(&self, id: &Digest, model: &SlicedModel) -> Result<(), StoreError> {
-        // Behind the circuits in the order of names, so that the slices are known before it is read.
+        // The name sorts after those of circuits, so that the slices are known before the description is read.
         let place = self.settings.directory.join(format!("sliced_{id}"));
         let failed = |source| StoreError::File { path: place.clone(), source };
         let draft = self.settings.directory.join(format!(".sliced-{id}"));
@@ -257,7 +258,7 @@ impl CircuitStore {
         fs::rename(&draft, &place).map_err(failed)
     }
 
-    /// Removes the circuits that were not used for longest until the cache is within its limit.
+    /// Evicts the least recently used circuits until the cache is within its limit.
     fn make_room(&self) -> Result<(), StoreError> {
         let mut circuits = self.cached()?;
         let mut size: u64 = circuits.iter().map(|circuit| circuit.bytes).sum();
@@ -270,9 +271,9 @@ impl CircuitStore {
             if used.contains(&circuit.id) || self.settings.pinned.contains(&circuit.id) {
                 continue;
             }
-            tracing::info!(circuit = %circuit.id, bytes = circuit.bytes, "removed from the full cache");
+            tracing::info!(circuit = %circuit.id, bytes = circuit.bytes, "evicted from the full cache");
             self.remove_models_with(&circuit.id)?;
-            // Renamed first: what a kill leaves is not taken for a circuit.
+            // Renamed first, so that a kill never leaves an incomplete circuit in the cache.
             let doomed = self.settings.directory.join(format!(".removed-{}", circuit.id));
             let removed = fs::rename(&circuit.path, &doomed).and_then(|()| fs::remove_dir_all(&doomed));
             removed.map_err(|source| StoreError::File { path: circuit.path, source })?;
@@ -285,7 +286,8 @@ impl CircuitStore {
         }
     }
 
-    /// A model that lacks a slice would fail the whole cache.
+    /// Removes the sliced models with this slice, because a model without all its slices would make the cache
+    /// unreadable.
     fn remove_models_with(&self, slice: &Digest) -> Result<(), StoreError> {
         for path in self.entries("sliced_")? {
             let description = path.join(SLICED);
@@ -313,7 +315,7 @@ impl CircuitStore {
         Ok(circuits)
     }
 
-    /// Entries of the cache whose names begin like this.
+    /// Lists the cache entries whose names begin with `prefix`.
     fn entries(&self, prefix: &str) -> Result<Vec<PathBuf>, StoreError> {
         let directory = &self.settings.directory;
         let failed = |source| StoreError::File { path: directory.clone(), source };
@@ -339,7 +341,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Marks a circuit as used now.
+/// Sets the modification time of a circuit's metadata to now, which marks the circuit as used.
 fn touch(path: &Path) -> Result<(), StoreError> {
     let file = fs::OpenOptions::new().write(true).open(path);
     let touched = file.and_then(|file| file.set_modified(SystemTime::now()));

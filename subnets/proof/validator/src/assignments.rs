@@ -11,7 +11,7 @@ pub(crate) struct Assignments(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// Number of the last assignment.
+    /// Sequence number of the last assignment.
     last: u64,
     miners: BTreeMap<Hotkey, Load>,
 }
@@ -19,12 +19,12 @@ struct State {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Load {
     in_flight: usize,
-    /// Number of the miner's last assignment.
+    /// Sequence number of the miner's last assignment.
     last: u64,
 }
 
 impl Assignments {
-    /// The miner with the fewest requests in flight, of these the one that waited longest; none of `excluded`.
+    /// Assigns the miner with the fewest requests in flight, the least recently assigned of these; none of `excluded`.
     pub(crate) fn assign(&self, miners: &[MinerEntry], excluded: &BTreeSet<Hotkey>) -> Option<Assignment<'_>> {
         let mut state = self.lock();
         let eligible = miners.iter().filter(|miner| !excluded.contains(miner.hotkey()));
@@ -38,7 +38,7 @@ impl Assignments {
         Some(Assignment { miner, of: self })
     }
 
-    /// Whether the miner has a request in flight.
+    /// Returns whether the miner has a request in flight.
     pub(crate) fn is_busy(&self, miner: &Hotkey) -> bool {
         self.lock().miners.get(miner).is_some_and(|load| load.in_flight > 0)
     }
@@ -48,7 +48,7 @@ impl Assignments {
     }
 }
 
-/// A miner that has a request in flight, for as long as this lives.
+/// Guard of a miner's request in flight, until it is dropped.
 pub(crate) struct Assignment<'a> {
     pub(crate) miner: MinerEntry,
     of: &'a Assignments,

@@ -8,19 +8,19 @@ use taonet_proof_core::scoring::{Event, Scoreboard};
 use taonet_service::{Access, WriteError, atomic_write, lock_file};
 use thiserror::Error;
 
-/// Version of the snapshot's format.
+/// Version of the snapshot format.
 const VERSION: u32 = 1;
-/// Events after which a snapshot replaces the journal.
+/// Number of events after which a snapshot replaces the journal.
 const SNAPSHOT_EVERY: u64 = 4096;
 
-/// The scores of a validator, on disk: a snapshot, and a journal of the events since.
+/// Persistent scores of a validator: a snapshot, and a journal of the events since.
 ///
-/// An event is in the journal before it counts, and has a number, so that a kill at any moment loses none that counted and
-/// doubles none: a journal that a snapshot already covers is skipped.
+/// An event is written to the journal before it is applied, and has a number. A kill at any moment therefore neither
+/// loses an applied event nor applies one twice: events that the snapshot already covers are skipped.
 #[derive(Debug)]
 pub struct Book {
     inner: Mutex<Inner>,
-    /// Held as long as the book is open.
+    /// File lock, held as long as the book is open.
     _lock: File,
 }
 
@@ -28,9 +28,9 @@ pub struct Book {
 struct Inner {
     directory: PathBuf,
     board: Scoreboard,
-    /// Events in all.
+    /// Total number of events.
     number: u64,
-    /// Events that the snapshot covers.
+    /// Number of events that the snapshot covers.
     covered: u64,
     journal: File,
 }
@@ -39,7 +39,7 @@ struct Inner {
 #[serde(deny_unknown_fields)]
 struct Snapshot<T> {
     version: u32,
-    /// Number of the last event that it covers.
+    /// Number of the last event in the snapshot.
     number: u64,
     board: T,
 }
@@ -51,30 +51,30 @@ struct Entry<T> {
     event: T,
 }
 
-/// Why scores cannot be kept.
+/// Why scores cannot be read or written.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum BookError {
     /// Another process has the book open.
-    #[error("{}: another validator keeps its scores here", .0.display())]
+    #[error("{}: another validator uses this directory", .0.display())]
     Locked(PathBuf),
     /// A file cannot be read or written.
     #[error("{}: {source}", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The I/O error.
         source: std::io::Error,
     },
     /// A snapshot cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),
-    /// A file's contents are damaged.
-    #[error("{}: {reason}: remove it to begin anew", path.display())]
+    /// The contents of a file are corrupt.
+    #[error("{}: {reason}; hint: remove it to start anew", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
 }
@@ -83,7 +83,7 @@ impl Book {
     /// Opens the book in a directory, which is created if missing.
     ///
     /// # Errors
-    /// [`BookError`].
+    /// When another process has the book open, or a file cannot be read, is corrupt or cannot be written.
     pub async fn open(directory: &Path) -> Result<Self, BookError> {
         let failed = |path: &Path| {
             let path = path.to_owned();
@@ -103,26 +103,26 @@ impl Book {
         let number = replay(&mut board, covered, &text).map_err(|reason| BookError::Damaged { path, reason })?;
         let mut inner = Inner { directory: directory.to_owned(), board, number, covered, journal };
         if !text.is_empty() {
-            // Also drops a last line that was cut off.
+            // Also drops a truncated last line.
             inner.checkpoint()?;
         }
         Ok(Self { inner: Mutex::new(inner), _lock: lock })
     }
 
-    /// Counts an event, once it is in the journal. Blocks on disk I/O.
+    /// Applies an event after writing it to the journal. Blocks on disk I/O.
     ///
     /// # Errors
-    /// When the journal cannot be written; the event does not count then.
+    /// When the journal cannot be written; the event is then not applied. Or when a snapshot cannot be written.
     pub fn record(&self, event: Event) -> Result<(), BookError> {
         self.inner().record(event)
     }
 
-    /// Looks at the scores.
+    /// Calls `look` with the current scores.
     pub fn read<T>(&self, look: impl FnOnce(&Scoreboard) -> T) -> T {
         look(&self.inner().board)
     }
 
-    /// Events in all.
+    /// Returns the total number of events.
     pub fn events(&self) -> u64 {
         self.inner().number
     }
@@ -142,7 +142,7 @@ impl Inner {
         line.push(b'\n');
         let end = self.journal.metadata().map_err(failed)?.len();
         if let Err(source) = self.journal.write_all(&line) {
-            // Half a line would make the next one unreadable.
+            // A partial line would make the next one unreadable.
             let _ = self.journal.set_len(end);
             return Err(failed(source));
         }
@@ -154,7 +154,7 @@ impl Inner {
         Ok(())
     }
 
-    /// Writes a snapshot of everything, then empties the journal.
+    /// Writes a snapshot, then empties the journal.
     fn checkpoint(&mut self) -> Result<(), BookError> {
         let path = self.directory.join("scores.json");
         let snapshot = Snapshot { version: VERSION, number: self.number, board: &self.board };
@@ -174,7 +174,7 @@ fn read_snapshot(path: &Path) -> Result<Snapshot<Scoreboard>, BookError> {
             let snapshot: Snapshot<Scoreboard> =
                 serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
             if snapshot.version > VERSION {
-                return Err(damaged(format!("version {} is a later one", snapshot.version)));
+                return Err(damaged(format!("version {} is unsupported", snapshot.version)));
             }
             Ok(snapshot)
         }
@@ -185,9 +185,9 @@ fn read_snapshot(path: &Path) -> Result<Snapshot<Scoreboard>, BookError> {
     }
 }
 
-/// Applies the journal's events from the one after `number` on; gives the last one's number.
+/// Applies the journal's events after event `number`; returns the number of the last one.
 fn replay(board: &mut Scoreboard, mut number: u64, text: &str) -> Result<u64, String> {
-    // A line without its end was cut off by a kill: it never counted.
+    // A kill truncated a line without its newline; that event was never applied.
     let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
     for line in whole.lines() {
         let entry: Entry<Event> = serde_json::from_str(line).map_err(|error| error.to_string())?;
@@ -223,7 +223,7 @@ mod tests {
         }
     }
 
-    /// The book has the scores of these events and no others. Decimal text may round a score once more.
+    /// Checks that the book has the scores of exactly these events. Decimal text may round a score once more.
     #[track_caller]
     fn holds(book: &Book, events: u64) {
         let mut board = Scoreboard::default();
@@ -252,7 +252,7 @@ mod tests {
             let _ = std::fs::remove_file(place.path().join("scores.json"));
             std::fs::write(&journal, &text[..cut]).unwrap();
             let whole = String::from_utf8_lossy(&text[..cut]).matches('\n').count() as u64;
-            // Opened twice: what the first one wrote is read by the second.
+            // The second instance reads what the first one wrote.
             for _ in 0..2 {
                 let book = Book::open(place.path()).await.unwrap();
                 holds(&book, whole);
@@ -268,7 +268,7 @@ mod tests {
         drop(book);
         let journal = place.path().join("scores.journal");
         let text = std::fs::read(&journal).unwrap();
-        // Makes a snapshot of all five.
+        // Opening writes a snapshot of all five.
         drop(Book::open(place.path()).await.unwrap());
         std::fs::write(&journal, &text).unwrap();
         let book = Book::open(place.path()).await.unwrap();

@@ -1,4 +1,4 @@
-//! Users' requests: every slice of a model is proven by some miner, and what one fails goes to another.
+//! User requests: miners prove all slices of a model, and failed slices are retried with other miners.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -21,60 +21,60 @@ use crate::Examiner;
 use crate::examiner::bundle;
 use crate::request::{Asked, Missing};
 
-/// The most miners that may fail one slice.
+/// Maximum number of miners that may fail one slice.
 const MOST_ATTEMPTS: usize = 20;
-/// Pause after a miner said that it is full.
+/// Pause after a miner reports that it is at capacity.
 const BUSY_PAUSE: Duration = Duration::from_millis(500);
 
-/// A step towards a user's bundle.
+/// A progress event of a user's request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Progress {
-    /// A miner is asked.
+    /// A request was sent to a miner.
     Asked {
-        /// The slice; 0 for a model that is not sliced.
+        /// Index of the slice; 0 for a model that is not sliced.
         slice: usize,
-        /// The miner.
+        /// The miner that received the request.
         miner: Hotkey,
     },
-    /// A miner failed; another one is asked, if there is one.
+    /// A miner failed; the slice is retried with another miner, if there is one.
     Failed {
-        /// The slice.
+        /// Index of the slice; 0 for a model that is not sliced.
         slice: usize,
-        /// The miner.
+        /// The miner that failed.
         miner: Hotkey,
-        /// Why.
+        /// Reason for the failure.
         fault: Fault,
     },
     /// A proof verified.
     Verified {
-        /// The slice.
+        /// Index of the slice; 0 for a model that is not sliced.
         slice: usize,
-        /// The miner.
+        /// The miner that made the proof.
         miner: Hotkey,
     },
 }
 
-/// Receives the steps of a delivery.
+/// Callback for the progress events of a user's request.
 pub type Delivery = Arc<dyn Fn(Progress) + Send + Sync>;
 
-/// Why a user gets no bundle.
+/// Why a user's request failed.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum DeliveryError {
     /// No circuit and no sliced model has this identity.
     #[error("circuit {0} is not served")]
     UnknownModel(Digest),
-    /// The inputs do not fit.
+    /// The inputs do not fit the model.
     #[error(transparent)]
     Inputs(#[from] ExecutionError),
-    /// Every miner failed, or there is none.
+    /// Every miner failed, or there are no miners.
     #[error("no miner proved slice {slice}")]
     NoMiner {
-        /// The slice; 0 for a model that is not sliced.
+        /// Index of the slice; 0 for a model that is not sliced.
         slice: usize,
     },
-    /// Something failed on this machine.
+    /// An internal error on this machine.
     #[error("request processing failed: {0}")]
     Local(String),
 }
@@ -88,23 +88,23 @@ impl From<CircuitError> for DeliveryError {
     }
 }
 
-/// A circuit or sliced model that users may ask for.
+/// A circuit or sliced model that users may request.
 #[derive(Clone, Copy, Debug)]
 pub struct Served<'a> {
-    /// Its identity.
+    /// Identity of the circuit or sliced model.
     pub id: Digest,
-    /// Its name.
+    /// Human-readable name.
     pub name: &'a str,
-    /// Its input.
+    /// Input of the model.
     pub input: &'a TensorDescription,
-    /// Its output.
+    /// Output of the model.
     pub output: &'a TensorDescription,
-    /// Number of its slices; 1 for a circuit.
+    /// Number of slices; 1 for a circuit.
     pub slices: usize,
 }
 
 impl Examiner {
-    /// All circuits, then all sliced models.
+    /// Iterates over all circuits, then all sliced models.
     pub fn served(&self) -> impl Iterator<Item = Served<'_>> {
         let circuits = self.circuits.iter().map(|examined| {
             let CircuitMetadata { name, input, output, .. } = examined.directory.metadata();
@@ -117,10 +117,10 @@ impl Examiner {
         circuits.chain(models)
     }
 
-    /// Checks number and range of a model's inputs.
+    /// Checks the number and range of a model's inputs.
     ///
     /// # Errors
-    /// When the model is not known or the inputs do not fit.
+    /// When the model is unknown or the inputs do not fit.
     pub fn check(&self, id: &Digest, inputs: &[i64]) -> Result<(), DeliveryError> {
         let first = self.models.get(id).and_then(|model| model.slices.first()).unwrap_or(id);
         let mut circuits = self.circuits.iter();
@@ -128,11 +128,11 @@ impl Examiner {
         Ok(examined.ok_or(DeliveryError::UnknownModel(*id))?.circuit().check_inputs(inputs)?)
     }
 
-    /// Has the outputs of a circuit or sliced model proven by the miners of the current list, all slices at once. Each
-    /// proof is verified and counts like a benchmark's. `report` hears of every step.
+    /// Obtains proofs of the outputs of a circuit or sliced model from the miners of the current list, all slices in
+    /// parallel. Each proof is verified and scored like a benchmark's. `report` is called for every step.
     ///
     /// # Errors
-    /// When the model is not known, inputs do not fit, or every miner fails.
+    /// When the model is unknown, the inputs do not fit, or every miner fails.
     pub async fn deliver(
         self: &Arc<Self>,
         id: &Digest,
@@ -172,7 +172,7 @@ impl Examiner {
         })))
     }
 
-    /// Runs the whole model and so finds every border: each slice can then be proven at once. CPU-bound.
+    /// Runs the whole model to compute every border, so that all slices can be proven at once. CPU-bound.
     fn cut(&self, model: &SlicedModel, run: Digest, inputs: Vec<i64>) -> Result<Vec<(usize, Asked)>, DeliveryError> {
         let local = |error: &dyn std::fmt::Display| DeliveryError::Local(error.to_string());
         let id = model.id().map_err(|error| local(&error))?;
@@ -194,7 +194,7 @@ impl Examiner {
         Ok(parts)
     }
 
-    /// Asks one miner after the other until a proof verifies.
+    /// Sends a request to one miner after the other until a proof verifies.
     async fn obtain(&self, position: usize, asked: Asked, report: &Delivery) -> Result<Bundle, DeliveryError> {
         let slice = asked.slice();
         let mut failed = BTreeSet::new();

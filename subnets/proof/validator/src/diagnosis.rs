@@ -1,4 +1,4 @@
-//! Why a proof does not verify: found by verifying it for other statements, which only a lie makes true.
+//! Diagnosis of rejected proofs: tries the proof with other circuits, earlier requests and other miners.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -10,12 +10,12 @@ use taonet_proof_core::scoring::Fault;
 
 use crate::request::{Claimed, Examined};
 
-/// Statements that are remembered of each miner: those of its last proofs that verified.
+/// Number of statements kept for each miner: those of its last verified proofs.
 const REMEMBERED: usize = 4;
-/// Maximum number of other miners that a refused proof is tried for.
+/// Maximum number of other miners that a rejected proof is tried with.
 const MOST_MINERS: usize = 64;
 
-/// Statements of the last proofs that verified, by miner.
+/// Statements of the last verified proofs, by miner.
 #[derive(Debug, Default)]
 pub(crate) struct Remembered(Mutex<BTreeMap<Hotkey, VecDeque<Statement>>>);
 
@@ -29,7 +29,7 @@ impl Remembered {
         statements.push_back(statement);
     }
 
-    /// Those of one miner, then those of some others.
+    /// Returns the statements of one miner, then those of some others.
     fn of(&self, miner: &Hotkey) -> Vec<Statement> {
         let miners = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let others = miners.iter().filter(|(other, _)| *other != miner).take(MOST_MINERS).flat_map(|(_, all)| all);
@@ -37,7 +37,7 @@ impl Remembered {
     }
 }
 
-/// What is wrong with a proof that was refused with `error`. CPU-bound: some verifications.
+/// Classifies a proof that was rejected with `error`. CPU-bound: several verifications.
 pub(crate) fn diagnose(
     examined: &Examined,
     all: &[Examined],

@@ -20,29 +20,29 @@ use crate::diagnosis::{Remembered, diagnose};
 use crate::request::{Asked, Claimed, Clients, Examined, Missing};
 use crate::{Book, MinerEntry, measures};
 
-/// The longest pause after failures in a row.
+/// Maximum pause after consecutive failures.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
-/// The shortest pause after a failure.
+/// Initial pause after a failure.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// Settings of an [`Examiner`].
 #[derive(Clone, Debug)]
 pub struct ExaminerSettings {
-    /// Pause between two requests to one miner.
+    /// Pause between two requests to the same miner.
     pub interval: Duration,
     /// Timeout of a request.
     pub timeout: Duration,
-    /// Requests at a time, to all miners together.
+    /// Maximum number of concurrent requests, over all miners.
     pub requests: usize,
-    /// Verifications at a time.
+    /// Maximum number of concurrent verifications.
     pub verifications: usize,
-    /// Directory for the last proof of each miner that verified, as a bundle.
+    /// Directory in which each miner's last verified proof is kept as a bundle.
     pub bundles: Option<PathBuf>,
 }
 
 impl Default for ExaminerSettings {
-    /// A request to each miner every second, 180 s for each, 32 at a time, verifications on twice as many threads as there
-    /// are cores, no bundles.
+    /// Default settings: a request to each miner every second, a timeout of 180 s, 32 requests at a time, verifications
+    /// on twice as many threads as there are cores, no bundles.
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
@@ -55,9 +55,9 @@ impl Default for ExaminerSettings {
     }
 }
 
-/// Asks miners for proofs and verifies every one.
+/// Sends proof requests to miners and verifies every proof.
 ///
-/// Each miner has a pipeline of its own with one request in flight, so that a slow miner delays nobody, and a quick one
+/// Each miner has its own pipeline with one request in flight, so that a slow miner delays no other, and a fast one
 /// delivers more.
 pub struct Examiner {
     pub(crate) circuits: Arc<Vec<Examined>>,
@@ -77,7 +77,7 @@ impl Examiner {
     /// Loads the verifier of every circuit.
     ///
     /// # Errors
-    /// When a key is missing, changed or malformed.
+    /// When a key is missing, modified or malformed.
     pub fn load(
         catalogue: &Catalogue,
         clients: impl Into<Clients>,
@@ -102,7 +102,7 @@ impl Examiner {
         })
     }
 
-    /// Asks the miners of the newest list until shutdown.
+    /// Sends requests to the miners of the latest list until shutdown.
     pub async fn run(self: Arc<Self>, mut list: watch::Receiver<Vec<MinerEntry>>, stop: &Shutdown) {
         let (mut pipelines, mut running) = (JoinSet::new(), HashMap::<MinerEntry, AbortHandle>::new());
         loop {
@@ -135,7 +135,7 @@ impl Examiner {
         pipelines.shutdown().await;
     }
 
-    /// Takes up a new list of miners. [`Examiner::run`] calls it; a validator without benchmarks does so itself.
+    /// Updates the list of miners. [`Examiner::run`] calls it; a validator without benchmarks calls it directly.
     pub async fn follow_list(&self, list: &[MinerEntry]) {
         *self.miners.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(list.to_vec());
         if let Some(quic) = &self.clients.quic {
@@ -143,7 +143,8 @@ impl Examiner {
         }
     }
 
-    /// Asks one miner again and again, except while it works for a user. Failures in a row lengthen the pause.
+    /// Sends requests to one miner in a loop, except while it works for a user. Consecutive failures lengthen the
+    /// pause.
     async fn follow(&self, miner: &MinerEntry, stop: &Shutdown) {
         let mut pause = SHORTEST_PAUSE;
         loop {
@@ -171,7 +172,7 @@ impl Examiner {
         }
     }
 
-    /// Makes one request, verifies its proof and counts the outcome; `None` where nothing counts.
+    /// Sends one benchmark request, verifies its proof and records the outcome; `None` if there is nothing to record.
     pub async fn examine(&self, miner: &MinerEntry) -> Option<Outcome> {
         let position = self.choose()?;
         let examined = self.circuits.get(position)?;
@@ -182,13 +183,13 @@ impl Examiner {
             Err(Missing::Fault(fault)) => Some(Outcome::Failed(fault)),
             Err(Missing::Busy) => None,
             Err(Missing::Local(error)) => {
-                tracing::warn!(miner = %miner.hotkey(), error, "no request");
+                tracing::warn!(miner = %miner.hotkey(), error, "benchmark request failed locally");
                 None
             }
         }
     }
 
-    /// Makes one request, verifies its proof and counts the outcome.
+    /// Sends one request, verifies its proof and records the outcome.
     pub(crate) async fn request(
         &self,
         miner: &MinerEntry,
@@ -204,14 +205,14 @@ impl Examiner {
                 let outcome = self.verify(position, Arc::clone(&claimed)).await;
                 let outcome = outcome.ok_or_else(|| local("a proof could not be verified here"))?;
                 let counted = self.count(miner, &circuit, outcome).await;
-                match counted.ok_or_else(|| local("an outcome does not count"))? {
+                match counted.ok_or_else(|| local("cannot record an outcome"))? {
                     Outcome::Failed(fault) => Err(Missing::Fault(fault)),
                     verified @ Outcome::Verified { .. } => Ok((verified, claimed)),
                 }
             }
             Err(Missing::Fault(fault)) => {
                 let counted = self.count(miner, &circuit, Outcome::Failed(fault)).await;
-                Err(counted.map_or_else(|| local("an outcome does not count"), |_| Missing::Fault(fault)))
+                Err(counted.map_or_else(|| local("cannot record an outcome"), |_| Missing::Fault(fault)))
             }
             Err(Missing::Busy) => {
                 measures::busy();
@@ -221,13 +222,13 @@ impl Examiner {
         }
     }
 
-    /// A circuit at random.
+    /// Chooses a circuit at random.
     fn choose(&self) -> Option<usize> {
         let count = self.circuits.len();
         (count > 0).then(|| rand::rng().random_range(0..count))
     }
 
-    /// Verifies on a thread for heavy work; `None` where the verifier itself failed, twice.
+    /// Verifies on the blocking pool; `None` if the verifier itself failed, twice.
     async fn verify(&self, position: usize, claimed: Arc<Claimed>) -> Option<Outcome> {
         let permit = Arc::clone(&self.verifications).acquire_owned().await.ok()?;
         let (circuits, remembered) = (Arc::clone(&self.circuits), Arc::clone(&self.remembered));
@@ -239,7 +240,7 @@ impl Examiner {
             let began = Instant::now();
             let check = || examined.verifier.verify(&claimed.statement, &claimed.proof);
             let verified = match check() {
-                // A fault of this machine is nobody else's.
+                // An error of the local verifier is not the miner's fault.
                 Err(error) if error.is_local() => check(),
                 verified => verified,
             };
@@ -248,18 +249,18 @@ impl Examiner {
                 Ok(()) => {
                     let outcome = Outcome::Verified { time: claimed.time, bytes: claimed.proof.len() as u64 };
                     if let Some(Err(error)) = bundles.map(|directory| keep(&directory, examined, &claimed)) {
-                        tracing::warn!(%error, "a bundle is not kept");
+                        tracing::warn!(%error, "cannot write a bundle");
                     }
                     remembered.add(claimed.statement.clone());
                     Some(outcome)
                 }
                 Err(error) if error.is_local() => {
-                    tracing::error!(%error, "a proof is not verified");
+                    tracing::error!(%error, "cannot verify a proof");
                     None
                 }
                 Err(error) => {
                     let fault = diagnose(examined, &circuits, &claimed, &error, &remembered, &miners);
-                    tracing::info!(miner = %claimed.statement.binding.miner, %error, %fault, "proof refused");
+                    tracing::info!(miner = %claimed.statement.binding.miner, %error, %fault, "proof rejected");
                     Some(Outcome::Failed(fault))
                 }
             }
@@ -280,7 +281,7 @@ impl Examiner {
         match tokio::task::spawn_blocking(move || book.record(event)).await {
             Ok(Ok(())) => Some(outcome),
             Ok(Err(error)) => {
-                tracing::error!(%error, "an outcome does not count");
+                tracing::error!(%error, "cannot record an outcome");
                 None
             }
             Err(_) => None,
@@ -292,13 +293,13 @@ impl Examiner {
     }
 }
 
-/// The bundle of a proof.
+/// Creates the bundle of a proof.
 pub(crate) fn bundle(examined: &Examined, claimed: &Claimed) -> Result<Bundle, CircuitError> {
     let key = examined.directory.file(VERIFICATION_KEY)?;
     Ok(Bundle::new(examined.directory.metadata(), &key, &claimed.statement, &claimed.proof))
 }
 
-/// Writes the bundle of a proof that verified in place of the miner's last one.
+/// Replaces the bundle of the miner's last verified proof.
 fn keep(directory: &Path, examined: &Examined, claimed: &Claimed) -> Result<(), Box<dyn Error>> {
     let bundle = bundle(examined, claimed)?;
     let path = directory.join(format!("{}.json", claimed.statement.binding.miner));

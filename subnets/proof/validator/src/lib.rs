@@ -1,17 +1,15 @@
-//! The validator of proofs of inference: what this subnet adds to `taonet-validator`.
+//! The validator of the proof-of-inference subnet: its additions to `taonet-validator`.
 //!
-//! - [`Examiner`] keeps one request in flight for each miner, verifies every proof, and says what is wrong with one that
-//!   does not verify;
-//! - [`Examiner::deliver`] has a user's request proven, slices of a model by several miners at once, and gives what failed
-//!   to another miner;
-//! - [`Book`] keeps the scores: each outcome is in a journal on disk before it counts;
+//! - [`Examiner`] keeps one request in flight for each miner, verifies every proof, and diagnoses those that fail;
+//! - [`Examiner::deliver`] serves a user's request: several miners prove the slices of a model in parallel, and failed
+//!   slices are retried with other miners;
+//! - [`Book`] persists the scores: each outcome is in a journal on disk before it is applied;
 //! - [`ProofSubnet`] implements [`Subnet`](taonet_validator::Subnet): weights from the book, for the shared epoch loop;
-//! - [`registered_miners`] finds miners in a snapshot of the metagraph.
+//! - [`registered_miners`] finds miners in a metagraph snapshot.
 //!
-//! Uses `taonet-proof-circuits` and `taonet-proof-backends` (verification), `taonet-wire` (signed requests) and the published crate
-//! `btlightning` (QUIC).
-//! Used by `taonet-proof-api`, `tao proof validator` and
-//! `tao proof demo`.
+//! Uses `taonet-proof-circuits` and `taonet-proof-backends` (verification), `taonet-wire` (signed requests) and the
+//! published crate `btlightning` (QUIC).
+//! Used by `taonet-proof-api`, `tao proof validator` and `tao proof demo`.
 
 mod assignments;
 mod book;

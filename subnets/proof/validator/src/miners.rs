@@ -5,14 +5,14 @@ use taonet_primitives::{Hotkey, Uid};
 use taonet_validator::api::MetagraphSnapshot;
 use taonet_wire::{Peer, is_public};
 
-/// A miner to ask.
+/// A miner that receives requests.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MinerEntry {
-    /// Its uid, if it is registered.
+    /// Uid of the miner, if it is registered.
     pub uid: Option<Uid>,
-    /// Its hotkey and address.
+    /// Hotkey and address of the miner.
     pub peer: Peer,
-    /// How it is asked.
+    /// Protocol for requests to the miner.
     pub wire: Wire,
 }
 
@@ -27,23 +27,23 @@ pub enum Wire {
 }
 
 impl MinerEntry {
-    /// The miner's hotkey.
+    /// Returns the miner's hotkey.
     pub const fn hotkey(&self) -> &Hotkey {
         self.peer.hotkey()
     }
 }
 
-/// Which announced addresses are called, and under which address.
+/// Rule that admits announced addresses and maps each to the address that is called.
 pub type AddressRule = Arc<dyn Fn(SocketAddr) -> Option<SocketAddr> + Send + Sync>;
 
-/// Calls public addresses only: signed requests to internal ones could be used against the own network.
+/// Admits public addresses only: signed requests to internal ones could be used to attack the local network.
 pub fn public_only() -> AddressRule {
     Arc::new(|address| is_public(address.ip()).then_some(address))
 }
 
-/// The miners of a metagraph: neurons without a validator permit that announce an address which the rule admits. `targets`
-/// limits them to some uids; `me` is never one. All of them are asked over `wire`: the chain does not tell, for the
-/// protocol number 4 is announced by everybody.
+/// Returns the miners of a metagraph: neurons without a validator permit whose announced address the rule admits.
+/// `targets` limits them to some uids; `me` is never included. All of them are called over `wire`, because the chain
+/// does not record the protocol: every miner announces protocol number 4.
 pub fn registered_miners(
     snapshot: &MetagraphSnapshot,
     me: &Hotkey,

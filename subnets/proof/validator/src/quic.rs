@@ -1,4 +1,4 @@
-//! Requests over QUIC, with the client of the published protocol crate.
+//! QUIC client of the validator, on the published protocol crate.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -16,23 +16,23 @@ use taonet_wire::Peer;
 use crate::request::{Asked, Missing};
 use crate::{MinerEntry, Wire};
 
-/// Largest message in bytes, as in the reference.
+/// Maximum message size in bytes, as in the reference.
 const LARGEST_MESSAGE: usize = 128 << 20;
-/// Timeout of a connection attempt with its handshake.
+/// Timeout of a connection attempt, including the handshake.
 const CONNECTING: Duration = Duration::from_secs(10);
 /// First pause after a failed connection attempt.
 const SHORTEST_BACKOFF: Duration = Duration::from_millis(500);
 /// Protocol number of announced endpoints.
 const PROTOCOL: u8 = 4;
 
-/// Connections to miners, each authenticated once by a handshake that both sides sign.
+/// Connections to miners, each authenticated by a mutually signed handshake.
 pub struct QuicClient(LightningClient);
 
 impl QuicClient {
-    /// Binds a UDP port. Needs a tokio runtime.
+    /// Binds a UDP port. Requires a tokio runtime.
     ///
     /// # Errors
-    /// When there is no port.
+    /// When no port can be bound.
     pub async fn bind(keypair: &Keypair) -> Result<Self, LightningError> {
         let config = LightningClientConfig::builder()
             .connect_timeout(CONNECTING)
@@ -47,15 +47,15 @@ impl QuicClient {
         Ok(Self(client))
     }
 
-    /// Connects to new miners on the list and forgets those that are not on it.
+    /// Connects to new miners on the list and drops connections to those that left it.
     pub(crate) async fn follow(&self, miners: &[MinerEntry]) {
         let axons = miners.iter().filter(|miner| miner.wire == Wire::Quic).filter_map(|miner| axon(&miner.peer));
         if let Err(error) = self.0.update_miner_registry(axons.collect()).await {
-            tracing::warn!(%error, "QUIC connections are not updated");
+            tracing::warn!(%error, "cannot update QUIC connections");
         }
     }
 
-    /// Asks a miner.
+    /// Sends a request to a miner and returns its answer.
     pub(crate) async fn ask(&self, peer: &Peer, asked: &Asked, timeout: Duration) -> Result<ProofAnswer, Missing> {
         let malformed = |_| Missing::Fault(Fault::Malformed);
         match asked {
@@ -81,7 +81,7 @@ impl QuicClient {
     ) -> Result<QuicResponse, Missing> {
         let request = QuicRequest::from_typed(synapse, message).map_err(|error| Missing::Local(error.to_string()))?;
         let axon = axon(peer).ok_or_else(|| Missing::Local(format!("{} is not an IP address", peer.host())))?;
-        // The crate bounds each phase by itself; a miner that never finishes one is bounded here.
+        // The crate bounds each phase separately; this bounds the whole request.
         let whole = timeout.saturating_add(CONNECTING);
         let query = self.0.query_axon_with_timeout(axon, request, timeout);
         let response = match tokio::time::timeout(whole, query).await {
@@ -104,7 +104,7 @@ fn axon(peer: &Peer) -> Option<QuicAxonInfo> {
     Some(QuicAxonInfo::new(peer.hotkey().to_string(), address.to_string(), peer.port(), PROTOCOL))
 }
 
-/// Whose fault an error is.
+/// Classifies an error as the miner's fault or a local one.
 fn missing(error: &LightningError) -> Missing {
     match error {
         LightningError::Transport(text) if text.contains("timed out") => Missing::Fault(Fault::Timeout),

@@ -1,4 +1,4 @@
-//! One request to one miner: what is asked, and how its answer is read.
+//! A request to a miner: its content, and parsing of its answer.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -38,12 +38,12 @@ impl Examined {
         self.directory.circuit()
     }
 
-    /// The binding of a request to a miner.
+    /// Returns the binding of a request to a miner.
     pub(crate) fn binding(&self, nonce: Digest, miner: Hotkey) -> Binding {
         Binding { nonce, miner, circuit: self.directory.id(), verification_key: self.verification_key }
     }
 
-    /// A request with a nonce of its own and random inputs within the circuit's range.
+    /// Creates a request with a new nonce and random inputs within the circuit's range.
     pub(crate) fn benchmark(&self) -> ProofQuery {
         let (mut generator, circuit) = (rand::rng(), self.circuit());
         let range = circuit.input_range;
@@ -52,31 +52,31 @@ impl Examined {
     }
 }
 
-/// An answer that holds a proof, not verified yet.
+/// An answer with a proof that is not verified yet.
 pub(crate) struct Claimed {
     pub(crate) statement: Statement,
     pub(crate) proof: Vec<u8>,
-    /// From request to answer.
+    /// Time from request to answer.
     pub(crate) time: Duration,
 }
 
-/// Why there is no claim.
+/// Why there is no answer to verify.
 #[derive(Debug)]
 pub(crate) enum Missing {
-    /// The miner said that it is full: neither its merit nor its fault.
+    /// The miner is at capacity: neither credited nor penalised.
     Busy,
-    /// The miner's fault.
+    /// The miner failed.
     Fault(Fault),
-    /// The request could not be made here.
+    /// A local error, which is not the miner's fault.
     Local(String),
 }
 
-/// What a miner is asked for.
+/// Content of a request to a miner.
 #[derive(Clone, Debug)]
 pub(crate) enum Asked {
-    /// The proof of a circuit.
+    /// A proof of a circuit.
     Circuit(ProofQuery),
-    /// The proof of a slice of a model, with the slice's proof system.
+    /// A proof of a slice of a model, with the slice's proof system.
     Slice(SliceQuery, ProofSystem),
 }
 
@@ -88,7 +88,7 @@ impl Asked {
         }
     }
 
-    /// The number of the slice; 0 for a whole circuit.
+    /// Returns the index of the slice; 0 for a whole circuit.
     pub(crate) const fn slice(&self) -> usize {
         match self {
             Self::Circuit(_) => 0,
@@ -97,12 +97,12 @@ impl Asked {
     }
 }
 
-/// The ways to ask miners.
+/// Clients for requests to miners, by protocol.
 #[derive(Debug)]
 pub struct Clients {
-    /// Signed requests over HTTP.
+    /// Client for signed requests over HTTP.
     pub http: SignedClient,
-    /// QUIC; without it, miners that are asked over QUIC get no request.
+    /// QUIC client; without it, miners on QUIC receive no requests.
     pub quic: Option<QuicClient>,
 }
 
@@ -113,7 +113,7 @@ impl From<SignedClient> for Clients {
 }
 
 impl Clients {
-    /// Asks a miner.
+    /// Sends a request to a miner and returns its answer.
     pub(crate) async fn ask(
         &self,
         miner: &MinerEntry,
@@ -147,7 +147,7 @@ async fn ask_over_http(
         Asked::Slice(query, system) => (SLICE_PROOF, serde_json::to_vec(&query.to_message(*system))),
     };
     let mut call = Call::new(Method::POST, path, body.map_err(|error| Missing::Local(error.to_string()))?);
-    // A second attempt would count twice for time, and miners are asked again soon.
+    // No retry: its time would count twice, and miners soon receive the next request.
     (call.deadline, call.retry) = (timeout, Retry::Never);
     let answer = client.call(peer, &call).await.map_err(|error| match error {
         CallError::Timeout { .. } => Missing::Fault(Fault::Timeout),

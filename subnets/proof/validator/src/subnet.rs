@@ -8,7 +8,7 @@ use taonet_validator::{Neurons, RoundScores, Subnet};
 
 use crate::Book;
 
-/// The subnet as a validator's epoch loop sees it.
+/// The proof subnet in the validator's epoch loop.
 pub struct ProofSubnet {
     book: Arc<Book>,
     profile: Profile,
@@ -16,14 +16,14 @@ pub struct ProofSubnet {
 }
 
 impl ProofSubnet {
-    /// Weights from `book` by `profile`.
+    /// Creates a subnet whose weights come from `book` under `profile`.
     pub fn new(book: Arc<Book>, profile: Profile, clock: Clock) -> Self {
         Self { book, profile, clock }
     }
 }
 
 impl Subnet for ProofSubnet {
-    /// Share of each registered miner that was ever asked.
+    /// Share of each registered miner that has any outcome.
     type Scores = Vec<(Uid, f64)>;
     type Error = Infallible;
 

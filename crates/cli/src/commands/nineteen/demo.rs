@@ -1,4 +1,4 @@
-//! `tao nineteen demo`: a whole market on this machine, its chain included.
+//! `tao nineteen demo`: a complete market on this machine, including its chain.
 
 mod load;
 mod miners;
@@ -28,30 +28,30 @@ use load::Buyer;
 use miners::DemoMiner;
 use report::{DemoReport, Round};
 
-/// The validator's key: a development key, which opens nothing of worth.
+/// The validator's key: a public development key.
 const VALIDATOR: &str = "//validator";
-/// The market of the demonstration.
+/// Tasks of the demonstration, in TOML.
 const TASKS: &str = include_str!("demo/tasks.toml");
-/// Maximum number of submissions of weights in a round.
+/// Maximum number of weight submissions per round.
 const SUBMISSIONS: usize = 5;
-/// Blocks of an epoch.
+/// Epoch length in blocks.
 const TEMPO: u32 = 360;
-/// How long a miner may take, on a machine that also runs all models.
+/// Response timeout of a miner, on a machine that also runs all models.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Run a market on this machine: a chain, five miners, a validator that tests, checks and pays them
+/// Run a market on this machine: a chain, five miners, and a validator that tests, checks and pays them
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
-    /// End after one round of periods
+    /// Exit after one round of periods
     #[arg(long)]
     once: bool,
-    /// Periods in each round
+    /// Number of periods per round
     #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u16).range(1..=1000))]
     periods: u16,
-    /// Seed of the models and of the tests
+    /// Seed of the models and tests
     #[arg(long, default_value = "1")]
     seed: u64,
-    /// Directory of a Llama that miners and validator run, in place of a small one with random weights
+    /// Directory of a Llama model for miners and validator [default: a small model with random weights]
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
     /// Keep the validator's database in this directory
@@ -62,7 +62,7 @@ pub(crate) struct DemoArgs {
 pub(crate) fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
     let workplace = Workplace::open(args.keep.clone())?;
     context.block_on(async {
-        let shutdown = Shutdown::on_signals().context("signals cannot be handled")?;
+        let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let passing = tempfile::tempdir().context("cannot create a temporary directory")?;
         let play = play(args, workplace.path(), passing.path(), &shutdown, context);
         let played = tokio::select! {
@@ -127,7 +127,7 @@ fn show(report: &DemoReport, context: &Context) -> anyhow::Result<()> {
     if context.json { context.print_json(&report.document()) } else { context.print(&report.to_string()) }
 }
 
-/// Puts the validator together, its checker being the model itself.
+/// Creates the validator, with the model itself as its checker.
 fn operation<'a>(
     chain: &'a DemoChain,
     validator: &'a Keypair,
@@ -151,7 +151,7 @@ fn operation<'a>(
     })
 }
 
-/// Ends a round: closes the last period, has all answers checked, sets weights, lets the chain's epoch pass.
+/// Finishes a round: closes the last period, checks all answers, sets weights, and passes the chain's epoch.
 async fn settle(
     operation: &RunningOperation,
     chain: &DemoChain,
@@ -159,7 +159,7 @@ async fn settle(
     miners: &[DemoMiner],
 ) -> anyhow::Result<Round> {
     operation.controller.close().await?;
-    // The last answers are on their way into the database.
+    // The last answers are still being stored.
     tokio::time::sleep(Duration::from_millis(200)).await;
     while operation.scorer.check_next().await? {}
     let now = i64::try_from(unix_time(std::time::SystemTime::now()).as_millis())?;
@@ -180,7 +180,7 @@ async fn settle(
         epoch = weights.run_once().await?;
     }
     anyhow::ensure!(epoch.success, "the weights are not set: {}", epoch.error.unwrap_or_default());
-    let submitted = epoch.weights.context("nobody has earned weight")?;
+    let submitted = epoch.weights.context("no miner has earned weight")?;
     chain.pass_epoch().await?;
     let on_chain = chain.standings(&submitted).await?;
     Ok(Round::new(miners, &scores, &rewards, &periods, &submitted, &on_chain))

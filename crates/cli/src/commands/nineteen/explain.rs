@@ -12,7 +12,7 @@ use taonet_primitives::{Uid, counted};
 use super::keys::now_ms;
 use crate::context::Context;
 
-/// Show every number behind the weights
+/// Show how each weight is computed
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArgs {
     /// The validator's --state directory
@@ -21,13 +21,13 @@ pub(crate) struct ExplainArgs {
     /// The validator's --tasks file
     #[arg(long, value_name = "FILE")]
     tasks: Option<PathBuf>,
-    /// Weights as they were when this period was closed [default: as they are now]
+    /// Weights at the end of this period [default: the current weights]
     #[arg(long, value_name = "N")]
     period: Option<u32>,
-    /// Only this miner
+    /// Show only this miner
     #[arg(long)]
     uid: Option<Uid>,
-    /// Print the rows that weights follow from, as `tao nineteen weights` takes them
+    /// Print the input of the weights as JSON for `tao nineteen weights`
     #[arg(long, conflicts_with = "uid")]
     export: bool,
 }

@@ -8,6 +8,7 @@ use rand::RngCore as _;
 use serde_json::json;
 use taonet_nineteen_core::TaskName;
 use taonet_nineteen_store::{ApiKey, KeyTerms, Store};
+use taonet_primitives::counted;
 use taonet_service::unix_time;
 
 use crate::context::Context;
@@ -26,35 +27,35 @@ pub(crate) struct KeysArgs {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Make a key. It is shown once and stored nowhere
+    /// Create a key. It is shown once and not stored
     Create(CreateArgs),
-    /// Show all keys
+    /// List all keys
     List,
-    /// Change what a key may do
+    /// Change the name and limits of a key
     Update(UpdateArgs),
-    /// Revoke a key, for good
+    /// Revoke a key permanently
     Revoke(KeyArg),
-    /// Give credits to a key; a negative number takes them back
+    /// Grant credits to a key; a negative number takes them back
     Grant(GrantArgs),
-    /// Show what keys have used, by day and model
+    /// Show the usage of keys by day and model
     Usage(UsageArgs),
 }
 
 #[derive(Debug, Args)]
 struct CreateArgs {
-    /// What you call it
+    /// Display name
     #[arg(long)]
     name: String,
-    /// Requests a minute
+    /// Maximum requests per minute
     #[arg(long, value_name = "N", default_value = "60", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     rate: u32,
-    /// A model it may use; left out, all. May be repeated
+    /// Allowed model; may be repeated [default: all]
     #[arg(long = "model", value_name = "TASK")]
     models: Vec<TaskName>,
-    /// Most credits a calendar month
+    /// Maximum credits per calendar month [default: no limit]
     #[arg(long, value_name = "CREDITS", value_parser = clap::value_parser!(i64).range(0..))]
     budget: Option<i64>,
-    /// Credits to give it
+    /// Initial credits
     #[arg(long, default_value = "0", value_parser = clap::value_parser!(i64).range(0..))]
     credits: i64,
 }
@@ -63,19 +64,19 @@ struct CreateArgs {
 struct UpdateArgs {
     #[command(flatten)]
     key: KeyArg,
-    /// What you call it
+    /// Display name
     #[arg(long)]
     name: Option<String>,
-    /// Requests a minute
+    /// Maximum requests per minute
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     rate: Option<u32>,
-    /// A model it may use, in place of those it has. May be repeated
+    /// Allowed model, replacing the current ones; may be repeated
     #[arg(long = "model", value_name = "TASK", conflicts_with = "all_models")]
     models: Vec<TaskName>,
-    /// Let it use all models
+    /// Allow all models
     #[arg(long)]
     all_models: bool,
-    /// Most credits a calendar month
+    /// Maximum credits per calendar month
     #[arg(long, value_name = "CREDITS", value_parser = clap::value_parser!(i64).range(0..), conflicts_with = "no_budget")]
     budget: Option<i64>,
     /// Remove the monthly limit
@@ -87,24 +88,24 @@ struct UpdateArgs {
 struct GrantArgs {
     #[command(flatten)]
     key: KeyArg,
-    /// How many
+    /// Number of credits
     #[arg(allow_negative_numbers = true)]
     credits: i64,
-    /// Why, for the books
+    /// Reason, for the books
     #[arg(long, default_value = "by hand")]
     why: String,
 }
 
 #[derive(Debug, Args)]
 struct UsageArgs {
-    /// Only of this key
+    /// Show the usage of this key only [default: all keys]
     #[arg(value_name = "KEY_ID")]
     key: Option<String>,
 }
 
 #[derive(Debug, Args)]
 struct KeyArg {
-    /// The key's id: the part after sk-tao-
+    /// Key id: the part after sk-tao-
     #[arg(value_name = "KEY_ID")]
     id: String,
 }
@@ -126,7 +127,7 @@ pub(crate) fn run(args: &KeysArgs, context: &Context) -> anyhow::Result<()> {
     })
 }
 
-/// Milliseconds since 1970.
+/// Returns the current Unix time in milliseconds.
 pub(super) fn now_ms() -> i64 {
     i64::try_from(unix_time(std::time::SystemTime::now()).as_millis()).unwrap_or(i64::MAX)
 }
@@ -147,7 +148,7 @@ async fn create(store: &Store, args: &CreateArgs, context: &Context) -> anyhow::
     if context.json {
         return context.print_json(&json!({ "id": key.id, "key": key.secret.as_str(), "balance": args.credits }));
     }
-    context.say(&format!("key {} is made; this is the only time that it is shown:", key.id));
+    context.say(&format!("created key {}; it is shown only once:", key.id));
     context.print(&key.secret)
 }
 
@@ -204,7 +205,8 @@ async fn revoke(store: &Store, key: &KeyArg, context: &Context) -> anyhow::Resul
 async fn grant(store: &Store, args: &GrantArgs, context: &Context) -> anyhow::Result<()> {
     let found = find(store, &args.key.id).await?;
     let after = store.grant(&args.key.id, args.credits, &args.why, now_ms()).await?;
-    let after = after.with_context(|| format!("key {} has {} credits, fewer than that", found.id, found.balance))?;
+    let balance = counted(found.balance, "credit");
+    let after = after.with_context(|| format!("key {} has {balance}, fewer than that", found.id))?;
     context.print_json(&json!({ "id": found.id, "balance": after }))
 }
 

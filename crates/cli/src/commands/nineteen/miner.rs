@@ -31,7 +31,7 @@ const REFRESH: Duration = Duration::from_mins(5);
 /// Maximum request size: an image-to-image request contains an image.
 const LARGEST_REQUEST: usize = 16 << 20;
 
-/// Serve a miner in front of an OpenAI-compatible server, or with a model of its own
+/// Run a miner in front of an OpenAI-compatible server, or with a local model
 #[derive(Debug, Args)]
 pub(crate) struct MinerArgs {
     /// Base URL of the backend server, including /v1 if it has that prefix
@@ -40,24 +40,23 @@ pub(crate) struct MinerArgs {
     /// File with the bearer token for the backend
     #[arg(long, value_name = "FILE", requires = "backend_url")]
     backend_token_file: Option<PathBuf>,
-    /// Serve the Llama in this directory (config.json, safetensors, tokenizer.json) on the processor, in place of a backend
+    /// Serve the Llama model in this directory (config.json, safetensors, tokenizer.json) on the CPU, without a backend
     #[arg(long, value_name = "DIR", conflicts_with = "backend_url")]
     model: Option<PathBuf>,
-    /// Protocol of the backend for images
+    /// Image protocol of the backend
     #[arg(long, value_enum, default_value = "workers")]
     image_protocol: ImageProtocol,
-    /// A task to serve, the capacity a period that all validators share, and the server's name of the model; left
-    /// out, the
-    /// largest capacity that is accepted, and the task's name. May be repeated
+    /// Task to serve, with its capacity per period, shared by all validators (default: the largest accepted), and the
+    /// backend's model name (default: the task's name); may be repeated
     #[arg(long = "task", value_name = "TASK[@CAPACITY][=MODEL]", required = true)]
     tasks: Vec<Served>,
-    /// Kind of the tasks
+    /// Type of the tasks
     #[arg(long = "type", value_enum, default_value = "text")]
     kind: Kind,
     /// Maximum number of concurrent requests
     #[arg(long, default_value = "16", value_parser = clap::value_parser!(u32).range(1..=4096))]
     concurrency: u32,
-    /// Admission of requests
+    /// Admission rules for requests
     #[arg(long, value_enum, default_value = "strict")]
     rules: Rules,
     /// Listen address
@@ -72,7 +71,7 @@ pub(crate) struct MinerArgs {
     /// Blocked hotkeys
     #[arg(long, value_name = "HOTKEY")]
     block: Vec<Hotkey>,
-    /// Do not query the chain: any caller with a valid signature is admitted
+    /// Do not query the chain: admit any caller with a valid signature
     #[arg(long)]
     no_metagraph: bool,
     #[command(flatten)]
@@ -107,7 +106,7 @@ enum ImageProtocol {
 enum Rules {
     /// Require requests signed for this miner
     Strict,
-    /// Also accept requests signed for other miners, as fiber 1.0
+    /// Also accept requests signed for other miners, as fiber 1.0 does
     Reference,
 }
 

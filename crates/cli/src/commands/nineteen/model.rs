@@ -12,28 +12,28 @@ use taonet_lm::{EngineSettings, LanguageModel};
 use crate::context::Context;
 use crate::daemon::{Daemon, MetricsArgs};
 
-/// Serve a language model from a directory, or a small one with random weights for networks of your own
+/// Serve a language model from a directory, or a small one with random weights for development networks
 #[derive(Debug, Args)]
 pub(crate) struct ModelArgs {
-    /// Directory of a Llama: config.json, safetensors, tokenizer.json
+    /// Directory of a Llama model: config.json, safetensors, tokenizer.json [default: a model with random weights]
     #[arg(long, value_name = "DIR", conflicts_with_all = ["seed", "layers"])]
     model: Option<PathBuf>,
     /// Seed of the weights: the same seed gives the same model on every machine
     #[arg(long, default_value = "1")]
     seed: u64,
-    /// Layers of the model
+    /// Number of layers
     #[arg(long, default_value = "4", value_parser = clap::value_parser!(u8).range(1..=64))]
     layers: u8,
-    /// The model's name
+    /// Model name
     #[arg(long, default_value = "random")]
     name: String,
-    /// Answers at a time; more wait
+    /// Maximum number of concurrent requests; more are queued
     #[arg(long, default_value = "16", value_parser = clap::value_parser!(u16).range(1..=1024))]
     concurrency: u16,
-    /// Least time for each token, in milliseconds
+    /// Minimum time per token, in milliseconds
     #[arg(long, value_name = "MS", default_value = "0")]
     pace: u32,
-    /// Where to listen
+    /// Listen address
     #[arg(long, default_value = "127.0.0.1:8000")]
     listen: SocketAddr,
     #[command(flatten)]

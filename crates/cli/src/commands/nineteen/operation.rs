@@ -1,4 +1,4 @@
-//! What a validator runs in one process: periods, tests, checks, and the submission of weights.
+//! Services of a validator in one process: periods, tests, checks, and weight submission.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,11 +18,11 @@ use tokio::sync::mpsc;
 
 use crate::submission;
 
-/// Requests at a time for each miner and task.
+/// Maximum concurrent requests per miner and task.
 const MOST_RUNNING: usize = 32;
-/// Answers that wait to be stored.
+/// Capacity of the queue of answers to store.
 const SAMPLES_AHEAD: usize = 256;
-/// Idle connections that are kept to each miner.
+/// Maximum idle connections per miner.
 const IDLE_PER_MINER: usize = 32;
 
 /// Settings of an [`Operation`].
@@ -33,7 +33,7 @@ pub(super) struct OperationSettings {
     pub(super) trust: Trust,
 }
 
-/// The market of one validator.
+/// Components of a validator's market.
 pub(super) struct Operation {
     pub(super) store: Store,
     pub(super) market: MarketFile,
@@ -44,7 +44,7 @@ pub(super) struct Operation {
 }
 
 impl Operation {
-    /// Puts the parts together. Nothing runs yet.
+    /// Creates the components without starting them.
     pub(super) fn new(
         keypair: &Keypair,
         chain: Arc<Client>,
@@ -76,7 +76,7 @@ impl Operation {
         Ok(Self { store, market, querier, controller: Arc::new(controller), scorer: Arc::new(scorer), samples })
     }
 
-    /// Spawns what stores counters and answers, and has answers checked. Periods are for the caller to run.
+    /// Spawns the background tasks that store counters and answers and check answers. The caller runs the periods.
     pub(super) fn spawn(self, shutdown: &Shutdown) -> RunningOperation {
         let Self { store, market, querier, controller, scorer, samples } = self;
         let (counting, stop) = (Arc::clone(&controller), shutdown.clone());
@@ -89,7 +89,7 @@ impl Operation {
     }
 }
 
-/// A market whose background tasks run.
+/// A market with running background tasks.
 pub(super) struct RunningOperation {
     pub(super) store: Store,
     pub(super) market: MarketFile,
@@ -98,7 +98,8 @@ pub(super) struct RunningOperation {
     pub(super) scorer: Arc<Scorer>,
 }
 
-/// Starts the services that submit weights, on loopback ports that only this process can use, and gives the epoch loop.
+/// Starts the services that submit weights, on loopback ports that only this process can use, and returns the epoch
+/// loop.
 pub(super) async fn weights_loop(
     keypair: &Keypair,
     chain: Arc<Client>,
@@ -114,7 +115,7 @@ pub(super) async fn weights_loop(
     Ok(Validator::new(subnet, services, settings, state, system_clock(), sleeper()))
 }
 
-/// Settings of the epoch loop. Without scores nothing is submitted for long, then all weight goes to the subnet's owner.
+/// Returns the settings of the epoch loop. After 24 epochs without scores, all weight goes to the subnet's owner.
 pub(super) fn validator_settings(netuid: NetUid, tempo: u32) -> ValidatorSettings {
     ValidatorSettings {
         netuid,

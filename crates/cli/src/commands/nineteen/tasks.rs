@@ -6,13 +6,14 @@ use clap::Args;
 use serde_json::json;
 use taonet_nineteen_control::MarketFile;
 use taonet_nineteen_core::MarketConfig;
+use taonet_primitives::counted;
 
 use crate::context::Context;
 
-/// Print the default tasks, or check a file with tasks
+/// Print the default tasks, or check a task file
 #[derive(Debug, Args)]
 pub(crate) struct TasksArgs {
-    /// File to check
+    /// Task file to check [default: print the default tasks]
     file: Option<PathBuf>,
 }
 
@@ -29,7 +30,7 @@ pub(crate) fn run(args: &TasksArgs, context: &Context) -> anyhow::Result<()> {
     }
     let period = market.period().get();
     let count = market.enabled().count();
-    context.say(&format!("{}: {count} enabled tasks, periods of {period} s", path.display()));
+    context.say(&format!("{}: {}, periods of {period} s", path.display(), counted(count, "enabled task")));
     if count == 0 {
         return context.print_json(&json!([]));
     }

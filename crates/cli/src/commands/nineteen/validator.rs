@@ -30,44 +30,44 @@ use crate::daemon::{Daemon, MetricsArgs, state_directory};
 use crate::keys::KeyArgs;
 use crate::{input, settings};
 
-/// How long the checking server may take for one answer.
+/// Timeout of a request to the checking server.
 const CHECK_TIMEOUT: Duration = Duration::from_mins(3);
 
-/// Run a validator: test miners, check their answers, sell their work, set weights
+/// Run a validator: test miners, check their answers, serve buyers, set weights
 #[derive(Debug, Args)]
 pub(crate) struct ValidatorArgs {
-    /// File with the tasks; `tao nineteen tasks` prints the default one. Read again at each period
+    /// Task file, reloaded at each period [default: the tasks that `tao nineteen tasks` prints]
     #[arg(long, value_name = "FILE")]
     tasks: Option<PathBuf>,
-    /// OpenAI-compatible server that runs the tasks' models, with its /v1. Without one no answer is checked, and nobody
-    /// earns weight
+    /// Base URL of an OpenAI-compatible server with the tasks' models, including /v1. Without it no answer is checked,
+    /// and no miner earns weight
     #[arg(long, value_name = "URL")]
     checker_url: Option<Url>,
-    /// File with the bearer token that the checking server asks for
+    /// File with the bearer token for the checking server
     #[arg(long, value_name = "FILE", requires = "checker_url")]
     checker_token_file: Option<PathBuf>,
-    /// The checking server's name of the model, for all tasks [default: each task's load_model_config.model]
+    /// Model name at the checking server, for all tasks [default: each task's load_model_config.model]
     #[arg(long, value_name = "NAME", requires = "checker_url")]
     checker_model: Option<String>,
-    /// Directory of the validator's state [default: one for subnet and hotkey in the state directory]
+    /// State directory [default: one per subnet and hotkey in the user's state directory]
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
-    /// Which miners' encryption keys are trusted
+    /// Accepted encryption keys of miners
     #[arg(long, value_enum, default_value = "any")]
     trust: TrustArg,
-    /// Also call miners at private addresses, for networks of your own
+    /// Also call miners at private addresses, for development networks
     #[arg(long)]
     allow_private: bool,
-    /// Milliseconds without a first token after which a buyer's request goes to a second miner too [default: never]
+    /// Milliseconds without a first token after which a buyer's request is also sent to a second miner [default: never]
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=600_000))]
     hedge: Option<u64>,
-    /// Blocks of an epoch of weights
+    /// Epoch length in blocks
     #[arg(long, value_name = "BLOCKS", default_value = "360", value_parser = clap::value_parser!(u32).range(1..))]
     tempo: u32,
-    /// Where buyers' requests arrive
+    /// Listen address of the buyers' API
     #[arg(long, default_value = "127.0.0.1:8091")]
     listen: SocketAddr,
-    /// The subnet's number
+    /// Netuid of the subnet
     #[arg(long, default_value = "19")]
     netuid: NetUid,
     #[command(flatten)]
@@ -80,9 +80,9 @@ pub(crate) struct ValidatorArgs {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum TrustArg {
-    /// Keys that the hotkey signed, and of miners that sign none, as fiber
+    /// Keys signed by the miner's hotkey, and unsigned keys of miners that sign none, as in fiber
     Any,
-    /// Only keys that the hotkey signed
+    /// Only keys signed by the miner's hotkey
     Signed,
 }
 
@@ -96,7 +96,7 @@ impl ValidatorArgs {
 
     fn references(&self, config: &MarketConfig) -> anyhow::Result<References> {
         let Some(url) = &self.checker_url else {
-            tracing::warn!("no --checker-url: answers are not checked, and nobody earns weight");
+            tracing::warn!("no --checker-url: answers are not checked, and no miner earns weight");
             return Ok(References::default());
         };
         let token = self.checker_token_file.as_ref().map(|file| {
@@ -133,7 +133,7 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
         taonet_nineteen_control::describe_metrics();
         taonet_nineteen_entry::describe_metrics();
         taonet_validator::describe_metrics();
-        let shutdown = Shutdown::on_signals().context("signals cannot be handled")?;
+        let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let chain = Arc::new(args.network.connect().await?);
         let store = Store::open(&directory).await?;
         let control = ControlSettings {
@@ -158,10 +158,10 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
         let stop = shutdown.clone();
         shutdown.spawn("weights", async move { validator.run(&stop).await });
         context.say(&format!("hotkey {hotkey}"));
-        // What an earlier process held for requests that it did not finish.
+        // Credits that an earlier process held for unfinished requests.
         let released = operation.store.release_holds(now_ms()).await?;
         if released > 0 {
-            tracing::warn!(released, "credits of unfinished requests are given back");
+            tracing::warn!(released, "released the credits of unfinished requests");
         }
         let gateway =
             Gateway::new(operation.store.clone(), operation.querier.clone(), operation.market.clone(), system_clock());

@@ -14,7 +14,7 @@ use crate::context::Context;
 pub(crate) struct WeightsArgs {
     /// JSON file; - reads standard input
     file: PathBuf,
-    /// Release of the reference whose rules apply
+    /// Release of the reference that sets the rules
     #[arg(long, value_enum, default_value = "reference")]
     profile: Profile,
 }
@@ -23,7 +23,7 @@ pub(crate) struct WeightsArgs {
 enum Profile {
     /// October 2024
     Reference,
-    /// December 2024: speed weighed by quality, a threshold on quality, shares to the fourth power
+    /// December 2024: speed weighted by quality, a threshold on quality, shares to the fourth power
     Later,
 }
 

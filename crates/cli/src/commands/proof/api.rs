@@ -15,19 +15,19 @@ use tokio::net::TcpListener;
 use crate::context::Context;
 use crate::daemon::state_directory;
 
-/// The user API
+/// User API options
 #[derive(Debug, Args)]
 pub(super) struct ApiArgs {
-    /// Serve the user API here over TLS, such as 0.0.0.0:8443
+    /// Listen address of the user API over TLS, such as 0.0.0.0:8443 [default: no user API]
     #[arg(long, value_name = "ADDRESS")]
     api: Option<SocketAddr>,
-    /// Certificate chain in PEM; by default a self-signed one for localhost, kept in the state directory
+    /// Certificate chain in PEM [default: a self-signed one for localhost, kept in the state directory]
     #[arg(long, value_name = "FILE", requires = "api", requires = "api_certificate_key")]
     api_certificate: Option<PathBuf>,
-    /// Key of that certificate in PEM
+    /// Private key of the certificate in PEM
     #[arg(long, value_name = "FILE", requires = "api_certificate")]
     api_certificate_key: Option<PathBuf>,
-    /// File of users' keys, made by tao proof api-key; by default in the state directory
+    /// File with the users' API keys, written by `tao proof api-key` [default: api-keys.json in the state directory]
     #[arg(long, value_name = "FILE", requires = "api")]
     api_keys: Option<PathBuf>,
 }
@@ -44,7 +44,7 @@ impl ApiArgs {
         let Some(address) = self.api else { return Ok(()) };
         let keys = ApiKeys::open(&key_file(self.api_keys.as_deref())?)?;
         if keys.names().next().is_none() {
-            context.say("the user API has no keys yet: make one with tao proof api-key add NAME, then restart");
+            context.say("the user API has no keys yet: create one with `tao proof api-key add NAME`, then restart");
         }
         let identity = match (&self.api_certificate, &self.api_certificate_key) {
             (Some(certificate), Some(key)) => Identity::read(certificate, key)?,
@@ -57,7 +57,7 @@ impl ApiArgs {
         let stop = shutdown.clone();
         shutdown.spawn("api", async move {
             if let Err(error) = serve_tls(listener, routes, &identity, &stop).await {
-                tracing::error!(%error, "the user API ended");
+                tracing::error!(%error, "the user API stopped");
             }
         });
         Ok(())
@@ -73,26 +73,26 @@ fn key_file(given: Option<&Path>) -> anyhow::Result<PathBuf> {
     Ok(directory.join("api-keys.json"))
 }
 
-/// Make, remove and list keys of the user API
+/// Create, remove and list keys of the user API
 #[derive(Debug, Args)]
 pub(crate) struct ApiKeyArgs {
     #[command(subcommand)]
     command: ApiKeyCommand,
-    /// File of users' keys; by default in the state directory
+    /// File with the users' API keys [default: api-keys.json in the state directory]
     #[arg(long, value_name = "FILE", global = true)]
     api_keys: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
 enum ApiKeyCommand {
-    /// Make a key and print it: only its hash is kept
+    /// Create a key and print it; only its hash is stored
     Add {
-        /// Whose key it is
+        /// Name of the user
         name: String,
     },
     /// Remove a key
     Remove {
-        /// Whose key it is
+        /// Name of the user
         name: String,
     },
     /// List the names of all keys
@@ -105,7 +105,7 @@ pub(crate) fn keys(args: &ApiKeyArgs, context: &Context) -> anyhow::Result<()> {
     match &args.command {
         ApiKeyCommand::Add { name } => {
             let key = keys.add(name, &path)?;
-            context.say("the key is shown once; a validator reads its keys when it starts");
+            context.say("the key is shown only once; restart the validator to load it");
             if context.json { context.print_json(&json!({ "name": name, "key": key })) } else { context.print(&key) }
         }
         ApiKeyCommand::Remove { name } => {

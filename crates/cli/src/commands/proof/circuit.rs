@@ -15,31 +15,32 @@ use taonet_proof_core::slices;
 use super::table;
 use crate::context::Context;
 
-/// What a trusted setup means, in the words of docs/proof.md.
-const TRUST: &str = "Who made the first key can forge proofs of this circuit; later contributions protect one of its five \
-                     secrets only. Rely on a groth16 circuit as far as you rely on its first contributor, or take stark.";
+/// Warning about trusted setups, as in docs/proof.md.
+const TRUST: &str = "Whoever created the first key can forge proofs of this circuit; later contributions protect \
+                     one of its five secrets only. Trust a groth16 circuit only as far as its first contributor, or use \
+                     stark.";
 
-/// Make a circuit and its keys from an ONNX model
+/// Compile an ONNX model into a circuit and its keys
 #[derive(Debug, Args)]
 pub(crate) struct CompileArgs {
-    /// The model: one ONNX file, weights included
+    /// ONNX file, including its weights
     model: PathBuf,
     /// JSON file {"inputs": [[…]], "labels": […]} of integer inputs; "labels" or "targets" are optional
     #[arg(long, value_name = "FILE")]
     sample: PathBuf,
-    /// Directory for the circuit; must be empty or not exist
+    /// Output directory; must be empty or not exist
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
-    /// Name of the model, shown to users; the file's directory by default
+    /// Name of the model, shown to users [default: the name of the file's directory]
     #[arg(long)]
     name: Option<String>,
     /// Proof system: stark needs no setup, groth16 has proofs of 128 bytes
     #[arg(long, value_enum, default_value = "stark")]
     backend: BackendName,
-    /// Bits of an activation, without its sign
+    /// Bits per activation, without the sign
     #[arg(long, value_name = "BITS", default_value_t = 8, value_parser = clap::value_parser!(u8).range(2..=16))]
     scale: u8,
-    /// Bits of a weight, with its sign
+    /// Bits per weight, including the sign
     #[arg(long, value_name = "BITS", default_value_t = 8, value_parser = clap::value_parser!(u8).range(2..=16))]
     weight_bits: u8,
     /// Smallest input integer
@@ -48,13 +49,13 @@ pub(crate) struct CompileArgs {
     /// Largest input integer
     #[arg(long, value_name = "INTEGER", default_value_t = 255)]
     input_high: i64,
-    /// The model's input is the integer divided by two to this power
+    /// Input scale: the model's input is the integer divided by 2 to this power
     #[arg(long, value_name = "BITS", default_value_t = 0, allow_hyphen_values = true)]
     input_scale: i32,
     /// Your name, for the transcript of a trusted setup
     #[arg(long, value_name = "NAME", default_value = "anonymous")]
     contributor: String,
-    /// Cut the model at layer borders into this many circuits, which different miners prove at the same time
+    /// Split the model at layer boundaries into this many circuits, which different miners prove in parallel
     #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     slices: u16,
 }
@@ -108,7 +109,7 @@ pub(crate) fn compile(args: &CompileArgs, context: &Context) -> anyhow::Result<(
     table::show(&directory, context)
 }
 
-/// The name of the directory that the model stands in, or of the file.
+/// Returns the name of the model's directory, or else of the file.
 fn default_name(model: &std::path::Path) -> String {
     let parent = model.parent().and_then(std::path::Path::file_name);
     parent.or(model.file_stem()).unwrap_or_default().to_string_lossy().into_owned()
@@ -119,7 +120,7 @@ fn default_name(model: &std::path::Path) -> String {
 pub(crate) struct SetupArgs {
     /// Directory of the circuit
     circuit: PathBuf,
-    /// Contribute under this name; without it, only the transcript is shown
+    /// Contribute under this name [default: only show the transcript]
     #[arg(long, value_name = "NAME")]
     contributor: Option<String>,
 }
@@ -140,7 +141,7 @@ pub(crate) fn setup(args: &SetupArgs, context: &Context) -> anyhow::Result<()> {
     context.print(&table::transcript(&transcript))
 }
 
-/// Show what a circuit or sliced model computes, and check its files
+/// Describe a circuit or sliced model, and check its files
 #[derive(Debug, Args)]
 pub(crate) struct InspectArgs {
     /// Directory of the circuit or sliced model

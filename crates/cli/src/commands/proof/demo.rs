@@ -1,4 +1,4 @@
-//! `tao proof demo`: a whole market of proofs on this machine, its chain included.
+//! `tao proof demo`: a complete market of proofs on this machine, including its chain.
 
 mod market;
 mod report;
@@ -11,7 +11,7 @@ use clap::Args;
 use crate::context::Context;
 use market::Market;
 
-/// Run a market of proofs on this machine: a chain, a validator, honest and lying miners
+/// Run a market of proofs on this machine: a chain, a validator, honest and dishonest miners
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
     /// Run one epoch instead of three

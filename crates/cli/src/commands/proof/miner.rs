@@ -23,33 +23,34 @@ use crate::daemon::{CallerArgs, Daemon, MetricsArgs};
 use crate::keys::KeyArgs;
 use crate::settings;
 
-/// Serve a miner that proves circuits' outputs
+/// Run a miner that proves the outputs of circuits
 #[derive(Debug, Args)]
 pub(crate) struct MinerArgs {
     #[command(flatten)]
     catalogue: CatalogueArgs,
-    /// Where to listen
+    /// Listen address
     #[arg(long, default_value = "127.0.0.1:8091")]
     listen: SocketAddr,
-    /// UDP port of QUIC at the same address, 0 for none; by default the one after that of --listen, or none if that is 0
+    /// UDP port of QUIC at the same address, 0 to disable [default: the port after that of --listen; disabled if that
+    /// is 0]
     #[arg(long, value_name = "PORT")]
     quic_port: Option<u16>,
-    /// The subnet's number
+    /// Netuid of the subnet
     #[arg(long, default_value = "2")]
     netuid: NetUid,
-    /// Proofs at a time; one for each two cores by default
+    /// Maximum number of concurrent proofs [default: one per two cores]
     #[arg(long, value_name = "PROOFS", value_parser = clap::value_parser!(u16).range(1..=1024))]
     concurrency: Option<u16>,
     /// Timeout of a request in seconds
     #[arg(long, value_name = "SECONDS", default_value = "180", value_parser = clap::value_parser!(u32).range(1..=3600))]
     handler_timeout: u32,
-    /// Seconds between two reads of the permits from the chain
+    /// Refresh interval of the permits from the chain, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = clap::value_parser!(u32).range(30..))]
     metagraph_sync_interval: u32,
-    /// Hotkeys that may not call
+    /// Blocked hotkeys
     #[arg(long, value_name = "HOTKEY")]
     block: Vec<Hotkey>,
-    /// No permit is required of callers; the chain is not read
+    /// Do not query the chain: admit callers without a validator permit
     #[arg(long, visible_alias = "disable-blacklist")]
     loopback: bool,
     #[command(flatten)]
@@ -85,7 +86,7 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
             policy = policy.with_standings(permits.clone()).validators_only();
         }
         let signed = args.callers.build_with(signed_requests(hotkey, timeout), policy, &hotkey, args.listen)?;
-        let shutdown = Shutdown::on_signals().context("signals cannot be handled")?;
+        let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let readiness = Readiness::starting();
         if !args.loopback {
             let chain = args.network.connect().await?;
@@ -114,7 +115,7 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 impl MinerArgs {
-    /// Address of QUIC.
+    /// Returns the QUIC listen address, if enabled.
     fn quic_listen(&self) -> Option<SocketAddr> {
         let next = || self.listen.port().checked_add(1).filter(|next| *next > 1);
         let port = self.quic_port.or_else(next).filter(|port| *port > 0)?;
@@ -122,7 +123,8 @@ impl MinerArgs {
     }
 }
 
-/// Who may connect over QUIC: as over HTTP. Anybody, where neither permits nor a list limit it.
+/// Returns the hotkeys that may connect over QUIC, the same as over HTTP; `None` if neither permits nor a list limit
+/// them.
 fn quic_permits(args: &MinerArgs, standings: &Arc<StandingTable>) -> Option<Permits> {
     let policy = args.callers.policy().block(args.block.iter().copied());
     if args.loopback {

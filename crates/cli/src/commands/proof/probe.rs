@@ -1,4 +1,4 @@
-//! `tao proof miner --self-probe`: whether signed requests reach a miner that runs.
+//! `tao proof miner --self-probe`: checks that signed requests reach a running miner.
 
 use std::time::Duration;
 
@@ -14,13 +14,13 @@ use super::validator::client;
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 
-/// How the path to a miner is diagnosed
+/// Options of the self-probe
 #[derive(Debug, Args)]
 pub(super) struct ProbeArgs {
-    /// Ask the miner that runs with this key, say whether signed requests reach it, and end
+    /// Check that signed requests reach the running miner with this key, and exit
     #[arg(long)]
     pub(super) self_probe: bool,
-    /// Where to ask; the address of --listen by default
+    /// Address of the miner [default: the address of --listen]
     #[arg(long, value_name = "HOST:PORT", requires = "self_probe")]
     probe_target: Option<String>,
     /// Timeout of each step in seconds
@@ -29,8 +29,8 @@ pub(super) struct ProbeArgs {
 }
 
 impl ProbeArgs {
-    /// Asks for the health page, then sends a signed request without content. Any answer to it shows that the path works:
-    /// this key has no permit, and the request asks for nothing.
+    /// Requests the health page, then sends an empty signed request. Any response but 404 shows that the path works:
+    /// this key has no permit, so a rejection is expected.
     pub(super) async fn probe(&self, keypair: &Keypair, listen: &str, context: &Context) -> anyhow::Result<()> {
         let target = self.probe_target.as_deref().unwrap_or(listen);
         let (host, port) = target.rsplit_once(':').context("--probe-target is not HOST:PORT")?;
@@ -48,7 +48,7 @@ impl ProbeArgs {
             let text: String = String::from_utf8_lossy(&answer.body).chars().take(200).collect();
             steps.push(json!({ "step": step, "status": answer.status.as_u16(), "answer": text }));
         }
-        // A server of another kind has no such route.
+        // Other servers lack this route.
         let works = steps.last().and_then(|step| step["status"].as_u64()).is_some_and(|status| status != 404);
         if context.json {
             context.print_json(&json!({ "target": target, "works": works, "steps": steps }))?;
@@ -57,7 +57,7 @@ impl ProbeArgs {
                 context.print(&format!("{}: {} {}", text(&step["step"]), step["status"], text(&step["answer"])))?;
             }
         }
-        anyhow::ensure!(works, "{target} answers, but is not a miner of proofs");
+        anyhow::ensure!(works, "{target} responds, but is not a proof miner");
         context.say(&format!("signed requests reach the miner at {target}"));
         Ok(())
     }

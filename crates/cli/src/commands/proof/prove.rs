@@ -24,10 +24,10 @@ pub(crate) struct ProveArgs {
     /// Hotkey that the proof is bound to
     #[arg(long, value_name = "SS58")]
     miner: Hotkey,
-    /// Nonce of the request, 64 hexadecimal digits; a random one by default
+    /// Nonce of the request, 64 hexadecimal digits [default: random]
     #[arg(long, value_name = "HEX")]
     nonce: Option<Digest>,
-    /// File for the bundle
+    /// Output file for the bundle
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
 }
@@ -48,7 +48,7 @@ pub(crate) fn prove(args: &ProveArgs, context: &Context) -> anyhow::Result<()> {
         ModelBundle::Whole(Box::new(Bundle::prove(&directory, &inputs, nonce, args.miner)?))
     };
     let seconds = began.elapsed().as_secs_f64();
-    let text = serde_json::to_vec(&bundle).context("the bundle does not fit into JSON")?;
+    let text = serde_json::to_vec(&bundle).context("cannot encode the bundle as JSON")?;
     std::fs::write(&args.output, text).with_context(|| format!("cannot write {}", args.output.display()))?;
     context.say(&format!("proven in {seconds:.2} s, keys included: {}", args.output.display()));
     show(&bundle, context)
@@ -65,9 +65,9 @@ fn prove_slices(catalogue: &Catalogue, inputs: &[i64], nonce: Digest, miner: Hot
 /// Verify a proof bundle offline
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
-    /// The bundle
+    /// Bundle file
     bundle: PathBuf,
-    /// Refuse a proof of any other circuit or sliced model than this one
+    /// Identity of the expected circuit or sliced model; other proofs are rejected
     #[arg(long, value_name = "HEX")]
     circuit: Option<Digest>,
 }

@@ -1,4 +1,4 @@
-//! Circuits of the miner and the validator: a local directory, filled from catalogues. `tao proof catalogue`.
+//! Local circuit directory of miner and validator, filled from catalogues; `tao proof catalogue`.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -16,22 +16,22 @@ use url::Url;
 
 use crate::context::Context;
 
-/// Which circuits
+/// Circuit options
 #[derive(Debug, Args)]
 pub(super) struct CatalogueArgs {
-    /// Directory of circuits, or of one circuit; by default ~/.bittensor/subnet-2/circuit_cache
+    /// Directory of circuits, or of one circuit [default: ~/.bittensor/subnet-2/circuit_cache]
     #[arg(long, value_name = "DIR", env = "SN2_CIRCUIT_CACHE_DIR", hide_env_values = true)]
     circuit_cache_dir: Option<PathBuf>,
-    /// Catalogue to fetch circuits from: the address of its document over HTTP, or s3://BUCKET/KEY. May be repeated
+    /// Catalogue to fetch circuits from: an HTTP URL or s3://BUCKET/KEY; may be repeated
     #[arg(long, value_name = "URL")]
     catalogue: Vec<Url>,
-    /// Fetch these circuits or sliced models of the catalogues only, and never remove them
+    /// Fetch only these circuits or sliced models, and never remove them
     #[arg(long, value_name = "ID", value_delimiter = ',', requires = "catalogue")]
     additional_circuits: Vec<Digest>,
-    /// Largest size of the directory in GB: circuits that were not used for longest make room
+    /// Maximum size of the directory in GB; the least recently used circuits are removed first
     #[arg(long, value_name = "GB", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     circuit_cache_limit: u64,
-    /// URL of the S3 service; AWS by default
+    /// URL of the S3 service [default: AWS]
     #[arg(long, value_name = "URL", env = "S3_ENDPOINT_URL", hide_env_values = true)]
     s3_endpoint_url: Option<String>,
     /// Region of the S3 service
@@ -40,8 +40,8 @@ pub(super) struct CatalogueArgs {
 }
 
 impl CatalogueArgs {
-    /// Fetches what the catalogues have and opens all circuits of the directory. Where no catalogue can be read, those
-    /// that are there remain.
+    /// Fetches circuits from the catalogues and opens all circuits of the directory. If fetching fails, opens the
+    /// circuits that are already there.
     pub(super) fn open(&self, context: &Context) -> anyhow::Result<Catalogue> {
         let directory = self.directory()?;
         if !self.catalogue.is_empty() {
@@ -56,7 +56,7 @@ impl CatalogueArgs {
             context.say("fetching circuits");
             let synced = context.block_on(async { Ok(store.sync(&wanted).await) })?;
             if let Err(error) = synced {
-                context.say(&format!("not all circuits are fetched: {error}"));
+                context.say(&format!("some circuits could not be fetched: {error}"));
             }
         }
         let catalogue = Catalogue::open(&directory)?;
@@ -67,7 +67,7 @@ impl CatalogueArgs {
     fn directory(&self) -> anyhow::Result<PathBuf> {
         let default = || dirs::home_dir().map(|home| home.join(".bittensor/subnet-2/circuit_cache"));
         let directory = self.circuit_cache_dir.clone().or_else(default);
-        directory.context("there is no home directory: name the circuits with --circuit-cache-dir")
+        directory.context("no home directory; set --circuit-cache-dir")
     }
 
     fn source(&self, url: &Url) -> anyhow::Result<Source> {
@@ -95,7 +95,7 @@ impl CatalogueArgs {
 pub(crate) struct ListingArgs {
     /// Directory of circuits
     circuits: PathBuf,
-    /// File for the catalogue; circuits.json in that directory by default
+    /// Output file for the catalogue [default: circuits.json in that directory]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -105,7 +105,7 @@ pub(crate) fn write(args: &ListingArgs, context: &Context) -> anyhow::Result<()>
     let output = args.output.clone().unwrap_or_else(|| args.circuits.join("circuits.json"));
     let root = output.parent().unwrap_or(&args.circuits);
     let listing = Listing::of(&catalogue, root)?;
-    let text = serde_json::to_vec_pretty(&listing).context("the catalogue does not fit into JSON")?;
+    let text = serde_json::to_vec_pretty(&listing).context("cannot encode the catalogue as JSON")?;
     std::fs::write(&output, text).with_context(|| format!("cannot write {}", output.display()))?;
     let count = listing.circuits.len();
     context.say(&format!("{}: {}", output.display(), counted(count, "circuit")));

@@ -1,6 +1,7 @@
-//! How circuits look in the terminal.
+//! Terminal output of circuits and outcomes.
 
 use serde_json::json;
+use taonet_primitives::counted;
 use taonet_proof_backends::groth16::ceremony::Transcript;
 use taonet_proof_circuits::{Catalogue, CircuitDirectory};
 use taonet_proof_core::metadata::TensorDescription;
@@ -69,8 +70,11 @@ fn tensor(description: &TensorDescription) -> String {
 
 fn quantisation(report: &QuantisationReport) -> Vec<String> {
     let mut lines = vec![format!(
-        "{:<14}errors on {} samples: mean {:.5}, largest {:.5}",
-        "quantisation", report.samples, report.mean_error, report.largest_error
+        "{:<14}errors on {}: mean {:.5}, largest {:.5}",
+        "quantisation",
+        counted(report.samples, "sample"),
+        report.mean_error,
+        report.largest_error
     )];
     if let Some(agreement) = report.agreement {
         lines.push(format!("{:<14}{:.1} % of the samples have the same largest output", "", agreement * 100.0));
@@ -84,9 +88,9 @@ fn quantisation(report: &QuantisationReport) -> Vec<String> {
     lines
 }
 
-/// The contributions to a trusted setup.
+/// Formats the contributions to a trusted setup.
 pub(super) fn transcript(transcript: &Transcript) -> String {
-    let first = format!("1  {}  {} (made the key)", transcript.initial_key, transcript.initial);
+    let first = format!("1  {}  {} (created the key)", transcript.initial_key, transcript.initial);
     let others = transcript
         .contributions
         .iter()
@@ -95,7 +99,7 @@ pub(super) fn transcript(transcript: &Transcript) -> String {
     std::iter::once(first).chain(others).collect::<Vec<_>>().join("\n")
 }
 
-/// Prints what came of requests to each miner.
+/// Prints the request outcomes of each miner.
 pub(super) fn show_tallies(book: &Book, context: &Context) -> anyhow::Result<()> {
     let tallies = book.read(|board| board.tallies().clone());
     if context.json {

@@ -32,69 +32,69 @@ use crate::daemon::{serve_metrics, state_directory};
 use crate::keys::KeyArgs;
 use crate::{settings, submission};
 
-/// Largest answer: a proof of 16 MiB in hexadecimal digits, and outputs.
+/// Maximum response size: a proof of 16 MiB in hexadecimal digits, and outputs.
 const LARGEST_ANSWER: usize = 40 << 20;
 /// Delay between two attempts to confirm weights.
 const RETRY_DELAY: Duration = Duration::from_secs(2);
-/// Blocks of an epoch of weights.
+/// Epoch length in blocks.
 const TEMPO: u32 = 100;
 /// Epochs without scores after which all weight goes to the burn uid.
 const MAX_SKIPPED_EPOCHS: u32 = 12;
 
-/// Ask miners for proofs, verify every one, set weights
+/// Run a validator: request proofs, verify every one, set weights
 #[derive(Debug, Args)]
 pub(crate) struct ValidatorArgs {
     #[command(flatten)]
     catalogue: CatalogueArgs,
-    /// The subnet's number
+    /// Netuid of the subnet
     #[arg(long, default_value = "2")]
     netuid: NetUid,
-    /// How outcomes become weights: delivered-work or seed
+    /// Scoring profile: delivered-work or seed
     #[arg(long, default_value = "delivered-work")]
     profile: Profile,
-    /// Outcomes that a miner needs before it has a weight, in the profile delivered-work
+    /// Minimum number of outcomes before a miner gets a weight, in the profile delivered-work
     #[arg(long, value_name = "COUNT", default_value_t = WorkRules::default().minimum_answers)]
     min_answers: u64,
-    /// Pause between two requests to one miner, in seconds
+    /// Delay between two requests to the same miner, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
     interval: Duration,
     /// Timeout of a request, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "180", value_parser = seconds)]
     timeout: Duration,
-    /// Requests at a time, to all miners together
+    /// Maximum number of concurrent requests, to all miners together
     #[arg(long, value_name = "REQUESTS", default_value = "32", value_parser = clap::value_parser!(u16).range(1..))]
     max_concurrency: u16,
-    /// Verifications at a time; twice the number of cores by default
+    /// Maximum number of concurrent verifications [default: twice the number of cores]
     #[arg(long, value_name = "PROOFS", value_parser = clap::value_parser!(u16).range(1..))]
     verification_concurrency: Option<u16>,
-    /// Ask these uids only
+    /// Query only these uids
     #[arg(long, value_name = "UID", value_delimiter = ',')]
     target_uid: Vec<Uid>,
-    /// Receives the weight that nobody earned
+    /// Uid that receives unearned weight
     #[arg(long, value_name = "UID", default_value = "0")]
     burn_uid: Uid,
-    /// Seconds between two reads of the metagraph
+    /// Refresh interval of the metagraph, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "600", value_parser = seconds)]
     metagraph_sync_interval: Duration,
-    /// Without a chain: ask the miners that --peer names, set no weights
+    /// Do not query the chain: request proofs from the miners given with --peer, and set no weights
     #[arg(long, requires = "peer")]
     loopback: bool,
-    /// How the miners on the chain are asked, which the chain does not tell
+    /// Protocol of the miners on the chain, which the chain does not record
     #[arg(long, value_enum, default_value = "http")]
     wire: WireName,
-    /// A miner to ask instead of those on the chain, over HTTP, or over QUIC as HOTKEY@quic://IP:PORT. May be repeated
+    /// Miner to query instead of those on the chain, over HTTP, or over QUIC as HOTKEY@quic://IP:PORT; may be repeated
     #[arg(long, value_name = "HOTKEY@HOST:PORT", requires = "loopback")]
     peer: Vec<PeerName>,
-    /// Make this many requests to each miner, print what came of them, and end
+    /// Send this many requests to each miner, print the outcomes, and exit
     #[arg(long, value_name = "COUNT", requires = "loopback", value_parser = clap::value_parser!(u32).range(1..))]
     requests: Option<u32>,
-    /// Directory for scores and submitted weights; one for subnet and hotkey in the state directory by default
+    /// Directory for scores and submitted weights [default: one per subnet and hotkey in the user's state directory]
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
     /// Keep the last proof of each miner in this directory, as a bundle that `tao proof verify` checks
     #[arg(long, value_name = "DIR")]
     bundles: Option<PathBuf>,
-    /// Serve /metrics and /readyz here
+    /// Listen address of /metrics and /readyz
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9090")]
     metrics: SocketAddr,
     #[command(flatten)]
@@ -175,7 +175,7 @@ impl ValidatorArgs {
     }
 }
 
-/// A client whose answers hold the largest proofs.
+/// Creates a client that accepts responses with the largest proofs.
 pub(super) fn client(keypair: &Keypair) -> anyhow::Result<SignedClient> {
     let config = ClientConfig { max_response_bytes: LARGEST_ANSWER, ..ClientConfig::default() };
     Ok(SignedClient::new(Signer::new(keypair.clone(), "0.0.0.0", BtauthScheme::new()), config)?)
@@ -194,11 +194,11 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
     context.say(&format!("hotkey {hotkey}, {}", counted(catalogue.circuits().count(), "circuit")));
     context.block_on(async {
         let book = Arc::new(Book::open(&directory).await?);
-        let quic = QuicClient::bind(&keypair).await.context("there is no UDP port for QUIC")?;
+        let quic = QuicClient::bind(&keypair).await.context("cannot bind a UDP port for QUIC")?;
         let clients = Clients { http: client(&keypair)?, quic: Some(quic) };
         let examiner = Examiner::load(&catalogue, clients, Arc::clone(&book), args.settings(), system_clock())?;
         let examiner = Arc::new(examiner);
-        let shutdown = Shutdown::on_signals().context("signals cannot be handled")?;
+        let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         if let Some(requests) = args.requests {
             return tokio::select! {
                 () = examine(&examiner, args.peers(), requests) => table::show_tallies(&book, context),
@@ -243,7 +243,7 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
     })
 }
 
-/// Makes some requests to each miner, all miners at the same time.
+/// Sends a number of requests to each miner, to all miners concurrently.
 async fn examine(examiner: &Arc<Examiner>, miners: Vec<MinerEntry>, requests: u32) {
     let mut pipelines = tokio::task::JoinSet::new();
     for miner in miners {
@@ -257,14 +257,14 @@ async fn examine(examiner: &Arc<Examiner>, miners: Vec<MinerEntry>, requests: u3
     while pipelines.join_next().await.is_some() {}
 }
 
-/// Which miners are asked, and how.
+/// Subnet, uids and protocol of the miners to query.
 struct Asked {
     netuid: NetUid,
     targets: Vec<Uid>,
     wire: Wire,
 }
 
-/// Reads the list of miners again and again. While the chain cannot be reached, the last one holds.
+/// Refreshes the list of miners periodically. While the chain is unreachable, the last list remains in use.
 async fn follow_metagraph(
     gateway: &GatewayClient,
     asked: &Asked,
@@ -280,7 +280,7 @@ async fn follow_metagraph(
                 tracing::info!(miners = miners.len(), block = snapshot.block, "metagraph read");
                 list.send_replace(miners);
             }
-            Err(error) => tracing::warn!(%error, "the metagraph could not be read"),
+            Err(error) => tracing::warn!(%error, "cannot read the metagraph"),
         }
         tokio::select! {
             () = stop.requested() => return,
@@ -289,7 +289,7 @@ async fn follow_metagraph(
     }
 }
 
-/// The document of one miner's outcomes.
+/// Returns the JSON document of a miner's outcomes.
 pub(super) fn tally_document(hotkey: &Hotkey, tally: &taonet_proof_core::scoring::Tally) -> serde_json::Value {
     let verified = (tally.verified > 0).then_some(tally.verified as f64);
     json!({

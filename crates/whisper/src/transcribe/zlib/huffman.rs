@@ -1,12 +1,12 @@
-//! Bits of a block: code lengths as zlib assigns them, and the shorter of the fixed and the dynamic code.
+//! Size of a block in bits: code lengths as zlib assigns them, and the shorter of the fixed and the dynamic code.
 
-/// Symbols of literals and lengths, and of distances.
+/// Number of literal and length symbols, and of distance symbols.
 pub(super) const LITERALS: usize = 286;
 pub(super) const DISTANCES: usize = 30;
-/// Symbols of code lengths.
+/// Number of code length symbols.
 const LENGTHS: usize = 19;
 const END_OF_BLOCK: usize = 256;
-/// Extra bits of the symbols for "again", "zeros" and "many zeros".
+/// Code length symbols for a repeated length, a run of zeros and a long run of zeros.
 const AGAIN: usize = 16;
 const ZEROS: usize = 17;
 const MANY_ZEROS: usize = 18;
@@ -64,7 +64,7 @@ fn fixed_length(symbol: usize) -> usize {
     }
 }
 
-/// Bits of a block with these frequencies, its own three excluded.
+/// Returns the size in bits of a block with these symbol frequencies, without its three header bits.
 pub(super) fn block_bits(mut literals: [u32; LITERALS], mut distances: [u32; DISTANCES]) -> usize {
     literals[END_OF_BLOCK] = 1;
     let sum = |frequencies: &[u32], bits: &dyn Fn(usize) -> usize| -> usize {
@@ -90,7 +90,8 @@ pub(super) fn block_bits(mut literals: [u32; LITERALS], mut distances: [u32; DIS
     if (fixed + 3).div_ceil(8) <= (dynamic + 3).div_ceil(8) { fixed } else { dynamic }
 }
 
-/// Code lengths of the symbols up to the last used one, in zlib's order of ties. Symbols are added so that two have a code.
+/// Returns the code lengths of the symbols up to the last used one, with zlib's tie-breaking. Adds symbols until two
+/// have a code.
 fn code_lengths(frequencies: &mut [u32], longest: usize) -> Vec<usize> {
     let mut heap: Vec<usize> = (0..frequencies.len()).filter(|&symbol| frequencies[symbol] > 0).collect();
     let mut last = heap.last().copied();
@@ -109,7 +110,7 @@ fn code_lengths(frequencies: &mut [u32], longest: usize) -> Vec<usize> {
     for at in (0..tree.heap.len() / 2).rev() {
         tree.sift(at);
     }
-    // Nodes in order of falling weight, the root first, once reversed.
+    // Once reversed, nodes by descending weight, the root first.
     let mut order = Vec::new();
     while tree.heap.len() >= 2 {
         let least = tree.heap.swap_remove(0);
@@ -149,7 +150,7 @@ fn code_lengths(frequencies: &mut [u32], longest: usize) -> Vec<usize> {
     lengths
 }
 
-/// Moves codes so that none is longer than the longest, as zlib does.
+/// Limits code lengths to the maximum, as zlib does.
 fn shorten(of_length: &mut [usize], mut overflow: usize) {
     let longest = of_length.len() - 1;
     while overflow > 0 {
@@ -174,7 +175,7 @@ impl Tree {
         weights[a] < weights[b] || (weights[a] == weights[b] && depths[a] <= depths[b])
     }
 
-    /// Moves a node down to its place.
+    /// Sifts a node down the heap.
     fn sift(&mut self, mut at: usize) {
         let Some(&node) = self.heap.get(at) else { return };
         loop {
@@ -195,7 +196,7 @@ impl Tree {
     }
 }
 
-/// Counts the symbols that describe code lengths, runs of equal ones together.
+/// Counts the code length symbols, with run-length encoding.
 fn count_lengths(lengths: &[usize], counts: &mut [u32; LENGTHS]) {
     let mut previous = None;
     let (mut most, mut least) = if lengths.first() == Some(&0) { (138, 3) } else { (7, 4) };

@@ -1,4 +1,4 @@
-//! Sentences of no particular meaning.
+//! Random sentences for synthetic requests.
 
 use rand::Rng;
 use rand::seq::IndexedRandom as _;
@@ -139,7 +139,7 @@ const ENDINGS: [&str; 20] = [
 ];
 const LINKS: [&str; 8] = ["and", "but", "although", "so that", "because", "whenever", "unless", "while"];
 
-/// A text of so many words: sentences, the last one cut where it is long enough.
+/// Generates a text of the given number of words; the last sentence is truncated if it is too long.
 pub(super) fn text(words: usize, random: &mut impl Rng) -> String {
     let mut found: Vec<String> = Vec::new();
     while found.len() < words {

@@ -1,12 +1,12 @@
-//! Images: perceptual hashes and embeddings of the miner's image against those of the validator's.
+//! Image check: compares perceptual hashes and embeddings of the miner's image with those of the validator's.
 //!
 //! ```text
-//! s = 0.4·√p + 0.6·c²        quality = 1 where s > 0.95, else s²
+//! s = 0.4·√p + 0.6·c²        quality = 1 if s > 0.95, else s²
 //! ```
 //!
-//! c is the cosine similarity of the embeddings, p the probability that both images are the same, by the distances of four
-//! hashes. The reference's p comes from a boosted classifier whose trees are not published; ours is a logistic function
-//! ([`same_image`]), and the table of the reference holds for the same p and c.
+//! c is the cosine similarity of the embeddings, p the probability that both images are the same, given the distances
+//! of four hashes. The reference computes p with a boosted classifier whose trees are unpublished; ours is a logistic
+//! function ([`same_image`]). For the same p and c, qualities equal the reference's.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,10 +14,10 @@ use serde::{Deserialize, Serialize};
 const HASH_WEIGHT: f64 = 0.4;
 /// Weight of the embeddings.
 const EMBEDDING_WEIGHT: f64 = 0.6;
-/// Similarities above this are perfect.
+/// Similarity above which the quality is 1.
 const PERFECT: f64 = 0.95;
 
-/// Log-odds of the same image where all hashes are equal: p = 0.9975.
+/// Log-odds of the same image if all hashes are equal: p = 0.9975.
 const EQUAL: f64 = 6.0;
 /// Decrease of the log-odds per differing bit of each hash.
 const PERCEPTUAL_BIT: f64 = 0.30;
@@ -28,29 +28,29 @@ const COLOUR_BIT: f64 = 0.10;
 /// Perceptual hashes of an image, in hex.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageHashes {
-    /// Hash of brightness relative to the mean, 64 bits.
+    /// Average hash: brightness relative to the mean, 64 bits.
     pub average_hash: String,
-    /// Hash of the low frequencies, 64 bits.
+    /// Perceptual hash: low frequencies, 64 bits.
     pub perceptual_hash: String,
-    /// Hash of brightness relative to the neighbour, 64 bits.
+    /// Difference hash: brightness relative to the neighbouring pixel, 64 bits.
     pub difference_hash: String,
-    /// Hash of the colours, 14 bins of 3 bits.
+    /// Colour hash: 14 bins of 3 bits.
     pub color_hash: String,
 }
 
 /// A miner's or the validator's answer to an image task.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ImageAnswer {
-    /// The image, base64. Null where it is not safe for work.
+    /// The image in base64; null if it is not safe for work.
     #[serde(default)]
     pub image_b64: Option<String>,
     /// Whether the image is not safe for work.
     #[serde(default)]
     pub is_nsfw: Option<bool>,
-    /// The image's embedding.
+    /// CLIP embedding of the image.
     #[serde(default)]
     pub clip_embeddings: Option<Vec<f64>>,
-    /// The image's hashes.
+    /// Perceptual hashes of the image.
     #[serde(default)]
     pub image_hashes: Option<ImageHashes>,
 }
@@ -58,13 +58,13 @@ pub struct ImageAnswer {
 /// Differing bits of two images' hashes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HashDistances {
-    /// Differing bits of 64.
+    /// Differing bits of the perceptual hash, `0..=64`.
     pub perceptual: u32,
-    /// Differing bits of 64.
+    /// Differing bits of the average hash, `0..=64`.
     pub average: u32,
-    /// Differing bits of 64.
+    /// Differing bits of the difference hash, `0..=64`.
     pub difference: u32,
-    /// Differing bits of 42.
+    /// Differing bits of the colour hash, `0..=42`.
     pub colour: u32,
 }
 
@@ -88,13 +88,14 @@ fn differing_bits(one: &str, other: &str) -> Option<u32> {
     digits.map(|(one, other)| Some((one.to_digit(16)? ^ other.to_digit(16)?).count_ones())).sum()
 }
 
-/// Probability that images whose hashes differ by this much are the same:
+/// Returns the probability that two images are the same, given the distances of their hashes:
 ///
 /// ```text
 /// p = 1 / (1 + exp(−z)),  z = 6 − 0.30·perceptual − 0.20·average − 0.20·difference − 0.10·colour
 /// ```
 ///
-/// Equal hashes give 0.9975, five differing bits in each 0.88, unrelated images (half of the bits differ) less than 1e-6.
+/// Equal hashes yield 0.9975, five differing bits in each 0.88, unrelated images (half of the bits differ) less than
+/// 1e-6.
 pub fn same_image(distances: &HashDistances) -> f64 {
     let HashDistances { perceptual, average, difference, colour } = *distances;
     let lost = PERCEPTUAL_BIT * f64::from(perceptual)
@@ -104,7 +105,7 @@ pub fn same_image(distances: &HashDistances) -> f64 {
     1.0 / (1.0 + (lost - EQUAL).exp())
 }
 
-/// Cosine similarity: 1 if both vectors are zero, 0 if only one is; `None` if their lengths differ.
+/// Returns the cosine similarity: 1 if both vectors are zero, 0 if only one is; `None` if their lengths differ.
 pub fn cosine(one: &[f64], other: &[f64]) -> Option<f64> {
     if one.len() != other.len() {
         return None;
@@ -118,15 +119,15 @@ pub fn cosine(one: &[f64], other: &[f64]) -> Option<f64> {
     })
 }
 
-/// Quality by the probability p of the same image and the cosine c of the embeddings.
+/// Returns the quality for the probability p of the same image and the cosine similarity c of the embeddings.
 pub fn similarity_score(p: f64, c: f64) -> f64 {
     let similarity = HASH_WEIGHT * p.sqrt() + EMBEDDING_WEIGHT * c * c;
     if similarity > PERFECT { 1.0 } else { similarity * similarity }
 }
 
-/// Quality of a miner's answer relative to the validator's own; `None` if the validator's has no embedding.
+/// Returns the quality of a miner's answer relative to the validator's; `None` if the validator's has no embedding.
 ///
-/// An answer without hashes or embedding has quality 0, and so has one with another NSFW flag.
+/// The quality is 0 if the miner's answer lacks hashes or embedding, or if its NSFW flag differs.
 pub fn quality(miner: &ImageAnswer, validator: &ImageAnswer) -> Option<f64> {
     let empty = miner.image_b64.is_none()
         && miner.is_nsfw.is_none()
@@ -218,7 +219,7 @@ mod tests {
         };
         let nsfw = changed(&|answer| answer.is_nsfw = Some(true));
         assert_eq!(quality(&nsfw, &good), Some(0.0));
-        // Both without an image, since it is not safe for work.
+        // The miner withholds an image that is not safe for work.
         let hidden = changed(&|answer| (answer.is_nsfw, answer.image_b64) = (Some(true), None));
         assert_eq!(quality(&hidden, &nsfw), Some(1.0));
         assert_eq!(quality(&ImageAnswer::default(), &good), Some(0.0));

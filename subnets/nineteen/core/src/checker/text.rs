@@ -1,4 +1,4 @@
-//! Text: compares the miner's log-probabilities of some tokens with those of the validator's model.
+//! Text check: compares the miner's log-probabilities of some tokens with those of the validator's model.
 
 use serde_json::Value;
 
@@ -8,19 +8,19 @@ pub const MOST_CHECKS: usize = 5;
 /// Distance of a token that is not among the validator's top tokens.
 const ABSENT: f64 = 1.0;
 
-/// Mean distance up to which the score is 1; it falls to one half at twice this distance.
+/// Mean distance up to which the score is 1; it decreases to 0.5 at twice this distance.
 const TOLERANCE: f64 = 0.125;
 
 /// One token of an answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Token {
-    /// Its text.
+    /// Text of the token.
     pub text: String,
-    /// Natural logarithm of its probability, according to the miner.
+    /// Natural logarithm of the token's probability, according to the miner.
     pub logprob: f64,
 }
 
-/// Why an answer cannot be compared. Its score is 0.
+/// Why an answer cannot be compared. The score of such an answer is 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TextFault {
@@ -32,9 +32,9 @@ pub enum TextFault {
     Malformed(usize),
 }
 
-/// Parses the tokens of a streamed answer, of chat or completions.
+/// Parses the tokens of a streamed chat or completions response.
 ///
-/// Chunks without text of the answer are skipped: the first one with the role, those without choices, and the last one
+/// Chunks without answer text are skipped: the first chunk with the role, chunks without choices, and the last chunk
 /// with the finish reason.
 ///
 /// # Errors
@@ -62,9 +62,10 @@ pub fn tokens(chunks: &[Value]) -> Result<Vec<Token>, TextFault> {
     if tokens.is_empty() { Err(TextFault::Empty) } else { Ok(tokens) }
 }
 
-/// Selects tokens of `count` to compare: the first, the last, then random ones, at most [`MOST_CHECKS`].
+/// Selects the positions to compare among `count` tokens: the first, the last, then random ones, at most
+/// [`MOST_CHECKS`].
 ///
-/// `draw(n)` gives a number below `n`.
+/// `draw(n)` returns a random number below `n`.
 pub fn positions(count: usize, mut draw: impl FnMut(usize) -> usize) -> Vec<usize> {
     let Some(last) = count.checked_sub(1) else { return Vec::new() };
     let mut positions = vec![0];
@@ -79,16 +80,16 @@ pub fn positions(count: usize, mut draw: impl FnMut(usize) -> usize) -> Vec<usiz
     positions
 }
 
-/// Distance of one token: `|exp(validator) − exp(miner)|`, or 1 if the validator's model does not have the token among
-/// its likeliest.
+/// Returns the distance of one token: `|exp(validator) − exp(miner)|`, or 1 if the token is not among the top tokens of
+/// the validator's model.
 pub fn token_distance(validator: Option<f64>, miner: f64) -> f64 {
     let distance = validator.map_or(ABSENT, |validator| (validator.exp() - miner.exp()).abs());
-    // A claimed probability above 1 is invalid.
+    // The miner's value may be infinite or overflow.
     if distance.is_finite() { distance } else { ABSENT }
 }
 
-/// Score of an answer by the mean d of its distances: 1 up to 0.125, `1 − 0.5·(d − 0.125)/0.125` up to 0.25, else 0.
-/// Without distances 0.
+/// Returns the score of an answer with mean distance d: 1 up to 0.125, `1 − 0.5·(d − 0.125)/0.125` up to 0.25, else 0.
+/// The score is also 0 without distances.
 pub fn distance_score(distances: &[f64]) -> f64 {
     if distances.is_empty() {
         return 0.0;
@@ -148,7 +149,7 @@ mod tests {
         assert_eq!(positions(2, first), [0, 1]);
         assert_eq!(positions(4, first), [0, 3, 1, 2]);
         assert_eq!(positions(100, |count| count - 1), [0, 99, 98, 97, 96]);
-        assert_eq!(positions(4, |count| count), [0, 3, 2, 1], "a wrong draw is the last");
+        assert_eq!(positions(4, |count| count), [0, 3, 2, 1], "an out-of-range draw selects the last");
     }
 
     fn chunk(content: &str, logprob: f64) -> Value {

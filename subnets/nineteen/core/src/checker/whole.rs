@@ -1,8 +1,9 @@
-//! Whole-text check: every token of an answer against one forward pass of the validator's model over prompt and answer.
+//! Whole-text check: compares every token of an answer with one forward pass of the validator's model over prompt and
+//! answer.
 //!
-//! Releases since December 2024 run this check before the comparison of single tokens ([`super::text`]).
+//! The reference runs this check before the comparison of single tokens ([`super::text`]) since December 2024.
 
-/// Rank from which a token is unlikely.
+/// Minimum rank of an unlikely token.
 const UNLIKELY_RANK: u32 = 10;
 
 /// Maximum number of unlikely tokens in an answer.
@@ -11,18 +12,18 @@ const MOST_UNLIKELY: usize = 3;
 /// Maximum ratio of the end token's probability to that of the emitted token.
 const END_RATIO: f64 = 100.0;
 
-/// The validator's model's assessment of one token of an answer.
+/// Assessment of one token of an answer by the validator's model.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Verdict {
-    /// Its rank among all tokens, from 1; `None` if the model did not return the token.
+    /// Rank of the token at its position, from 1; `None` if the model did not return the token.
     pub rank: Option<u32>,
-    /// Its log-probability.
+    /// Log-probability of the token (natural logarithm).
     pub logprob: f64,
     /// Log-probability of the end token at the same position.
     pub end_logprob: Option<f64>,
 }
 
-/// Why an answer fails the whole-text check. Its score is 0.
+/// Why an answer fails the whole-text check. The score of such an answer is 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WholeFault {
@@ -31,13 +32,13 @@ pub enum WholeFault {
     TooLong {
         /// Number of chunks of the answer.
         chunks: usize,
-        /// The requested maximum.
+        /// The requested maximum number of tokens.
         max_tokens: usize,
     },
     /// A token is not among the model's candidates at its position.
     #[error("token {0} is not among the model's candidates at its position")]
     Absent(usize),
-    /// Too many tokens are unlikely.
+    /// The answer has more than 3 unlikely tokens.
     #[error("{0} tokens are unlikely, the limit is 3")]
     Unlikely(usize),
     /// The answer continues where the model would have ended it.

@@ -2,7 +2,7 @@ use super::*;
 
 fn refused(from: &str, to: &str) -> String {
     let text = DEFAULT.replacen(from, to, 1);
-    assert_ne!(text, DEFAULT, "{from} stands nowhere in the file");
+    assert_ne!(text, DEFAULT, "{from} is not in the file");
     MarketConfig::from_toml(&text).unwrap_err().to_string()
 }
 
@@ -113,5 +113,5 @@ fn issue_11_12_votes_count_and_failed_votes_do_not() {
     assert_eq!(weights(&votes), after, "a failed vote changes nothing");
     let all = config.tasks.iter().map(|task| (task.task.to_string(), 0.0));
     votes.update(all);
-    assert!(unchanged(weights(&votes)), "a market without tasks is none");
+    assert!(unchanged(weights(&votes)), "votes that disable every task are ignored");
 }

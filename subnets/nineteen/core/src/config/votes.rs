@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use super::MarketConfig;
 
-/// Task weights voted by validators, or the last known ones.
+/// Task weights from the last valid vote of the validators.
 ///
 /// A failed or empty vote keeps the previous weights. (In the reference, a failed vote breaks every lookup of a task,
 /// and a vote of 0 keeps the default weight.)
@@ -20,10 +20,10 @@ impl Votes {
 }
 
 impl MarketConfig {
-    /// The configuration with voted weights, normalised to the sum 1.
+    /// Returns the configuration with the voted weights, normalised to sum to 1.
     ///
-    /// A task with vote 0 is disabled, one without a vote keeps its weight. If no task would remain, the votes are
-    /// ignored.
+    /// A vote of 0 disables a task; a task without a vote keeps its weight. If no enabled task would remain, the votes
+    /// are ignored.
     #[must_use]
     pub fn with_votes(&self, votes: &Votes) -> Self {
         let mut config = self.clone();

@@ -2,15 +2,15 @@
 
 /// Weight of the newest value in an average.
 const NEWEST: f64 = 0.2;
-/// Expected latency of newcomers, in seconds.
+/// Initial latency of a new miner, in seconds.
 const EXPECTED_LATENCY: f64 = 1.0;
 /// Consecutive failures that open the circuit breaker.
 const FAILURES: u32 = 5;
-/// First pause of an open circuit breaker, in seconds; it doubles each time.
+/// Initial pause of an open circuit breaker, in seconds; doubles with each further failure.
 const PAUSE: f64 = 5.0;
-/// Maximum pause.
+/// Maximum pause, in seconds.
 const LONGEST_PAUSE: f64 = 120.0;
-/// Pause after a rate limit.
+/// Pause after a rate limit (429), in seconds.
 const LIMIT_PAUSE: f64 = 1.0;
 
 /// An exponentially weighted moving average; the newest value has the weight 1/5.
@@ -18,17 +18,17 @@ const LIMIT_PAUSE: f64 = 1.0;
 pub struct Ewma(f64);
 
 impl Ewma {
-    /// An average with an initial expected value.
+    /// Creates an average with an initial value.
     pub const fn expecting(value: f64) -> Self {
         Self(value)
     }
 
-    /// Adds a value.
+    /// Adds a value to the average.
     pub fn push(&mut self, value: f64) {
         self.0 += NEWEST * (value - self.0);
     }
 
-    /// The average.
+    /// Returns the average.
     pub const fn get(&self) -> f64 {
         self.0
     }
@@ -45,7 +45,7 @@ pub struct Breaker {
 }
 
 impl Breaker {
-    /// Whether requests are allowed.
+    /// Returns whether requests are allowed at `now`, in seconds.
     pub fn allows(&self, now: f64) -> bool {
         now >= self.open_until
     }
@@ -67,7 +67,7 @@ impl Breaker {
     }
 }
 
-/// Health of a miner, from its latest requests. Times are in seconds of any one clock.
+/// Health of a miner, from its latest requests. Times are in seconds, all of the same clock.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Health {
     latency: Ewma,
@@ -76,7 +76,7 @@ pub struct Health {
 }
 
 impl Default for Health {
-    /// Health of a newcomer: 1 s to the first token, no failures.
+    /// Initial health of a miner: 1 s to the first token, no failures.
     fn default() -> Self {
         Self { latency: Ewma::expecting(EXPECTED_LATENCY), success: Ewma::expecting(1.0), breaker: Breaker::default() }
     }
@@ -101,25 +101,25 @@ impl Health {
         self.breaker.pause(now, LIMIT_PAUSE);
     }
 
-    /// Records a request that was cancelled after so long without a first token. Only a longer time than the average says
-    /// anything.
+    /// Records a request that was cancelled after `latency` seconds without a first token. Times up to the average are
+    /// ignored.
     pub fn waited(&mut self, latency: f64) {
         if latency > self.latency.get() {
             self.latency.push(latency);
         }
     }
 
-    /// Average latency of the first token.
+    /// Returns the average latency of the first token, in seconds.
     pub const fn latency(&self) -> f64 {
         self.latency.get()
     }
 
-    /// Average share of answered requests.
+    /// Returns the average success rate, in `0..=1`.
     pub const fn success(&self) -> f64 {
         self.success.get()
     }
 
-    /// The circuit breaker.
+    /// Returns the circuit breaker.
     pub const fn breaker(&self) -> &Breaker {
         &self.breaker
     }

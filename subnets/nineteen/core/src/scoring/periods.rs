@@ -5,17 +5,17 @@ use super::ScoringRules;
 /// Normalised period score of a contender.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct NormalisedPeriod {
-    /// Periods with a score.
+    /// Number of periods with a score.
     pub periods: usize,
-    /// Volume-weighted mean of the scores, the newest first and each older one halved; 0 without volume.
+    /// Mean of the scores, weighted by volume and age; 0 without volume.
     pub mean: f64,
-    /// 1, or the rules' factor during the probation.
+    /// 1, or [`ScoringRules::probation_factor`] during the probation.
     pub factor: f64,
     /// `mean · factor`.
     pub score: f64,
 }
 
-/// Normalises `(score, volume)` of periods with a score, newest first:
+/// Computes the normalised period score from `(score, volume)` of periods with a score, newest first:
 ///
 /// ```text
 /// wᵢ = vᵢ / Σv · 0.5^i        score = factor · Σ scoreᵢ·wᵢ / Σ wᵢ

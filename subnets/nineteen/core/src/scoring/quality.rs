@@ -2,7 +2,7 @@
 
 use super::ScoringRules;
 
-/// Mean of the qualities, each to the rules' exponent. `None` without any.
+/// Returns the mean of the qualities, each raised to [`ScoringRules::quality_exponent`]; `None` if there are none.
 pub fn average_quality(qualities: impl IntoIterator<Item = f64>, rules: &ScoringRules) -> Option<f64> {
     let (mut sum, mut count) = (0.0, 0.0);
     for quality in qualities {
@@ -12,7 +12,7 @@ pub fn average_quality(qualities: impl IntoIterator<Item = f64>, rules: &Scoring
     (count > 0.0).then(|| sum / count)
 }
 
-/// The element at index `⌊fraction · n⌋` of the ascending numbers. `None` without any.
+/// Returns the element at index `⌊fraction · n⌋` of the `n` sorted numbers; `None` if there are none.
 pub fn percentile(mut numbers: Vec<f64>, fraction: f64) -> Option<f64> {
     numbers.sort_by(f64::total_cmp);
     let index = (fraction * numbers.len() as f64).floor() as usize;
@@ -22,15 +22,15 @@ pub fn percentile(mut numbers: Vec<f64>, fraction: f64) -> Option<f64> {
 /// A contender's rank by speed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SpeedRank {
-    /// From 0, the fastest, to `of − 1`.
+    /// Rank from 0 (fastest) to `of − 1`.
     pub rank: usize,
     /// Number of ranked contenders.
     pub of: usize,
-    /// `span · (0.5 − rank / (of − 1))`; 0 for a single one.
+    /// `span · (0.5 − rank / (of − 1))`; 0 for a single contender.
     pub bonus: f64,
 }
 
-/// Ranks speeds, the largest first, ties in input order. Contenders without a speed are not ranked.
+/// Ranks speeds in descending order, ties in input order. Contenders without a speed are not ranked.
 pub fn rank_by_speed(speeds: &[Option<f64>], rules: &ScoringRules) -> Vec<Option<SpeedRank>> {
     let mut order: Vec<(usize, f64)> =
         speeds.iter().enumerate().filter_map(|(place, speed)| speed.map(|speed| (place, speed))).collect();
@@ -53,13 +53,13 @@ pub struct Quality {
     pub rewards: usize,
     /// Number of rewards of other tasks that complete the mean.
     pub filled: usize,
-    /// Mean of the qualities, each to the rules' exponent.
+    /// Mean of the qualities, each raised to [`ScoringRules::quality_exponent`].
     pub average: f64,
-    /// The average after the rules' threshold: squared, or as it is.
+    /// The average, squared if [`ScoringRules::squared_up_to`] applies.
     pub adjusted: f64,
-    /// The speed that is ranked; `None` without a reward of the task.
+    /// Speed for the ranking; `None` without a reward of the task.
     pub metric: Option<f64>,
-    /// The rank among the task's contenders; `None` without a speed.
+    /// Rank among the task's contenders; `None` without a speed.
     pub rank: Option<SpeedRank>,
     /// `adjusted · (1 + bonus)`, the bonus being 0 without a rank.
     pub combined: f64,

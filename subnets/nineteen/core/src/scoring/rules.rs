@@ -9,13 +9,13 @@ pub enum ScoringProfile {
     /// October 2024 (version key 61000).
     #[default]
     Reference,
-    /// December 2024 (version key 63100): five days of rewards, speed weighed by quality, a threshold on quality, shares to
-    /// the fourth power.
+    /// December 2024 (version key 63100): five days of rewards, speed weighted by quality, a quality threshold, shares
+    /// to the fourth power.
     Later,
 }
 
 impl ScoringProfile {
-    /// The profile's rules.
+    /// Returns the profile's rules.
     pub fn rules(self) -> ScoringRules {
         match self {
             Self::Reference => ScoringRules::default(),
@@ -30,7 +30,7 @@ impl ScoringProfile {
     }
 }
 
-/// The constants of the scoring. The default is [`ScoringProfile::Reference`].
+/// Constants of the scoring. The default is [`ScoringProfile::Reference`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScoringRules {
     /// Maximum age of a reward.
@@ -41,11 +41,11 @@ pub struct ScoringRules {
     pub minimum_rewards: usize,
     /// Exponent of each quality before the mean.
     pub quality_exponent: f64,
-    /// Average quality up to which it is squared.
+    /// Threshold up to which the average quality is squared; `None` disables squaring.
     pub squared_up_to: Option<f64>,
     /// Tasks whose average quality is never squared.
     pub never_squared: Vec<String>,
-    /// Percentile of the speeds that is ranked, as a fraction.
+    /// Percentile of a contender's speeds that is used for the ranking, as a fraction.
     pub metric_percentile: f64,
     /// Whether each speed is multiplied by the quality of its result.
     pub weigh_metric_by_quality: bool,

@@ -214,7 +214,7 @@ fn rows_without_values_say_nothing() {
     let scores = score(&input, &rules());
     assert_eq!(scores.tasks[0].contenders.iter().map(|own| own.hotkey).collect::<Vec<_>>(), ["A", "C"]);
     assert_eq!(scores.totals.iter().map(|total| total.hotkey).collect::<Vec<_>>(), ["A", "C", "D"]);
-    // A period in which nothing was asked does not count as one.
+    // A period without requests does not count.
     let mut input = example();
     input.periods[0].score = None;
     assert_eq!(score(&input, &rules()).tasks[0].contenders[0].period.factor, 0.25);
@@ -244,7 +244,7 @@ fn each_alone_in_its_task_earns_half() {
 
 #[test]
 fn shares_are_cubed() {
-    // Over a sum of 1.5, as the removed suite of the reference has them: 0.5, 0.8, 0.2.
+    // Values of the reference's removed test suite, over a sum of 1.5: 0.5, 0.8, 0.2.
     let cubes = [0.125, 0.512, 0.008];
     let sum: f64 = cubes.iter().sum();
     for (found, cube) in shares(&[0.5, 0.8, 0.2], 3.0).unwrap().into_iter().zip(cubes) {
@@ -262,7 +262,7 @@ fn the_later_profile() {
     let rules = ScoringProfile::Later.rules();
     let scores = score(&example(), &rules);
     let [a, b, c] = &scores.tasks[0].contenders[..] else { panic!("three contenders") };
-    // Above 0.85 as it is, below it squared; B's metrics are 48, 72 and 80.
+    // Averages above 0.85 are unchanged, lower ones squared; B's metrics are 48, 72 and 80.
     assert_eq!(a.quality.adjusted, a.quality.average);
     assert_eq!(b.quality.adjusted, b.quality.average * b.quality.average);
     assert_eq!([a.quality.metric, b.quality.metric, c.quality.metric], [Some(95.0), Some(48.0), Some(60.0)]);

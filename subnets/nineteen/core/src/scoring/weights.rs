@@ -1,4 +1,4 @@
-//! Weights, with all intermediate numbers.
+//! Computation of the weights, with all intermediate numbers.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,60 +12,60 @@ use super::{
 /// A contender's scores in one task. Each field is computed from the previous ones.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ContenderScore<K> {
-    /// The miner.
+    /// Hotkey of the miner.
     pub hotkey: K,
-    /// Its uid on the chain.
+    /// Uid of the miner.
     pub uid: Uid,
-    /// Quality and speed of its results.
+    /// Quality and speed of the miner's results.
     pub quality: Quality,
-    /// Its normalised period score.
+    /// Normalised period score.
     pub period: NormalisedPeriod,
-    /// The accepted capacity.
+    /// Accepted capacity, in the unit of the task.
     pub capacity: f64,
     /// `quality.combined · period.score · capacity`.
     pub effective: f64,
-    /// `effective` over the sum of the task's.
+    /// `effective` divided by the task's sum.
     pub share: f64,
-    /// `share` to the rules' exponent.
+    /// `share` raised to [`ScoringRules::share_exponent`].
     pub powered: f64,
-    /// `powered` over the sum of the task's.
+    /// `powered` divided by the task's sum.
     pub net: f64,
     /// `net · task weight`.
     pub contribution: f64,
 }
 
-/// One task's contenders with rewards, in input order.
+/// Scores of a task's contenders with rewards, in input order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TaskScores<T, K> {
     /// The task and its weight.
     pub task: TaskWeight<T>,
-    /// Its contenders. If none has an effective volume, all shares are 0 and the task contributes nothing.
+    /// Scores of the contenders. If none has an effective volume, all shares are 0 and the task contributes nothing.
     pub contenders: Vec<ContenderScore<K>>,
 }
 
 /// A miner's weight.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Total<K> {
-    /// The miner.
+    /// Hotkey of the miner.
     pub hotkey: K,
-    /// Its uid on the chain.
+    /// Uid of the miner.
     pub uid: Uid,
-    /// Sum of its contributions.
+    /// Sum of the miner's contributions.
     pub score: f64,
-    /// `score` over the sum of all.
+    /// `score` divided by the sum of all scores.
     pub weight: f64,
 }
 
 /// Weights with their components.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scores<T, K> {
-    /// The enabled tasks.
+    /// Scores of the enabled tasks.
     pub tasks: Vec<TaskScores<T, K>>,
     /// A weight for each miner, in the order of first appearance in an enabled task. Empty if no task contributes.
     pub totals: Vec<Total<K>>,
 }
 
-/// Computes the weights.
+/// Computes the weights of all miners.
 pub fn score<T: Key + AsRef<str>, K: Key>(input: &ScoringInput<T, K>, rules: &ScoringRules) -> Scores<T, K> {
     let rows = Rows::group(input);
     let tasks = input.tasks.iter().filter(|task| task.enabled);
@@ -74,7 +74,7 @@ pub fn score<T: Key + AsRef<str>, K: Key>(input: &ScoringInput<T, K>, rules: &Sc
     Scores { tasks, totals }
 }
 
-/// The input's rows by miner and task, each group in the order given.
+/// Input rows grouped by miner and task, each group in input order.
 struct Rows<'a, T, K> {
     contenders: HashMap<T, Vec<&'a Contender<T, K>>>,
     rewards: HashMap<(T, K), Vec<&'a Reward<T, K>>>,
@@ -101,7 +101,7 @@ impl<'a, T: Key, K: Key> Rows<'a, T, K> {
         Self { contenders, rewards, of_miner, periods }
     }
 
-    /// The rewards of the task, completed by those of other tasks up to the minimum.
+    /// Returns the miner's rewards in the task, and those of other tasks that fill up to the minimum.
     fn rewards(
         &self,
         task: T,
@@ -110,7 +110,7 @@ impl<'a, T: Key, K: Key> Rows<'a, T, K> {
     ) -> (&[&'a Reward<T, K>], impl Iterator<Item = &'a Reward<T, K>>) {
         let own = self.rewards.get(&(task, hotkey)).map(Vec::as_slice).unwrap_or_default();
         let all = self.of_miner.get(&hotkey).map(Vec::as_slice).unwrap_or_default();
-        // With enough rows of the task, those of other tasks are not read.
+        // Rewards of other tasks are not used if the task has enough.
         let missing = minimum.saturating_sub(own.len());
         let fill = all.iter().copied().filter(move |reward| reward.task != task).take(missing);
         (own, fill)
@@ -155,7 +155,7 @@ fn score_task<T: Key + AsRef<str>, K: Key>(
     TaskScores { task: *task, contenders }
 }
 
-/// A contender's quality before the ranking; `None` without a usable reward.
+/// Computes a contender's quality before the ranking; `None` without a usable reward.
 fn rate<T: Key + AsRef<str>, K: Key>(
     contender: &Contender<T, K>,
     rows: &Rows<'_, T, K>,
@@ -186,7 +186,7 @@ fn rate<T: Key + AsRef<str>, K: Key>(
     })
 }
 
-/// Shares of numbers: normalised, raised to the exponent, and normalised again; `None` if the sum is 0.
+/// Normalises numbers, raises them to the exponent and normalises them again; `None` if the sum is 0.
 pub fn shares(effective: &[f64], exponent: f64) -> Option<Vec<f64>> {
     let sum: f64 = effective.iter().sum();
     let powered: Vec<_> = effective.iter().map(|own| (own / sum).powf(exponent)).collect();
@@ -228,7 +228,7 @@ fn totals<T, K: Key>(tasks: &[TaskScores<T, K>]) -> Vec<Total<K>> {
     totals
 }
 
-/// The input has a duplicate contender.
+/// The input contains a duplicate contender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("contenders[{0}] has the hotkey and task of an earlier contender")]
 pub struct DuplicateContender(pub usize);
@@ -236,7 +236,8 @@ pub struct DuplicateContender(pub usize);
 impl<T: Key, K: Key> ScoringInput<T, K> {
     /// Checks that the contenders are unique.
     ///
-    /// # Errors [`DuplicateContender`], with its index.
+    /// # Errors
+    /// [`DuplicateContender`] with the index of the duplicate.
     pub fn check(&self) -> Result<(), DuplicateContender> {
         let mut seen = HashSet::new();
         let double = self.contenders.iter().position(|contender| !seen.insert((contender.hotkey, contender.task)));

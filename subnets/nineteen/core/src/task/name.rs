@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// Maximum length of a task's name, in bytes.
 const LONGEST: usize = 64;
 
-/// The id of a task, such as `chat-llama-3-1-8b`: 1..=64 of the characters `a`–`z`, `0`–`9`, `-` and `.`, first a letter
+/// Id of a task, such as `chat-llama-3-1-8b`: 1 to 64 characters `a`–`z`, `0`–`9`, `-` and `.`, starting with a letter
 /// or digit. Clones share the text.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -20,7 +20,7 @@ pub struct TaskName(Arc<str>);
 pub struct TaskNameError(String);
 
 impl TaskName {
-    /// The text.
+    /// Returns the id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

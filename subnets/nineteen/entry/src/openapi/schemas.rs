@@ -1,4 +1,4 @@
-//! Schemas of requests and answers. Those of requests allow what the gateway accepts, and nothing besides.
+//! Schemas of requests and answers. Request schemas allow exactly what the gateway accepts.
 
 use utoipa::openapi::schema::{
     AdditionalProperties, AnyOfBuilder, ArrayBuilder, ObjectBuilder, Schema, SchemaType, Type,
@@ -15,7 +15,7 @@ pub(super) fn string() -> RefOr<Schema> {
     of_type(Type::String).into()
 }
 
-/// A text of 1 to `longest` characters.
+/// A string of `1..=longest` characters.
 pub(super) fn name(longest: usize) -> RefOr<Schema> {
     of_type(Type::String).min_length(Some(1)).max_length(Some(longest)).into()
 }
@@ -76,7 +76,7 @@ fn refer(name: &str) -> RefOr<Schema> {
     Ref::from_schema_name(name).into()
 }
 
-/// An object with these fields, the first ones of which are required.
+/// An object with these required and optional fields.
 fn object(required: impl IntoIterator<Item = Field>, further: impl IntoIterator<Item = Field>) -> ObjectBuilder {
     let mut object = of_type(Type::Object);
     for (name, schema) in required {
@@ -85,19 +85,19 @@ fn object(required: impl IntoIterator<Item = Field>, further: impl IntoIterator<
     further.into_iter().fold(object, |object, (name, schema)| object.property(name, schema))
 }
 
-/// As [`object`], for requests: no other fields, and null is as good as nothing.
+/// A request object: other fields are rejected, and optional ones may be null.
 fn request(required: impl IntoIterator<Item = Field>, further: impl IntoIterator<Item = Field>) -> RefOr<Schema> {
     let ignored = ["user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"].map(|name| (name, any()));
     let further = further.into_iter().map(|(name, schema)| (name, either([schema, null()])));
     object(required, further.chain(ignored)).additional_properties(Some(AdditionalProperties::FreeForm(false))).into()
 }
 
-/// An object with a type, and anything besides.
+/// An object with a `type` and any other fields.
 fn typed() -> RefOr<Schema> {
     object([("type", string())], []).into()
 }
 
-/// Fields of all requests for texts.
+/// Fields of all text requests.
 fn sampling() -> Vec<Field> {
     let stop = either([some_text(), list(some_text(), 1, 4)]);
     let options = object([], [("include_usage", flag()), ("include_obfuscation", exactly(false.into()))])

@@ -1,12 +1,12 @@
-//! The items of a response: a message, calls of functions.
+//! Output items of a response: a message and function calls.
 
 use serde_json::{Value, json};
 use taonet_nineteen_query::Chunk;
 
-/// Most calls of one answer.
+/// Maximum number of calls in an answer.
 const MOST_CALLS: usize = 128;
 
-/// An event's type and its fields.
+/// Type and fields of an event.
 pub(super) type Event = (&'static str, Value);
 
 enum Item {
@@ -14,9 +14,9 @@ enum Item {
     Call { index: u64, call_id: String, name: String, arguments: String },
 }
 
-/// The items in the making.
+/// Output items of a response in progress.
 pub(super) struct Output {
-    /// Id of the response, from which those of the items are made.
+    /// Id of the response, from which the item ids derive.
     id: String,
     items: Vec<Item>,
     ended: bool,
@@ -27,7 +27,7 @@ impl Output {
         Self { id, items: Vec::new(), ended: false }
     }
 
-    /// The items as documents.
+    /// Returns the items as JSON documents.
     pub(super) fn items(&self) -> Vec<Value> {
         (0..self.items.len()).map(|place| self.item(place)).collect()
     }
@@ -52,7 +52,7 @@ impl Output {
         }
     }
 
-    /// Adds a chunk; returns its events.
+    /// Adds a chunk and returns its events.
     pub(super) fn take(&mut self, chunk: &Chunk) -> Vec<Event> {
         let mut events = Vec::new();
         let Some(delta) = chunk.value.pointer("/choices/0/delta").filter(|_| chunk.is_content) else { return events };
@@ -110,7 +110,7 @@ impl Output {
         events.push(("response.function_call_arguments.delta", delta));
     }
 
-    /// Ends all items; returns the events.
+    /// Ends all items and returns the events.
     pub(super) fn finish(&mut self) -> Vec<Event> {
         self.ended = true;
         let mut events = Vec::new();

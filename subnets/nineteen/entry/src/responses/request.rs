@@ -1,4 +1,4 @@
-//! Requests to `/v1/responses`, as chats.
+//! Conversion of requests to `/v1/responses` into chats.
 
 use serde_json::{Map, Value, json};
 use taonet_nineteen_core::payload::TextInput;
@@ -8,14 +8,14 @@ use crate::GatewayError;
 use crate::answer::Head;
 use crate::request::{Fields, TextRequest};
 
-/// Most items of an input.
+/// Maximum number of input items.
 const MOST_ITEMS: usize = 1_024;
 
-/// What a response repeats of its request.
+/// Fields of a request that the response repeats.
 pub(crate) struct Echo(Map<String, Value>);
 
 impl Echo {
-    /// The response, with these items.
+    /// Returns the response with these items.
     pub(super) fn document(&self, head: &Head, state: State, output: Vec<Value>, tokens: Option<(u64, u64)>) -> Value {
         let usage = tokens.map(|(input, answer)| {
             json!({
@@ -43,7 +43,7 @@ impl Echo {
     }
 }
 
-/// Reads a request.
+/// Parses a request.
 pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, Echo), GatewayError> {
     let mut fields = Fields::parse(body)?;
     for (name, message) in [
@@ -60,7 +60,7 @@ pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, Echo), GatewayError> {
     fields.refuse_unless("include", is_empty, "include is not supported")?;
     fields.refuse_unless("truncation", |value| value.as_str() == Some("disabled"), "only disabled is supported")?;
     fields.refuse_unless("top_logprobs", |value| value.as_u64() == Some(0), "log-probabilities are not supported")?;
-    // Names of chats that mean nothing here.
+    // Fields of chats that this protocol lacks.
     for name in ["n", "stop", "max_tokens", "max_completion_tokens", "logit_bias", "seed", "response_format"] {
         fields.refuse_unless(name, |_| false, &format!("{name} is unknown or unsupported"))?;
     }
@@ -120,7 +120,7 @@ pub(crate) fn parse(body: &[u8]) -> Result<(TextRequest, Echo), GatewayError> {
     Ok((request, Echo(echo)))
 }
 
-/// Appends an item of the input as a message of a chat.
+/// Appends an input item as a chat message.
 fn message(item: &Value, messages: &mut Vec<Value>) -> Result<(), String> {
     let text = |name: &str| item.get(name).and_then(Value::as_str);
     let needed = |name: &str| text(name).ok_or_else(|| format!("needs the text {name}"));
@@ -147,7 +147,7 @@ fn message(item: &Value, messages: &mut Vec<Value>) -> Result<(), String> {
         "function_call" => {
             let function = json!({"name": needed("name")?, "arguments": needed("arguments")?});
             let call = json!({"id": needed("call_id")?, "type": "function", "function": function});
-            // Calls that follow each other are one turn of the assistant.
+            // Consecutive calls are one turn of the assistant.
             let last = messages.last_mut().and_then(|last| last.get_mut("tool_calls")).and_then(Value::as_array_mut);
             match last {
                 Some(calls) => calls.push(call),
@@ -163,7 +163,7 @@ fn message(item: &Value, messages: &mut Vec<Value>) -> Result<(), String> {
     Ok(())
 }
 
-/// Writes tools and the form of the answer as chats have them, and notes them as they were.
+/// Converts tools and the response format to those of chats, and records the originals in `echo`.
 fn tools(fields: &mut Fields, echo: &mut Map<String, Value>) -> Result<(), GatewayError> {
     if let Some(tools) = fields.take("tools") {
         let wrong = || GatewayError::field("tools", "tools must be an array of functions, each with a name");

@@ -14,7 +14,7 @@ async fn get(shop: &Shop, path: &str) -> axum::response::Response {
     shop.router.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap()
 }
 
-/// Every reference leads somewhere.
+/// Every reference resolves.
 fn check(value: &Value, whole: &Value) {
     match value {
         Value::Object(fields) => {
@@ -48,7 +48,7 @@ async fn the_openapi_document_names_the_routes_and_their_fields() {
         let expected = if item.get("post").is_some() { 401 } else { 200 };
         assert_eq!(response.status().as_u16(), expected, "{path}");
     }
-    // What the document calls a field of a chat, the gateway does not call unknown.
+    // The gateway knows every field that the document lists for a chat.
     let schema = &api["components"]["schemas"]["ChatRequest"];
     assert_eq!(schema["additionalProperties"], false);
     for name in schema["properties"].as_object().unwrap().keys() {

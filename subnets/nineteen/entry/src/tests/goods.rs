@@ -1,4 +1,4 @@
-//! What the gateway sells besides chats and completions, and what holds for all of it.
+//! Tests of products other than chats and completions, and of rules for all products.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -32,7 +32,7 @@ async fn embeddings(handler: MethodRouter) -> Shop {
     shop_of(config, "embed", handler).await
 }
 
-/// Answers with this document, and counts the requests.
+/// Responds with this document and counts the requests.
 fn counted(answer: Value) -> (MethodRouter, Arc<AtomicUsize>) {
     let count = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&count);
@@ -64,7 +64,7 @@ async fn embeddings_are_charged_by_the_request() {
     assert_eq!(shop.charged().await, 3);
     let usage = shop.store.usage(Some(&shop.id)).await.unwrap();
     assert_eq!((usage[0].input_tokens, usage[0].output_tokens), (3, 0));
-    // A chat's name is no embedding's.
+    // The name of a chat task is not an embedding task.
     let other = shop.send("/v1/embeddings", &json!({"model": "chat-llama-3-1-8b", "input": "a"}), None).await;
     assert_eq!(other.status(), StatusCode::NOT_FOUND);
 }
@@ -146,7 +146,7 @@ async fn responses_are_whole_or_streamed() {
             "response.output_text.done",
             "response.content_part.done",
             "response.output_item.done",
-            // As many tokens as were asked for.
+            // As many tokens as requested.
             "response.incomplete",
         ]
     );
@@ -215,7 +215,7 @@ async fn a_repeated_request_is_answered_and_charged_once() {
     let again = text(shop.send(path, &streamed, Some("b")).await).await;
     assert_eq!((again, shop.charged().await), (first, charged));
     assert_eq!(count.load(Ordering::SeqCst), 2);
-    // Without a key, twice is twice.
+    // Without a key, a repeated request is charged again.
     for _ in 0..2 {
         document(shop.send(path, &question(), None).await).await;
     }

@@ -95,7 +95,7 @@ impl Shop {
         response
     }
 
-    /// Credits that were charged once nothing is held any more.
+    /// Returns the charged credits once no credits are held any more.
     pub(super) async fn charged(&self) -> i64 {
         loop {
             let balances = self.store.balances().await.unwrap();
@@ -131,7 +131,7 @@ pub(super) fn says(chunks: Vec<String>) -> MethodRouter {
     post(move || async move { chunks.concat() })
 }
 
-/// These chunks, and then nothing.
+/// Sends these chunks, and then nothing.
 pub(super) fn stalls(chunks: Vec<String>) -> MethodRouter {
     post(move || async move {
         let chunks = futures::stream::iter(chunks).map(|chunk| Ok::<_, Infallible>(Bytes::from(chunk)));

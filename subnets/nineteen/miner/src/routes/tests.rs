@@ -39,7 +39,7 @@ async fn miner_before(backend: Router, config: MinerConfig) -> Miner {
     Miner::new(config, Backend::new(&url, Some(&"secret\n".to_owned().into())).unwrap(), None)
 }
 
-/// A backend with one answer for every chat.
+/// A backend that handles chats with `handler`.
 fn chats<H: axum::handler::Handler<T, ()>, T: 'static>(handler: H) -> Router {
     Router::new().route("/v1/chat/completions", post(handler))
 }
@@ -130,7 +130,7 @@ async fn wrong_payloads_are_named() {
         (json!({"model": 7}), 422, "model is missing or malformed"),
         (json!({"model": "chat-a", "stream": "yes"}), 422, "stream is missing or malformed"),
         (json!({"model": "chat-c"}), 404, "model \"chat-c\" is not available"),
-        // The backend's word on a request is passed on.
+        // Client errors of the backend are passed on.
         (json!({"model": "chat-a"}), 404, "backend answered 404 Not Found"),
     ] {
         let response = ask(&miner, "/chat/completions", payload).await;
@@ -139,7 +139,7 @@ async fn wrong_payloads_are_named() {
         assert_eq!(body["detail"], detail);
     }
     let image = ask(&miner, "/text-to-image", json!({"model": "chat-a"})).await;
-    assert_eq!(image.status(), StatusCode::NOT_FOUND, "another kind of task");
+    assert_eq!(image.status(), StatusCode::NOT_FOUND, "route of another task type");
 }
 
 #[tokio::test]
@@ -154,7 +154,7 @@ async fn a_failing_backend_is_told() {
     for (miner, status) in [(failing, 502), (full, 429), (garbage, 502), (silent, 504), (mute, 502)] {
         assert_eq!(chat(&miner).await.status(), status);
     }
-    // A stream that stops is broken off, so that the validator does not take it for whole.
+    // A stalled stream is aborted, so that the validator does not consider it complete.
     let stops = miner_before(chats(|| async { endless(Bytes::from_static(CHUNK.as_bytes())) }), hasty).await;
     let response = chat(&stops).await;
     assert_eq!(response.status(), StatusCode::OK);
@@ -164,7 +164,7 @@ async fn a_failing_backend_is_told() {
     assert_eq!(chat(&gone).await.status(), 502);
 }
 
-/// These bytes, and then nothing.
+/// A body that sends these bytes and then stalls.
 fn endless(first: Bytes) -> Body {
     let first = futures::stream::iter([Ok::<_, std::io::Error>(first)]);
     Body::from_stream(first.chain(futures::stream::pending()))
@@ -195,7 +195,7 @@ async fn capacities_are_shared_by_stake() {
     assert_eq!(ask(&miner, "/capacity", json!(1)).await.status(), 422);
 }
 
-/// A miner behind the whole transport, a validator's session with it.
+/// Starts a miner behind the full transport; returns a validator's session with it.
 async fn session(miner: Miner) -> (FiberClient, Session) {
     let bob = key("//Bob");
     let signed = signed_requests(bob.hotkey(), FiberRules::Strict).build();
@@ -259,7 +259,7 @@ async fn the_backend_is_read_as_fast_as_the_validator_reads() {
     let miner = miner_before(backend, config()).await;
     let mut body = chat(&miner).await.into_body();
     body.frame().await.unwrap().unwrap();
-    // Until the sockets' buffers are full.
+    // Wait until the sockets' buffers are full.
     let mut before = 0;
     while before != sent.load(Ordering::SeqCst) {
         before = sent.load(Ordering::SeqCst);

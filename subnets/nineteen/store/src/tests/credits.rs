@@ -32,7 +32,7 @@ async fn credits_are_never_overdrawn() {
     assert_eq!(store.grant(&key, 105, "test", 0).await.unwrap(), Some(105));
     assert_eq!(store.grant(&key, -106, "test", 0).await.unwrap(), None);
     assert_eq!(store.grant("none", 1, "test", 0).await.unwrap(), None);
-    // Twenty requests at once, each of which may cost 10.
+    // Twenty concurrent requests with a maximum price of 10 each.
     let holds = (0..20).map(|index| {
         let (store, key) = (store.clone(), key.clone());
         tokio::spawn(async move { store.hold(&key, &index.to_string(), 10, "2026-11", 0).await.unwrap() })
@@ -46,7 +46,7 @@ async fn credits_are_never_overdrawn() {
     }
     assert_eq!(held.len(), 10);
     assert!(store.is_balanced().await.unwrap());
-    // Each is charged once, at most what it holds.
+    // Each is charged once, at most its hold.
     for (index, request) in held.iter().enumerate() {
         let charge = [0, 4, 10, 25][index % 4];
         let charged = store.charge(request, &usage("2026-11-21", charge), 1).await.unwrap();
@@ -68,7 +68,7 @@ async fn budgets_are_of_a_month() {
     let hold = async |request: &str, amount, month: &str| store.hold(&key, request, amount, month, 0).await.unwrap();
     assert_eq!(hold("1", 11, "2026-11").await, Err(HoldRefusal::Budget { left: 10 }));
     assert_eq!(hold("1", 6, "2026-11").await, Ok(()));
-    assert_eq!(hold("2", 5, "2026-11").await, Err(HoldRefusal::Budget { left: 4 }), "what is held counts");
+    assert_eq!(hold("2", 5, "2026-11").await, Err(HoldRefusal::Budget { left: 4 }), "holds count");
     store.charge("1", &usage("2026-11-30", 6), 0).await.unwrap();
     assert_eq!(hold("2", 5, "2026-11").await, Err(HoldRefusal::Budget { left: 4 }));
     assert_eq!(hold("2", 5, "2026-12").await, Ok(()));
@@ -100,7 +100,7 @@ async fn repeated_requests_run_once() {
     let key = store.create_key(&terms(None), &[1; 40], 0).await.unwrap().id;
     let other = store.create_key(&terms(None), &[2; 40], 0).await.unwrap().id;
     let claim = async |key: &str, fingerprint: &str, now| store.claim(key, "x", fingerprint, now).await.unwrap();
-    // Of ten at once, one.
+    // One of ten concurrent claims is new.
     let claims: Vec<_> = (0..10)
         .map(|_| {
             let (store, key) = (store.clone(), key.clone());
@@ -117,15 +117,15 @@ async fn repeated_requests_run_once() {
     assert_eq!(new, 1);
     assert_eq!(claim(&key, "b", 1).await, Claim::Other);
     assert_eq!(claim(&other, "b", 1).await, Claim::New, "keys do not disturb each other");
-    // One that failed may run again.
+    // A failed request can be retried.
     store.drop_claim(&key, "x").await.unwrap();
     assert_eq!(claim(&key, "a", 2).await, Claim::New);
     let answer = StoredAnswer { content_type: "application/json".to_owned(), body: "{}".to_owned() };
     store.keep_answer(&key, "x", &answer).await.unwrap();
-    // An answer is neither given up nor lost when the process starts again.
+    // Neither dropping the claim nor a restart deletes a stored answer.
     store.drop_claim(&key, "x").await.unwrap();
     store.release_holds(3).await.unwrap();
     assert_eq!(claim(&key, "a", 86_400_001).await, Claim::Answered(answer));
-    assert_eq!(claim(&other, "c", 3).await, Claim::New, "what did not finish may run again");
+    assert_eq!(claim(&other, "c", 3).await, Claim::New, "an unfinished request can be retried");
     assert_eq!(claim(&key, "a", 86_400_002).await, Claim::New, "after a day");
 }

@@ -80,7 +80,7 @@ async fn issue_11_17_keys_of_others_are_refused() {
     let clock = Arc::new(ManualClock::at(NOW));
     let bob = miner("//Bob", &clock).await;
     let shake = async |trust, peer: &Peer| client(trust, &clock).handshake(peer).await;
-    // Bob's server in Charlie's place.
+    // Bob's server responds in place of Charlie's.
     for trust in [Trust::Any, Trust::Signed] {
         let error = shake(trust, &peer("//Charlie", bob)).await.unwrap_err();
         assert!(matches!(error, HandshakeError::Forged), "{error}");
@@ -90,7 +90,7 @@ async fn issue_11_17_keys_of_others_are_refused() {
     let message = PublicKeyMessage { public_key: own.public_pem().to_owned(), ..theirs.0 };
     let forged = serve(publish(message, Some(theirs.1))).await;
     assert!(matches!(shake(Trust::Any, &peer("//Bob", forged)).await, Err(HandshakeError::Forged)));
-    // An old signed key of Bob's.
+    // A replay of an old key that Bob signed.
     let old = bob_says(&clock);
     let replayed = serve(publish(old.0, Some(old.1))).await;
     clock.advance(Duration::from_secs(121));

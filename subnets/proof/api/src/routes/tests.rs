@@ -27,7 +27,7 @@ impl Drop for Running {
     }
 }
 
-/// A validator's API over TLS, with one miner of one model, whole and in slices.
+/// Starts a validator's API over TLS, with one miner of one model, whole and in slices.
 async fn start(conduct: Conduct, settings: ApiSettings) -> Running {
     let place = tempfile::tempdir().unwrap();
     let (circuits, stop) = (place.path().join("circuits"), Shutdown::new());
@@ -106,7 +106,7 @@ async fn inputs_become_bundles_that_verify() {
         let count = |text: &str| events.matches(text).count();
         assert_eq!((count(r#""event":"asked""#), count(r#""event":"verified""#)), (proofs, proofs), "{events}");
         assert_eq!(count("event: end"), 1, "{events}");
-        // Whoever comes late hears all of it, too.
+        // A late client receives all events, too.
         assert_eq!(api.get(0, &format!("/v1/proofs/{id}/events")).await.1, events);
         let (_, document) = api.get(0, &format!("/v1/proofs/{id}")).await;
         let document: Value = serde_json::from_str(&document).unwrap();

@@ -5,11 +5,11 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-/// Maximum bytes of an answer.
+/// Maximum size of an answer, in bytes.
 const MAX_ANSWER: u64 = 1 << 30;
 
-/// Runs a program with a document on standard input and returns its standard output. The program is killed when it
-/// exceeds its time.
+/// Runs a program with a document on standard input and returns its standard output. The program is killed at the
+/// timeout.
 pub(super) fn run(program: &Path, question: Vec<u8>, timeout: Duration) -> io::Result<Vec<u8>> {
     let mut child = Command::new(program)
         .env_clear()
@@ -21,9 +21,9 @@ pub(super) fn run(program: &Path, question: Vec<u8>, timeout: Duration) -> io::R
     let pipes = child.stdin.take().zip(child.stdout.take());
     let Some((mut stdin, stdout)) = pipes else { return Err(end(&mut child, "no pipes")) };
     let (answered, answer) = mpsc::channel();
-    // Both threads end with the pipes, at the latest when the program is killed.
+    // Both threads end when the pipes close, at the latest when the program is killed.
     thread::spawn(move || {
-        // A program that answers without reading everything is no error.
+        // A program may answer without reading all of its input.
         let _ = stdin.write_all(&question);
     });
     thread::spawn(move || {
@@ -39,7 +39,7 @@ pub(super) fn run(program: &Path, question: Vec<u8>, timeout: Duration) -> io::R
         Ok(_) => return Err(end(&mut child, "the answer is too long")),
         Err(error) => return Err(end(&mut child, &error.to_string())),
     };
-    // Whoever closed its output and goes on has no reason to.
+    // A program has no work left once it has closed its output.
     let deadline = std::time::Instant::now() + Duration::from_secs(1).min(timeout);
     loop {
         match child.try_wait()? {
@@ -52,7 +52,7 @@ pub(super) fn run(program: &Path, question: Vec<u8>, timeout: Duration) -> io::R
 }
 
 fn end(child: &mut Child, reason: &str) -> io::Error {
-    // It may have ended by itself.
+    // The program may have exited already.
     let _ = child.kill();
     let _ = child.wait();
     io::Error::other(reason.to_owned())

@@ -1,11 +1,12 @@
-//! Several people contributing to one key.
+//! Key ceremony: contributions of several people to one key.
 //!
 //! The first contributor makes the key and knows all of its random numbers: α, β, γ, δ and the evaluation point τ. Each
-//! later contributor multiplies δ by a random number and proves to know it. That hides δ from everyone as long as one
-//! contributor forgets theirs. **It does not hide τ, α and β from the first contributor**, who can forge proofs alone:
-//! whoever relies on a circuit's proofs relies on its first contributor. [`crate::stark`] needs no such trust.
+//! later contributor multiplies δ by a random number and proves knowledge of it. That hides δ from everyone as long as
+//! one contributor forgets their number. **It does not hide τ, α and β from the first contributor**, who can forge
+//! proofs alone: the proofs of a circuit are only as trustworthy as its first contributor. [`crate::stark`] needs no
+//! such trust.
 //!
-//! A transcript lists all contributions. [`verify`] checks that a key follows from the first one by exactly them.
+//! A transcript lists all contributions. [`verify`] checks that they alone turn the first key into the last one.
 
 use ark_bn254::{Bn254, Fr, G1Affine, G1Projective, G2Affine};
 use ark_ec::pairing::Pairing as _;
@@ -22,16 +23,16 @@ use super::keys::{VerificationKeyFile, proving_from_bytes, proving_to_bytes};
 use super::{generator, internal};
 use crate::{BackendError, Keys};
 
-/// Maximum number of characters of a contributor's name.
+/// Maximum length of a contributor's name, in characters.
 pub const MAX_NAME: usize = 100;
-/// Separates these digests from all others.
+/// Domain separator of the digests.
 const DOMAIN: &[u8] = b"taonet groth16 contribution, 1";
 
-/// Who contributed to a key.
+/// Transcript of a key ceremony.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Transcript {
-    /// Name of who made the first key.
+    /// Name of the contributor who made the first key.
     pub initial: String,
     /// SHA-256 of the first proving key.
     pub initial_key: Digest,
@@ -39,54 +40,54 @@ pub struct Transcript {
     pub contributions: Vec<Contribution>,
 }
 
-/// One contribution.
+/// A contribution to a key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Contribution {
     /// The contributor's name.
     pub contributor: String,
-    /// δ after the contribution: a point, as bytes.
+    /// δ after the contribution: an encoded point.
     pub delta: Vec<u8>,
-    /// Proof of knowing the factor: the commitment, as bytes.
+    /// Commitment in the proof of knowledge of the factor: an encoded point.
     pub commitment: Vec<u8>,
-    /// Proof of knowing the factor: the response, as bytes.
+    /// Response in the proof of knowledge of the factor: an encoded number.
     pub response: Vec<u8>,
     /// SHA-256 of the proving key after the contribution.
     pub key: Digest,
 }
 
-/// Why a transcript is refused.
+/// Why a transcript is invalid.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CeremonyError {
-    /// A key is not one.
+    /// A key is malformed.
     #[error(transparent)]
     Key(#[from] BackendError),
-    /// The key is not the one that the transcript begins or ends with.
-    #[error("the {0} key is not the one of the transcript")]
+    /// The first or last key is not the one in the transcript.
+    #[error("the {0} key does not match the transcript")]
     OtherKey(&'static str),
     /// A point or number is malformed.
     #[error("contribution {0} is malformed")]
     Malformed(usize),
-    /// A contributor does not prove to know their factor.
-    #[error("contribution {0}: the proof of knowledge does not hold")]
+    /// A contributor's proof of knowledge is invalid.
+    #[error("contribution {0}: invalid proof of knowledge")]
     Knowledge(usize),
-    /// The last key does not follow from the first one by these contributions.
+    /// The contributions do not turn the first key into the last one.
     #[error("the keys differ by more than the contributions: {0}")]
     Unrelated(&'static str),
 }
 
 impl Transcript {
-    /// The transcript of a key that one person made.
+    /// Creates the transcript of a key with a single contributor.
     pub fn new(contributor: &str, keys: &Keys) -> Self {
         Self { initial: name(contributor), initial_key: Digest::of(&keys.proving), contributions: Vec::new() }
     }
 }
 
-/// Multiplies δ by a random number that is forgotten at once. Returns the new keys and appends to the transcript.
+/// Multiplies δ by a random number, which is then forgotten. Returns the new keys and appends to the transcript.
 ///
 /// # Errors
-/// When the keys are malformed or the system gives no random bytes.
+/// When the keys are malformed or the operating system provides no random bytes.
 pub fn contribute(keys: &Keys, contributor: &str, transcript: &mut Transcript) -> Result<Keys, BackendError> {
     let mut key = proving_from_bytes(&keys.proving)?;
     let mut file = VerificationKeyFile::from_bytes(&keys.verification)?;
@@ -116,11 +117,11 @@ pub fn contribute(keys: &Keys, contributor: &str, transcript: &mut Transcript) -
     Ok(keys)
 }
 
-/// Checks that the last key follows from the first one by the transcript's contributions, and that each contributor knew
-/// their factor.
+/// Verifies that the transcript's contributions alone turn the first key into the last one, and that each contributor
+/// knew their factor.
 ///
 /// # Errors
-/// What does not hold.
+/// The first check that fails.
 pub fn verify(first: &Keys, last: &Keys, transcript: &Transcript) -> Result<(), CeremonyError> {
     if Digest::of(&first.proving) != transcript.initial_key {
         return Err(CeremonyError::OtherKey("first"));
@@ -145,7 +146,7 @@ pub fn verify(first: &Keys, last: &Keys, transcript: &Transcript) -> Result<(), 
 }
 
 impl Contribution {
-    /// Checks the proof of knowledge; returns δ after the contribution.
+    /// Verifies the proof of knowledge and returns δ after the contribution.
     fn check(&self, index: usize, before: &G1Affine) -> Result<G1Affine, CeremonyError> {
         let malformed = |_| CeremonyError::Malformed(index);
         let delta = G1Affine::deserialize_compressed(&*self.delta).map_err(malformed)?;
@@ -157,7 +158,7 @@ impl Contribution {
     }
 }
 
-/// Everything but δ is the same, and every point that is divided by δ changed by the same factor.
+/// Checks that everything but δ is equal, and that every point divided by δ changed by the same factor.
 fn check_ratio(before: &ProvingKey<Bn254>, after: &ProvingKey<Bn254>) -> Result<(), CeremonyError> {
     let unchanged = before.beta_g1 == after.beta_g1
         && before.a_query == after.a_query
@@ -182,7 +183,7 @@ fn check_ratio(before: &ProvingKey<Bn254>, after: &ProvingKey<Bn254>) -> Result<
     Ok(())
 }
 
-/// Whether `new_i * delta_after = old_i * delta_before` for all i: one random combination of each side is compared.
+/// Returns whether `new_i * delta_after = old_i * delta_before` for all i, by a random combination of each side.
 fn same_ratio(old: &[G1Affine], new: &[G1Affine], before: G2Affine, after: G2Affine) -> Result<bool, CeremonyError> {
     let mut generator = generator()?;
     let factors: Vec<Fr> = old.iter().map(|_| Fr::from(u128::rand(&mut generator))).collect();
@@ -197,7 +198,7 @@ fn challenge(contributor: &str, before: &G1Affine, delta: &G1Affine, commitment:
     hash.update((contributor.len() as u64).to_le_bytes());
     hash.update(contributor);
     for point in [before, delta, commitment] {
-        // Never fails for a point in memory; an empty encoding would only make the check fail.
+        // Encoding a point in memory never fails; an empty encoding would only make the check fail.
         hash.update(encode(point).unwrap_or_default());
     }
     let digest = hash.finalize();
@@ -219,7 +220,7 @@ fn nonzero(generator: &mut impl ark_std::rand::Rng) -> Fr {
     }
 }
 
-/// A name without control characters, at most [`MAX_NAME`] long.
+/// Removes control characters from a name and truncates it to [`MAX_NAME`].
 fn name(text: &str) -> String {
     text.chars().filter(|character| !character.is_control()).take(MAX_NAME).collect()
 }

@@ -1,6 +1,6 @@
-//! A circuit as constraints, and an execution as their assignment.
+//! Constraints of a circuit, and the assignment of an execution.
 //!
-//! Public values are, in this order: the binding, the outputs, and the inputs or, where they are many, their Poseidon
+//! Public values are, in this order: the binding, the outputs, and the inputs or, if there are many, their Poseidon
 //! digest. Weights are constants of the linear combinations, so a multiply-add costs no constraint; only rescales,
 //! maxima and outputs do.
 //!
@@ -17,21 +17,21 @@ use super::poseidon;
 use super::r1cs::{Lc, R1cs};
 use crate::BackendError;
 
-/// Maximum number of inputs that are public values themselves.
+/// Maximum number of inputs that are public values themselves; more are hashed.
 pub(super) const MAX_PUBLIC_INPUTS: usize = 1024;
-/// Bits of a field element that packed inputs fill.
+/// Number of bits of a field element that packed inputs fill.
 const PACKED_BITS: u32 = 248;
-/// The largest magnitude of a sum: far below half of the field's 2^253.
+/// Maximum magnitude of a sum: far below half of the field's 2^253.
 pub(super) const MAX_MAGNITUDE: u64 = 1 << 60;
 /// Maximum number of constraints of one circuit.
 const MAX_CONSTRAINTS: usize = 1 << 23;
 
-/// How a verifier sees the inputs.
+/// Public form of the inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PublicInputs {
     pub(super) count: usize,
     pub(super) range: Range,
-    /// Whether the inputs are public by their digest only.
+    /// Whether only the digest of the inputs is public.
     pub(super) hashed: bool,
 }
 
@@ -44,7 +44,7 @@ impl PublicInputs {
         if self.hashed { 1 } else { self.count }
     }
 
-    /// Inputs less the smallest possible one, as many to an element as fit.
+    /// Packs inputs, less the smallest possible one, into as few elements as possible.
     fn pack(&self, inputs: &[i64]) -> Vec<Fr> {
         let width = self.width();
         let chunks = inputs.chunks((PACKED_BITS / width) as usize);
@@ -55,12 +55,12 @@ impl PublicInputs {
         packed.collect()
     }
 
-    /// Bits of an input less the smallest possible one: one at least.
+    /// Returns the bits of an input less the smallest possible one: at least 1.
     fn width(&self) -> u32 {
         Width::of(Range { low: 0, high: self.range.high - self.range.low }).bits.max(1)
     }
 
-    /// All public values of a statement.
+    /// Returns all public values of a statement.
     pub(super) fn statement(&self, binding: &Digest, inputs: &[i64], outputs: &[i64]) -> Vec<Fr> {
         let mut values = vec![binding_element(binding)];
         values.extend(outputs.iter().map(|&output| Fr::from(output)));
@@ -73,13 +73,14 @@ impl PublicInputs {
     }
 }
 
-/// The first 31 bytes of the digest as a number: no reduction, so no two of them are the same element.
+/// Converts the first 31 bytes of the digest to an element. No reduction occurs, so different bytes give different
+/// elements.
 fn binding_element(binding: &Digest) -> Fr {
     let bytes = binding.as_bytes().iter().take(31);
     bytes.fold(Fr::zero(), |sum, &byte| sum * Fr::from(256_u64) + Fr::from(byte))
 }
 
-/// The constraints of a circuit.
+/// Translates a circuit to constraints.
 pub(super) fn constrain(circuit: &Circuit, most_public: usize) -> Result<R1cs, BackendError> {
     let magnitude = circuit.magnitude();
     if magnitude > MAX_MAGNITUDE {
@@ -87,7 +88,7 @@ pub(super) fn constrain(circuit: &Circuit, most_public: usize) -> Result<R1cs, B
     }
     let public = PublicInputs::of(circuit, most_public);
     let mut cs = R1cs::new(1 + circuit.outputs.len() + public.values());
-    // Variable 1 is the binding. It is a factor of a constraint of its own besides the rows that tie public inputs.
+    // Variable 1 is the binding. It has a constraint of its own besides the rows that tie public inputs.
     let square = cs.witness();
     cs.enforce(Lc::var(1), Lc::var(1), Lc::var(square));
     let first_input = 2 + circuit.outputs.len();
@@ -110,7 +111,7 @@ pub(super) fn constrain(circuit: &Circuit, most_public: usize) -> Result<R1cs, B
     Ok(cs)
 }
 
-/// Witness variables for the inputs, each range-checked, packed and hashed to the public value at `digest`.
+/// Allocates witness variables for the inputs, range-checked, packed and hashed to the public value at `digest`.
 fn hashed_inputs(cs: &mut R1cs, public: &PublicInputs, digest: usize) -> Vec<Lc> {
     let width = public.width();
     let low = Lc::constant(Fr::from(public.range.low));
@@ -167,7 +168,7 @@ fn sums(linear: &Linear, cells: &[Lc]) -> Vec<Lc> {
     sums.into_iter().map(Lc::compact).collect()
 }
 
-/// Values of all variables, in the order of [`constrain`].
+/// Returns the values of all variables, in the order of [`constrain`].
 pub(super) fn assign(
     circuit: &Circuit,
     most_public: usize,

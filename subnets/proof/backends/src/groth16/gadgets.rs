@@ -1,5 +1,5 @@
-//! Rescales and maxima as constraints, and the values that satisfy them. Both halves of a gadget allocate the same
-//! variables in the same order.
+//! Gadgets: constraints of rescales and maxima, and the witness values that satisfy them. Both halves of a gadget
+//! allocate the same variables in the same order.
 
 use ark_bn254::Fr;
 use ark_ff::{Field as _, One as _, Zero as _};
@@ -7,7 +7,7 @@ use taonet_proof_core::{Clamp, Range, Rescale};
 
 use super::r1cs::{Lc, R1cs, Var};
 
-/// A number in two's complement: `bits` low bits, and a sign bit where it can be negative.
+/// Width of a number in two's complement: `bits` low bits, and a sign bit if it can be negative.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Width {
     pub(super) bits: u32,
@@ -15,17 +15,17 @@ pub(super) struct Width {
 }
 
 impl Width {
-    /// The narrowest width that holds an interval.
+    /// Returns the narrowest width that holds an interval.
     pub(super) fn of(range: Range) -> Self {
         let bits = |value: u64| u64::BITS - value.leading_zeros();
-        // -2^n needs n bits, as 2^n - 1 does.
+        // -2^n needs n bits, like 2^n - 1.
         let negative = if range.low < 0 { bits(range.low.unsigned_abs() - 1) } else { 0 };
         let positive = if range.high > 0 { bits(range.high.unsigned_abs()) } else { 0 };
         Self { bits: negative.max(positive), signed: range.low < 0 }
     }
 }
 
-/// Decomposes a combination whose value has this width; returns its bits and its sign.
+/// Decomposes a combination whose value has this width, and returns its bits and its sign.
 fn split(cs: &mut R1cs, value: &Lc, width: Width) -> (Vec<Var>, Option<Var>) {
     let bits: Vec<Var> = (0..width.bits).map(|_| boolean(cs)).collect();
     let sign = width.signed.then(|| boolean(cs));
@@ -44,13 +44,13 @@ fn assign_split(witness: &mut Vec<Fr>, value: i64, width: Width) {
     }
 }
 
-/// A new number of so many bits.
+/// Allocates an unsigned number of `bits` bits.
 pub(super) fn unsigned(cs: &mut R1cs, bits: u32) -> Lc {
     let bits: Vec<Var> = (0..bits).map(|_| boolean(cs)).collect();
     Lc::bits(&bits)
 }
 
-/// Values for [`unsigned`].
+/// Assigns the witness values of [`unsigned`].
 pub(super) fn assign_unsigned(witness: &mut Vec<Fr>, value: i64, bits: u32) {
     assign_split(witness, value, Width { bits, signed: false });
 }
@@ -62,12 +62,12 @@ fn boolean(cs: &mut R1cs) -> Var {
     bit
 }
 
-/// `2^exponent`.
+/// Returns `2^exponent`.
 pub(super) fn power(exponent: u32) -> Fr {
     Fr::from(2_u64).pow([u64::from(exponent)])
 }
 
-/// A new variable that is the product of two combinations.
+/// Allocates a variable for the product of two combinations.
 fn product(cs: &mut R1cs, a: Lc, b: Lc) -> Lc {
     let var = cs.witness();
     cs.enforce(a, b, Lc::var(var));
@@ -78,7 +78,7 @@ fn not(lc: &Lc) -> Lc {
     Lc::constant(Fr::one()).plus(-Fr::one(), lc)
 }
 
-/// Constrains a rescale of sums within an interval. Returns the activation.
+/// Constrains a rescale of sums within an interval, and returns the activation.
 pub(super) fn rescale(cs: &mut R1cs, sum: &Lc, rescale: Rescale, sums: Range) -> Lc {
     let quotient_width = Width::of(rescale.quotients(&sums));
     let width = Width { bits: quotient_width.bits + u32::from(rescale.shift), ..quotient_width };
@@ -108,7 +108,7 @@ pub(super) fn rescale(cs: &mut R1cs, sum: &Lc, rescale: Rescale, sums: Range) ->
         Clamp::Signed(kept) => {
             let range = rescale.clamp.range();
             let count = Lc::constant(Fr::from(high.len() as u64));
-            // High bits that differ from the sign: none where the quotient fits.
+            // High bits that differ from the sign; none differ if the quotient fits.
             let (differing, value, bound) = match sign {
                 None => (sum_of(high), Lc::bits(low), limit(range.high)),
                 Some(sign) => {
@@ -124,7 +124,7 @@ pub(super) fn rescale(cs: &mut R1cs, sum: &Lc, rescale: Rescale, sums: Range) ->
     }
 }
 
-/// Values for [`rescale`].
+/// Assigns the witness values of [`rescale`].
 pub(super) fn assign_rescale(witness: &mut Vec<Fr>, sum: i64, rescale: Rescale, sums: Range) {
     let quotient_width = Width::of(rescale.quotients(&sums));
     let width = Width { bits: quotient_width.bits + u32::from(rescale.shift), ..quotient_width };
@@ -138,7 +138,7 @@ pub(super) fn assign_rescale(witness: &mut Vec<Fr>, sum: i64, rescale: Rescale, 
         Clamp::Unsigned(_) => {
             if high > 0 {
                 assign_none(witness, ones, high);
-                // The magnitude before the sign is looked at: low bits, or the limit.
+                // The magnitude before the sign is applied: low bits, or the limit.
                 let low = quotient & ((1 << kept) - 1);
                 witness.push(Fr::from(if ones == 0 { low } else { rescale.clamp.range().high }));
             }
@@ -168,7 +168,7 @@ fn limit(value: i64) -> Lc {
     Lc::constant(Fr::from(value))
 }
 
-/// One where a count of bits is zero, else zero.
+/// Returns one if a count of bits is zero, else zero.
 fn none(cs: &mut R1cs, count: &Lc, most: usize) -> Lc {
     if most == 1 {
         return not(count);
@@ -186,7 +186,7 @@ fn assign_none(witness: &mut Vec<Fr>, count: i64, most: u32) {
     }
 }
 
-/// `first` where the condition is one, `second` where it is zero.
+/// Returns `first` if the condition is one, `second` if it is zero.
 fn select(cs: &mut R1cs, condition: Lc, first: &Lc, second: &Lc) -> Lc {
     let chosen = cs.witness();
     let difference = first.clone().plus(-Fr::one(), second);
@@ -198,13 +198,13 @@ fn select(cs: &mut R1cs, condition: Lc, first: &Lc, second: &Lc) -> Lc {
 pub(super) fn max(cs: &mut R1cs, a: &Lc, b: &Lc, operands: Range) -> Lc {
     let (bits, sign) = split(cs, &a.clone().plus(-Fr::one(), b), difference_width(operands));
     let larger = cs.witness();
-    // a - b where that is positive, else nothing.
+    // a - b if that is positive, else zero.
     let positive = sign.map_or_else(|| Lc::constant(Fr::one()), |sign| not(&Lc::var(sign)));
     cs.enforce(positive, Lc::bits(&bits), Lc::var(larger).plus(-Fr::one(), b));
     Lc::var(larger)
 }
 
-/// Values for [`max`].
+/// Assigns the witness values of [`max`].
 pub(super) fn assign_max(witness: &mut Vec<Fr>, a: i64, b: i64, operands: Range) {
     assign_split(witness, a - b, difference_width(operands));
     witness.push(Fr::from(a.max(b)));

@@ -1,5 +1,5 @@
-//! Key files. Every point of a verification key is checked to lie on the curve and in the subgroup; proving keys are
-//! large, come from the same directory, and a wrong one only makes proofs that do not verify.
+//! Key files. Every point of a verification key is checked to lie on the curve and in the subgroup. Proving keys are
+//! large and come from the same directory, and a wrong one only makes proofs that do not verify.
 
 use ark_bn254::Bn254;
 use ark_groth16::{ProvingKey, VerifyingKey};
@@ -13,10 +13,10 @@ use crate::BackendError;
 
 /// The version of the file format.
 const FORMAT: u32 = 1;
-/// Maximum bytes of a verification key: one point for each public value.
+/// Maximum size of a verification key, in bytes: one point for each public value.
 const MAX_VERIFICATION_BYTES: usize = 1 << 24;
 
-/// A verification key and how the public values are made from a statement.
+/// A verification key with the layout of the public values.
 pub(super) struct VerificationKeyFile {
     pub(super) public: PublicInputs,
     pub(super) outputs: usize,
@@ -72,7 +72,7 @@ impl VerificationKeyFile {
         let public = PublicInputs { count: encoded.inputs as usize, range: encoded.range, hashed: encoded.hashed };
         let file = Self { public, outputs: encoded.outputs as usize, key };
         file.check()?;
-        // One key has one file: its digest is what requests are bound to.
+        // Each key has exactly one encoding, because requests are bound to its digest.
         if file.to_bytes()? != bytes {
             return Err(refuse(&"not the canonical encoding"));
         }
@@ -104,8 +104,8 @@ pub(super) fn proving_to_bytes(key: &ProvingKey<Bn254>) -> Result<Vec<u8>, Seria
     Ok(bytes)
 }
 
-/// Reads a proving key without checking its points: that would take longer than many proofs. The metadata's hash of the
-/// file stands for its integrity.
+/// Reads a proving key without checking its points, which would take longer than many proofs. The hash in the metadata
+/// protects the file's integrity.
 pub(super) fn proving_from_bytes(bytes: &[u8]) -> Result<ProvingKey<Bn254>, BackendError> {
     let mut reader = bytes;
     let refuse = |reason: String| BackendError::Key { key: "proving key", reason };

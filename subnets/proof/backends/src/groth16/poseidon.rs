@@ -1,4 +1,4 @@
-//! Poseidon over BN254's scalar field: the permutation with nine elements, S-box x^5, 8 full and 63 partial rounds, its
+//! Poseidon over BN254's scalar field: the permutation of nine elements, S-box x^5, 8 full and 63 partial rounds, with
 //! constants from the Grain LFSR of the published reference script. A sponge of rate eight hashes inputs that are too
 //! many for public values.
 
@@ -10,7 +10,7 @@ use ark_ff::{Field as _, PrimeField as _, Zero as _};
 
 use super::r1cs::{Lc, R1cs};
 
-/// Elements absorbed by one permutation.
+/// Number of elements absorbed by one permutation.
 pub(super) const RATE: usize = 8;
 const FULL_ROUNDS: usize = 8;
 const PARTIAL_ROUNDS: usize = 63;
@@ -30,7 +30,7 @@ impl Parameters {
         Self { full, partial, constants, matrix }
     }
 
-    /// Whether all elements pass the S-box in this round, not only the first.
+    /// Returns whether all elements pass the S-box in this round, not only the first.
     fn is_full(&self, round: usize) -> bool {
         round < self.full / 2 || round >= self.full / 2 + self.partial
     }
@@ -41,7 +41,8 @@ fn parameters() -> &'static Parameters {
     PARAMETERS.get_or_init(|| Parameters::new(RATE, FULL_ROUNDS, PARTIAL_ROUNDS))
 }
 
-/// The permutation, and the S-boxes' squares, fourth and fifth powers in the order in which they are computed.
+/// Permutes the state and appends the S-boxes' squares, fourth and fifth powers to `trace`, in the order of
+/// computation.
 fn permute(parameters: &Parameters, state: &mut Vec<Fr>, trace: &mut Vec<Fr>) {
     for (round, constants) in parameters.constants.iter().enumerate() {
         for (index, (value, constant)) in state.iter_mut().zip(constants).enumerate() {
@@ -78,12 +79,12 @@ fn constrain_permutation(cs: &mut R1cs, parameters: &Parameters, state: &mut Vec
     }
 }
 
-/// The digest of some elements: the sponge's capacity starts as their number, so that lengths are told apart.
+/// Hashes elements. The sponge's capacity starts as their number, so the digest depends on the length.
 pub(super) fn hash(elements: &[Fr]) -> Fr {
     hash_traced(elements, &mut Vec::new())
 }
 
-/// As [`hash`]; appends the values of [`constrain_hash`]'s variables.
+/// Hashes elements like [`hash`] and appends the values of [`constrain_hash`]'s variables to `trace`.
 pub(super) fn hash_traced(elements: &[Fr], trace: &mut Vec<Fr>) -> Fr {
     let parameters = parameters();
     let mut state = vec![Fr::zero(); RATE + 1];
@@ -99,7 +100,7 @@ pub(super) fn hash_traced(elements: &[Fr], trace: &mut Vec<Fr>) -> Fr {
     state.first().copied().unwrap_or_default()
 }
 
-/// Constrains the digest of some combinations.
+/// Constrains the digest of linear combinations.
 pub(super) fn constrain_hash(cs: &mut R1cs, elements: &[Lc]) -> Lc {
     let parameters = parameters();
     let mut state = vec![Lc::zero(); RATE + 1];
@@ -121,7 +122,7 @@ mod tests {
 
     use super::*;
 
-    /// The digest of (1, 2) that circomlib publishes.
+    /// Digest of (1, 2) as published by circomlib.
     #[test]
     fn the_permutation_is_the_published_one() {
         let mut state = vec![Fr::from(0), Fr::from(1), Fr::from(2)];

@@ -11,12 +11,12 @@ pub(super) type Var = usize;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Lc(pub(super) Vec<(Fr, Var)>);
 
-/// `a * b = c`, over and over.
+/// A rank-1 constraint system: constraints of the form `a * b = c`.
 #[derive(Clone, Debug, Default)]
 pub(super) struct R1cs {
-    /// Public inputs, the constant one included.
+    /// Number of public inputs, including the constant one.
     pub(super) instance: usize,
-    /// All variables.
+    /// Number of all variables.
     pub(super) variables: usize,
     pub(super) a: Matrix<Fr>,
     pub(super) b: Matrix<Fr>,
@@ -36,7 +36,7 @@ impl Lc {
         Self(vec![(Fr::one(), var)])
     }
 
-    /// `Σ 2^i * bits[i]`.
+    /// Returns `Σ 2^i * bits[i]`.
     pub(super) fn bits(bits: &[Var]) -> Self {
         let mut factor = Fr::one();
         let terms = bits.iter().map(|&bit| {
@@ -54,7 +54,7 @@ impl Lc {
         self
     }
 
-    /// Joins terms of the same variable.
+    /// Merges terms of the same variable.
     #[must_use]
     pub(super) fn compact(mut self) -> Self {
         self.0.sort_unstable_by_key(|&(_, var)| var);
@@ -71,7 +71,7 @@ impl Lc {
 }
 
 impl R1cs {
-    /// A system with public inputs and nothing else.
+    /// Creates a system with public inputs and nothing else.
     pub(super) fn new(public: usize) -> Self {
         Self { instance: public + 1, variables: public + 1, ..Self::default() }
     }
@@ -99,7 +99,7 @@ impl R1cs {
         [self.a.clone(), self.b.clone(), self.c.clone()]
     }
 
-    /// The first constraint that an assignment breaks.
+    /// Returns the first constraint that an assignment violates.
     #[cfg(test)]
     pub(super) fn broken(&self, assignment: &[Fr]) -> Option<usize> {
         let value = |row: &[(Fr, Var)]| row.iter().map(|&(coefficient, var)| coefficient * assignment[var]).sum::<Fr>();

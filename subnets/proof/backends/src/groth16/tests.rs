@@ -29,7 +29,7 @@ fn copies_that_are_randomised_again_are_bound_as_well() {
     let mut bytes = Vec::new();
     copy.serialize_compressed(&mut bytes).unwrap();
     assert_ne!(bytes, proof);
-    // The same miner may say the same thing in other words, nobody else.
+    // A re-randomised proof verifies for the same miner only.
     assert_eq!(bench.verifier.verify(&statement, &bytes), Ok(()));
     let thief = Binding { miner: Hotkey::from_bytes([9; 32]), ..statement.binding.clone() };
     assert_eq!(bench.verifier.verify(&Statement { binding: thief, ..statement }, &bytes), Err(VerifyError::Invalid));
@@ -75,7 +75,7 @@ fn widths_hold_their_intervals_and_stay_far_from_the_field() {
     assert!(widest.bits + 1 < 100);
 }
 
-/// Changes every witness value by itself: bits, signs, remainders, activations, maxima.
+/// Changes each witness value individually: bits, signs, remainders, activations, maxima.
 #[test]
 fn every_changed_witness_value_breaks_a_constraint() {
     let circuit = testing::network(5).lower().unwrap();

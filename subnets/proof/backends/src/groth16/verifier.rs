@@ -10,7 +10,7 @@ use super::keys::VerificationKeyFile;
 use super::{PROOF_BYTES, Scheme, generator};
 use crate::{BackendError, Statement, Verifier, VerifyError};
 
-/// Public values, and a proof of them.
+/// Public values and the proof of them.
 type ReadProof = (Vec<Fr>, Proof<Bn254>);
 
 /// Verifies proofs of one circuit.
@@ -27,7 +27,7 @@ impl Groth16Verifier {
         Ok(Self { file, prepared, digest: Digest::of(key) })
     }
 
-    /// The public values, after checks of lengths, ranges and key.
+    /// Returns the public values after checks of lengths, ranges and key.
     fn public_values(&self, statement: &Statement) -> Result<Vec<Fr>, VerifyError> {
         if statement.binding.verification_key != self.digest {
             return Err(VerifyError::OtherKey);
@@ -48,7 +48,7 @@ impl Groth16Verifier {
         Ok(self.file.public.statement(&binding, &statement.inputs, &statement.outputs))
     }
 
-    /// The public values' combination of the key's points: one multi-scalar multiplication.
+    /// Combines the public values with the key's points in one multi-scalar multiplication.
     fn prepare(&self, values: &[Fr]) -> Result<G1Projective, VerifyError> {
         let points = &self.file.key.gamma_abc_g1;
         let (first, rest) = points.split_first().ok_or_else(|| VerifyError::Verifier("the key is empty".to_owned()))?;
@@ -57,7 +57,7 @@ impl Groth16Verifier {
         Ok(sum + first)
     }
 
-    /// One pairing equation for all proofs: each proof's equation to a random power.
+    /// Verifies all proofs with one pairing equation: the product of their equations, each to a random power.
     fn verify_combined(&self, proofs: &[ReadProof]) -> Result<(), VerifyError> {
         let mut generator = generator().map_err(|error| VerifyError::Verifier(error.to_string()))?;
         let Some((first, _)) = proofs.first() else { return Ok(()) };
@@ -83,7 +83,7 @@ impl Groth16Verifier {
     }
 }
 
-/// Reads a proof: exactly 128 bytes, every point on the curve and in the subgroup, none at infinity.
+/// Parses a proof: exactly 128 bytes, every point on the curve and in the subgroup, none at infinity.
 fn read_proof(bytes: &[u8]) -> Result<Proof<Bn254>, VerifyError> {
     if bytes.len() != PROOF_BYTES {
         return Err(VerifyError::Malformed(format!("{} bytes, expected {PROOF_BYTES}", bytes.len())));
@@ -108,8 +108,8 @@ impl Verifier for Groth16Verifier {
         }
     }
 
-    /// All proofs that can be read are checked with one equation. Where that fails, each one is checked by itself, so
-    /// that nobody is refused for another's proof.
+    /// Verifies all well-formed proofs with one equation. If that fails, each one is verified individually, so that an
+    /// invalid proof does not affect the others.
     fn verify_all(&self, proofs: &[(Statement, Vec<u8>)]) -> Vec<Result<(), VerifyError>> {
         let read = |(statement, proof): &(Statement, Vec<u8>)| Ok((self.public_values(statement)?, read_proof(proof)?));
         let read: Vec<Result<ReadProof, VerifyError>> = proofs.iter().map(read).collect();

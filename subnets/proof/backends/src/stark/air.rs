@@ -1,9 +1,9 @@
-//! The tables of a proof and their constraints.
+//! Tables of a proof and their constraints (AIR).
 //!
-//! Memory is a multiset of `(address, value)`: whoever writes a cell puts it in as often as it is read, whoever reads it
-//! takes it out, and the sum over all tables is zero. Addresses and how often each cell is read are fixed columns, so
-//! each address has exactly one value. Functions (rescaling, range checks, the positive part) are looked up in a table
-//! of `(function, argument, value)`.
+//! Memory is a multiset of `(address, value)`. Writing a cell inserts it as often as it is read, each read removes it
+//! once, and the sum over all tables is zero. Addresses and read counts are fixed columns, so each address has exactly
+//! one value. Functions (rescaling, range checks, the positive part) are looked up in a table of
+//! `(function, argument, value)`.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -18,25 +18,25 @@ use super::config::Val;
 const MEMORY: &str = "memory";
 const FUNCTION: &str = "function";
 
-/// The function whose only argument and value is 0.
+/// The function that maps 0 to 0.
 pub(super) const ZERO: u32 = 0;
 /// The positive part.
 pub(super) const POSITIVE: u32 = 1;
 /// The first function that depends on the circuit.
 pub(super) const FIRST_FUNCTION: u32 = 2;
 
-/// Activations in one row.
+/// Number of activations in one row.
 pub(super) const ACTIVATION_LANES: usize = 4;
-/// Maxima in one row.
+/// Number of maxima in one row.
 pub(super) const MAX_LANES: usize = 4;
 
-/// Fixed columns of an activation: address of the sum, what is added to it, the divisor, the functions of quotient and
-/// remainder, address of the activation, and how often that is read.
+/// Fixed columns of an activation: address of the sum, addend, divisor, functions of quotient and remainder, address of
+/// the activation, and its read count.
 pub(super) const ACTIVATION_FIXED: usize = 7;
-/// Fixed columns of a maximum: addresses of both operands and of the result, and how often that is read.
+/// Fixed columns of a maximum: addresses of both operands and of the result, and the read count of the result.
 pub(super) const MAX_FIXED: usize = 4;
 
-/// Values read and sums made in one row of the products table.
+/// Numbers of values read and of sums computed in one row of the products table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tile {
     pub(super) inputs: usize,
@@ -44,34 +44,34 @@ pub(super) struct Tile {
 }
 
 impl Tile {
-    /// Fixed columns: addresses, weights (output by output for each input), the first sum's address, how often each sum
-    /// is read, and whether the sums go on in the next row.
+    /// Number of fixed columns: addresses, weights (output by output for each input), the first sum's address, the read
+    /// count of each sum, and whether the sums continue in the next row.
     pub(super) fn fixed(&self) -> usize {
         self.inputs + self.inputs * self.outputs + 1 + self.outputs + 1
     }
 
-    /// Values: what is read, and each sum before and after the row.
+    /// Number of value columns: values read, and each sum before and after the row.
     pub(super) fn width(&self) -> usize {
         self.inputs + 2 * self.outputs
     }
 }
 
-/// Which table it is.
+/// Kind of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Inputs and outputs: the public values, and a zero.
+    /// Public values (inputs and outputs), and a zero.
     Public,
     /// Multiplications and additions.
     Products(Tile),
-    /// Sums to activations.
+    /// Rescales of sums to activations.
     Activations,
-    /// Larger of two.
+    /// Maxima of two values.
     Maxima,
-    /// Values of functions.
+    /// Entries of the function table.
     Functions,
 }
 
-/// A table. The verifier's has no fixed columns: it knows their commitment.
+/// A table. A verifier's table has no fixed columns, only their commitment.
 #[derive(Clone, Debug)]
 pub(super) struct Table {
     pub(super) kind: Kind,
@@ -80,7 +80,7 @@ pub(super) struct Table {
     pub(super) public: Vec<Vec<Val>>,
 }
 
-/// Limbs of the digests that the transcript absorbs: 24 bits each.
+/// Number of limbs of 24 bits in the digests that the transcript absorbs.
 pub(super) const PUBLIC_LIMBS: usize = 22;
 
 impl Kind {
@@ -171,12 +171,12 @@ where
     }
 }
 
-/// Takes a value out of memory.
+/// Removes a value from memory.
 fn read<AB: AirBuilder + InteractionBuilder>(builder: &mut AB, address: AB::Var, value: AB::Expr) {
     builder.push_interaction(MEMORY, [address.into(), value], Count::bounded(AB::Expr::ONE, 1));
 }
 
-/// Puts a value into memory as often as it is read.
+/// Inserts a value into memory as often as it is read.
 fn write<AB: AirBuilder + InteractionBuilder>(builder: &mut AB, address: AB::Expr, value: AB::Expr, reads: AB::Var) {
     builder.push_interaction(MEMORY, [address, value], Count::provided(-reads.into()));
 }
@@ -190,8 +190,8 @@ fn look_up<AB: AirBuilder + InteractionBuilder>(
     builder.push_interaction(FUNCTION, [function, argument, value], Count::bounded(AB::Expr::ONE, 1));
 }
 
-/// A public value: fixed columns are address, bias and count. Inputs are written (a negative count), outputs read (one);
-/// an output's bias is not in the sum that stands in memory.
+/// Constrains a public value. Fixed columns are address, bias and count. Inputs are written (a negative count), outputs
+/// read (one); the sum in memory excludes an output's bias.
 fn public<AB: AirBuilder<F = Val> + InteractionBuilder>(builder: &mut AB, local: &[AB::Var], fixed: &[AB::Var]) {
     let known = builder.periodic_values().first().copied();
     if let (&[value], &[address, bias, count], Some(known)) = (local, fixed, known) {
@@ -228,15 +228,15 @@ fn products<AB: AirBuilder<F = Val> + InteractionBuilder>(
             }
         }
         builder.assert_eq(after, sum);
-        // Without a carry the next row starts at zero; so does the first, for the last row has none.
+        // Without a carry, the next row starts at zero. So does the first, since the last row has no carry.
         builder.assert_eq(next, carry * after);
         let address: AB::Expr = first + AB::Expr::from_usize(output);
         write(builder, address, after.into(), reads);
     }
 }
 
-/// `sum + added = quotient * divisor + remainder`, where the quotient is looked up together with the activation and the
-/// remainder by itself.
+/// Constrains `sum + added = quotient * divisor + remainder`. The quotient is looked up together with the activation,
+/// the remainder by itself.
 fn activation<AB: AirBuilder<F = Val> + InteractionBuilder>(
     builder: &mut AB,
     &[quotient, remainder, value]: &[AB::Var; 3],
@@ -249,7 +249,7 @@ fn activation<AB: AirBuilder<F = Val> + InteractionBuilder>(
     write(builder, address.into(), value.into(), reads);
 }
 
-/// The larger of `a` and `b` is `b` and the positive part of `a - b`.
+/// Constrains the larger of `a` and `b` as `b` plus the positive part of `a - b`.
 fn maximum<AB: AirBuilder<F = Val> + InteractionBuilder>(
     builder: &mut AB,
     &[a, b, positive]: &[AB::Var; 3],

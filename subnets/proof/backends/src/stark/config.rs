@@ -1,4 +1,4 @@
-//! The proof system's parameters.
+//! Parameters of the proof system.
 
 use p3_batch_stark::{BatchProof, CommonData, ProverData};
 use p3_blake3::Blake3;
@@ -14,7 +14,7 @@ use p3_uni_stark::StarkConfig;
 
 /// The base field: integers modulo 2^31 - 2^24 + 1.
 pub(super) type Val = KoalaBear;
-/// The field that challenges come from: 124 bits.
+/// The extension field of the challenges: 124 bits.
 pub(super) type Challenge = BinomialExtensionField<Val, 4>;
 type Compress = CompressionFunctionFromHasher<Blake3, 2, 32>;
 type ValMmcs = MerkleTreeMmcs<Val, u8, SerializingHasher<Blake3>, Compress, 2, 32>;
@@ -26,16 +26,16 @@ pub(super) type Proof = BatchProof<Config>;
 pub(super) type Common = CommonData<Config>;
 pub(super) type Prepared = ProverData<Config>;
 
-/// Base-two logarithm of how much longer a codeword is than its message.
+/// Base-two logarithm of the blowup factor: the length of a codeword divided by that of its message.
 pub(super) const LOG_BLOWUP: usize = 2;
-/// Positions at which codewords are opened.
+/// Number of queries: positions at which codewords are opened.
 pub(super) const QUERIES: usize = 42;
-/// Bits of the proof of work before the positions are drawn.
+/// Bits of the proof of work before the queries are drawn.
 pub(super) const GRINDING_BITS: usize = 16;
-/// Bits of security by the conjecture of the ethSTARK paper: each query halves an error [`LOG_BLOWUP`] times.
+/// Bits of security under the conjecture of the ethSTARK paper: [`LOG_BLOWUP`] bits for each query.
 pub(super) const SECURITY_BITS: u32 = (LOG_BLOWUP * QUERIES + GRINDING_BITS) as u32;
 
-/// Separates this transcript from all others.
+/// Domain separator of the transcript.
 const DOMAIN: &[u8] = b"taonet proof of inference, stark, 1";
 
 fn fri() -> FriParameters<ChallengeMmcs> {
@@ -64,7 +64,7 @@ pub(super) fn config() -> Config {
 mod tests {
     use super::*;
 
-    /// What the documentation says, by the library's own count.
+    /// Documented security, as counted by the library.
     #[test]
     fn parameters_give_a_hundred_bits() {
         assert_eq!(fri().conjectured_soundness_bits(), 100);

@@ -1,5 +1,5 @@
-//! The verification key: shapes, ranges, and the commitment to the fixed columns. Some 100 bytes, and a function of the
-//! network.
+//! The verification key: shapes, ranges, and the commitment to the fixed columns. It has some 100 bytes and is a
+//! function of the network.
 
 use p3_batch_stark::common::{GlobalPreprocessed, PreprocessedInstanceMeta};
 use p3_batch_stark::config::Commitment;
@@ -14,9 +14,9 @@ use crate::BackendError;
 
 /// The version of the file format.
 const FORMAT: u32 = 1;
-/// Maximum bytes of a verification key.
+/// Maximum size of a verification key, in bytes.
 const MAX_BYTES: usize = 4096;
-/// Base-two logarithm of the most rows of a table.
+/// Base-two logarithm of the maximum number of rows of a table.
 const MAX_LOG_ROWS: usize = 24;
 
 #[derive(Serialize, Deserialize)]
@@ -26,7 +26,7 @@ pub(super) struct VerificationKeyFile {
     pub(super) outputs: u32,
     pub(super) input_range: Range,
     pub(super) output_range: Range,
-    /// Inputs and outputs of a tile.
+    /// Number of inputs and of outputs of a tile.
     tile: [u32; 2],
     pub(super) log_rows: Vec<usize>,
     commitment: Commitment<Config>,
@@ -86,7 +86,7 @@ impl VerificationKeyFile {
         if fits && rows && tables && tile && public { Ok(()) } else { Err(refuse("sizes are out of bounds")) }
     }
 
-    /// The tables as a verifier knows them: without columns.
+    /// Returns the tables as a verifier knows them: without columns.
     pub(super) fn tables(&self) -> Vec<Table> {
         let [inputs, outputs] = self.tile.map(|side| side as usize);
         let kinds =
@@ -95,7 +95,7 @@ impl VerificationKeyFile {
         kinds.map(|kind| Table { kind, fixed: None, public: Vec::new() }).collect()
     }
 
-    /// What the proof system's verifier needs.
+    /// Returns the common data that the proof system's verifier needs.
     pub(super) fn common(&self, config: &Config) -> Result<Common, BackendError> {
         let tables = self.tables();
         let prepared = Prepared::from_airs_and_degrees(config, &tables, &self.log_rows);

@@ -1,4 +1,4 @@
-//! Lays a circuit out in tables: which address each value has, and the fixed columns.
+//! Layout of a circuit in tables: the address of each value, and the fixed columns.
 
 mod functions;
 mod products;
@@ -16,24 +16,24 @@ pub(super) use functions::FunctionTable;
 use functions::Functions;
 use products::Products;
 
-/// The largest magnitude of a sum: both signs are below half of the field.
+/// Maximum magnitude of a sum: both signs are below half of the field.
 pub(super) const MAX_MAGNITUDE: u64 = (Val::ORDER_U32 / 2) as u64;
 /// Maximum number of rows of a table.
 const MAX_ROWS: usize = 1 << 22;
-/// The fewest rows of a table.
+/// Minimum number of rows of a table.
 const MIN_ROWS: usize = 16;
-/// Multiply-adds from which a larger tile is cheaper.
+/// Number of multiply-adds from which a larger tile is cheaper.
 const LARGE: u64 = 1 << 21;
 
-/// Where a cell's value stands.
+/// Location of a cell's value in memory.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
     pub(super) address: u32,
-    /// What the value is more than what stands at the address.
+    /// Difference between the cell's value and the value at the address.
     pub(super) bias: i64,
 }
 
-/// Tables with their fixed columns, and what the prover must know to fill the others.
+/// Tables with their fixed columns, and the layout that the prover needs to fill the value columns.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) tables: Vec<Table>,
@@ -51,14 +51,14 @@ pub(super) struct Plan {
 
 /// Fixed columns under construction.
 struct Layout {
-    /// How often each address is read.
+    /// Read count of each address.
     reads: Vec<u32>,
     /// Place of each cell.
     places: Vec<Place>,
-    /// Which cells are read by a stage, not only as outputs.
+    /// Whether each cell is read by a stage, not only as an output.
     inner: Vec<bool>,
     products: Products,
-    /// Fixed columns of activations, with the address in place of the count.
+    /// Fixed columns of activations, with the address in place of the read count.
     activations: Vec<[i64; ACTIVATION_FIXED]>,
     /// Stage and output of each activation.
     sources: Vec<(u32, u32)>,
@@ -83,13 +83,13 @@ impl Plan {
 }
 
 impl Plan {
-    /// Fixed columns of a table.
+    /// Returns the fixed columns of a table.
     pub(super) fn fixed(&self, kind: fn(&Kind) -> bool) -> Option<&RowMajorMatrix<Val>> {
         self.tables.iter().find(|table| kind(&table.kind)).and_then(|table| table.fixed.as_deref())
     }
 }
 
-/// Small circuits get a small tile: fewer columns make shorter proofs.
+/// Chooses the tile size. Small circuits get a small tile, since fewer columns make shorter proofs.
 fn tile(circuit: &Circuit) -> Tile {
     let side = if circuit.multiply_adds() < LARGE { 8 } else { 16 };
     Tile { inputs: side, outputs: side }
@@ -111,7 +111,7 @@ impl Layout {
                 StageKind::Max(max) => max.groups.iter().flatten().for_each(|&cell| mark(cell)),
             }
         }
-        // Address 0 holds a zero, the inputs follow.
+        // Address 0 holds a zero, followed by the inputs.
         let places = (1..=circuit.inputs as u32).map(|address| Place { address, bias: 0 }).collect();
         Ok(Self {
             reads: vec![0; circuit.inputs + 1],
@@ -137,7 +137,7 @@ impl Layout {
         }
     }
 
-    /// The address of a cell that a stage reads.
+    /// Returns the address of a cell that a stage reads.
     fn address(&self, cell: u32) -> Result<u32, BackendError> {
         match self.places.get(cell as usize) {
             Some(Place { address, bias: 0 }) => Ok(*address),
@@ -213,7 +213,7 @@ impl Layout {
         let product_rows = rows(self.products.rows());
         let lanes = |count: usize, lanes: usize| rows(count.div_ceil(lanes)) * lanes;
         let activations = lanes(self.activations.len(), ACTIVATION_LANES);
-        // A circuit without maxima has no table of them.
+        // A circuit without maxima has no table of maxima.
         let maxima = if self.maxima.is_empty() { 0 } else { lanes(self.maxima.len(), MAX_LANES) };
         let zeros = self.products.zeros(product_rows)
             + (activations - self.activations.len())
@@ -222,7 +222,7 @@ impl Layout {
             *count += zeros as u32;
         }
         for row in public.iter_mut().take(inputs) {
-            // Written as often as read: a count below zero.
+            // An input is written as often as it is read: a negative count.
             row[2] = -self.count(row[2]);
         }
         let idle = [0, 0, 1, i64::from(ZERO), i64::from(ZERO), 0, 0];
@@ -255,13 +255,13 @@ impl Layout {
         Ok(Plan { tables, tile, functions, places, activations, addresses, log_rows })
     }
 
-    /// How often the value at an address is read.
+    /// Returns the read count of an address.
     fn count(&self, address: i64) -> i64 {
         self.reads.get(address as usize).copied().map_or(0, i64::from)
     }
 }
 
-/// Rows of a table: a power of two.
+/// Returns the number of rows of a table: a power of two.
 fn rows(needed: usize) -> usize {
     needed.next_power_of_two().max(MIN_ROWS)
 }

@@ -28,7 +28,7 @@ fn extremes_of_every_layer_are_proven() {
     }
 }
 
-/// A sum that could wrap around is refused, however small the layer.
+/// Circuits with a sum that could wrap around are rejected, however small the layer.
 #[test]
 fn circuits_beyond_the_field_are_refused() {
     let rescale = Rescale { shift: 20, clamp: Clamp::Unsigned(8) };
@@ -39,7 +39,7 @@ fn circuits_beyond_the_field_are_refused() {
     assert!(matches!(Stark.estimate(&wraps.lower().unwrap()), Err(BackendError::Magnitude { .. })));
 }
 
-/// Proves with one value of the trace changed, and the outputs that would follow left as they are.
+/// Proves the original outputs with one changed trace value; returns whether the proof verifies.
 fn forge(table: usize, position: usize, change: Val) -> bool {
     let network = testing::network(5);
     let circuit = Arc::new(network.lower().unwrap());
@@ -70,7 +70,7 @@ fn forge(table: usize, position: usize, change: Val) -> bool {
     verifier.verify(&Statement { binding, inputs, outputs }, &proof).is_ok()
 }
 
-/// Values, sums, quotients, remainders, activations, maxima and counts: whatever is changed, the proof is refused.
+/// Values, sums, quotients, remainders, activations, maxima and counts: any change makes the proof fail.
 #[test]
 fn changed_trace_values_are_refused() {
     assert!(forge(1, 0, Val::ZERO), "an unchanged trace is proven");

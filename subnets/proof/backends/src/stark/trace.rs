@@ -1,4 +1,4 @@
-//! The values of an execution in the tables' columns.
+//! Trace of an execution: its values in the tables' columns.
 //!
 //! Shapes follow from the plan, whose fixed columns name every address that is read here.
 #![allow(clippy::indexing_slicing)]
@@ -13,13 +13,13 @@ use super::config::Val;
 use super::plan::Plan;
 use crate::BackendError;
 
-/// The public column: a zero, the inputs, the outputs, and zeros to the end.
+/// Returns the public column: a zero, the inputs, the outputs, and zeros to the end.
 pub(super) fn public_column(inputs: &[i64], outputs: &[i64], rows: usize) -> Vec<Val> {
     let values = std::iter::once(&0).chain(inputs).chain(outputs).map(|&value| Val::from_i64(value));
     values.chain(std::iter::repeat(Val::ZERO)).take(rows).collect()
 }
 
-/// Values of all tables, in the plan's order.
+/// Returns the value columns of all tables, in the plan's order.
 pub(super) fn fill(
     plan: &Plan,
     circuit: &Circuit,
@@ -30,7 +30,7 @@ pub(super) fn fill(
         memory[place.address as usize] = value - place.bias;
     }
     let mut counts = vec![0_u32; plan.functions.rows()];
-    // Maxima of more than two cells have values between that no cell has.
+    // Maxima of more than two cells have intermediate values that no cell holds.
     let maxima = match plan.fixed(|kind| *kind == Kind::Maxima) {
         Some(fixed) => Some(maxima(plan, fixed, &mut memory, &mut counts)?),
         None => None,
@@ -44,7 +44,7 @@ pub(super) fn fill(
             Kind::Products(tile) => products(tile, fixed, &memory),
             Kind::Activations => activations(plan, circuit, execution, fixed, &mut counts)?,
             Kind::Maxima => maxima.clone().unwrap_or_default(),
-            // Filled below, when everything was counted.
+            // Filled below, once all lookups are counted.
             Kind::Functions => Vec::new(),
         };
         tables.push(RowMajorMatrix::new(values, table.kind.width()));
@@ -140,7 +140,7 @@ fn maxima(
     for fixed in fixed.values.chunks(MAX_FIXED) {
         let [a, b, address] = [0, 1, 2].map(|column| fixed[column].as_canonical_u32() as usize);
         let (a, b) = (memory[a], memory[b]);
-        // Idle lanes read and leave the zero at address 0.
+        // Idle lanes read and write the zero at address 0.
         memory[address] = a.max(b);
         count(plan, counts, POSITIVE, a - b)?;
         values.extend([a, b, (a - b).max(0)].map(Val::from_i64));

@@ -6,7 +6,7 @@ use thiserror::Error;
 use super::{Circuit, Linear, Max, Stage, StageKind};
 use crate::Range;
 
-/// All values of one run of a circuit.
+/// Values of all cells and sums in one run of a circuit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Execution {
     /// Value of every cell.
@@ -22,9 +22,9 @@ pub enum ExecutionError {
     /// The number of values differs from the number of inputs.
     #[error("{actual} input values, expected {expected}")]
     Length {
-        /// Inputs of the circuit.
+        /// Number of inputs of the circuit.
         expected: usize,
-        /// Values given.
+        /// Number of values given.
         actual: usize,
     },
     /// A value is outside the circuit's input range.
@@ -55,7 +55,7 @@ impl Circuit {
         Ok(Execution { cells, sums })
     }
 
-    /// Checks number and range of input values.
+    /// Checks the number and range of input values.
     ///
     /// # Errors
     /// When the number is wrong or a value is out of range.
@@ -71,14 +71,14 @@ impl Circuit {
 }
 
 impl Execution {
-    /// Values of the circuit's output cells.
+    /// Returns the values of the circuit's output cells.
     pub fn outputs(&self, circuit: &Circuit) -> Vec<i64> {
         circuit.outputs.iter().map(|&cell| self.cells[cell as usize]).collect()
     }
 }
 
 impl Stage {
-    /// Appends the stage's cells; returns its sums.
+    /// Appends the stage's cells and returns its sums.
     fn run(&self, cells: &mut Vec<i64>) -> Vec<i64> {
         match &self.kind {
             StageKind::Linear(linear) => {

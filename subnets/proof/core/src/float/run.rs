@@ -13,9 +13,9 @@ pub enum FloatError {
     /// The number of values differs from the number of inputs.
     #[error("{actual} input values, expected {expected}")]
     Length {
-        /// Inputs of the network.
+        /// Number of inputs of the network.
         expected: usize,
-        /// Values given.
+        /// Number of values given.
         actual: usize,
     },
     /// A value is not a finite number.
@@ -29,7 +29,7 @@ pub enum FloatError {
 }
 
 impl FloatNetwork {
-    /// All tensors of one run: the input, then each node's output.
+    /// Runs the network and returns all tensors: the input, then each node's output.
     ///
     /// # Errors
     /// When the number of inputs is wrong or one is not finite.

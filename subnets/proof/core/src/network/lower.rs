@@ -52,7 +52,7 @@ impl Network {
         })
     }
 
-    /// The shapes of all tensors: the input's, then each layer's.
+    /// Returns the shapes of all tensors: the input's, then each layer's.
     ///
     /// # Errors
     /// When a layer does not fit its inputs.
@@ -69,7 +69,7 @@ impl Network {
 }
 
 impl Layer {
-    /// The shape of the layer's output.
+    /// Returns the shape of the layer's output.
     fn shape(&self, index: usize, inputs: &[Shape]) -> Result<Shape, NetworkError> {
         let refuse = |source| NetworkError::Shape { layer: index, source };
         let arity = NetworkError::Arity { layer: index, inputs: inputs.len() };
@@ -126,7 +126,7 @@ impl Lowering {
                 let quotients = rescale.quotients(&sums);
                 Range { low: rescale.clamp.apply(quotients.low), high: rescale.clamp.apply(quotients.high) }
             });
-            // Padding reads as zero, so every interval holds it.
+            // Padding reads as zero, so every interval contains zero.
             (
                 StageKind::Linear(Linear { kernels, jobs, bias, rescale: layer.rescale, sums }),
                 range.union(&Range::only(0)),
@@ -139,7 +139,7 @@ impl Lowering {
         Ok(())
     }
 
-    /// Refuses a layer before allocating more than its weights justify.
+    /// Rejects a layer beyond the limits of multiply-adds and cells, before anything is allocated for it.
     fn spend(&mut self, index: usize, layer: &Layer, inputs: &[Shape], output: Shape) -> Result<(), NetworkError> {
         let read = inputs.first().map_or(0, Shape::elements) as u64;
         let taps = match &layer.operation {
@@ -241,9 +241,9 @@ fn convolution_jobs(input: &Placed, window: &Window, groups: usize, output: Shap
     jobs.collect()
 }
 
-/// The interval of all sums. Every interval contains 0, so padding never widens it.
+/// Returns the interval of all sums. Every interval contains 0, so padding never widens it.
 fn sum_range(kernels: &[Kernel], jobs: &[Job], bias: &[i64], inputs: &[Placed]) -> Option<Range> {
-    // A kernel's slots read one tensor, or, in a sum, each slot reads another one.
+    // A kernel's slots read one tensor. In a sum, each slot reads a different tensor.
     let slot_range = |slot: usize| match inputs {
         [single] => Some(single.range),
         several => several.get(slot).map(|input| input.range),

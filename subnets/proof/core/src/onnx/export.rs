@@ -15,7 +15,7 @@ use crate::circuit::{Cell, Circuit, Linear, Max, StageKind};
 const IR_VERSION: i64 = 8;
 const OPSET: i64 = 17;
 
-/// The circuit as an ONNX file: input `cells` and output `outputs`, both vectors of 64-bit integers.
+/// Exports a circuit as an ONNX file: input `cells` and output `outputs`, both vectors of 64-bit integers.
 pub fn export(circuit: &Circuit) -> Vec<u8> {
     let mut graph = GraphProto { name: "taonet".to_owned(), ..GraphProto::default() };
     graph.input.push(vector("cells", circuit.inputs));
@@ -43,7 +43,7 @@ pub fn export(circuit: &Circuit) -> Vec<u8> {
     model.encode_to_vec()
 }
 
-/// Position of a cell in memory, after the zero cell.
+/// Returns the position of a cell in memory, after the zero cell.
 fn address(cell: Cell) -> i64 {
     i64::from(cell) + 1
 }
@@ -138,7 +138,7 @@ impl Writer {
         linear.rescale.map_or(sums.clone(), |rescale| self.rescale(&sums, rescale, linear))
     }
 
-    /// The runtime's division rounds towards zero, so sums are raised above zero first.
+    /// Rescales sums. ONNX division rounds towards zero, so an offset makes the dividends non-negative.
     fn rescale(&mut self, sums: &str, rescale: Rescale, linear: &Linear) -> String {
         let divisor = 1_i64 << rescale.shift;
         let lowest = rescale.quotients(&linear.sums).low.min(0).unsigned_abs().cast_signed();
@@ -153,7 +153,7 @@ impl Writer {
         self.node("Clip", &[&quotient, &low, &high], &[])
     }
 
-    /// Groups are padded with their first cell, which does not change the maximum.
+    /// Computes maxima of groups, padded with their first cell, which does not change the maximum.
     fn max(&mut self, memory: &str, max: &Max) -> String {
         let width = max.groups.iter().map(Vec::len).max().unwrap_or_default();
         let cells = max.groups.iter().flat_map(|group| {
@@ -168,7 +168,7 @@ impl Writer {
         self.node("Reshape", &[&largest, &flat], &[])
     }
 
-    /// In this operator set a reduction takes its axes as an attribute.
+    /// Appends a reduction, which in this operator set takes its axes as an attribute.
     fn node_with_axes(&mut self, operator: &str, input: &str, axis: i64) -> String {
         let name = self.node(operator, &[input], &[]);
         if let Some(node) = self.graph.node.last_mut() {

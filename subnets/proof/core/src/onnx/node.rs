@@ -38,7 +38,7 @@ impl Reader {
         }
     }
 
-    /// The computed tensor at an input position, and its shape.
+    /// Returns the computed tensor at an input position, and its shape.
     fn tensor(&self, node: &NodeProto, position: usize) -> Result<(usize, Shape), OnnxError> {
         let value = node.input.get(position).and_then(|name| self.values.get(name));
         let Some(Value::Tensor(index)) = value else {
@@ -48,7 +48,7 @@ impl Reader {
         Ok((*index, shape))
     }
 
-    /// The weights at an input position; `None` if there are none.
+    /// Returns the weights at an input position; `None` if there are none.
     fn weights(&self, node: &NodeProto, position: usize) -> Result<Option<&Constant>, OnnxError> {
         match node.input.get(position).filter(|name| !name.is_empty()).and_then(|name| self.values.get(name)) {
             None => Ok(None),
@@ -57,7 +57,7 @@ impl Reader {
         }
     }
 
-    /// Float weights with exactly these dimensions.
+    /// Returns float weights with exactly these dimensions.
     fn floats(&self, node: &NodeProto, position: usize, dims: &[usize]) -> Result<Vec<f32>, OnnxError> {
         let constant = self.weights(node, position)?;
         let constant = constant.ok_or_else(|| unsupported(node, format!("input {position} is missing")))?;
@@ -86,7 +86,7 @@ impl Reader {
         super::define(&mut self.values, output(node)?, value)
     }
 
-    /// Flattening only renames a tensor, since layers read its elements in order, whatever its shape. A convolution or
+    /// Flattens by renaming the tensor, since layers read its elements in order, whatever its shape. A convolution or
     /// pool after it would need the new shape.
     fn flatten(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let (_, shape) = self.tensor(node, 0)?;
@@ -132,7 +132,7 @@ impl Reader {
         self.dense(node, weights, vec![0.0; outputs])
     }
 
-    /// The weight matrix at position 1 with one row for each output, and the number of outputs.
+    /// Returns the weight matrix at position 1 with one row for each output, and the number of outputs.
     fn matrix(&self, node: &NodeProto, transposed: bool) -> Result<(Vec<f32>, usize), OnnxError> {
         let (_, shape) = self.tensor(node, 0)?;
         let inputs = shape.elements();
@@ -150,7 +150,7 @@ impl Reader {
         Ok((rows.collect(), outputs))
     }
 
-    /// A bias, as `[n]` or `[1, n]`.
+    /// Returns a bias of shape `[n]` or `[1, n]`.
     fn vector(&self, node: &NodeProto, position: usize, length: usize) -> Result<Vec<f32>, OnnxError> {
         self.floats(node, position, &[length]).or_else(|_| self.floats(node, position, &[1, length]))
     }
@@ -217,7 +217,7 @@ impl Reader {
         }
     }
 
-    /// A constant vector added to a dense layer without other readers becomes its bias.
+    /// Folds a constant vector into the bias of a dense layer without other readers.
     fn add_bias(&mut self, node: &NodeProto, tensor: usize, constant: usize) -> Result<(), OnnxError> {
         let (input, shape) = self.tensor(node, tensor)?;
         let added = self.vector(node, constant, shape.elements())?;
@@ -233,8 +233,8 @@ impl Reader {
         }
     }
 
-    /// `(x - mean) / sqrt(variance + epsilon) * scale + shift` for each channel is a depthwise 1×1 convolution;
-    /// directly after a convolution it is folded into that one's weights.
+    /// Converts `(x - mean) / sqrt(variance + epsilon) * scale + shift` per channel to a depthwise 1×1 convolution,
+    /// or folds it into the weights of a directly preceding convolution.
     fn batch_norm(&mut self, node: &NodeProto) -> Result<(), OnnxError> {
         let (input, shape) = self.tensor(node, 0)?;
         let channels = shape.channels;
@@ -275,7 +275,7 @@ impl Reader {
         }
     }
 
-    /// Whether the node is the only reader of the last computed tensor, which may then be modified.
+    /// Returns whether the node is the only reader of the last computed tensor, which may then be modified.
     fn is_only_reader_of_last(&self, node: &NodeProto, position: usize) -> bool {
         let last = self.network.nodes.len();
         node.input.get(position).is_some_and(|name| {

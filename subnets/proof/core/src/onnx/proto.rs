@@ -163,7 +163,7 @@ pub(super) enum AttributeKind {
 }
 
 impl ValueInfoProto {
-    /// The tensor's extents; `None` for a symbolic one.
+    /// Returns the tensor's extents, each `None` if symbolic.
     pub(super) fn dimensions(&self) -> Option<Vec<Option<i64>>> {
         let shape = self.kind.as_ref()?.tensor.as_ref()?.shape.as_ref()?;
         let dims = shape.dim.iter().map(|dim| match dim.value {
@@ -175,7 +175,7 @@ impl ValueInfoProto {
 }
 
 impl NodeProto {
-    /// Description of the node for messages.
+    /// Describes the node for error messages.
     pub(super) fn describe(&self) -> String {
         let name = if self.name.is_empty() { self.output.first().map_or("", String::as_str) } else { &self.name };
         format!("{} '{name}'", self.op_type)

@@ -2,7 +2,7 @@ use super::OnnxError;
 use super::proto::{DataType, TensorProto};
 use crate::MAX_ELEMENTS;
 
-/// The value of `data_location` for a tensor in another file.
+/// Value of `data_location` for a tensor in another file.
 const EXTERNAL: i32 = 1;
 
 /// A tensor whose values are stored in the file.
@@ -65,7 +65,7 @@ impl Constant {
         Ok(Self { dims, data })
     }
 
-    /// Elements of a float tensor.
+    /// Returns the elements of a float tensor.
     pub(super) fn floats(&self) -> Option<&[f32]> {
         match &self.data {
             Data::Floats(values) => Some(values),
@@ -73,7 +73,7 @@ impl Constant {
         }
     }
 
-    /// Elements of an integer tensor.
+    /// Returns the elements of an integer tensor.
     pub(super) fn integers(&self) -> Option<&[i64]> {
         match &self.data {
             Data::Integers(values) => Some(values),

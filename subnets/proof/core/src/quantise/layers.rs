@@ -48,7 +48,7 @@ impl<'a> Quantiser<'a> {
             let target = self.target(node, current);
             self.node(node, current, target)?;
             if target.node != node {
-                // The ReLU shares the tensor.
+                // The ReLU is merged and shares the tensor.
                 let tensor = self.tensors.last().copied();
                 self.tensors.extend(tensor);
             }
@@ -61,7 +61,7 @@ impl<'a> Quantiser<'a> {
         Ok(network)
     }
 
-    /// A ReLU directly after a node without other readers is merged into the node's rescale.
+    /// Returns the target of a node's sums. A ReLU that is the only reader is merged into the node's rescale.
     fn target(&self, node: usize, current: &FloatNode) -> Target {
         let positive = matches!(current.operation, FloatOperation::Relu);
         let fused = self.network.nodes.get(node + 1).is_some_and(|next| {
@@ -116,7 +116,7 @@ impl<'a> Quantiser<'a> {
         self.magnitudes.get(tensor).copied().unwrap_or_default()
     }
 
-    /// Integer weights with the requested bits, integer biases at the sums' scale, and that scale.
+    /// Returns integer weights with the requested bits, integer biases at the sums' scale, and that scale.
     fn weights(
         &self,
         node: usize,
@@ -136,7 +136,7 @@ impl<'a> Quantiser<'a> {
         Ok((weights, bias, sums))
     }
 
-    /// Appends a linear layer whose sums have this scale.
+    /// Appends a linear layer whose sums have the scale `sums`.
     fn linear(
         &mut self,
         inputs: &[Tensor],
@@ -170,8 +170,8 @@ impl<'a> Quantiser<'a> {
     }
 }
 
-/// A depthwise convolution for the mean, and the additional bits of its sums. If the area is a power of two, weights
-/// are 1 and nothing is rounded.
+/// Returns a depthwise convolution for the mean, and the additional bits of its sums. If the area is a power of two,
+/// weights are 1 and nothing is rounded.
 fn mean(window: &Window, channels: usize) -> (Operation, i32) {
     let area = window.kernel[0] * window.kernel[1];
     let (weight, bits) = if area.is_power_of_two() {

@@ -13,7 +13,7 @@ pub struct Sample {
     /// The class of each input, for a classifier.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<usize>,
-    /// The value of each input, for a regression.
+    /// The target value of each input, for a regression.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub targets: Vec<f64>,
 }
@@ -39,7 +39,7 @@ impl QuantisationReport {
     /// Runs both networks on a sample and compares them.
     ///
     /// # Errors
-    /// When the sample is empty or does not fit, or the integer network is invalid.
+    /// When the sample is empty, or the sample or the integer network is invalid.
     pub fn measure(
         float: &FloatNetwork,
         network: &Network,
@@ -111,13 +111,13 @@ impl Tally {
     }
 }
 
-/// Nine digits. The text of a number with few digits is read as the same number by every parser; one with 17 is not, and
-/// the circuit's identity is the hash of that text.
+/// Rounds to nine digits. Every parser reads a number with few digits as the same number, but not one with 17 digits,
+/// and the circuit's identity is the hash of that text.
 fn rounded(number: f64) -> f64 {
     format!("{number:.8e}").parse().unwrap_or(number)
 }
 
-/// Position of the largest value; the first of equal ones.
+/// Returns the position of the largest value; the first one if several are equal.
 fn largest(values: &[f64]) -> Option<usize> {
     let mut best: Option<(usize, f64)> = None;
     for (index, &value) in values.iter().enumerate() {

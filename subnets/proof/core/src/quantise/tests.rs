@@ -109,7 +109,7 @@ fn bad_options_and_samples_are_refused() {
 }
 
 proptest! {
-    /// Whatever the input, every value lies in the interval that lowering says.
+    /// For any input, every value lies in the interval computed by lowering.
     #[test]
     fn values_stay_within_their_intervals(inputs in prop::collection::vec(0_i64..=255, 36)) {
         let circuit = quantise(&network(), &options(), &sample(3)).unwrap().lower().unwrap();

@@ -11,33 +11,33 @@ use super::delivered_work::{WorkAccounts, WorkRules};
 use super::seed::{Answer, SeedRules};
 use super::shares;
 
-/// Why an answer, or its absence, counts as a failure.
+/// Why a proof request counts as a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Fault {
-    /// The miner could not be reached, or the connection was lost.
+    /// The connection failed or was lost.
     Unreachable,
-    /// No answer in time.
+    /// The miner did not answer before the timeout.
     Timeout,
-    /// The miner refused the request, or failed.
+    /// The miner refused the request or failed.
     Refused,
-    /// The answer was not one.
+    /// The answer is malformed.
     Malformed,
-    /// The outputs are not the circuit's.
+    /// The outputs are not those of the circuit.
     WrongOutput,
-    /// The proof is one of another circuit.
+    /// The proof is for another circuit.
     OtherCircuit,
-    /// The proof is the one of an earlier request.
+    /// The proof was made for an earlier request.
     ReplayedProof,
-    /// The proof is another miner's.
+    /// The proof was made by another miner.
     CopiedProof,
     /// The proof does not verify.
     Invalid,
 }
 
 impl Fault {
-    /// All of them.
+    /// All faults.
     pub const ALL: [Self; 9] = [
         Self::Unreachable,
         Self::Timeout,
@@ -50,7 +50,7 @@ impl Fault {
         Self::Invalid,
     ];
 
-    /// Its name in documents and metrics.
+    /// Returns the fault's name in documents and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Unreachable => "unreachable",
@@ -82,47 +82,47 @@ impl fmt::Display for Fault {
     }
 }
 
-/// What came of one request.
+/// Outcome of one proof request.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// The proof verified.
     Verified {
-        /// From request to answer.
+        /// Time from request to answer.
         time: Duration,
-        /// Bytes of the proof.
+        /// Size of the proof in bytes.
         bytes: u64,
     },
-    /// It did not, or there was none.
+    /// The request failed or the proof was rejected.
     Failed(Fault),
 }
 
-/// One request and what came of it: the unit in which scores change.
+/// One request and its outcome: the unit in which scores change.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Event {
     /// The miner.
     pub miner: Hotkey,
-    /// What was asked for: `circuit:slice`.
+    /// Kind of work: `circuit:slice`.
     pub kind: String,
-    /// When the outcome was known, since the Unix epoch.
+    /// Time of the outcome since the Unix epoch.
     pub at: Duration,
-    /// Miners on the subnet at that time.
+    /// Number of miners on the subnet at that time.
     pub miners: usize,
-    /// What came of it.
+    /// Outcome of the request.
     pub outcome: Outcome,
 }
 
-/// Which profile turns outcomes into weights.
+/// Scoring profile that turns outcomes into weights.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Profile {
-    /// See [`seed`](super::seed).
+    /// The [`seed`](super::seed) profile.
     Seed,
-    /// See [`delivered_work`](super::delivered_work).
+    /// The [`delivered_work`](super::delivered_work) profile.
     DeliveredWork(WorkRules),
 }
 
-/// The text names no profile.
+/// Error for text that names no profile.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("`{0}` is not a profile: expected seed or delivered-work")]
 pub struct ProfileError(String);
@@ -139,27 +139,27 @@ impl FromStr for Profile {
     }
 }
 
-/// Counts of one miner's outcomes.
+/// Outcome counts of one miner.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tally {
-    /// Proofs that verified.
+    /// Number of verified proofs.
     pub verified: u64,
-    /// Failures by reason.
+    /// Number of failures by reason.
     pub faults: BTreeMap<Fault, u64>,
-    /// Time from request to answer of all verified proofs together.
+    /// Total time from request to answer of all verified proofs.
     pub time: Duration,
-    /// Bytes of all verified proofs together.
+    /// Total size of all verified proofs, in bytes.
     pub bytes: u64,
 }
 
 impl Tally {
-    /// Outcomes in all.
+    /// Returns the total number of outcomes.
     pub fn answers(&self) -> u64 {
         self.verified + self.faults.values().sum::<u64>()
     }
 
-    /// Maximum number of frequent failure, if any.
+    /// Returns the most frequent fault, if any.
     pub fn main_fault(&self) -> Option<Fault> {
         self.faults.iter().max_by_key(|(_, count)| **count).map(|(fault, _)| *fault)
     }
@@ -175,7 +175,7 @@ pub struct Scoreboard {
 }
 
 impl Scoreboard {
-    /// Counts one event.
+    /// Applies one event to the scores of both profiles.
     pub fn apply(&mut self, event: &Event) {
         let tally = self.tallies.entry(event.miner).or_default();
         let answer = match event.outcome {
@@ -196,7 +196,7 @@ impl Scoreboard {
         *score = SeedRules::default().next(*score, answer, event.miners);
     }
 
-    /// Shares of the miners, in order; they add up to 1 where any miner has earned something.
+    /// Returns the miners' shares, in order. Their sum is 1 if any miner has earned something.
     pub fn weights(&self, profile: &Profile, miners: &[Hotkey], now: Duration) -> Vec<f64> {
         match profile {
             Profile::DeliveredWork(rules) => self.work.weights(miners, rules, now),
@@ -207,7 +207,7 @@ impl Scoreboard {
         }
     }
 
-    /// The score under a profile: work in seconds at unit prices, or the average grade.
+    /// Returns the score under a profile: work in seconds at unit prices, or the moving average of the quality.
     pub fn score(&self, profile: &Profile, miner: &Hotkey, now: Duration) -> f64 {
         match profile {
             Profile::DeliveredWork(_) => self.work.work(miner, now),
@@ -215,12 +215,12 @@ impl Scoreboard {
         }
     }
 
-    /// The unit price of a kind of work in seconds; `None` before enough answers were seen.
+    /// Returns the unit price of a kind of work, in seconds; `None` until there are enough answers.
     pub fn price(&self, kind: &str) -> Option<f64> {
         self.work.price(kind)
     }
 
-    /// Outcomes by miner.
+    /// Returns the outcome counts by miner.
     pub fn tallies(&self) -> &BTreeMap<Hotkey, Tally> {
         &self.tallies
     }

@@ -12,7 +12,7 @@ use taonet_primitives::Hotkey;
 
 use super::shares;
 
-/// Factor of the price that a failed answer debits.
+/// Debit of a failed answer, as a multiple of the price.
 const FAILURE_DEBIT: f64 = 2.0;
 /// Half-life of balances, in seconds.
 const HALF_LIFE: f64 = 7200.0;
@@ -32,12 +32,12 @@ const PRICE_PERCENTILE: f64 = 0.1;
 /// A kind of work: `circuit:slice`.
 pub type WorkKind = String;
 
-/// Parameters of the profile.
+/// Parameters of the `delivered-work` profile.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WorkRules {
     /// Minimum number of answers for a weight.
     pub minimum_answers: u64,
-    /// Exponent of the work.
+    /// Exponent of the work in a miner's raw weight.
     pub power: f64,
 }
 
@@ -47,7 +47,7 @@ impl Default for WorkRules {
     }
 }
 
-/// Accounts of all miners, and prices of all work. Serialised as the validator's state.
+/// Work balances of all miners and prices of all kinds of work. Serialised as part of the validator's state.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WorkAccounts {
@@ -81,23 +81,23 @@ impl WorkAccounts {
         self.miners.entry(miner).or_default().book(credit, now);
     }
 
-    /// Debits a failed answer.
+    /// Debits a failed answer. `now` is the time since the Unix epoch.
     pub fn failed(&mut self, miner: Hotkey, kind: &str, now: Duration) {
         let price = self.price(kind).unwrap_or_default();
         self.miners.entry(miner).or_default().book(-FAILURE_DEBIT * price, now);
     }
 
-    /// The unit price of work, in seconds; `None` until there are enough answers.
+    /// Returns the unit price of a kind of work, in seconds; `None` until there are enough answers.
     pub fn price(&self, kind: &str) -> Option<f64> {
         self.prices.get(kind).and_then(|price| price.current)
     }
 
-    /// A miner's work, in seconds at unit prices.
+    /// Returns a miner's work, in seconds at unit prices.
     pub fn work(&self, miner: &Hotkey, now: Duration) -> f64 {
         self.miners.get(miner).map_or(0.0, |account| account.work(now))
     }
 
-    /// Shares of the miners, in order; their sum is 1 if any miner has a weight.
+    /// Returns the miners' shares, in order. Their sum is 1 if any miner has a weight.
     pub fn weights(&self, miners: &[Hotkey], rules: &WorkRules, now: Duration) -> Vec<f64> {
         let raw = miners.iter().map(|miner| match self.miners.get(miner) {
             Some(account) if account.answers >= rules.minimum_answers => account.work(now).powf(rules.power),
@@ -106,7 +106,7 @@ impl WorkAccounts {
         shares(&raw.collect::<Vec<_>>())
     }
 
-    /// Removes a miner, whose uid was reassigned to another hotkey.
+    /// Removes a miner whose uid was reassigned to another hotkey.
     pub fn forget(&mut self, miner: &Hotkey) {
         self.miners.remove(miner);
     }

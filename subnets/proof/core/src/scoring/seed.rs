@@ -14,7 +14,7 @@ use std::time::Duration;
 /// Response time with the worst grade.
 pub const SLOWEST: Duration = Duration::from_mins(2);
 
-/// Parameters of the profile.
+/// Parameters of the `seed` profile.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SeedRules {
     /// Share of proof size in the metric: `0..=1`.
@@ -48,7 +48,7 @@ pub enum Answer {
 }
 
 impl SeedRules {
-    /// The score after one more answer, among `miners` miners.
+    /// Returns the score after one more answer, with `miners` miners on the subnet.
     pub fn next(&self, score: f64, answer: Answer, miners: usize) -> f64 {
         match answer {
             Answer::Failed => (score - self.loss * score).max(0.0),
@@ -59,7 +59,7 @@ impl SeedRules {
         }
     }
 
-    /// Metric of a verified answer: `0..=1`.
+    /// Returns the metric of a verified answer: `0..=1`.
     pub fn metric(&self, time: Duration, bytes: u64) -> f64 {
         let time = grade(time.as_secs_f64() / SLOWEST.as_secs_f64());
         let size = grade(bytes as f64 / self.largest_proof.max(1) as f64);
@@ -67,7 +67,7 @@ impl SeedRules {
     }
 }
 
-/// Grade from 1 (best) to 0 (worst).
+/// Returns a grade from 1 (best) to 0 (worst).
 fn grade(share: f64) -> f64 {
     let share = share.clamp(0.0, 0.99);
     let curve = f64::midpoint(((share - 0.5) * 0.9 * PI).tan() / (0.45 * PI).tan(), 1.0);

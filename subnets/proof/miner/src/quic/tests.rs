@@ -1,4 +1,4 @@
-//! The published crate's client talks to the miner.
+//! QUIC server tests with the published crate's client.
 
 use std::path::Path;
 
@@ -24,7 +24,7 @@ struct Running {
     _place: tempfile::TempDir,
 }
 
-/// A miner of one model in two slices.
+/// Starts a miner of one model in two slices.
 async fn start(concurrency: usize, permits: Option<Permits>) -> Running {
     let place = tempfile::tempdir().unwrap();
     let compiled = ShippedModel::DiabetesRegression.compile_slices("stark", 2).unwrap();
@@ -43,7 +43,7 @@ async fn start(concurrency: usize, permits: Option<Permits>) -> Running {
     Running { axon, catalogue, _stop: stop, _place: place }
 }
 
-/// The published client, as validators configure it.
+/// Creates the published client with the validators' configuration.
 async fn client(uri: &str) -> LightningClient {
     let config = LightningClientConfig::builder().max_frame_payload_bytes(LARGEST_MESSAGE);
     let config = config.max_stream_payload_bytes(LARGEST_MESSAGE).build().unwrap();

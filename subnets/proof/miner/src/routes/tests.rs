@@ -69,7 +69,7 @@ impl Running {
         ProofQuery { circuit: self.circuit.id(), nonce: Digest::of(nonce), inputs }
     }
 
-    /// Asks for a proof and verifies it.
+    /// Requests a proof and returns whether it verifies.
     async fn is_proven(&self, query: &ProofQuery) -> bool {
         let (status, answer) = self.ask(&serde_json::to_value(query.to_message()).unwrap()).await;
         assert_eq!(status, StatusCode::OK, "{answer}");

@@ -14,13 +14,13 @@ use url::Url;
 
 use super::*;
 
-/// A static web server that can break off.
+/// A static web server that can truncate responses.
 struct Server {
     root: PathBuf,
-    /// Cuts every response after this many bytes; 0 for never.
+    /// Number of bytes after which every response is truncated; 0 for never.
     cut: AtomicUsize,
     ignores_ranges: AtomicBool,
-    /// Bytes of bodies that were sent.
+    /// Number of body bytes sent.
     sent: AtomicUsize,
 }
 
@@ -60,7 +60,7 @@ fn compiled() -> Compiled {
     ShippedModel::DiabetesRegression.compile("stark").unwrap()
 }
 
-/// A circuit of the same network under another name: another identity.
+/// Returns the same circuit under another name, and so with another identity.
 fn renamed(compiled: &Compiled, name: &str) -> Compiled {
     let mut other = compiled.clone();
     other.metadata.name = name.to_owned();
@@ -68,7 +68,7 @@ fn renamed(compiled: &Compiled, name: &str) -> Compiled {
 }
 
 impl Site {
-    /// A site with these circuits and their catalogue.
+    /// Starts a site with these circuits and their catalogue.
     async fn start(circuits: &[Compiled]) -> Self {
         let place = tempfile::tempdir().unwrap();
         let root = place.path().join("site");
@@ -137,7 +137,7 @@ async fn interrupted_downloads_resume_where_they_ended() {
     let site = Site::start(std::slice::from_ref(&one)).await;
     let id = one.metadata.id().unwrap();
     let network = fs::metadata(site.file(0, metadata::NETWORK)).unwrap().len() as usize;
-    // Every response breaks off after a third of the network; metadata and catalogue are shorter.
+    // Every response is truncated after a third of the network; metadata and catalogue are shorter.
     let others = ["circuits/0/circuit_metadata.json", "circuits.json"];
     let others: Vec<u64> = others.iter().map(|name| fs::metadata(site.server.root.join(name)).unwrap().len()).collect();
     let cut = (network / 3 + 1).max(*others.iter().max().unwrap() as usize + 1);
@@ -171,7 +171,7 @@ async fn a_server_without_ranges_starts_again_and_what_was_left_is_used() {
             assert_eq!(fs::read(path.join(metadata::NETWORK)).unwrap(), contents);
         }
     }
-    // A wrong beginning is found out, removed, and the next attempt starts anew.
+    // A wrong prefix is detected and removed, and the next attempt starts anew.
     site.server.ignores_ranges.store(false, Ordering::SeqCst);
     left(&wrong[..wrong.len() / 2]);
     let store = site.store(PLENTY, &[]);
@@ -211,7 +211,7 @@ async fn the_circuits_that_were_not_used_for_longest_make_room() {
         let path = site.store(PLENTY, &[]).fetch(&ids[0]).await.unwrap();
         fs::read_dir(path).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum::<u64>()
     };
-    // Room for three. Each store stands for another process.
+    // Room for three. Each store represents another process.
     let limit = size * 3 + size / 2;
     let fetch = async |index: usize, pinned: &[Digest]| {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
@@ -225,7 +225,7 @@ async fn the_circuits_that_were_not_used_for_longest_make_room() {
     assert_eq!([has(0), has(1), has(2), has(3)], [true, false, true, true], "b was not used for longest");
     fetch(1, &[ids[2]]).await.unwrap();
     assert_eq!([has(0), has(1), has(2), has(3)], [false, true, true, true], "c is pinned");
-    // One process that uses more than fits.
+    // A process that uses more than fits.
     let store = site.store(size + 1, &[]);
     store.fetch(&ids[1]).await.unwrap();
     assert!(matches!(store.fetch(&ids[2]).await, Err(StoreError::Full { .. })));
@@ -256,7 +256,7 @@ async fn a_bucket_is_a_catalogue_too_and_sliced_models_come_with_their_slices() 
         pinned: BTreeSet::new(),
     })
     .unwrap();
-    // Half of a file is left from before.
+    // Half of a file is left from an earlier attempt.
     let first = sliced.model.slices[0];
     let partial = directory.join(format!(".partial-{first}"));
     fs::create_dir_all(&partial).unwrap();

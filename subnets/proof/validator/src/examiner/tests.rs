@@ -40,7 +40,7 @@ impl Market {
         Self { place, catalogue, stop: Shutdown::new() }
     }
 
-    /// The LeNet in three slices.
+    /// Creates a market with the LeNet in three slices.
     fn sliced() -> Self {
         let place = tempfile::tempdir().unwrap();
         let compiled = ShippedModel::DigitsLenet.compile_slices("stark", 3).unwrap();
@@ -86,7 +86,7 @@ impl Market {
     }
 }
 
-/// A miner on loopback.
+/// Returns the entry of a miner on loopback.
 fn entry(uri: &str, port: u16) -> MinerEntry {
     let peer = Peer::new(key(uri).hotkey(), "127.0.0.1", port).unwrap();
     MinerEntry { uid: None, peer, wire: Wire::Http }
@@ -149,7 +149,7 @@ async fn silence_and_refusals_count_and_a_full_miner_does_not() {
     assert_eq!(examiner.examine(&slow).await, Some(failed(Fault::Timeout)));
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
     assert_eq!(examiner.examine(&entry("//Charlie", nobody)).await, Some(failed(Fault::Unreachable)));
-    // Bob refuses what is signed for Dave.
+    // Bob refuses requests signed for Dave.
     assert_eq!(examiner.examine(&entry("//Dave", slow.peer.port())).await, Some(failed(Fault::Refused)));
     let full = axum_answer(&market, 429, "{}").await;
     assert_eq!(examiner.examine(&full).await, None);
@@ -160,7 +160,7 @@ async fn silence_and_refusals_count_and_a_full_miner_does_not() {
     assert_eq!(book.events(), 5);
 }
 
-/// A miner that answers everything alike.
+/// Starts a miner that gives the same answer to every request.
 async fn axum_answer(market: &Market, status: u16, body: &'static str) -> MinerEntry {
     let status = axum::http::StatusCode::from_u16(status).unwrap();
     let routes = axum::Router::new().fallback(move || async move { (status, body) });
@@ -221,7 +221,7 @@ async fn miners_are_asked_over_quic_by_the_published_protocol() {
         assert!(matches!(examiner.examine(&miners[0]).await, Some(Outcome::Verified { .. })));
     }
     assert_eq!(examiner.examine(&miners[1]).await, Some(failed(Fault::WrongOutput)));
-    // Another hotkey at Bob's address, and an address where nobody is.
+    // Another hotkey at Bob's address, and an address without a server.
     let stranger = MinerEntry { wire: Wire::Quic, ..entry("//Dave", miners[0].peer.port()) };
     assert_eq!(examiner.examine(&stranger).await, Some(failed(Fault::Refused)));
     let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -230,7 +230,7 @@ async fn miners_are_asked_over_quic_by_the_published_protocol() {
     assert_eq!(book.events(), 6);
 }
 
-/// Collects the steps of a delivery.
+/// Returns a list of progress events and the callback that fills it.
 fn steps() -> (Arc<Mutex<Vec<Progress>>>, crate::Delivery) {
     let steps = Arc::<Mutex<Vec<Progress>>>::default();
     let sink = Arc::clone(&steps);

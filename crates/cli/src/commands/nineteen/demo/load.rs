@@ -1,4 +1,4 @@
-//! A buyer of the demonstration.
+//! Buyer traffic of the demonstration.
 
 use std::time::Duration;
 
@@ -18,9 +18,9 @@ use crate::daemon::serve_here;
 
 /// Pause between two requests of the buyer.
 const PAUSE: Duration = Duration::from_millis(200);
-/// Tokens that the buyer asks for.
+/// Maximum tokens per request.
 const TOKENS: u64 = 16;
-/// Credits that the buyer has.
+/// Initial credits of the buyer.
 const CREDITS: i64 = 1_000_000;
 
 /// A buyer with an API key and credits.
@@ -31,14 +31,14 @@ pub(super) struct Buyer {
     key: Zeroizing<String>,
 }
 
-/// A buyer that sends one request after the other.
+/// A running buyer that sends one request after another.
 pub(super) struct Load {
     stop: oneshot::Sender<()>,
     task: JoinHandle<u64>,
 }
 
 impl Buyer {
-    /// Serves the gateway and makes a key for it.
+    /// Starts the gateway and creates an API key for it.
     pub(super) async fn new(operation: &RunningOperation, shutdown: &Shutdown) -> anyhow::Result<Self> {
         let RunningOperation { store, querier, market, .. } = operation;
         let gateway = Gateway::new(store.clone(), querier.clone(), market.clone(), system_clock());
@@ -47,12 +47,12 @@ impl Buyer {
         Ok(Self { http: taonet_http::client::builder().build()?, url, key })
     }
 
-    /// Where others can buy with the same key: OpenAI's base URL, and the key.
+    /// Returns the OpenAI base URL and the API key, for other clients.
     pub(super) fn access(&self) -> (String, &str) {
         (self.url.as_str().trim_end_matches("/chat/completions").to_owned(), &self.key)
     }
 
-    /// Starts buying.
+    /// Starts sending requests.
     pub(super) fn start(&self) -> Load {
         let (stop, mut stopped) = oneshot::channel();
         let buyer = self.clone();
@@ -67,7 +67,7 @@ impl Buyer {
         Load { stop, task }
     }
 
-    /// Buys one answer, and gives its tokens.
+    /// Sends one request and returns its completion tokens.
     async fn buy(&self) -> Option<u64> {
         let number = rand::rng().random_range(1..1_000_000);
         let body = json!({
@@ -83,7 +83,7 @@ impl Buyer {
 }
 
 impl Load {
-    /// Ends the buying, and gives the tokens that were bought.
+    /// Stops the buyer and returns the number of tokens bought.
     pub(super) async fn stop(self) -> u64 {
         let _ = self.stop.send(());
         self.task.await.unwrap_or_default()

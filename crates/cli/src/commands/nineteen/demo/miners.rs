@@ -1,4 +1,4 @@
-//! The demonstration's miners: the real one of this program in front of models that behave differently.
+//! Miners of the demonstration: the real miner in front of models that behave differently.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,12 +22,12 @@ use taonet_wire::Policy;
 use crate::daemon::serve_here;
 use crate::demo_chain::DemoChain;
 
-/// Every how many requests the limiting and the failing miner refuse one.
+/// The limiting and the failing miner reject one of this many requests.
 const REFUSES: u64 = 3;
-/// Requests at a time for each miner.
+/// Maximum concurrent requests per miner.
 const CONCURRENCY: usize = 64;
 
-/// How a miner behaves.
+/// Behaviour of a demonstration miner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Behaviour {
     Good,
@@ -50,7 +50,7 @@ impl Behaviour {
         }
     }
 
-    /// Time before the first token. Without it, short answers of all miners would be equally fast.
+    /// Delay before the first token. Without it, short answers of all miners would be equally fast.
     const fn delay(self) -> Duration {
         Duration::from_millis(match self {
             Self::Good | Self::Cheating => 0,
@@ -59,7 +59,7 @@ impl Behaviour {
         })
     }
 
-    /// Time for a token, as if each miner had a machine of its own.
+    /// Time per token, as if each miner had its own machine.
     const fn pace(self) -> Duration {
         Duration::from_millis(match self {
             Self::Cheating => 2,
@@ -76,7 +76,7 @@ pub(super) struct DemoMiner {
     pub(super) hotkey: Hotkey,
 }
 
-/// Serves one miner of each kind and registers it.
+/// Starts and registers one miner of each behaviour.
 pub(super) async fn start(
     chain: &DemoChain,
     validator: &Keypair,
@@ -84,7 +84,7 @@ pub(super) async fn start(
     seed: u64,
     shutdown: &Shutdown,
 ) -> anyhow::Result<Vec<DemoMiner>> {
-    // Half of the layers, other weights.
+    // A cheaper model: half of the layers, other weights.
     let cheap = Arc::new(LanguageModel::random("demo", 2, seed ^ 0x5eed)?);
     let mut miners = Vec::new();
     for behaviour in Behaviour::ALL {
@@ -110,7 +110,7 @@ pub(super) async fn start(
     Ok(miners)
 }
 
-/// A backend with the start-up delay and the faults of its behaviour.
+/// Adds the start-up delay and the faults of a behaviour to a backend.
 fn with_faults(router: Router, behaviour: Behaviour) -> Router {
     let refusal = match behaviour {
         Behaviour::Limiting => Some(StatusCode::TOO_MANY_REQUESTS),

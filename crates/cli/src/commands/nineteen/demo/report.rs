@@ -1,4 +1,4 @@
-//! What the demonstration came to.
+//! Report of the demonstration.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,7 +13,7 @@ use crate::demo_chain::OnChain;
 use crate::table::{Cell, decimals, judged, table};
 use crate::tables::MARKET;
 
-/// One miner after a round.
+/// Results of a miner after a round.
 struct Standing {
     behaviour: Behaviour,
     uid: Uid,
@@ -31,18 +31,18 @@ struct Standing {
     tasks: Value,
 }
 
-/// What a round came to: all periods so far, and the weights that follow from them.
+/// Results of all periods so far, and the weights computed from them.
 pub(super) struct Round {
-    /// The largest weight first.
+    /// Miners by descending weight.
     standings: Vec<Standing>,
 }
 
-/// What the demonstration came to.
+/// Report of the demonstration.
 #[derive(Default)]
 pub(super) struct DemoReport {
-    /// Periods so far.
+    /// Number of completed periods.
     pub(super) periods: usize,
-    /// Tokens that buyers got.
+    /// Tokens delivered to buyers.
     pub(super) tokens: u64,
     round: Option<Round>,
     /// Credits by account, and whether the books balance.
@@ -98,7 +98,7 @@ fn mean(numbers: &[f64]) -> Option<f64> {
 }
 
 impl DemoReport {
-    /// Takes the latest round's numbers and the books' balances.
+    /// Updates the report with the latest round and the account balances.
     pub(super) fn take(&mut self, round: Round, balances: Vec<(String, i64)>, is_balanced: bool) {
         self.round = Some(round);
         let mut credits = BTreeMap::new();
@@ -147,7 +147,7 @@ impl Standing {
     }
 }
 
-const NOTE: &str = "The chain is one of its own, in memory; the models have random weights, made from the seed.";
+const NOTE: &str = "The chain runs in memory; the models have random weights, generated from the seed.";
 
 impl fmt::Display for DemoReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use taonet_primitives::{Hotkey, Uid};
+use taonet_primitives::{Hotkey, Uid, counted};
 use taonet_proof_circuits::{Catalogue, CircuitDirectory, ShippedModel};
 use taonet_proof_core::Digest;
 use taonet_proof_core::scoring::Profile;
@@ -25,28 +25,28 @@ use crate::daemon::serve_here;
 use crate::demo_chain::{ANNOUNCED, DemoChain, NETUID};
 use crate::submission;
 
-/// The validator's key: a development key, which opens nothing of worth.
+/// The validator's key: a public development key.
 const VALIDATOR: &str = "//Alice";
-/// Attempts to have weights set, and the pause between them.
+/// Maximum number of attempts to set weights, and the delay between them.
 const WEIGHT_ATTEMPTS: (u32, Duration) = (20, Duration::from_millis(100));
-/// Outcomes that a miner needs before it has a weight.
+/// Minimum number of outcomes of a miner with a weight.
 const MIN_ANSWERS: u64 = 3;
-/// Proofs that verify in an epoch, of all miners together.
+/// Verified proofs per epoch, of all miners together.
 const PROOFS: u64 = 40;
-/// The longest time of an epoch.
+/// Timeout of an epoch.
 const LONGEST: Duration = Duration::from_secs(90);
-/// How long the slow miner waits before each proof.
+/// Delay of the slow miner before each proof.
 const SLOWNESS: Duration = Duration::from_secs(2);
-/// Pause between two requests to one miner.
+/// Delay between two requests to the same miner.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// A circuit, and how long its keys took.
+/// A compiled circuit, and its compile time in seconds.
 pub(super) struct Made {
     pub(super) directory: CircuitDirectory,
     pub(super) seconds: f64,
 }
 
-/// Everything that a market needs, loaded.
+/// Circuits and keys of the market.
 pub(super) struct Market {
     directory: PathBuf,
     circuits: Vec<Made>,
@@ -79,9 +79,9 @@ impl Market {
         Ok(Self { directory: directory.to_owned(), circuits, catalogue, validator, names: BTreeMap::new() })
     }
 
-    /// Runs epochs one after the other.
+    /// Runs a number of epochs.
     pub(super) async fn run(mut self, epochs: usize, context: &Context) -> anyhow::Result<DemoReport> {
-        let shutdown = Shutdown::on_signals().context("signals cannot be handled")?;
+        let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let passing = tempfile::tempdir().context("cannot create a temporary directory")?;
         let report = tokio::select! {
             report = self.run_all(epochs, passing.path(), &shutdown, context) => report?,
@@ -116,7 +116,7 @@ impl Market {
         let client = validator::client(&self.validator)?;
         let examiner = Arc::new(Examiner::load(&self.catalogue, client, Arc::clone(&book), settings, system_clock())?);
         let snapshot = services.gateway.snapshot(NETUID).await?;
-        // The chain takes no loopback address.
+        // The chain rejects loopback addresses.
         let here: AddressRule = Arc::new(|address| {
             let is_here = address.ip() == IpAddr::V4(ANNOUNCED);
             is_here.then(|| SocketAddr::new(Ipv4Addr::LOCALHOST.into(), address.port()))
@@ -128,10 +128,11 @@ impl Market {
         shutdown.spawn("examiner", async move { examiner.run(listed, &stop).await });
         let mut last = None;
         for epoch in 1..=epochs {
-            context.say(&format!("epoch {epoch} of {epochs}: asking {} miners for proofs", miners.len()));
+            let asked = counted(miners.len(), "miner");
+            context.say(&format!("epoch {epoch} of {epochs}: requesting proofs from {asked}"));
             self.wait(&book, epoch as u64).await?;
             if epoch == epochs {
-                // Nobody is asked any more, so that the report is of one moment.
+                // Stop all requests, so that the report is a consistent snapshot.
                 list.send_replace(Vec::new());
             }
             let report = set_weights(&book, services.clone(), passing).await?;
@@ -162,7 +163,7 @@ impl Market {
         Ok(DemoReport::new(&self.circuits, standings, began.elapsed()))
     }
 
-    /// Serves one miner of each conduct, each with a key of its own, and registers them.
+    /// Starts and registers miners of each conduct, each with its own key.
     async fn start_miners(&mut self, chain: &DemoChain, shutdown: &Shutdown) -> anyhow::Result<()> {
         let (catalogue, settings) = (self.catalogue.clone(), MinerSettings::new(self.validator.hotkey()));
         let loaded = tokio::task::spawn_blocking(move || Miner::load(&catalogue, settings)).await??;
@@ -190,7 +191,7 @@ impl Market {
     ) -> anyhow::Result<Miner> {
         let keypair = Keypair::from_uri(&format!("//miner//{name}"))?;
         let hotkey = keypair.hotkey();
-        // One for the validator, one for whoever copies.
+        // One slot for the validator, one for the copying miner.
         let settings = MinerSettings { concurrency: 2, conduct, ..MinerSettings::new(hotkey) };
         let timeout = settings.timeout;
         let miner = loaded.sibling(settings);
@@ -201,7 +202,7 @@ impl Market {
         Ok(miner)
     }
 
-    /// Waits until enough came of the requests to every miner.
+    /// Waits until every miner has enough outcomes.
     async fn wait(&self, book: &Book, epoch: u64) -> anyhow::Result<()> {
         let began = Instant::now();
         let kinds: Vec<String> = self.circuits.iter().map(|made| kind(made.directory.id())).collect();
@@ -218,13 +219,13 @@ impl Market {
             if is_enough {
                 return Ok(());
             }
-            anyhow::ensure!(began.elapsed() < LONGEST, "the miners proved too little within {} s", LONGEST.as_secs());
+            anyhow::ensure!(began.elapsed() < LONGEST, "too few proofs verified within {} s", LONGEST.as_secs());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 }
 
-/// Has the validator work on an epoch.
+/// Runs one epoch of the validator.
 async fn set_weights(book: &Arc<Book>, services: Services, passing: &Path) -> anyhow::Result<EpochReport> {
     let (retries, retry_delay) = WEIGHT_ATTEMPTS;
     let settings = ValidatorSettings {

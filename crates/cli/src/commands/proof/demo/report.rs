@@ -14,7 +14,7 @@ use crate::demo_chain::OnChain;
 use crate::table::{decimals, judged, table};
 use crate::tables::PROOF_STANDINGS;
 
-/// One miner, and what came of it.
+/// Results of a miner.
 pub(super) struct Standing {
     pub(super) name: &'static str,
     pub(super) uid: Uid,
@@ -22,17 +22,17 @@ pub(super) struct Standing {
     pub(super) tally: Tally,
     /// Seconds of proven work at unit prices.
     pub(super) score: f64,
-    /// What the validator asked for.
+    /// Weight computed by the validator.
     pub(super) weight: f64,
     pub(super) chain: OnChain,
-    /// Its last proof that verified.
+    /// Last verified proof of the miner.
     pub(super) bundle: Option<PathBuf>,
 }
 
-/// What the demonstration came to.
+/// Report of the demonstration.
 pub(super) struct DemoReport {
     circuits: Vec<(String, CircuitMetadata, f64)>,
-    /// Best first.
+    /// Miners by descending score.
     standings: Vec<Standing>,
     wall: Duration,
 }
@@ -105,6 +105,6 @@ impl fmt::Display for DemoReport {
             ]);
         }
         writeln!(f, "{rows}\n")?;
-        write!(f, "Every proof was verified. The chain is one of its own, in memory; {:.1} s.", self.wall.as_secs_f64())
+        write!(f, "Every proof was verified. The chain ran in memory; {:.1} s.", self.wall.as_secs_f64())
     }
 }

@@ -11,18 +11,18 @@ use crate::BackendError;
 /// Maximum number of entries of the function table.
 const MAX_ENTRIES: u64 = 1 << 21;
 
-/// What a function does to its argument.
+/// A function of one argument in the function table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Function {
-    /// Nothing to zero.
+    /// Maps 0 to 0.
     Zero,
-    /// Keeps what is positive.
+    /// Keeps positive arguments and maps others to 0.
     Positive,
-    /// Saturates. Quotients of different divisors have different intervals, so each divisor has its own function.
+    /// Saturates quotients. Those of different divisors have different intervals, so each divisor has its own function.
     Clamp { shift: u8, unsigned: bool, bits: u8 },
     /// Keeps a sum that is not rescaled.
     Identity,
-    /// A remainder: any number below the divisor, to zero.
+    /// Range check of a remainder: maps any number below the divisor to 0.
     Remainder { shift: u8 },
 }
 
@@ -38,12 +38,12 @@ impl Function {
     }
 }
 
-/// Functions that a circuit uses, and the interval of each one's arguments.
+/// Functions of a circuit with the interval of each one's arguments.
 pub(super) struct Functions {
     known: BTreeMap<Function, (u32, Range)>,
 }
 
-/// All values of all functions, one row each.
+/// All entries of all functions, one row each.
 #[derive(Debug)]
 pub(in super::super) struct FunctionTable {
     /// First row and first argument of each function, by its number.
@@ -69,7 +69,7 @@ impl Functions {
         Ok(functions)
     }
 
-    /// Numbers of the functions of quotient and remainder, the divisor, and half of it.
+    /// Returns the functions of quotient and remainder by number, the divisor, and half of it.
     pub(super) fn of(&mut self, rescale: Option<&Rescale>, sums: &Range) -> Result<(u32, u32, i64, i64), BackendError> {
         let Some(rescale) = rescale else {
             let identity = self.add(Function::Identity, *sums)?;
@@ -119,7 +119,7 @@ impl Functions {
                 (range.low..=range.high).map(|argument| [i64::from(number), argument, function.apply(argument)]);
             table.entries.extend(entries);
         }
-        // Padding repeats the first entry, which nobody has to count there.
+        // Padding repeats the entry of `ZERO`, whose lookups are not counted there.
         let rows = super::rows(table.entries.len());
         table.entries.resize(rows, [0; 3]);
         table
@@ -131,7 +131,7 @@ impl FunctionTable {
         self.entries.len()
     }
 
-    /// The row that holds a function's value.
+    /// Returns the row that holds a function's value.
     pub(in super::super) fn row(&self, function: u32, argument: i64) -> Option<usize> {
         let &(row, low) = self.first.get(function as usize)?;
         let offset = usize::try_from(argument - low).ok()?;

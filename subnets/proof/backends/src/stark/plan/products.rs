@@ -1,4 +1,4 @@
-//! Multiply-adds in tiles: each row multiplies some values with a matrix of weights and adds to some sums.
+//! Multiply-adds in tiles: each row multiplies values with a matrix of weights and adds the products to sums.
 
 use std::collections::HashMap;
 
@@ -11,30 +11,30 @@ use super::super::config::Val;
 use super::Layout;
 use crate::BackendError;
 
-/// Rows under construction.
+/// Rows of the products table under construction.
 pub(super) struct Products {
     tile: Tile,
     rows: Vec<Row>,
 }
 
-/// One row.
+/// A row of the products table.
 struct Row {
     addresses: Vec<u32>,
     /// For each input, the weights of all outputs.
     weights: Vec<i32>,
     /// Address of the first sum.
     first: u32,
-    /// Sums that the row adds to.
+    /// Number of sums that the row adds to.
     outputs: usize,
     /// Whether the sums are complete after this row.
     last: bool,
 }
 
-/// Jobs that share rows: their cells, and for each sum its weights by cell.
+/// Jobs that share rows, with their cells and, for each sum, its weights by cell.
 struct Block {
     cells: Vec<Cell>,
     positions: HashMap<Cell, usize>,
-    /// Stage output, and weights as pairs of a cell's position and a weight.
+    /// Stage outputs, each with its weights as pairs of a cell's position and a weight.
     outputs: Vec<(u32, Vec<(usize, i32)>)>,
 }
 
@@ -78,13 +78,13 @@ impl Products {
         self.rows.len()
     }
 
-    /// How often rows read the zero at address 0, padding rows included.
+    /// Returns the number of reads of the zero at address 0, padding rows included.
     pub(super) fn zeros(&self, rows: usize) -> usize {
         let read: usize = self.rows.iter().map(|row| row.addresses.len()).sum();
         rows * self.tile.inputs - read
     }
 
-    /// The fixed columns.
+    /// Returns the fixed columns.
     pub(super) fn finish(self, reads: &[u32], rows: usize) -> RowMajorMatrix<Val> {
         let tile = self.tile;
         let width = tile.fixed();
@@ -115,7 +115,7 @@ impl Products {
 }
 
 impl Layout {
-    /// Appends the rows of a stage. Returns the address of each sum.
+    /// Appends the rows of a stage and returns the address of each sum.
     pub(super) fn products(&mut self, stage: &Stage, linear: &Linear) -> Result<Vec<u32>, BackendError> {
         let tile = self.products.tile;
         let together = jobs_together(linear, tile);
@@ -164,8 +164,8 @@ impl Layout {
     }
 }
 
-/// How many jobs share rows: as many as make the fewest rows. Neighbouring positions of a convolution read mostly the
-/// same cells.
+/// Returns the number of jobs that share rows: the one with the fewest rows. Neighbouring positions of a convolution
+/// read mostly the same cells.
 fn jobs_together(linear: &Linear, tile: Tile) -> usize {
     let outputs = linear.jobs.first().map_or(1, |job| job.outputs.len().max(1));
     let most = (tile.outputs / outputs).max(1);
