@@ -199,7 +199,7 @@ fn miner(_: &Path) -> Started {
 }
 
 /// The route of Babelbit's miner.
-pub(crate) fn predicts(miner: &Daemon) -> Waits {
+fn predicts(miner: &Daemon) -> Waits {
     let headers = signed(miner, "/v1/predict", "", BabelbitScheme::axon());
     Waits { path: "/v1/predict", headers, whole: ("{}", 422) }
 }
@@ -266,7 +266,7 @@ fn nineteen_miner(_: &Path) -> Started {
 fn nineteen_model(_: &Path) -> Started {
     let mut model = tao();
     model.args(["nineteen", "model", "--layers", "1"]);
-    start(&mut model, ("/healthz", 200), |_| open("/v1/completions", ("{}", 422)))
+    start(&mut model, ("/healthz", 200), |_| open("/v1/completions", ("{}", 400)))
 }
 
 fn nineteen_validator(folder: &Path) -> Started {
