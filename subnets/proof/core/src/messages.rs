@@ -12,8 +12,10 @@ pub const PROOF_OF_WEIGHTS: &str = "proof-of-weights";
 pub const SLICE_PROOF: &str = "dsperse-proof-generation";
 
 /// A proof system by its wire name. Unknown names are rejected, never treated as verified.
+///
+/// MessagePack of the published client would otherwise encode a variant by its number, and cannot read that again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
+#[serde(into = "&'static str", try_from = "String")]
 pub enum ProofSystem {
     /// Legacy name of EZKL's zero-knowledge machine learning circuits.
     Zkml,
@@ -31,7 +33,41 @@ pub enum ProofSystem {
     Stark,
 }
 
+/// The text is the wire name of no proof system.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown proof system {0:?}")]
+pub struct UnknownProofSystem(String);
+
+impl From<ProofSystem> for &'static str {
+    fn from(system: ProofSystem) -> Self {
+        system.name()
+    }
+}
+
+impl TryFrom<String> for ProofSystem {
+    type Error = UnknownProofSystem;
+
+    fn try_from(name: String) -> Result<Self, UnknownProofSystem> {
+        Self::ALL.into_iter().find(|system| system.name() == name).ok_or(UnknownProofSystem(name))
+    }
+}
+
 impl ProofSystem {
+    const ALL: [Self; 7] =
+        [Self::Zkml, Self::Circom, Self::Jolt, Self::Ezkl, Self::Jstprove, Self::Groth16, Self::Stark];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Zkml => "ZKML",
+            Self::Circom => "CIRCOM",
+            Self::Jolt => "JOLT",
+            Self::Ezkl => "EZKL",
+            Self::Jstprove => "JSTPROVE",
+            Self::Groth16 => "GROTH16",
+            Self::Stark => "STARK",
+        }
+    }
+
     /// Returns the wire name of one of this project's backends; `None` for an unknown id.
     pub fn of_backend(id: &str) -> Option<Self> {
         match id {

@@ -4,6 +4,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
+use futures::StreamExt as _;
 use http::StatusCode;
 use http::header::{CONTENT_RANGE, RANGE};
 use taonet_objects::testing::{S3Server, settings};
@@ -47,7 +48,14 @@ async fn answer(State(server): State<Arc<Server>>, request: Request) -> Response
     }
     let broken = (sent < length).then(|| Err(io::Error::other("cut")));
     let pieces = std::iter::once(Ok(rest[..sent].to_vec())).chain(broken);
-    response.body(Body::from_stream(futures::stream::iter(pieces.collect::<Vec<_>>()))).unwrap()
+    let pieces = futures::stream::iter(pieces.collect::<Vec<_>>()).then(async |piece| {
+        if piece.is_err() {
+            // The server sends what comes before an error only when it waits.
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        piece
+    });
+    response.body(Body::from_stream(pieces)).unwrap()
 }
 
 struct Site {
