@@ -22,7 +22,7 @@ use taonet_wire::Policy;
 use crate::daemon::serve_here;
 use crate::demo_chain::DemoChain;
 
-/// The limiting and the failing miner reject one of this many requests.
+/// The limiting and the failing miner reject one of this many requests of each task.
 const REFUSES: u64 = 3;
 /// Maximum concurrent requests per miner.
 const CONCURRENCY: usize = 64;
@@ -117,9 +117,12 @@ fn with_faults(router: Router, behaviour: Behaviour) -> Router {
         Behaviour::Failing => Some(StatusCode::INTERNAL_SERVER_ERROR),
         Behaviour::Good | Behaviour::Slow | Behaviour::Cheating => None,
     };
-    let seen = Arc::new(AtomicU64::new(0));
+    // Counted by task: with one counter, all rejections could fall on the same task.
+    let seen = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
     router.layer(middleware::from_fn(move |request: Request, next: Next| {
-        let count = seen.fetch_add(1, Ordering::Relaxed);
+        let [chats, completions] = &*seen;
+        let task = if request.uri().path().contains("/chat/") { chats } else { completions };
+        let count = task.fetch_add(1, Ordering::Relaxed);
         async move {
             if let Some(status) = refusal.filter(|_| count.is_multiple_of(REFUSES)) {
                 return status.into_response();
