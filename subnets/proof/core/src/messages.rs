@@ -1,6 +1,9 @@
 //! Messages between validator and miner, in the encoding of the subnet's implementations: maps with string keys, absent
 //! options omitted, binary values as MessagePack binary.
 
+use std::collections::BTreeMap;
+
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -15,7 +18,7 @@ pub const SLICE_PROOF: &str = "dsperse-proof-generation";
 ///
 /// MessagePack of the published client would otherwise encode a variant by its number, and cannot read that again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(into = "&'static str", try_from = "String")]
+#[serde(into = "&'static str", try_from = "ProofSystemForm")]
 pub enum ProofSystem {
     /// Legacy name of EZKL's zero-knowledge machine learning circuits.
     Zkml,
@@ -44,10 +47,22 @@ impl From<ProofSystem> for &'static str {
     }
 }
 
-impl TryFrom<String> for ProofSystem {
+/// Forms of a proof system's name: text, or the only key of a map.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum ProofSystemForm {
+    Name(String),
+    Map(BTreeMap<String, IgnoredAny>),
+}
+
+impl TryFrom<ProofSystemForm> for ProofSystem {
     type Error = UnknownProofSystem;
 
-    fn try_from(name: String) -> Result<Self, UnknownProofSystem> {
+    fn try_from(form: ProofSystemForm) -> Result<Self, UnknownProofSystem> {
+        let name = match form {
+            ProofSystemForm::Name(name) => name,
+            ProofSystemForm::Map(map) => map.into_keys().collect::<Vec<_>>().join(", "),
+        };
         Self::ALL.into_iter().find(|system| system.name() == name).ok_or(UnknownProofSystem(name))
     }
 }
