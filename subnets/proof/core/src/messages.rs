@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -52,7 +51,7 @@ impl From<ProofSystem> for &'static str {
 #[serde(untagged)]
 enum ProofSystemForm {
     Name(String),
-    Map(BTreeMap<String, IgnoredAny>),
+    Map(BTreeMap<String, Value>),
 }
 
 impl TryFrom<ProofSystemForm> for ProofSystem {
