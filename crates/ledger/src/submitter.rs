@@ -219,16 +219,20 @@ impl Submitter {
         let mut results = Vec::new();
         for intent in self.ledger.intents(self.genesis, &self.signer.hotkey(), true).await? {
             let key = intent.plan.key;
-            results.push((key, self.advance_one(key).await));
+            results.push((key, self.follow(&key).await));
         }
         Ok(results)
     }
 
-    async fn advance_one(&self, key: IntentKey) -> Result<Submission, SubmitError> {
+    /// As [`Submitter::advance`], for one intent: the one for `key`, of whichever epoch.
+    ///
+    /// # Errors
+    /// [`SubmitError::NothingToRetry`] without an intent for `key`, otherwise as for [`Submitter::submit`].
+    pub async fn follow(&self, key: &IntentKey) -> Result<Submission, SubmitError> {
         let mut turn = self.turn(key.netuid, key.mech).await;
         let now = self.now(key.netuid).await?;
         // Another task may have held the lock in between.
-        let mut intent = self.ledger.intent(&key).await?.ok_or(SubmitError::NothingToRetry(key.epoch))?;
+        let mut intent = self.ledger.intent(key).await?.ok_or(SubmitError::NothingToRetry(key.epoch))?;
         self.check_chain(&intent, &now).await?;
         self.drive(&mut intent, &now, &mut turn).await?;
         self.submission(intent).await

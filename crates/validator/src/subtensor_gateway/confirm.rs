@@ -6,7 +6,7 @@ use crate::api::WeightsRequest;
 use serde_json::{Value, json};
 use taonet_chain::weights::{WeightError, quantise, within_limits};
 use taonet_chain::{ChainError, Inclusion, Outcome, WeightRow};
-use taonet_ledger::{Form, IntentKey, NewWeights, State, Submission, SubmitError};
+use taonet_ledger::{Form, IntentKey, IntentState, NewWeights, State, Submission, SubmitError};
 use taonet_primitives::{BlockNumber, MechId, Uid};
 use tokio::time::Instant;
 
@@ -26,14 +26,12 @@ pub(super) async fn set_and_confirm(
     let deadline = Instant::now() + settings.confirm_within;
     let mut report = Report::of(request);
     let attempts = async {
-        let mut refused = None;
+        let mut earlier = None;
         for attempt in 1..=request.retries.max(1) {
             report.attempt = attempt;
-            match once(connected, request, &mut report, refused.take()).await {
+            match once(connected, request, &mut report, earlier.take()).await {
                 Ok(Standing::Confirmed) => return true,
-                Ok(Standing::Pending) => {}
-                // Weights that the chain rejected may be signed again; the next attempt does so.
-                Ok(Standing::Refused(key)) => refused = Some(key),
+                Ok(standing) => earlier = Some(standing),
                 Err(error) if error.is_retryable() => report.say(&error),
                 Err(error) => {
                     report.say(&error);
@@ -53,7 +51,7 @@ pub(super) async fn set_and_confirm(
 /// State of the weights after an attempt.
 enum Standing {
     Confirmed,
-    Pending,
+    Pending(IntentKey),
     Refused(IntentKey),
 }
 
@@ -84,11 +82,18 @@ async fn once(
     connected: &Connected,
     request: &WeightsRequest,
     report: &mut Report,
-    refused: Option<IntentKey>,
+    earlier: Option<Standing>,
 ) -> Result<Standing, AttemptError> {
     let Connected { chain, submitter } = connected;
-    let submission = if let Some(key) = refused {
-        submitter.retry(&key).await?
+    let followed = match &earlier {
+        // Several epochs may have passed since: these weights may be in one of them.
+        Some(Standing::Pending(key)) => Some(submitter.follow(key).await?),
+        // Weights that the chain rejected may be signed again.
+        Some(Standing::Refused(key)) => Some(submitter.retry(key).await?),
+        Some(Standing::Confirmed) | None => None,
+    };
+    let submission = if let Some(followed) = followed.filter(|followed| followed.intent.state != IntentState::Missed) {
+        followed
     } else {
         let head = chain.head().await?;
         report.ref_block.get_or_insert(head.number);
@@ -115,13 +120,14 @@ async fn once(
 }
 
 fn standing(submission: &Submission) -> Standing {
-    let Some(signed) = &submission.submit else { return Standing::Pending };
+    let key = submission.intent.plan.key;
+    let Some(signed) = &submission.submit else { return Standing::Pending(key) };
     match signed.state {
         State::Included | State::Finalized if signed.outcome.as_ref().is_some_and(Outcome::is_success) => {
             Standing::Confirmed
         }
-        state if state == State::Invalid || state.is_void() => Standing::Refused(submission.intent.plan.key),
-        _ => Standing::Pending,
+        state if state == State::Invalid || state.is_void() => Standing::Refused(key),
+        _ => Standing::Pending(key),
     }
 }
 

@@ -245,6 +245,36 @@ async fn what_is_unfinished_is_finished_with_the_blocks() {
     assert_eq!(world.chain.included().len(), 1);
 }
 
+/// Several epochs may pass between two attempts of a request.
+#[tokio::test]
+async fn weights_set_between_two_attempts_are_confirmed() {
+    let world = Scripted::new(None, []).await;
+    let epoch = |last_epoch: u32, epoch_index| {
+        let schedule =
+            Schedule { tempo: 10, last_epoch: BlockNumber::new(last_epoch), pending_epoch: None, epoch_index };
+        world.chain.set_weight_rules(NETUID, WeightRules { schedule, ..rules(None) });
+    };
+    // At block 18, too few blocks of epoch 7 are left: the weights are for epoch 8.
+    world.chain.mine(8);
+    epoch(10, 7);
+    let body = json!({ "uids": 1, "weights": 1, "retries": 2, "delay_s": 0.5 });
+    let ((status, answer), ()) = tokio::join!(post(&world.router, SET, &body), async {
+        let submitter = &world.gateway.inner.connected().unwrap().submitter;
+        while submitter.advance().await.unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        world.chain.mine(3);
+        epoch(20, 8);
+        submitter.advance().await.unwrap();
+        // The end of epoch 9.
+        world.chain.mine(16);
+        epoch(30, 9);
+    });
+    let details = &answer["details"];
+    assert_eq!((status, &details["epoch"], &details["attempt"]), (200, &json!(8), &json!(2)), "{answer}");
+    assert_eq!(world.chain.included().len(), 1);
+}
+
 /// After a start, weights with old scores are not the first to be signed.
 #[tokio::test]
 async fn the_age_of_the_scores_counts() {
