@@ -1,17 +1,19 @@
 //! Connection slots of a server: a bounded number of connections, with eviction of idle ones.
 //!
-//! A client that opens connections and never completes a request, or never reads a response, could occupy all slots. So a new connection evicts an evictable one: its request is incomplete, or it is
-//! idle between requests, or its client does not read the response. The address with the most evictable connections loses
-//! the one that has been evictable longest. A client that opens many therefore only loses its own.
+//! A client that opens connections and never completes a request, or never reads a response, could occupy all slots. So
+//! a new connection evicts an evictable one: its request is incomplete, or it is idle between requests, or its client
+//! does not read the response. The address with the most evictable connections loses the one that has been evictable
+//! longest. A client that opens many therefore only loses its own.
 //!
-//! An idle keep-alive connection is as evictable as one with half a request, since its client can reconnect. So an address
-//! may have more clients (NAT, a proxy) than connections: its limit counts only for requests in flight.
+//! An idle keep-alive connection is as evictable as one with half a request, since its client can reconnect. So an
+//! address may have more clients (NAT, a proxy) than connections: its limit counts only for requests in flight.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rustix::process::{Resource, getrlimit};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -95,10 +97,13 @@ enum Full {
 }
 
 impl ConnectionSlots {
-    /// Creates `connections` slots, of which at most `per_address` are for one address (for IPv6, one /64).
+    /// Creates `connections` slots, of which at most `per_address` are for one address (for IPv6, one /64). There are
+    /// fewer if they would need more than half of the files that this process may open: a server without a file left
+    /// cannot accept the connection that would evict another.
     pub fn new(connections: usize, per_address: usize) -> Self {
-        let state = Mutex::default();
-        Self(Arc::new(Shared { connections: connections.max(1), per_address, state, changed: Notify::new() }))
+        let files = getrlimit(Resource::Nofile).current.and_then(|files| usize::try_from(files / 2).ok());
+        let connections = connections.min(files.unwrap_or(usize::MAX)).max(1);
+        Self(Arc::new(Shared { connections, per_address, state: Mutex::default(), changed: Notify::new() }))
     }
 
     /// Acquires a slot for a connection from `address`.

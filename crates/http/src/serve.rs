@@ -27,7 +27,7 @@ const BUFFER_BYTES: usize = 64 * 1024;
 /// Resource limits of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ServeLimits {
-    /// Maximum number of connections. At the limit, a new connection evicts one, see [`ConnectionSlots`]; if a request of
+    /// Maximum number of connections, if half of the process's open files allow as many. At the limit, a new connection evicts one, see [`ConnectionSlots`]; if a request of
     /// each is in progress, it waits.
     pub connections: usize,
     /// Maximum number of connections from one address (for IPv6, one /64). At the limit, a new connection evicts one of

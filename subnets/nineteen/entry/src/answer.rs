@@ -1,16 +1,15 @@
 //! Miners' answers in OpenAI's form.
 
-use std::collections::VecDeque;
-use std::convert::Infallible;
-
-use axum::body::{Body, Bytes};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Json, Response};
 use serde_json::{Map, Value, json};
 use taonet_nineteen_query::{Answer, Chunk};
 
 use crate::GatewayError;
 use crate::bill::Bill;
+use crate::delivery::{self, Events};
+
+/// The event after the last one of a stream.
+const DONE: &str = "data: [DONE]\n\n";
 
 /// Metadata that every chunk of an answer repeats.
 #[derive(Debug, Clone)]
@@ -43,7 +42,7 @@ impl Head {
     }
 
     /// Returns the finish reason of an answer.
-    pub(crate) fn finish(&self, end: &End, output_tokens: u64) -> String {
+    pub(crate) fn finish_reason(&self, end: &End, output_tokens: u64) -> String {
         let word = if end.calls_tools {
             "tool_calls"
         } else if output_tokens >= self.max_tokens {
@@ -79,77 +78,47 @@ impl End {
     }
 }
 
-struct Stream {
-    head: Head,
-    answer: Option<Answer>,
-    bill: Option<Bill>,
-    end: End,
-    ready: VecDeque<String>,
+/// Streams an answer.
+pub(crate) fn stream(head: Head, answer: Answer, bill: Bill) -> Response {
+    delivery::stream(head, answer, bill)
 }
 
-/// Streams an answer as server-sent events. The miner is read only as fast as the buyer reads; a buyer that disconnects
-/// cancels its work and pays for what was delivered.
-pub(crate) fn stream(head: Head, answer: Answer, bill: Bill) -> Response {
-    let mut ready = VecDeque::new();
-    if head.is_chat {
+impl Events for Head {
+    fn begin(&mut self) -> Vec<String> {
         let delta = json!({"role": "assistant", "content": ""});
         let choice = json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": null}]);
-        ready.push_back(event(head.chunk(choice)));
-    }
-    let stream = Stream { head, answer: Some(answer), bill: Some(bill), end: End::default(), ready };
-    let events = futures::stream::unfold(stream, |mut stream| async move {
-        let text = stream.next().await?;
-        Some((Ok::<_, Infallible>(Bytes::from(text)), stream))
-    });
-    let headers = [(CONTENT_TYPE, "text/event-stream; charset=utf-8"), (CACHE_CONTROL, "no-cache")];
-    (headers, Body::from_stream(events)).into_response()
-}
-
-impl Stream {
-    async fn next(&mut self) -> Option<String> {
-        loop {
-            if let Some(text) = self.ready.pop_front() {
-                return Some(text);
-            }
-            let answer = self.answer.as_mut()?;
-            match answer.next().await {
-                Some(Ok(chunk)) => {
-                    self.end.note(&chunk);
-                    if let Some(bill) = &mut self.bill {
-                        bill.deliver(answer.pieces());
-                    }
-                    self.ready.extend(self.head.relay(&chunk));
-                }
-                Some(Err(error)) => {
-                    tracing::debug!(%error, "answer interrupted");
-                    let mut text = format!("data: {}\n\n", GatewayError::Interrupted.document());
-                    text.push_str("data: [DONE]\n\n");
-                    self.finish().await;
-                    return Some(text);
-                }
-                None => {
-                    let tokens = self.bill.as_ref().map_or((0, 0), Bill::tokens);
-                    let finish = self.head.finish(&self.end, tokens.1);
-                    let text = self.head.ending(&finish, tokens);
-                    // Charge before sending the final event.
-                    self.finish().await;
-                    return Some(text);
-                }
-            }
-        }
+        self.is_chat.then(|| event(self.chunk(choice))).into_iter().collect()
     }
 
-    async fn finish(&mut self) {
-        self.answer = None;
-        if let Some(bill) = self.bill.take() {
-            bill.settle().await;
+    fn relay(&mut self, chunk: &Chunk) -> Vec<String> {
+        self.convert(chunk).into_iter().collect()
+    }
+
+    fn interrupted(&mut self) -> Vec<String> {
+        vec![format!("data: {}\n\n", GatewayError::Interrupted.document()), DONE.to_owned()]
+    }
+
+    fn finish(&mut self, end: &End, tokens: (u64, u64)) -> Vec<String> {
+        let finish = self.finish_reason(end, tokens.1);
+        let choice = if self.is_chat {
+            json!([{"index": 0, "delta": {}, "logprobs": null, "finish_reason": finish}])
+        } else {
+            json!([{"index": 0, "text": "", "logprobs": null, "finish_reason": finish}])
+        };
+        let mut events = vec![event(self.chunk(choice))];
+        if self.wants_usage {
+            let mut last = self.chunk(json!([]));
+            last.insert("usage".to_owned(), usage(tokens));
+            events.push(event(last));
         }
+        events.push(DONE.to_owned());
+        events
     }
 }
 
 impl Head {
     /// Converts a miner's chunk for the buyer; returns `None` if it has no content.
-    fn relay(&self, chunk: &Chunk) -> Option<String> {
+    fn convert(&self, chunk: &Chunk) -> Option<String> {
         if !chunk.is_content {
             return None;
         }
@@ -166,38 +135,13 @@ impl Head {
         };
         Some(event(self.chunk(choice)))
     }
-
-    fn ending(&self, finish: &str, tokens: (u64, u64)) -> String {
-        let choice = if self.is_chat {
-            json!([{"index": 0, "delta": {}, "logprobs": null, "finish_reason": finish}])
-        } else {
-            json!([{"index": 0, "text": "", "logprobs": null, "finish_reason": finish}])
-        };
-        let mut text = event(self.chunk(choice));
-        if self.wants_usage {
-            let mut last = self.chunk(json!([]));
-            last.insert("usage".to_owned(), usage(tokens));
-            text.push_str(&event(last));
-        }
-        text.push_str("data: [DONE]\n\n");
-        text
-    }
 }
 
 /// Returns an answer as one JSON document.
-pub(crate) async fn whole(head: &Head, mut answer: Answer, mut bill: Bill) -> Result<Response, GatewayError> {
-    let (mut text, mut end) = (String::new(), End::default());
-    let (mut calls, mut logprobs) = (Vec::new(), Vec::new());
-    while let Some(chunk) = answer.next().await {
-        let Ok(chunk) = chunk else {
-            // Nothing was delivered: the buyer gets an error instead.
-            bill.deliver(0);
-            bill.settle().await;
-            return Err(GatewayError::Interrupted);
-        };
-        end.note(&chunk);
-        bill.deliver(answer.pieces());
-        let Some(choice) = chunk.value.pointer("/choices/0").filter(|_| chunk.is_content) else { continue };
+pub(crate) async fn whole(head: &Head, answer: Answer, bill: Bill) -> Result<Response, GatewayError> {
+    let (mut text, mut calls, mut logprobs) = (String::new(), Vec::new(), Vec::new());
+    let (end, tokens) = delivery::whole(answer, bill, |chunk| {
+        let Some(choice) = chunk.value.pointer("/choices/0").filter(|_| chunk.is_content) else { return };
         let piece = choice.pointer("/delta/content").or(choice.get("text")).and_then(Value::as_str);
         text.push_str(piece.unwrap_or_default());
         if let Some(found) = choice.pointer("/delta/tool_calls").and_then(Value::as_array) {
@@ -208,11 +152,9 @@ pub(crate) async fn whole(head: &Head, mut answer: Answer, mut bill: Bill) -> Re
         if head.wants_logprobs {
             logprobs.push(choice.get("logprobs").cloned().unwrap_or_default());
         }
-    }
-    drop(answer);
-    let tokens = bill.tokens();
-    bill.settle().await;
-    let finish = head.finish(&end, tokens.1);
+    })
+    .await?;
+    let finish = head.finish_reason(&end, tokens.1);
     let choice = if head.is_chat {
         let content = if text.is_empty() && !calls.is_empty() { Value::Null } else { text.into() };
         let mut message = json!({"role": "assistant", "content": content, "refusal": null});

@@ -24,6 +24,7 @@
 
 mod answer;
 mod bill;
+mod delivery;
 mod embedding;
 mod error;
 mod image;

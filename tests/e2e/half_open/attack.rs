@@ -1,0 +1,191 @@
+//! Half-open connections to an address, and the response time of others meanwhile.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::runtime::Runtime;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+/// Concurrent half-open connections, from 127.0.0.2 to 127.0.0.9.
+const ATTACKERS: u16 = 2_000;
+/// Addresses of the attackers.
+const ADDRESSES: u16 = 8;
+/// Number of attackers that reopen a closed connection immediately, so that the server always has connections to accept.
+/// If all did, the measurement would be that of their queue.
+const IMPATIENT: u16 = 16;
+/// Delay before the others reopen a closed connection.
+const AGAIN: Duration = Duration::from_secs(1);
+/// Measured requests of a round, sequential, each on a new connection.
+const REQUESTS: usize = 200;
+/// Number of rounds. Their median counts.
+const ROUNDS: usize = 5;
+/// Maximum 99th percentile of the response time.
+pub(crate) const P99: Duration = Duration::from_millis(50);
+/// Maximum response time: long enough for slow machines, shorter than the wait for a connection slot.
+const NEVER: Duration = Duration::from_secs(5);
+
+/// A body of which attackers send the beginning.
+const HALF: &[u8] = &[b' '; 1_000];
+
+/// Headers of a request with this body from this caller, after which a daemon reads the body. Caller 0 is measured, the
+/// others attack.
+pub(crate) type Headers = Arc<dyn Fn(&[u8], u16) -> String + Send + Sync>;
+
+/// A route that reads request bodies.
+#[derive(Clone)]
+pub(crate) struct Waits {
+    pub(crate) path: &'static str,
+    pub(crate) headers: Headers,
+    /// A complete body, and the status of the response.
+    pub(crate) whole: (&'static str, u16),
+}
+
+/// A daemon's address and test requests.
+pub(crate) struct Served {
+    pub(crate) address: SocketAddr,
+    /// A public GET path, and the status of the response.
+    pub(crate) page: (&'static str, u16),
+    /// `None` if no route reads a body: every request is answered after its head.
+    pub(crate) waits: Option<Waits>,
+}
+
+/// Bytes that a connection sends, by the number of its caller.
+pub(crate) type Request = Arc<dyn Fn(u16) -> Vec<u8> + Send + Sync>;
+
+impl Served {
+    /// The server responds within `most` despite thousands of half-open connections.
+    #[track_caller]
+    pub(crate) fn holds_within(&self, most: Duration, name: &str) {
+        let (path, status) = self.page;
+        let get = format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.address).into_bytes();
+        let mut half = vec![("half a head", sent(get[..30].to_vec()))];
+        let mut whole = vec![(status, sent(get))];
+        if let Some(waits) = &self.waits {
+            let (body, status) = waits.whole;
+            whole.push((status, self.post(waits, body.as_bytes(), body.len())));
+            half.push(("half a body", self.post(waits, HALF, 9)));
+        }
+        let runtime = Runtime::new().unwrap();
+        for (what, half) in half {
+            runtime.block_on(async {
+                let attack = attack(self.address, half).await;
+                assert_eq!(attack.answered(), 0, "{name}: {what} is answered, so nothing is held");
+                for (status, request) in &whole {
+                    let p99 = median_p99(self.address, request, *status, most).await;
+                    assert!(p99 < most, "{name}: status {status} took {p99:?} while others sent {what}");
+                }
+            });
+        }
+    }
+
+    /// A request with the first `sent` bytes of a body. Each is signed when it is sent, since a signature is valid once.
+    pub(crate) fn post(&self, waits: &Waits, body: &'static [u8], sent: usize) -> Request {
+        let (to, Waits { path, headers, .. }) = (self.address, waits.clone());
+        Arc::new(move |caller| {
+            let (headers, length) = (headers(body, caller), body.len());
+            let headers = format!("host: {to}\r\nconnection: close\r\n{headers}content-length: {length}\r\n");
+            [format!("POST {path} HTTP/1.1\r\n{headers}\r\n").as_bytes(), &body[..sent]].concat()
+        })
+    }
+}
+
+fn sent(bytes: Vec<u8>) -> Request {
+    Arc::new(move |_| bytes.clone())
+}
+
+/// Open connections; closed on drop.
+pub(crate) struct Attack {
+    _attackers: JoinSet<()>,
+    answered: Arc<AtomicUsize>,
+}
+
+impl Attack {
+    /// Connections with a response, which are not half-open.
+    pub(crate) fn answered(&self) -> usize {
+        self.answered.load(Ordering::Relaxed)
+    }
+}
+
+/// Opens connections that send half a request, and reopens closed ones.
+pub(crate) async fn attack(to: SocketAddr, half: Request) -> Attack {
+    let (opened, answered) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
+    let mut attackers = JoinSet::new();
+    for number in 0..ATTACKERS {
+        let caller = 1 + number % ADDRESSES;
+        let from = Ipv4Addr::new(127, 0, 0, 1 + caller as u8);
+        let (half, opened, answered) = (half.clone(), opened.clone(), answered.clone());
+        attackers.spawn(async move {
+            loop {
+                match connect(from.into(), to).await {
+                    Ok(mut stream) => {
+                        let _ = stream.write_all(&half(caller)).await;
+                        opened.add_permits(1);
+                        let is_answered = stream.read(&mut [0]).await.is_ok_and(|bytes| bytes > 0);
+                        answered.fetch_add(is_answered.into(), Ordering::Relaxed);
+                    }
+                    // No local port is free at the moment.
+                    Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+                }
+                if number >= IMPATIENT {
+                    tokio::time::sleep(AGAIN).await;
+                }
+            }
+        });
+    }
+    // All connections were open once.
+    let all = opened.acquire_many(ATTACKERS.into());
+    drop(timeout(Duration::from_mins(1), all).await.expect("the connections are not accepted").unwrap());
+    Attack { _attackers: attackers, answered }
+}
+
+pub(crate) async fn connect(from: IpAddr, to: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(SocketAddr::new(from, 0))?;
+    socket.connect(to).await
+}
+
+/// The 99th percentile of the time to a response with this status: the median of several rounds, which stop as soon as
+/// they decide whether it is below `most`.
+pub(crate) async fn median_p99(to: SocketAddr, request: &Request, status: u16, most: Duration) -> Duration {
+    let mut rounds = Vec::new();
+    while rounds.len() < ROUNDS {
+        let mut times = Vec::new();
+        for _ in 0..REQUESTS {
+            let request = request(0);
+            let began = Instant::now();
+            let answer = timeout(NEVER, ask(to, &request)).await;
+            if let Ok(Some(found)) = answer {
+                assert_eq!(found, status, "{}", String::from_utf8_lossy(&request));
+            }
+            times.push(if let Ok(Some(_)) = answer { began.elapsed() } else { NEVER });
+            if times.iter().filter(|time| **time >= most).count() > REQUESTS / 100 {
+                break;
+            }
+        }
+        times.sort_unstable();
+        rounds.push(times[(times.len() - 1).min(REQUESTS * 99 / 100)]);
+        let below = rounds.iter().filter(|round| **round < most).count();
+        if below.max(rounds.len() - below) > ROUNDS / 2 {
+            break;
+        }
+    }
+    rounds.sort_unstable();
+    // The rounds that were left out would not move it to the other side of `most`.
+    rounds[ROUNDS / 2]
+}
+
+/// The status of the response, if there is one.
+async fn ask(to: SocketAddr, request: &[u8]) -> Option<u16> {
+    let mut stream = connect(Ipv4Addr::LOCALHOST.into(), to).await.ok()?;
+    let mut answer = Vec::new();
+    stream.write_all(request).await.ok()?;
+    stream.read_to_end(&mut answer).await.ok()?;
+    str::from_utf8(answer.strip_prefix(b"HTTP/1.1 ")?.get(..3)?).ok()?.parse().ok()
+}

@@ -1,0 +1,302 @@
+//! Every serving command: how to start it, and which requests it reads.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+use serde_json::{Value, json};
+use taonet_nineteen_transport::FiberScheme;
+use taonet_wallet::Keypair;
+use taonet_wire::{BabelbitScheme, BtauthScheme, Peer, Scheme, Signer};
+
+use super::attack::{Headers, Served, Waits};
+use crate::axon::BOB;
+use crate::support::{Daemon, document, free_address, local_bb, repository, require_models, tao};
+
+/// A name, and how to start it.
+pub(crate) type Named = (&'static str, fn(&Path) -> Started);
+
+/// Every serving command.
+pub(crate) const DAEMONS: [Named; 15] = [
+    ("tao axon serve", axon),
+    ("tao localnet start", localnet),
+    ("tao babelbit arena-gateway", arena_gateway),
+    ("tao babelbit engine", engine),
+    ("tao babelbit miner", miner),
+    ("tao babelbit runner", runner),
+    ("tao babelbit scoring-api", scoring_api),
+    ("tao babelbit signer", signer),
+    ("tao babelbit subtensor-gateway", subtensor_gateway),
+    ("tao babelbit validate", validate),
+    ("tao nineteen miner", nineteen_miner),
+    ("tao nineteen model", nineteen_model),
+    ("tao nineteen validator", nineteen_validator),
+    ("tao proof miner", proof_miner),
+    ("tao proof validator", proof_validator),
+];
+
+const KIND: &str = "content-type: application/json\r\n";
+
+/// A running command, and its listen addresses.
+pub(crate) struct Started {
+    pub(crate) served: Vec<Served>,
+    running: Vec<Running>,
+}
+
+#[expect(dead_code, reason = "ends when it is dropped")]
+enum Running {
+    Daemon(Daemon),
+    Process(Process),
+}
+
+/// A process without its own address, killed on drop.
+struct Process(std::process::Child);
+
+impl Process {
+    /// Starts a command with a metrics address, and waits until it responds there.
+    fn start(command: &mut Command, metrics: &str) -> Self {
+        command.args(["--metrics", metrics]).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut process = Self(command.spawn().unwrap());
+        while std::net::TcpStream::connect(metrics).is_err() {
+            assert!(process.0.try_wait().unwrap().is_none(), "{command:?} ended");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        process
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+pub(crate) fn address(daemon: &Daemon) -> SocketAddr {
+    daemon.url().split_once("://").unwrap().1.parse().unwrap()
+}
+
+/// A metrics listener. It reads no bodies.
+fn metrics_at(metrics: &str) -> Served {
+    Served { address: metrics.parse().unwrap(), page: ("/metrics", 200), waits: None }
+}
+
+/// Starts a daemon with a separate metrics listener.
+fn start(command: &mut Command, page: (&'static str, u16), waits: impl FnOnce(&Daemon) -> Waits) -> Started {
+    let metrics = free_address();
+    let daemon = Daemon::start(command.args(["--metrics", &metrics]));
+    let own = Served { address: address(&daemon), page, waits: Some(waits(&daemon)) };
+    Started { served: vec![own, metrics_at(&metrics)], running: vec![Running::Daemon(daemon)] }
+}
+
+/// Starts a daemon that serves only metrics.
+fn start_process(command: &mut Command) -> Started {
+    let metrics = free_address();
+    let process = Process::start(command, &metrics);
+    Started { served: vec![metrics_at(&metrics)], running: vec![Running::Process(process)] }
+}
+
+/// A route that reads anyone's body.
+fn open(path: &'static str, whole: (&'static str, u16)) -> Waits {
+    Waits { path, headers: Arc::new(|_, _| KIND.to_owned()), whole }
+}
+
+fn development_key(caller: u16) -> Keypair {
+    Keypair::from_uri(&format!("//Caller{caller}")).unwrap()
+}
+
+/// Signed headers for a request to //Bob.
+fn signed<S: Scheme + Copy>(daemon: &Daemon, path: &'static str, name: &'static str, scheme: S) -> Headers {
+    let (to, hotkey) = (address(daemon), Keypair::from_uri("//Bob").unwrap().hotkey());
+    let peer = Peer::new(hotkey, to.ip().to_string(), to.port()).unwrap();
+    let signers: Vec<_> = (0..=8).map(|caller| Signer::new(development_key(caller), "127.0.0.1", scheme)).collect();
+    Arc::new(move |body, caller| {
+        let signer = &signers[usize::from(caller)];
+        let headers = signer.headers(&peer, &Method::POST, path, name, Duration::from_secs(10), body).unwrap();
+        let lines = headers.iter().map(|(name, value)| format!("{name}: {}\r\n", value.to_str().unwrap()));
+        lines.chain([KIND.to_owned()]).collect()
+    })
+}
+
+fn axon(_: &Path) -> Started {
+    start(&mut axon_serve(), ("/healthz", 200), |daemon| Waits {
+        path: "/echo",
+        headers: signed(daemon, "/echo", "", BtauthScheme::default()),
+        whole: ("{}", 200),
+    })
+}
+
+fn axon_serve() -> Command {
+    let mut axon = tao();
+    axon.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").args(["axon", "serve", "--key-uri", "//Bob"]);
+    axon.args(["--scheme", "btauth"]);
+    axon
+}
+
+/// An axon, and its streaming route.
+pub(crate) fn streaming_axon() -> (Daemon, Served, Waits) {
+    let axon = Daemon::start(&mut axon_serve());
+    let streams =
+        Waits { path: "/stream", headers: signed(&axon, "/stream", "", BtauthScheme::default()), whole: ("", 200) };
+    let served = Served { address: address(&axon), page: ("/healthz", 200), waits: None };
+    (axon, served, streams)
+}
+
+fn localnet(_: &Path) -> Started {
+    const WHOLE: &str = r#"{"jsonrpc": "2.0", "id": 1, "method": "system_name", "params": []}"#;
+    let mut localnet = tao();
+    localnet.args(["localnet", "start", "--memory", "--block-time", "manual"]);
+    start(&mut localnet, ("/", 405), |_| open("/", (WHOLE, 200)))
+}
+
+fn arena_gateway(folder: &Path) -> Started {
+    let mut gateway = local_bb();
+    gateway.args(["arena-gateway", "--key-uri", "//gateway", "--state"]).arg(folder.join("arena"));
+    start(&mut gateway, ("/healthz", 200), |_| open("/runsync", ("{}", 422)))
+}
+
+/// The engine reads bodies only with a token, except on the route that issues tokens, which has a rate limit.
+fn engine(_: &Path) -> Started {
+    let mut engine = local_bb();
+    engine.arg("engine").arg(repository("tests/e2e/data/ferry.json"));
+    start(&mut engine, ("/healthz", 200), |daemon| {
+        let tokens: Vec<_> = (0..=8).map(|caller| token(daemon, &development_key(caller))).collect();
+        Waits {
+            path: "/solo/next",
+            headers: Arc::new(move |_, caller| {
+                format!("authorization: Bearer {}\r\n{KIND}", tokens[usize::from(caller)])
+            }),
+            whole: (r#"{"session_id": "none"}"#, 404),
+        }
+    })
+}
+
+/// A token of the engine.
+fn token(engine: &Daemon, key: &Keypair) -> String {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let client = reqwest::Client::new();
+        let post = async |path: &str, body: &Value| {
+            let response = client.post(format!("{}{path}", engine.url())).body(body.to_string()).send().await.unwrap();
+            response.json::<Value>().await.unwrap()
+        };
+        let challenge = post("/auth", &json!({})).await;
+        let text = challenge["challenge"].as_str().unwrap();
+        let answer = json!({
+            "hotkey": key.hotkey(), "message": text, "timestamp": challenge["timestamp"],
+            "signature": key.sign(text.as_bytes()).to_bare_hex(),
+        });
+        let token = post("/auth/verify", &answer).await;
+        token["access_token"].as_str().unwrap_or_else(|| panic!("{token}")).to_owned()
+    })
+}
+
+fn miner(_: &Path) -> Started {
+    start(local_bb().args(["miner", "--profile", "parrot", "--key-uri", "//Bob"]), ("/healthz", 200), predicts)
+}
+
+/// The route of Babelbit's miner.
+fn predicts(miner: &Daemon) -> Waits {
+    let headers = signed(miner, "/v1/predict", "", BabelbitScheme::axon());
+    Waits { path: "/v1/predict", headers, whole: ("{}", 422) }
+}
+
+fn scoring_api(folder: &Path) -> Started {
+    let mut scoring = local_bb();
+    scoring.args(["scoring-api", "--state"]).arg(folder.join("scoring"));
+    let mut started = start(&mut scoring, ("/healthz", 200), |_| open("/v1/submit", ("{}", 400)));
+    // Submissions with a file have separate request slots.
+    let headers = |_: &[u8], _: u16| "content-type: multipart/form-data; boundary=x\r\n".to_owned();
+    let forms = Waits { path: "/v1/submit-artifact", headers: Arc::new(headers), whole: ("--x--\r\n", 400) };
+    let address = started.served[0].address;
+    started.served.push(Served { address, page: ("/healthz", 200), waits: Some(forms) });
+    started
+}
+
+fn subtensor_gateway(folder: &Path) -> Started {
+    let nowhere = format!("ws://{}", free_address());
+    let mut gateway = local_bb();
+    gateway.args(["subtensor-gateway", "--key-uri", "//Alice", "--network", &nowhere, "--state"]);
+    gateway.arg(folder.join("gateway"));
+    start(&mut gateway, ("/healthz", 200), |_| open("/v1/weights/set_and_confirm", ("{}", 400)))
+}
+
+fn signer(folder: &Path) -> Started {
+    let mut signer = local_bb();
+    signer.args(["signer", "--key-uri", "//Alice", "--audit-log"]).arg(folder.join("audit"));
+    signer.env("SUBTENSOR_GATEWAY_URL", format!("http://{}", free_address()));
+    start(&mut signer, ("/healthz", 200), |_| open("/sign", ("{}", 400)))
+}
+
+fn runner(folder: &Path) -> Started {
+    start_process(without_peers("runner", folder).arg("--keep").arg(folder.join("runner")))
+}
+
+fn validate(folder: &Path) -> Started {
+    start_process(without_peers("validate", folder).arg("--state").arg(folder.join("validator.json")))
+}
+
+/// A command whose services are unreachable.
+fn without_peers(command: &str, folder: &Path) -> Command {
+    require_models();
+    let nobody = format!("http://{}", free_address());
+    let mut bb = local_bb();
+    bb.args([command, "--key-uri", "//Alice"]).env("SUBTENSOR_GATEWAY_URL", &nobody).env("SIGNER_URL", &nobody);
+    bb.env("BB_UTTERANCE_ENGINE_URL", &nobody).env("BB_SUBMIT_API_URL", &nobody);
+    bb.env("BT_CHAIN_ENDPOINT", nobody.replace("http", "ws")).env("BABELBIT_CACHE_DIR", folder.join("cache"));
+    bb
+}
+
+fn nineteen_miner(_: &Path) -> Started {
+    // A call is named by the ID of its symmetric key.
+    const KEY_ID: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+    let mut miner = tao();
+    miner.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local").args(["nineteen", "miner", "--key-uri", "//Bob"]);
+    miner.args(["--no-metagraph", "--backend-url", "http://127.0.0.1:9/v1", "--task", "chat@600=model"]);
+    start(&mut miner, ("/healthz", 200), |daemon| Waits {
+        path: "/exchange-symmetric-key",
+        headers: signed(daemon, "/exchange-symmetric-key", KEY_ID, FiberScheme::default()),
+        whole: ("{}", 422),
+    })
+}
+
+fn nineteen_model(_: &Path) -> Started {
+    let mut model = tao();
+    model.args(["nineteen", "model", "--layers", "1"]);
+    start(&mut model, ("/healthz", 200), |_| open("/v1/completions", ("{}", 400)))
+}
+
+fn nineteen_validator(folder: &Path) -> Started {
+    let state = folder.join("market");
+    let chain = Daemon::start(tao().args(["localnet", "start", "--memory"]));
+    let mut market = tao();
+    market.env("BITTENSOR_SUBTENSOR_ENDPOINT", "local");
+    market.args(["nineteen", "validator", "--key-uri", "//Alice", "--network", &chain.url().replace("http", "ws")]);
+    let mut started = start(market.arg("--state").arg(&state), ("/healthz", 200), |_| {
+        let mut keys = tao();
+        keys.args(["nineteen", "keys", "--json", "--state"]).arg(&state);
+        let made = document(&keys.args(["create", "--name", "caller", "--rate", "1000000"]).output().unwrap());
+        let headers = format!("authorization: Bearer {}\r\n{KIND}", made["key"].as_str().unwrap());
+        Waits { path: "/v1/chat/completions", headers: Arc::new(move |_, _| headers.clone()), whole: ("{}", 400) }
+    });
+    started.running.push(Running::Daemon(chain));
+    started
+}
+
+fn proof_miner(folder: &Path) -> Started {
+    let circuit = crate::proof::compile(folder, "diabetes-regression", "stark");
+    start(&mut crate::proof::miner("//Bob", &circuit), ("/healthz", 200), |daemon| Waits {
+        path: "/query-zk-proof",
+        headers: signed(daemon, "/query-zk-proof", "", BtauthScheme::default()),
+        whole: ("{}", 422),
+    })
+}
+
+fn proof_validator(folder: &Path) -> Started {
+    let circuit = crate::proof::compile(folder, "diabetes-regression", "stark");
+    let mut validator = crate::proof::validator("//Alice", &circuit, &folder.join("proof"));
+    start_process(validator.args(["--peer", &format!("{BOB}@{}", free_address())]))
+}
