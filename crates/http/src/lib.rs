@@ -1,7 +1,7 @@
 //! HTTP services and their clients: what every daemon needs beyond routes of its own.
 //!
 //! Servers:
-//! - [`serve`]: HTTP/1.1 with bounded connections, heads and idle time, and a graceful shutdown;
+//! - [`serve`], [`serve_over`] TLS: HTTP/1.1 with bounded connections, heads and idle time, and a graceful shutdown;
 //! - [`ConnectionSlots`]: bounded connections, with eviction of idle ones;
 //! - [`WriteDeadline`]: a write timeout, against clients that do not read;
 //! - [`WholeBodies`]: bodies buffered within limits on size, time and shared memory; [`whole_body`]: before their
@@ -42,6 +42,6 @@ pub use fault::Fault;
 pub use health::{Readiness, readiness_routes};
 pub use json_client::{JsonCallError, JsonClient, fields};
 pub use limits::{RateLimit, SlidingWindow, subscriber};
-pub use serve::{ServeLimits, serve};
+pub use serve::{ServeLimits, serve, serve_over};
 pub use whole::{BodyRefusal, WholeBodies, WholeBody, whole_body};
 pub use write_deadline::WriteDeadline;

@@ -5,10 +5,12 @@ use axum::extract::ConnectInfo;
 use axum::{Extension, Router, middleware};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use taonet_service::Shutdown;
 
@@ -66,6 +68,21 @@ impl Default for ServeLimits {
 /// Serves HTTP/1.1 until shutdown; in-flight requests then have [`ServeLimits::drain`] to complete.
 /// Handlers may extract `ConnectInfo<SocketAddr>`.
 pub async fn serve(listener: TcpListener, router: Router, shutdown: &Shutdown, limits: ServeLimits) {
+    serve_over(listener, router, shutdown, limits, |stream| std::future::ready(Ok(stream))).await;
+}
+
+/// As [`serve`], over a transport such as TLS. `handshake` opens it on a new connection; it has
+/// [`ServeLimits::header_timeout`], and its connection is evictable meanwhile.
+pub async fn serve_over<S, F>(
+    listener: TcpListener,
+    router: Router,
+    shutdown: &Shutdown,
+    limits: ServeLimits,
+    handshake: impl Fn(WriteDeadline) -> F,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    F: Future<Output = io::Result<S>> + Send + 'static,
+{
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
@@ -94,9 +111,17 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: &Shutdown, l
                         Extension(progress.clone()),
                     );
                     let router = router.clone().layer(of_connection);
-                    let stream = WriteDeadline::new(stream, progress.clone(), limits.write_timeout);
-                    let stream = Lingering::new(stream, unread, limits.linger);
-                    let connection = connection(&http, stream, router, graceful.watcher());
+                    let stream = handshake(WriteDeadline::new(stream, progress.clone(), limits.write_timeout));
+                    let stream = timeout(limits.header_timeout, stream);
+                    let (http, watcher) = (http.clone(), graceful.watcher());
+                    let connection = async move {
+                        let Ok(Ok(stream)) = stream.await else { return };
+                        let stream = TokioIo::new(Lingering::new(stream, unread, limits.linger));
+                        let connection = http.serve_connection(stream, TowerToHyperService::new(router));
+                        if let Err(error) = watcher.watch(connection).await {
+                            tracing::debug!(%error, "connection ended");
+                        }
+                    };
                     connections.spawn(async move {
                         tokio::select! {
                             () = connection => {}
@@ -111,24 +136,10 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: &Shutdown, l
         }
     }
     drop(listener);
-    if tokio::time::timeout(limits.drain, graceful.shutdown()).await.is_err() {
+    if timeout(limits.drain, graceful.shutdown()).await.is_err() {
         tracing::warn!(connections = connections.len(), "shutdown timeout: in-flight requests aborted");
     }
     connections.shutdown().await;
-}
-
-fn connection(
-    http: &http1::Builder,
-    stream: Lingering,
-    router: Router,
-    watcher: Watcher,
-) -> impl Future<Output = ()> + Send + 'static {
-    let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    async move {
-        if let Err(error) = watcher.watch(connection).await {
-            tracing::debug!(%error, "connection ended");
-        }
-    }
 }
 
 /// Pauses after a failed `accept`, except for connections lost before; without free file descriptors, others need time

@@ -22,7 +22,7 @@ use hyper::body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-use crate::{Progress, WriteDeadline};
+use crate::Progress;
 
 /// Size of a read of the unread rest, in bytes.
 const CHUNK: usize = 16 * 1024;
@@ -131,21 +131,21 @@ impl HttpBody for Watched {
 }
 
 /// A connection that, after an unread body, closes only after the peer does, or after a timeout.
-pub(crate) struct Lingering {
-    stream: WriteDeadline,
+pub(crate) struct Lingering<S> {
+    stream: S,
     unread: Unread,
     within: Duration,
     /// The linger timeout, set once the write side is closed.
     until: Option<Pin<Box<Sleep>>>,
 }
 
-impl Lingering {
-    pub(crate) fn new(stream: WriteDeadline, unread: Unread, within: Duration) -> Self {
+impl<S> Lingering<S> {
+    pub(crate) fn new(stream: S, unread: Unread, within: Duration) -> Self {
         Self { stream, unread, within, until: None }
     }
 }
 
-impl AsyncRead for Lingering {
+impl<S: AsyncRead + Unpin> AsyncRead for Lingering<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -155,7 +155,7 @@ impl AsyncRead for Lingering {
     }
 }
 
-impl AsyncWrite for Lingering {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }

@@ -136,6 +136,28 @@ async fn incomplete_requests_make_room() {
 
 /// A request that has arrived is answered, however many connections come after it.
 #[tokio::test]
+async fn incomplete_handshakes_make_room_and_time_out() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let shutdown = Shutdown::new();
+    let server = shutdown.clone();
+    let router = Router::new().route("/", get(|| async { "answer" }));
+    let limits = ServeLimits { connections: 1, header_timeout: Duration::from_millis(100), ..ServeLimits::default() };
+    shutdown.spawn("server", async move {
+        let handshake = async |mut stream: WriteDeadline| {
+            stream.read_u8().await?;
+            Ok(stream)
+        };
+        serve_over(listener, router, &server, limits, handshake).await;
+    });
+    let evicted = TcpStream::connect(address).await.unwrap();
+    let answered = send(address, &[b"!", REQUEST].concat()).await;
+    assert!(receive(answered).await.ends_with("answer"));
+    assert_eq!(receive(evicted).await, "");
+    assert_eq!(receive(TcpStream::connect(address).await.unwrap()).await, "");
+}
+
+#[tokio::test]
 async fn complete_requests_make_no_room() {
     let (started, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (handler_started, handler_go) = (started.clone(), go.clone());

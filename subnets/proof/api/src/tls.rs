@@ -1,33 +1,17 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use taonet_http::{ServeLimits, serve_over};
 use taonet_service::{Access, Shutdown, WriteError, atomic_write};
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
-use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
-
-/// Maximum number of connections.
-const CONNECTIONS: usize = 512;
-/// Timeout of a TLS handshake, and of a request's header.
-const HEAD: Duration = Duration::from_secs(10);
-/// Pause after `accept` failed, for example because file descriptors ran out.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Grace period for requests in flight at shutdown.
-const DRAIN: Duration = Duration::from_secs(5);
 
 /// A TLS certificate and its private key, in PEM.
 #[derive(Clone)]
@@ -126,43 +110,6 @@ pub async fn serve_tls(
     shutdown: &Shutdown,
 ) -> Result<(), TlsError> {
     let acceptor = identity.acceptor()?;
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD);
-    let (places, graceful) = (Arc::new(Semaphore::new(CONNECTIONS)), GracefulShutdown::new());
-    let mut connections = JoinSet::new();
-    loop {
-        while connections.try_join_next().is_some() {}
-        let next = async {
-            let place = Arc::clone(&places).acquire_owned().await;
-            (place, listener.accept().await)
-        };
-        let (place, accepted) = tokio::select! {
-            () = shutdown.requested() => break,
-            next = next => next,
-        };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept connections");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        let (acceptor, router, http, watcher) = (acceptor.clone(), router.clone(), http.clone(), graceful.watcher());
-        connections.spawn(async move {
-            let _place = place;
-            let _ = stream.set_nodelay(true);
-            let Ok(Ok(stream)) = timeout(HEAD, acceptor.accept(stream)).await else { return };
-            let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-            if let Err(error) = watcher.watch(connection).await {
-                tracing::debug!(%error, "connection ended");
-            }
-        });
-    }
-    drop(listener);
-    if timeout(DRAIN, graceful.shutdown()).await.is_err() {
-        tracing::warn!(connections = connections.len(), "shutdown timeout: requests in flight aborted");
-    }
-    connections.shutdown().await;
+    serve_over(listener, router, shutdown, ServeLimits::default(), |stream| acceptor.accept(stream)).await;
     Ok(())
 }
