@@ -35,8 +35,9 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use commands::{
-    axon, babelbit, balance, block, commitment, completions, delegates, demo, events, localnet, man, metagraph, models,
-    nineteen, proof, register, serve_axon, speech, stake, subnets, sudo, take, transfer, wallet, watch, weights, yuma,
+    axon, babelbit, balance, block, commitment, completions, dashboard, delegates, demo, events, localnet, man,
+    metagraph, models, nineteen, proof, register, serve_axon, speech, stake, subnets, sudo, take, transfer, wallet,
+    watch, weights, yuma,
 };
 use context::Context;
 
@@ -91,6 +92,8 @@ enum LogFormat {
 enum TaoCommand {
     /// Run a complete contest on this machine
     Demo(demo::DemoArgs),
+    /// Show a contest on a web page: leaderboard, recordings, scores, chain
+    Dashboard(dashboard::DashboardArgs),
     /// Transcribe speech, compare sentences, resample recordings
     #[command(subcommand)]
     Speech(speech::Command),
@@ -158,6 +161,7 @@ pub fn tao() -> ExitCode {
     let context = global.start();
     exit::report(match command.unwrap_or_else(|| TaoCommand::Demo(demo::DemoArgs::default())) {
         TaoCommand::Demo(args) => demo::run(&args, &context),
+        TaoCommand::Dashboard(args) => dashboard::run(&args, &context),
         TaoCommand::Speech(command) => speech::run(&command, &context),
         TaoCommand::Models(command) => models::run(&command, &context),
         TaoCommand::Babelbit(command) => babelbit::run(&command, &context),

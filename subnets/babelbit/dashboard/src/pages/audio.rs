@@ -1,0 +1,64 @@
+//! The kept recordings.
+
+use std::path::Path as FilePath;
+
+use axum::extract::Path;
+use axum::http::HeaderMap;
+use taonet_babelbit_core::records::{ChallengeType, MinerKey, is_safe_name};
+use taonet_babelbit_runner::RunPaths;
+use taonet_babelbit_runner::files::Layout;
+use taonet_dashboard::{Page, View, send_file};
+use taonet_primitives::{Hotkey, Uid};
+
+use crate::section::BabelbitSection;
+
+/// Files of a challenge; `None` if its ID could leave the directory.
+pub(crate) fn layout(paths: &RunPaths, uid: &str, contest: ChallengeType, timestamp: &str) -> Option<Layout> {
+    is_safe_name(uid).then(|| Layout::of(paths, uid, contest, timestamp))
+}
+
+/// Recording of a source.
+pub(crate) async fn source(
+    section: &BabelbitSection,
+    view: &View,
+    path: Path<(i64, u32)>,
+    headers: &HeaderMap,
+) -> Page {
+    let Path((challenge, utterance)) = path;
+    let layout = find(section, view, challenge).await?;
+    send(view, &layout.shared_source(utterance), headers).await
+}
+
+/// Recording of a reply.
+pub(crate) async fn reply(
+    section: &BabelbitSection,
+    view: &View,
+    path: Path<(i64, u32, u16, Hotkey)>,
+    headers: &HeaderMap,
+) -> Page {
+    let Path((challenge, utterance, uid, hotkey)) = path;
+    let layout = find(section, view, challenge).await?;
+    send(view, &layout.predicted(MinerKey { uid: Uid(uid), hotkey }, utterance), headers).await
+}
+
+async fn find(section: &BabelbitSection, view: &View, id: i64) -> Result<Layout, axum::response::Response> {
+    let known = section.source.index().challenge(id).map(|challenge| {
+        let head = &challenge.head;
+        layout(section.source.paths(), &head.challenge_uid, head.challenge_type, "")
+    });
+    let found = match known {
+        Some(layout) => layout,
+        None => match section.source.challenge(id).await {
+            Ok(row) => row.and_then(|row| layout(section.source.paths(), &row.challenge_uid, row.challenge_type, "")),
+            Err(error) => return Err(view.unavailable("Recording", &error.0)),
+        },
+    };
+    found.ok_or_else(|| view.missing("This recording"))
+}
+
+async fn send(view: &View, path: &FilePath, headers: &HeaderMap) -> Page {
+    send_file(path, "audio/wav", headers).await.map_err(|error| {
+        tracing::debug!(%error, recording = %path.display(), "recording not sent");
+        view.missing("This recording")
+    })
+}
