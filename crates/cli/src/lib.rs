@@ -92,7 +92,6 @@ enum LogFormat {
 enum TaoCommand {
     /// Run a complete contest on this machine
     Demo(demo::DemoArgs),
-    /// Show a contest on a web page: leaderboard, recordings, scores, chain
     Dashboard(dashboard::DashboardArgs),
     /// Transcribe speech, compare sentences, resample recordings
     #[command(subcommand)]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use axum::Router;
+use axum::extract::Path;
 use axum::routing::get;
 use maud::Markup;
 use taonet_chain::Network;
@@ -51,9 +52,10 @@ impl Section for ChainSection {
 
     fn routes(self: Arc<Self>) -> Router<Site> {
         let one = Arc::clone(&self);
-        Router::new()
-            .route("/chain", get(async move |view: View| pages::metagraph(&view, &self.source.state())))
-            .route("/chain/{uid}", get(async move |view: View, path| pages::neuron(&view, &one.source.state(), path)))
+        let list = move |view: View| async move { pages::metagraph(&view, &self.source.state()) };
+        let neuron =
+            move |view: View, Path(uid): Path<u16>| async move { pages::neuron(&view, &one.source.state(), uid) };
+        Router::new().route("/chain", get(list)).route("/chain/{uid}", get(neuron))
     }
 }
 

@@ -125,16 +125,13 @@ impl Dashboard {
         let site = Site(Arc::new(Inner { base: base.clone(), access, changes, shutdown, links, sections }));
         let app = routes
             .route("/", get(overview))
-            .route("/events", get(async |State(site): State<Site>| site.0.changes.stream(&site.0.shutdown)))
+            .route("/events", get(events))
             .route("/theme/{name}", get(theme))
-            .route(
-                "/assets/{version}/{name}",
-                get(async |Path((_, name)): Path<(String, String)>| assets::serve(&name)),
-            )
-            .fallback(async |view: View| view.missing("This page"))
-            .method_not_allowed_fallback(async || (StatusCode::METHOD_NOT_ALLOWED, "the page is read-only"))
+            .route("/assets/{version}/{name}", get(asset))
+            .fallback(absent)
+            .method_not_allowed_fallback(read_only)
             .layer(middleware::from_fn_with_state(site.clone(), guard))
-            .route("/healthz", get(async || "ok"))
+            .route("/healthz", get(healthz))
             .with_state(site);
         let strip = move |mut request: Request| {
             let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
@@ -158,6 +155,26 @@ async fn guard(State(site): State<Site>, request: Request, next: Next) -> Respon
     headers.extend(HEADERS);
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
+}
+
+async fn events(State(site): State<Site>) -> Response {
+    site.0.changes.stream(&site.0.shutdown)
+}
+
+async fn asset(Path((_, name)): Path<(String, String)>) -> Response {
+    assets::serve(&name)
+}
+
+async fn absent(view: View) -> Response {
+    view.missing("This page")
+}
+
+async fn read_only() -> Response {
+    (StatusCode::METHOD_NOT_ALLOWED, "the page is read-only").into_response()
+}
+
+async fn healthz() -> &'static str {
+    "ok"
 }
 
 async fn overview(view: View) -> Response {

@@ -1,4 +1,3 @@
-use axum::extract::Path;
 use axum::response::Response;
 use maud::{Markup, html};
 use taonet_chain::{Metagraph, Neuron, WeightRow};
@@ -191,15 +190,14 @@ fn blocks(state: &State) -> Markup {
 }
 
 /// One neuron, with the weights it set and those it received.
-pub(super) fn neuron(view: &View, state: &State, path: Path<u16>) -> Response {
-    let Path(uid) = path;
+pub(super) fn neuron(view: &View, state: &State, uid: u16) -> Response {
     let Some(metagraph) = &state.metagraph else {
         return view.unavailable("Chain", state.problem.as_deref().unwrap_or("The subnet has not been read yet."));
     };
     let Some(neuron) = metagraph.neurons.iter().find(|neuron| neuron.uid.0 == uid) else {
         return view.missing("This neuron");
     };
-    let row_of = |matrix: &Option<Vec<WeightRow>>| matrix.as_ref().and_then(|rows| rows.get(usize::from(uid))).cloned();
+    let row_of = |matrix: Option<&Vec<WeightRow>>| matrix.and_then(|rows| rows.get(usize::from(uid))).cloned();
     let received: WeightRow = metagraph
         .weights
         .iter()
@@ -222,9 +220,9 @@ pub(super) fn neuron(view: &View, state: &State, path: Path<u16>) -> Response {
     let part = html! {
         section.card { table.facts { tbody { @for (name, value) in &facts { tr { th scope="row" { (name) } td { (value) } } } } } }
         div.columns-2 {
-            (weights(view, "Weights that it set", &row_of(&metagraph.weights).unwrap_or_default()))
+            (weights(view, "Weights that it set", &row_of(metagraph.weights.as_ref()).unwrap_or_default()))
             (weights(view, "Weights that it received", &received))
-            (weights(view, "Bonds", &row_of(&metagraph.bonds).unwrap_or_default()))
+            (weights(view, "Bonds", &row_of(metagraph.bonds.as_ref()).unwrap_or_default()))
         }
     };
     let title = format!("Neuron {uid}");

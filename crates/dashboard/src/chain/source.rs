@@ -97,13 +97,13 @@ impl Source {
         read_at: &mut Option<Instant>,
     ) -> Result<(), ChainError> {
         let is_due = read_at.is_none_or(|at| at.elapsed() >= METAGRAPH_EVERY);
-        let metagraph = match is_due {
-            true => Some(chain.metagraph(netuid, MechId(0), Detail::Full, head.into()).await?),
-            false => None,
-        };
-        if metagraph.is_some() {
+        let metagraph = if is_due {
+            let metagraph = chain.metagraph(netuid, MechId(0), Detail::Full, head.into()).await?;
             *read_at = Some(Instant::now());
-        }
+            Some(Arc::new(metagraph))
+        } else {
+            None
+        };
         let now = i64::try_from(unix_time(SystemTime::now()).as_secs()).unwrap_or(i64::MAX);
         self.change(|state| {
             state.problem = None;
@@ -112,7 +112,7 @@ impl Source {
                 state.blocks.truncate(MAX_BLOCKS);
             }
             if let Some(metagraph) = metagraph {
-                state.metagraph = Some(Arc::new(metagraph));
+                state.metagraph = Some(metagraph);
             }
         });
         Ok(())

@@ -4,12 +4,15 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use axum::Router;
+use axum::extract::Path;
+use axum::http::HeaderMap;
+use axum::response::Response;
 use axum::routing::get;
 use maud::{Markup, html};
 use taonet_babelbit_core::records::MinerKey;
 use taonet_babelbit_runner::RunPaths;
 use taonet_dashboard::{Changes, Link, Page, Section, Site, View, shortened, shown};
-use taonet_primitives::Hotkey;
+use taonet_primitives::{Hotkey, Uid};
 use taonet_service::{Shutdown, unix_time};
 
 use crate::pages::{audio, challenge, challenges, miner, miners, overview};
@@ -77,30 +80,31 @@ impl Section for BabelbitSection {
     }
 
     fn routes(self: Arc<Self>) -> Router<Site> {
-        let with = |section: &Arc<Self>| Arc::clone(section);
-        let (list, one, board, profile) = (with(&self), with(&self), with(&self), with(&self));
-        let (sources, replies) = (with(&self), self);
+        let [list, one, board, profile, sources] = std::array::from_fn(|_| Arc::clone(&self));
+        let list = move |view: View| async move { challenges::page(&list, &view) };
+        let one = move |view: View, Path(id): Path<i64>| async move { answer(challenge::page(&one, &view, id).await) };
+        let board = move |view: View| async move { miners::page(&board, &view) };
+        let profile =
+            move |view: View, Path(hotkey): Path<String>| async move { answer(miner::page(&profile, &view, &hotkey)) };
+        let source = move |view: View, Path((id, index)): Path<(i64, u32)>, headers: HeaderMap| async move {
+            answer(audio::source(&sources, &view, id, index, &headers).await)
+        };
+        let reply = move |view: View,
+                          Path((id, index, uid, hotkey)): Path<(i64, u32, u16, Hotkey)>,
+                          headers: HeaderMap| async move {
+            answer(audio::reply(&self, &view, id, index, MinerKey { uid: Uid(uid), hotkey }, &headers).await)
+        };
         Router::new()
-            .route("/challenges", get(async move |view: View| challenges::page(&list, &view)))
-            .route(
-                "/challenges/{id}",
-                get(async move |view: View, path| answer(challenge::page(&one, &view, path).await)),
-            )
-            .route("/miners", get(async move |view: View| miners::page(&board, &view)))
-            .route("/miners/{hotkey}", get(async move |view: View, path| answer(miner::page(&profile, &view, path))))
-            .route(
-                "/audio/{challenge}/{utterance}/source.wav",
-                get(async move |view: View, path, headers| {
-                    answer(audio::source(&sources, &view, path, &headers).await)
-                }),
-            )
-            .route(
-                "/audio/{challenge}/{utterance}/{uid}/{hotkey}/reply.wav",
-                get(async move |view: View, path, headers| answer(audio::reply(&replies, &view, path, &headers).await)),
-            )
+            .route("/challenges", get(list))
+            .route("/challenges/{id}", get(one))
+            .route("/miners", get(board))
+            .route("/miners/{hotkey}", get(profile))
+            .route("/audio/{challenge}/{utterance}/source.wav", get(source))
+            .route("/audio/{challenge}/{utterance}/{uid}/{hotkey}/reply.wav", get(reply))
     }
 }
 
-fn answer(page: Page) -> axum::response::Response {
+/// A page, or the refusal in its place.
+fn answer(page: Page) -> Response {
     page.unwrap_or_else(|refusal| refusal)
 }

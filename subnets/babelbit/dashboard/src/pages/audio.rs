@@ -1,14 +1,13 @@
 //! The kept recordings.
 
-use std::path::Path as FilePath;
+use std::path::Path;
 
-use axum::extract::Path;
 use axum::http::HeaderMap;
+use axum::response::Response;
 use taonet_babelbit_core::records::{ChallengeType, MinerKey, is_safe_name};
 use taonet_babelbit_runner::RunPaths;
 use taonet_babelbit_runner::files::Layout;
 use taonet_dashboard::{Page, View, send_file};
-use taonet_primitives::{Hotkey, Uid};
 
 use crate::section::BabelbitSection;
 
@@ -21,10 +20,10 @@ pub(crate) fn layout(paths: &RunPaths, uid: &str, contest: ChallengeType, timest
 pub(crate) async fn source(
     section: &BabelbitSection,
     view: &View,
-    path: Path<(i64, u32)>,
+    challenge: i64,
+    utterance: u32,
     headers: &HeaderMap,
 ) -> Page {
-    let Path((challenge, utterance)) = path;
     let layout = find(section, view, challenge).await?;
     send(view, &layout.shared_source(utterance), headers).await
 }
@@ -33,15 +32,16 @@ pub(crate) async fn source(
 pub(crate) async fn reply(
     section: &BabelbitSection,
     view: &View,
-    path: Path<(i64, u32, u16, Hotkey)>,
+    challenge: i64,
+    utterance: u32,
+    miner: MinerKey,
     headers: &HeaderMap,
 ) -> Page {
-    let Path((challenge, utterance, uid, hotkey)) = path;
     let layout = find(section, view, challenge).await?;
-    send(view, &layout.predicted(MinerKey { uid: Uid(uid), hotkey }, utterance), headers).await
+    send(view, &layout.predicted(miner, utterance), headers).await
 }
 
-async fn find(section: &BabelbitSection, view: &View, id: i64) -> Result<Layout, axum::response::Response> {
+async fn find(section: &BabelbitSection, view: &View, id: i64) -> Result<Layout, Response> {
     let known = section.source.index().challenge(id).map(|challenge| {
         let head = &challenge.head;
         layout(section.source.paths(), &head.challenge_uid, head.challenge_type, "")
@@ -56,7 +56,7 @@ async fn find(section: &BabelbitSection, view: &View, id: i64) -> Result<Layout,
     found.ok_or_else(|| view.missing("This recording"))
 }
 
-async fn send(view: &View, path: &FilePath, headers: &HeaderMap) -> Page {
+async fn send(view: &View, path: &Path, headers: &HeaderMap) -> Page {
     send_file(path, "audio/wav", headers).await.map_err(|error| {
         tracing::debug!(%error, recording = %path.display(), "recording not sent");
         view.missing("This recording")

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::extract::Path;
+use axum::response::Response;
 use maud::{Markup, html};
 use taonet_babelbit_core::reference::{Reference, ReferenceDocument};
 use taonet_babelbit_core::scoring::ScoreOptions;
 use taonet_babelbit_runner::files::Layout;
-use taonet_babelbit_runner::{ChallengeRow, ResultRow, UtteranceRow};
+use taonet_babelbit_runner::{ChallengeRow, ResultRow, StoredScore, UtteranceRow};
 use taonet_dashboard::draw::{Lane, Peaks, Piece, ruler};
 use taonet_dashboard::{Page, Paging, View, duration, live, number, problem, shown};
 
@@ -17,6 +17,7 @@ use crate::diff::compare;
 use crate::index::{Challenge, Standing};
 use crate::reply::{marks, pieces};
 use crate::section::BabelbitSection;
+use crate::source::Unavailable;
 use crate::verdict::{components, decision};
 
 /// Number of replies on a page.
@@ -44,9 +45,8 @@ struct Utterance<'a> {
     peaks: Option<Arc<Peaks>>,
 }
 
-pub(crate) async fn page(section: &BabelbitSection, view: &View, path: Path<i64>) -> Page {
-    let Path(id) = path;
-    let unavailable = |why: crate::source::Unavailable| view.unavailable("Challenge", &why.0);
+pub(crate) async fn page(section: &BabelbitSection, view: &View, id: i64) -> Page {
+    let unavailable = |why: Unavailable| view.unavailable("Challenge", &why.0);
     let Some(row) = section.source.challenge(id).await.map_err(unavailable)? else {
         return Err(view.missing("This challenge"));
     };
@@ -54,9 +54,14 @@ pub(crate) async fn page(section: &BabelbitSection, view: &View, path: Path<i64>
     let Some(challenge) = index.challenge(id) else {
         return Err(view.missing("This challenge, which is older than the latest 200,"));
     };
-    let conditions = section.source.conditions(id).await.map_err(unavailable)?;
+    // Unknown conditions are most likely those of the subnet.
+    let conditions = section.source.conditions(id).await.ok().flatten();
     let options = conditions.map(|conditions| conditions.options).unwrap_or_default();
     let number: u32 = view.number("utterance").unwrap_or(1).max(1);
+    let part = match row.utterances.iter().find(|utterance| utterance.index.checked_add(1) == Some(number)) {
+        Some(utterance) => utterances(section, view, challenge, &row, utterance, options).await?,
+        None => html! { p.empty { "This challenge has no utterance " (number) "." } },
+    };
     let title = format!("Challenge {}", shown(&row.challenge_uid));
     let body = html! {
         (view.trail(&[("/", "Overview"), ("/challenges", "Challenges")], &shown(&row.challenge_uid)))
@@ -66,10 +71,7 @@ pub(crate) async fn page(section: &BabelbitSection, view: &View, path: Path<i64>
         @if let Some(error) = &row.error { (problem("The challenge is incomplete", error)) }
         @if let Some(why) = &challenge.problem { (problem("The results are unreadable", why)) }
         (live("challenge-ranking", &ranking(section, view, challenge)))
-        @match row.utterances.iter().find(|utterance| utterance.index + 1 == number) {
-            Some(utterance) => (utterances(section, view, challenge, &row, utterance, options).await?),
-            None => p.empty { "This challenge has no utterance " (number) "." },
-        }
+        (part)
     };
     Ok(view.page(&title, &body))
 }
@@ -107,7 +109,7 @@ async fn utterances(
     row: &ChallengeRow,
     utterance: &UtteranceRow,
     options: ScoreOptions,
-) -> Result<Markup, axum::response::Response> {
+) -> Result<Markup, Response> {
     let files = layout(section.source.paths(), &row.challenge_uid, row.challenge_type, &row.run_timestamp);
     let document = row.reference.clone().and_then(|document| ReferenceDocument::parse(document).ok());
     let reference = document.and_then(|document| document.find(&utterance.utterance_id, &options.target_language).ok());
@@ -170,7 +172,7 @@ async fn load(
     about: &Utterance<'_>,
     files: Option<&Layout>,
     standing: &Standing,
-) -> Result<Reply, axum::response::Response> {
+) -> Result<Reply, Response> {
     let read = section.source.result(about.id, standing.miner, about.row.index).await;
     let row = read.map_err(|why| view.unavailable("Challenge", &why.0))?;
     let hash = row.as_ref().and_then(|row| row.outcome.as_ref().ok());
@@ -201,7 +203,7 @@ fn lane(axis: f64, about: &Utterance<'_>, reply: Option<&Reply>, label: &str) ->
     Lane {
         axis,
         peaks: reply.map_or(about.peaks.as_deref(), |reply| reply.peaks.as_deref()),
-        pieces: reply.map_or(&whole, |reply| &reply.pieces),
+        pieces: reply.map_or(whole.as_slice(), |reply| reply.pieces.as_slice()),
         source_end: about.seconds,
         window_end: latency.and_then(|latency| latency.allowed_overshoot_sec).map(|allowed| about.seconds + allowed),
         end: latency.map(|latency| latency.completion_sec),
@@ -261,7 +263,7 @@ fn card(section: &BabelbitSection, view: &View, axis: f64, about: &Utterance<'_>
     }
 }
 
-fn numbers(stored: &taonet_babelbit_runner::StoredScore, options: &ScoreOptions, row: &ResultRow) -> Markup {
+fn numbers(stored: &StoredScore, options: &ScoreOptions, row: &ResultRow) -> Markup {
     let components = components(stored, options);
     html! {
         details {

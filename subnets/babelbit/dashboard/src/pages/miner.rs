@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::Path;
 use maud::{Markup, html};
 use taonet_babelbit_core::records::{ChallengeType, MinerKey};
 use taonet_babelbit_runner::ResultDigest;
@@ -10,7 +9,7 @@ use taonet_dashboard::draw::{Column, columns, histogram};
 use taonet_dashboard::{Page, View, duration, live, number, shown};
 use taonet_primitives::Hotkey;
 
-use super::parts::{contest, reply_path, score, state, tabs, time};
+use super::parts::{challenge_link, contest, reply_path, score, state, tabs, time};
 use crate::index::{Challenge, Index};
 use crate::section::BabelbitSection;
 use crate::verdict::{losses, reason};
@@ -23,8 +22,7 @@ const EXTREMES: usize = 3;
 /// A miner's part of a challenge.
 type Part<'a> = (&'a Challenge, Vec<&'a ResultDigest>);
 
-pub(crate) fn page(section: &BabelbitSection, view: &View, path: Path<String>) -> Page {
-    let Path(hotkey) = path;
+pub(crate) fn page(section: &BabelbitSection, view: &View, hotkey: &str) -> Page {
     let Ok(hotkey) = hotkey.parse::<Hotkey>() else { return Err(view.missing("This hotkey")) };
     let index = section.source.index();
     let mut keys =
@@ -107,7 +105,7 @@ fn history(view: &View, parts: &[Part<'_>], hotkey: &Hotkey) -> Markup {
                             @for (challenge, _) in parts.iter().take(HISTORY) {
                                 @if let Some(standing) = challenge.standing(hotkey) {
                                     tr {
-                                        th scope="row" { (super::parts::challenge_link(view, challenge)) }
+                                        th scope="row" { (challenge_link(view, challenge)) }
                                         td { (state(challenge)) }
                                         td { (time(challenge.head.started_unix)) }
                                         td.num { (number(Some(standing.score), 3)) }

@@ -1,5 +1,7 @@
 //! The leaderboard, rounds, and challenges in progress.
 
+use std::collections::HashSet;
+
 use maud::{Markup, html};
 use taonet_babelbit_runner::{RoundEnd, RoundRow};
 use taonet_dashboard::draw::meter;
@@ -36,7 +38,7 @@ pub(crate) fn render(section: &BabelbitSection, view: &View) -> Markup {
 fn figures(index: &Index) -> Markup {
     let open = index.challenges.iter().filter(|challenge| challenge.is_open()).count();
     let replies: usize = index.challenges.iter().map(|challenge| challenge.results.len()).sum();
-    let miners: std::collections::HashSet<_> =
+    let miners: HashSet<_> =
         index.challenges.iter().flat_map(|challenge| &challenge.standings).map(|standing| standing.miner).collect();
     let outbox = &index.outbox;
     html! {

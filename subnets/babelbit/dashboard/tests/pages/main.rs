@@ -1,7 +1,6 @@
 //! Every page over HTTP routes, on ledgers that the runner's own API wrote.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test helper panics as a test does")]
 
-#[path = "pages/recorded.rs"]
 mod recorded;
 
 use std::path::Path;
