@@ -4,14 +4,23 @@
 (() => {
   const events = document.documentElement.dataset.events;
   const pulse = document.getElementById("pulse");
+  let source;
   let isRefreshing = false;
   let isStale = false;
 
   const isPlaying = (part) => [...part.querySelectorAll("audio")].some((audio) => !audio.paused && !audio.ended);
 
-  // Replaces each part that changed, unless something plays or has the focus in it.
+  // Replaces a part that changed, unless something plays or has the focus in it. Opened details stay open.
+  function replace(part, next) {
+    if (!next || next.innerHTML === part.innerHTML || isPlaying(part) || part.contains(document.activeElement)) return;
+    const opened = [...part.querySelectorAll("details")].map((details) => details.open);
+    const fresh = document.importNode(next, true);
+    fresh.querySelectorAll("details").forEach((details, position) => { details.open = Boolean(opened[position]); });
+    part.replaceWith(fresh);
+  }
+
   async function refresh() {
-    if (isRefreshing || document.hidden) {
+    if (isRefreshing) {
       isStale = true;
       return;
     }
@@ -20,13 +29,8 @@
     try {
       const response = await fetch(location.href, { headers: { accept: "text/html" } });
       if (response.ok) {
-        const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
-        for (const part of document.querySelectorAll("[data-live]")) {
-          const next = fresh.getElementById(part.id);
-          if (next && next.innerHTML !== part.innerHTML && !isPlaying(part) && !part.contains(document.activeElement)) {
-            part.replaceWith(document.importNode(next, true));
-          }
-        }
+        const page = new DOMParser().parseFromString(await response.text(), "text/html");
+        document.querySelectorAll("[data-live]").forEach((part) => replace(part, page.getElementById(part.id)));
       }
     } catch {
       // The next event, or the reconnection, tries again.
@@ -38,21 +42,27 @@
     }, 1000);
   }
 
-  const source = new EventSource(events);
-  source.addEventListener("change", refresh);
-  source.addEventListener("open", () => {
+  function show(text, isLost) {
     pulse.hidden = false;
-    pulse.textContent = "live";
-    pulse.classList.remove("lost");
-  });
-  source.addEventListener("error", () => {
-    pulse.hidden = false;
-    pulse.textContent = "offline";
-    pulse.classList.add("lost");
-  });
+    pulse.textContent = text;
+    pulse.classList.toggle("lost", isLost);
+  }
+
+  function follow() {
+    source = new EventSource(events);
+    source.addEventListener("change", refresh);
+    source.addEventListener("open", () => show("live", false));
+    source.addEventListener("error", () => show("offline", true));
+  }
+
+  // Hidden tabs hold no connection: browsers allow six per server.
   document.addEventListener("visibilitychange", () => {
-    if (!document.hidden && isStale) refresh();
+    source?.close();
+    if (document.hidden) return;
+    follow();
+    refresh();
   });
+  if (!document.hidden) follow();
 
   // Only one recording plays at a time.
   document.addEventListener("play", (event) => {

@@ -18,19 +18,19 @@ pub enum Access {
 }
 
 impl Access {
-    /// Admits a request, or returns the refusal.
-    pub(crate) fn admit(&self, headers: &HeaderMap) -> Result<(), Response> {
+    /// The refusal of a request; `None` if it is admitted.
+    pub(crate) fn refusal(&self, headers: &HeaderMap) -> Option<Response> {
         match self {
             // A web site could point its own name at this address, and read the page with a visitor's browser.
-            Self::Local if is_own_name(headers) => Ok(()),
+            Self::Local if is_own_name(headers) => None,
             Self::Local => {
                 let text = "unknown host name; hint: use the address of the page, or start it with --token-file";
-                Err((StatusCode::MISDIRECTED_REQUEST, text).into_response())
+                Some((StatusCode::MISDIRECTED_REQUEST, text).into_response())
             }
-            Self::Token(token) if is_shown(token, headers) => Ok(()),
+            Self::Token(token) if is_shown(token, headers) => None,
             Self::Token(_) => {
                 let ask = [(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"taonet\", charset=\"UTF-8\""))];
-                Err((StatusCode::UNAUTHORIZED, ask, "an access token is required").into_response())
+                Some((StatusCode::UNAUTHORIZED, ask, "an access token is required").into_response())
             }
         }
     }
@@ -79,9 +79,9 @@ mod tests {
             ("localhost.attacker.example", false),
             ("", false),
         ] {
-            assert_eq!(Access::Local.admit(&headers(HOST, host)).is_ok(), is_admitted, "{host}");
+            assert_eq!(Access::Local.refusal(&headers(HOST, host)).is_none(), is_admitted, "{host}");
         }
-        assert!(Access::Local.admit(&HeaderMap::new()).is_err());
+        assert!(Access::Local.refusal(&HeaderMap::new()).is_some());
     }
 
     #[test]
@@ -96,8 +96,8 @@ mod tests {
             (basic("anybody:0123456789abcdeX"), false),
             ("Basic ?".to_owned(), false),
         ] {
-            assert_eq!(access.admit(&headers(AUTHORIZATION, &value)).is_ok(), is_admitted, "{value}");
+            assert_eq!(access.refusal(&headers(AUTHORIZATION, &value)).is_none(), is_admitted, "{value}");
         }
-        assert_eq!(access.admit(&HeaderMap::new()).unwrap_err().status(), 401);
+        assert_eq!(access.refusal(&HeaderMap::new()).unwrap().status(), 401);
     }
 }

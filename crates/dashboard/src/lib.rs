@@ -34,6 +34,6 @@ pub use changes::Changes;
 pub use file::send_file;
 pub use format::{ago, duration, number, percent, shortened, shown, timestamp};
 pub use layout::{live, problem};
-pub use site::{Dashboard, Link, Section};
+pub use site::{Dashboard, Link, Section, Site};
 pub use table::{Paging, Sort};
-pub use view::{Page, Theme, View};
+pub use view::{Page, Refusal, Theme, View};

@@ -147,9 +147,9 @@ impl Dashboard {
 
 /// Admits requests and adds the security headers.
 async fn guard(State(site): State<Site>, request: Request, next: Next) -> Response {
-    let mut response = match site.0.access.admit(request.headers()) {
-        Ok(()) => next.run(request).await,
-        Err(refusal) => refusal,
+    let mut response = match site.0.access.refusal(request.headers()) {
+        None => next.run(request).await,
+        Some(refusal) => refusal,
     };
     let headers = response.headers_mut();
     headers.extend(HEADERS);
@@ -166,7 +166,7 @@ async fn asset(Path((_, name)): Path<(String, String)>) -> Response {
 }
 
 async fn absent(view: View) -> Response {
-    view.missing("This page")
+    view.missing("This page").into_response()
 }
 
 async fn read_only() -> Response {

@@ -56,7 +56,17 @@ pub struct View {
 }
 
 /// A page, or why there is none.
-pub type Page = Result<Response, Response>;
+pub type Page = Result<Response, Refusal>;
+
+/// A page that reports missing or unreadable data.
+#[derive(Debug)]
+pub struct Refusal(Box<Response>);
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        *self.0
+    }
+}
 
 impl FromRequestParts<Site> for View {
     type Rejection = Infallible;
@@ -105,15 +115,15 @@ impl View {
     }
 
     /// A page that reports a missing thing, with status 404.
-    pub fn missing(&self, what: &str) -> Response {
+    pub fn missing(&self, what: &str) -> Refusal {
         let body = problem("Not found", &format!("{what} does not exist, or is no longer kept."));
-        (StatusCode::NOT_FOUND, document(self, "Not found", &body)).into_response()
+        Refusal(Box::new((StatusCode::NOT_FOUND, document(self, "Not found", &body)).into_response()))
     }
 
     /// A page that reports unreadable data, with status 503.
-    pub fn unavailable(&self, title: &str, why: &str) -> Response {
-        (StatusCode::SERVICE_UNAVAILABLE, document(self, title, &problem("This data is unavailable", why)))
-            .into_response()
+    pub fn unavailable(&self, title: &str, why: &str) -> Refusal {
+        let page = document(self, title, &problem("This data is unavailable", why));
+        Refusal(Box::new((StatusCode::SERVICE_UNAVAILABLE, page).into_response()))
     }
 
     /// Path of the page and its parents, as links.

@@ -7,7 +7,7 @@ use crate::draw::meter;
 use crate::format::{percent, shortened, shown, timestamp};
 use crate::layout::{live, problem};
 use crate::table::{Paging, Sort};
-use crate::view::View;
+use crate::view::{Page, View};
 
 /// Number of neurons on a page.
 const PER_PAGE: usize = 64;
@@ -90,9 +90,9 @@ fn sort(neurons: &mut [&Neuron], key: &str) {
 /// The subnet's neurons, sorted and filtered.
 pub(super) fn metagraph(view: &View, state: &State) -> Response {
     let filter: String = view.param("q").unwrap_or_default().trim().chars().take(MAX_FILTER).collect();
-    let table = match &state.metagraph {
-        Some(metagraph) => neurons(view, metagraph, &filter),
-        None => html! { p.empty { "The subnet has not been read yet." } },
+    let table = html! {
+        @if let Some(metagraph) = &state.metagraph { (neurons(view, metagraph, &filter)) }
+        @else { p.empty { "The subnet has not been read yet." } }
     };
     let body = html! {
         h1 { "Chain" }
@@ -190,12 +190,12 @@ fn blocks(state: &State) -> Markup {
 }
 
 /// One neuron, with the weights it set and those it received.
-pub(super) fn neuron(view: &View, state: &State, uid: u16) -> Response {
+pub(super) fn neuron(view: &View, state: &State, uid: u16) -> Page {
     let Some(metagraph) = &state.metagraph else {
-        return view.unavailable("Chain", state.problem.as_deref().unwrap_or("The subnet has not been read yet."));
+        return Err(view.unavailable("Chain", state.problem.as_deref().unwrap_or("The subnet has not been read yet.")));
     };
     let Some(neuron) = metagraph.neurons.iter().find(|neuron| neuron.uid.0 == uid) else {
-        return view.missing("This neuron");
+        return Err(view.missing("This neuron"));
     };
     let row_of = |matrix: Option<&Vec<WeightRow>>| matrix.and_then(|rows| rows.get(usize::from(uid))).cloned();
     let received: WeightRow = metagraph
@@ -231,7 +231,7 @@ pub(super) fn neuron(view: &View, state: &State, uid: u16) -> Response {
         h1 { (title) }
         (live("neuron", &part))
     };
-    view.page(&title, &body)
+    Ok(view.page(&title, &body))
 }
 
 fn weights(view: &View, title: &str, row: &WeightRow) -> Markup {

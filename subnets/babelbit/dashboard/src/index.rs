@@ -16,8 +16,6 @@ pub(crate) const CONTESTS: [ChallengeType; 3] = [ChallengeType::Main, ChallengeT
 #[derive(Debug)]
 pub(crate) struct Challenge {
     pub(crate) head: ChallengeHead,
-    /// Rules of the mean over utterances.
-    pub(crate) rules: Rules,
     /// Results, sorted by miner and utterance.
     pub(crate) results: Vec<ResultDigest>,
     /// Miners, best first.
@@ -122,6 +120,7 @@ impl Standing {
 }
 
 impl Challenge {
+    /// A challenge; `rules` are those of the mean over its utterances.
     pub(crate) fn new(head: ChallengeHead, rules: Rules, results: Vec<ResultDigest>) -> Self {
         let mut by_miner: BTreeMap<MinerKey, Vec<&ResultDigest>> = BTreeMap::new();
         for result in &results {
@@ -131,7 +130,7 @@ impl Challenge {
         let standings = by_miner.iter().map(|(miner, results)| Standing::of(*miner, results, total, rules));
         let mut standings: Vec<_> = standings.collect();
         sort(&mut standings);
-        Self { head, rules, results, standings, problem: None }
+        Self { head, results, standings, problem: None }
     }
 
     /// A challenge whose results are unreadable.

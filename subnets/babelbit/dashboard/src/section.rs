@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::extract::Path;
 use axum::http::HeaderMap;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use maud::{Markup, html};
 use taonet_babelbit_core::records::MinerKey;
@@ -106,5 +106,5 @@ impl Section for BabelbitSection {
 
 /// A page, or the refusal in its place.
 fn answer(page: Page) -> Response {
-    page.unwrap_or_else(|refusal| refusal)
+    page.into_response()
 }

@@ -3,11 +3,10 @@
 use std::path::Path;
 
 use axum::http::HeaderMap;
-use axum::response::Response;
 use taonet_babelbit_core::records::{ChallengeType, MinerKey, is_safe_name};
 use taonet_babelbit_runner::RunPaths;
 use taonet_babelbit_runner::files::Layout;
-use taonet_dashboard::{Page, View, send_file};
+use taonet_dashboard::{Page, Refusal, View, send_file};
 
 use crate::section::BabelbitSection;
 
@@ -41,7 +40,7 @@ pub(crate) async fn reply(
     send(view, &layout.predicted(miner, utterance), headers).await
 }
 
-async fn find(section: &BabelbitSection, view: &View, id: i64) -> Result<Layout, Response> {
+async fn find(section: &BabelbitSection, view: &View, id: i64) -> Result<Layout, Refusal> {
     let known = section.source.index().challenge(id).map(|challenge| {
         let head = &challenge.head;
         layout(section.source.paths(), &head.challenge_uid, head.challenge_type, "")

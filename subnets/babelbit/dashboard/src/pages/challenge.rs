@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::response::Response;
 use maud::{Markup, html};
 use taonet_babelbit_core::reference::{Reference, ReferenceDocument};
 use taonet_babelbit_core::scoring::ScoreOptions;
 use taonet_babelbit_runner::files::Layout;
 use taonet_babelbit_runner::{ChallengeRow, ResultRow, StoredScore, UtteranceRow};
 use taonet_dashboard::draw::{Lane, Peaks, Piece, ruler};
-use taonet_dashboard::{Page, Paging, View, duration, live, number, problem, shown};
+use taonet_dashboard::{Page, Paging, Refusal, View, duration, live, number, problem, shown};
+use taonet_primitives::counted;
 
 use super::audio::layout;
 use super::parts::{reply_path, score, source_path, standing_cells, standing_header, state, time};
@@ -65,15 +65,25 @@ pub(crate) async fn page(section: &BabelbitSection, view: &View, id: i64) -> Pag
     let title = format!("Challenge {}", shown(&row.challenge_uid));
     let body = html! {
         (view.trail(&[("/", "Overview"), ("/challenges", "Challenges")], &shown(&row.challenge_uid)))
-        h1 { (shown(&row.challenge_uid)) " " span.badge { (row.challenge_type) } " " (live("challenge-state", &state(challenge))) }
-        p.sub { "Started " (time(challenge.head.started_unix)) " · " (row.utterances.len()) " utterances · " (challenge.standings.len()) " miners"
-            @if challenge.head.resumes > 0 { " · resumed " (challenge.head.resumes) " times" } }
+        h1 { (shown(&row.challenge_uid)) " " span.badge { (row.challenge_type) } }
+        (live("challenge-state", &about(challenge)))
         @if let Some(error) = &row.error { (problem("The challenge is incomplete", error)) }
         @if let Some(why) = &challenge.problem { (problem("The results are unreadable", why)) }
         (live("challenge-ranking", &ranking(section, view, challenge)))
         (part)
     };
     Ok(view.page(&title, &body))
+}
+
+fn about(challenge: &Challenge) -> Markup {
+    let Challenge { head, standings, .. } = challenge;
+    html! {
+        p.sub {
+            (state(challenge)) " · started " (time(head.started_unix)) " · " (counted(head.utterances as usize, "utterance"))
+            " · " (counted(standings.len(), "miner"))
+            @if head.resumes > 0 { " · resumed " (counted(head.resumes as usize, "time")) }
+        }
+    }
 }
 
 fn ranking(section: &BabelbitSection, view: &View, challenge: &Challenge) -> Markup {
@@ -109,7 +119,7 @@ async fn utterances(
     row: &ChallengeRow,
     utterance: &UtteranceRow,
     options: ScoreOptions,
-) -> Result<Markup, Response> {
+) -> Result<Markup, Refusal> {
     let files = layout(section.source.paths(), &row.challenge_uid, row.challenge_type, &row.run_timestamp);
     let document = row.reference.clone().and_then(|document| ReferenceDocument::parse(document).ok());
     let reference = document.and_then(|document| document.find(&utterance.utterance_id, &options.target_language).ok());
@@ -172,7 +182,7 @@ async fn load(
     about: &Utterance<'_>,
     files: Option<&Layout>,
     standing: &Standing,
-) -> Result<Reply, Response> {
+) -> Result<Reply, Refusal> {
     let read = section.source.result(about.id, standing.miner, about.row.index).await;
     let row = read.map_err(|why| view.unavailable("Challenge", &why.0))?;
     let hash = row.as_ref().and_then(|row| row.outcome.as_ref().ok());

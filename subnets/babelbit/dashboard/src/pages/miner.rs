@@ -26,7 +26,7 @@ pub(crate) fn page(section: &BabelbitSection, view: &View, hotkey: &str) -> Page
     let Ok(hotkey) = hotkey.parse::<Hotkey>() else { return Err(view.missing("This hotkey")) };
     let index = section.source.index();
     let mut keys =
-        index.challenges.iter().flat_map(|challenge| challenge.standing(&hotkey)).map(|standing| standing.miner);
+        index.challenges.iter().filter_map(|challenge| challenge.standing(&hotkey)).map(|standing| standing.miner);
     let Some(miner) = keys.next() else { return Err(view.missing("A miner with this hotkey")) };
     let contest = chosen(view, &index, &hotkey);
     let parts: Vec<Part<'_>> = index

@@ -163,10 +163,7 @@ async fn foreign_and_half_written_directories_are_reported() {
         let router = site(directory.path()).await;
         let (status, body) = get(&router, "/").await;
         assert_eq!(status, 200);
-        assert!(
-            body.contains("The runner&#39;s ledger is unavailable") || body.contains("ledger is unavailable"),
-            "{body}"
-        );
+        assert!(body.contains("ledger is unavailable"), "{body}");
         assert!(body.contains(says), "{says}: {body}");
         assert_eq!(get(&router, "/challenges").await.0, 200);
         assert_eq!(get(&router, "/challenges/1").await.0, 503);
@@ -238,15 +235,15 @@ async fn the_page_follows_the_runner() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pages_of_a_large_ledger_take_milliseconds() {
     let directory = tempfile::tempdir().unwrap();
-    recorded::generate(directory.path(), 50, 256, 5).await;
+    recorded::generate(directory.path(), 50, 256, 3).await;
     let began = Instant::now();
     let router = site(directory.path()).await;
-    println!("index of 64 000 replies: {:?}", began.elapsed());
+    println!("index of 38 400 replies: {:?}", began.elapsed());
     for page in [
         "/",
         "/challenges",
         "/challenges/50",
-        "/challenges/1?utterance=3",
+        "/challenges/2?utterance=3",
         "/miners?sort=late",
         &format!("/miners/{}", hotkey(7)),
     ] {
