@@ -6,6 +6,8 @@ use taonet_babelbit_runner::ChallengeState;
 use taonet_dashboard::draw::{meter, sparkline};
 use taonet_dashboard::{View, ago, duration, number, problem, shown, timestamp};
 
+use taonet_primitives::counted;
+
 use crate::index::{CONTESTS, Challenge, Index, Standing};
 use crate::section::{BabelbitSection, now_unix};
 use crate::verdict::losses;
@@ -79,7 +81,10 @@ pub(super) fn standing_cells(standing: &Standing) -> Markup {
 /// Sparkline of a miner's latest scores.
 pub(super) fn history(section: &BabelbitSection, standing: &Standing) -> Markup {
     let played = standing.history.iter().flatten().count();
-    sparkline(&standing.history, &format!("scores of {} in {played} challenges", section.name(&standing.miner)))
+    sparkline(
+        &standing.history,
+        &format!("scores of {} in {}", section.name(&standing.miner), counted(played, "challenge")),
+    )
 }
 
 /// ID of a challenge, linked to its page.
