@@ -5,7 +5,6 @@ use taonet_babelbit_core::records::{ChallengeType, MinerKey};
 use taonet_babelbit_runner::ChallengeState;
 use taonet_dashboard::draw::{meter, sparkline};
 use taonet_dashboard::{View, ago, duration, number, problem, shown, timestamp};
-
 use taonet_primitives::counted;
 
 use crate::index::{CONTESTS, Challenge, Index, Standing};
