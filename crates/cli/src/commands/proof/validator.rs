@@ -209,6 +209,7 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
         describe_metrics();
         taonet_validator::describe_metrics();
         args.api.serve(&examiner, &directory, &shutdown, context).await?;
+        args.api.follow_relay(&examiner, &keypair, &shutdown)?;
         let (list, listed) = watch::channel(Vec::new());
         if args.loopback {
             list.send_replace(args.peers());
