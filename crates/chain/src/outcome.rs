@@ -7,8 +7,8 @@ use crate::{Block, ChainError, Event, RefusedBecause};
 /// The outcome of submitting an extrinsic.
 ///
 /// After [`Outcome::Unknown`], [`Outcome::Dropped`] and [`Outcome::Invalid`] the same bytes may still enter a block
-/// through another node: send them again, or look them up. To act at most once, sign no replacement before
-/// [`SignedExtrinsic::last_block`](crate::SignedExtrinsic::last_block) is finalized.
+/// through another node: send them again, or look them up. To have the call executed at most once, sign no replacement
+/// before [`SignedExtrinsic::last_block`](crate::SignedExtrinsic::last_block) is finalized.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -17,18 +17,18 @@ pub enum Outcome {
     Included(Inclusion),
     /// The extrinsic is in a finalized block. [`Inclusion::result`] has the call's result.
     Finalized(Inclusion),
-    /// The pool dropped the extrinsic because it was full. Another node's pool may still submit it.
+    /// The pool dropped the extrinsic because the pool was full. Another node's pool may still submit the extrinsic.
     Dropped,
-    /// Another extrinsic with the same nonce is in a finalized block: this one can never be included.
+    /// Another extrinsic with the same nonce is in a finalized block, so this one can never be included.
     Superseded,
-    /// A pool refused these bytes, no other pool can hold them, and no block has them.
+    /// A pool refused the extrinsic, no other pool can hold it, and no block includes it.
     Invalid(RefusedBecause),
-    /// All blocks of the extrinsic's era are finalized and none includes it: it can never be included.
+    /// All blocks of the extrinsic's era are finalized and none includes it, so it can never be included.
     Expired {
         /// The last block that could have included the extrinsic.
         last_block: BlockNumber,
     },
-    /// The extrinsic was or may have been sent, and its outcome was unknown at the timeout.
+    /// The outcome was still unknown at the timeout; the extrinsic may have been sent.
     Unknown(UnknownBecause),
 }
 
@@ -52,7 +52,7 @@ impl Outcome {
     }
 }
 
-/// The position of an extrinsic in the chain, with its result.
+/// The inclusion of an extrinsic in a block, with its result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Inclusion {
     /// The block that includes the extrinsic.
@@ -72,7 +72,7 @@ pub struct Inclusion {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum DispatchError {
-    /// An error of a pallet.
+    /// A pallet returned an error.
     #[error("{pallet}.{name}: {docs}")]
     Module {
         /// The name of the pallet.
@@ -82,7 +82,7 @@ pub enum DispatchError {
         /// The error's documentation in the runtime's metadata.
         docs: String,
     },
-    /// An error of the framework, e.g. `BadOrigin`, or `Token(FundsUnavailable)`.
+    /// The framework returned an error, e.g. `BadOrigin` or `Token(FundsUnavailable)`.
     #[error("the runtime refused the call: {0}")]
     Other(String),
 }

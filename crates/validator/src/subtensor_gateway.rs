@@ -37,7 +37,7 @@ pub use client::{GatewayClient, GatewayError};
 pub struct GatewaySettings {
     /// The only subnet for which weights are submitted.
     pub netuid: NetUid,
-    /// The submitting hotkey.
+    /// Hotkey that submits the weights.
     pub hotkey: Hotkey,
     /// Timeout of a request for weights, after which the response is "not confirmed". Shorter than the callers'
     /// timeouts, so that they learn the state of the submission.
@@ -89,7 +89,7 @@ impl Gateway {
         }
     }
 
-    /// Router with all limits applied.
+    /// Creates the router, with all limits applied.
     pub fn router(&self, limits: OperatorLimits) -> Router {
         protect(routes::routes(self.clone()), limits, "taonet_subtensor_gateway_requests_total")
     }
@@ -129,7 +129,7 @@ impl Gateway {
         }
     }
 
-    /// Registers help texts of the gateway's metrics. Call after the recorder is installed.
+    /// Registers the help texts of the gateway's metrics. Call it after the recorder is installed.
     pub fn describe_metrics() {
         metrics::describe_counter!("taonet_subtensor_gateway_requests_total", "Requests by route and status");
         metrics::describe_counter!("taonet_subtensor_gateway_submissions_total", "Weight submissions by result");

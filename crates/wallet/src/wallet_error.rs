@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use crate::{KeyfileError, NameError};
 
-/// Why a key could not be read from or written to disk. Never repeats a file's content.
+/// Why a key could not be read from or written to disk. Messages never contain a file's content.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WalletError {
@@ -30,7 +30,7 @@ pub enum WalletError {
         files: Vec<PathBuf>,
         /// Paths of the replaced files' backups.
         backups: Vec<PathBuf>,
-        /// The error.
+        /// The error that occurred.
         source: Box<WalletError>,
     },
     /// The directory could not be synced to disk.
@@ -58,21 +58,21 @@ pub enum WalletError {
         /// The file size in bytes.
         bytes: u64,
     },
-    /// A key exists, and overwriting was not requested.
-    #[error("{0} already exists; hint: request to overwrite it, with a backup")]
+    /// A key already exists, and overwriting was not requested.
+    #[error("{0} already exists; hint: overwrite it explicitly, a backup is kept")]
     Exists(PathBuf),
     /// The content of the file is malformed or cannot be decrypted.
     #[error("{path} contains no usable key")]
     Keyfile {
         /// Path of the file.
         path: PathBuf,
-        /// Why the keyfile gives no key.
+        /// Why the keyfile contains no usable key.
         source: KeyfileError,
     },
     /// Encrypting the key failed.
     #[error("cannot encrypt the key")]
     Seal(#[source] KeyfileError),
-    /// The path begins with `~`, and there is no home directory.
+    /// The path begins with `~`, and the home directory is unknown.
     #[error(
         "{0} is relative to the home directory, which is unknown; hint: set HOME, or use an absolute path of the \
          wallets"

@@ -1,7 +1,7 @@
 //! The server half: requests pass a fixed order of checks, the cheap ones first, and no body is parsed before the
 //! signature is verified.
 //!
-//! Two places in the order need a reason. Admission comes before replay: anyone can generate a million keys, sign with
+//! Two positions need a reason. Admission comes before replay: anyone can generate a million keys, sign with
 //! them and fill the bounded replay memory; requests that are not admitted take no space in it. The rate limit comes
 //! after replay: a captured request, sent repeatedly, must not use up the allowance of its signer. A request refused
 //! for load has therefore used its nonce, and a retry needs a new signature.
@@ -55,7 +55,7 @@ pub struct Caller {
 impl<S: Sync> FromRequestParts<S> for Caller {
     type Rejection = Refusal;
 
-    /// Refuses requests on a route outside the layer, where there is no verified caller.
+    /// Extracts the verified caller. Refuses requests on a route outside the layer, which have none.
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
         parts.extensions.get::<Self>().cloned().ok_or(Refusal::Missing("signature"))
     }
@@ -103,7 +103,7 @@ impl SignedLayer {
         Self::builder(me, scheme).limits(limits).policy(policy).clock(clock).build()
     }
 
-    /// A builder of a layer for the neuron `me`.
+    /// Creates a builder of a layer for the neuron `me`.
     pub fn builder(me: Hotkey, scheme: impl Scheme) -> SignedLayerBuilder {
         SignedLayerBuilder::new(me, scheme)
     }

@@ -22,8 +22,8 @@
 //! # }
 //! ```
 //!
-//! The path of a call: `rpc` parses it, [`pool`](PoolLimits) validates it against the newest block and queues it, the
-//! author includes it in a block, the store commits the block, and only then are subscribers and the submitter
+//! The path of an extrinsic: `rpc` parses it, [`pool`](PoolLimits) validates it against the newest block and queues it,
+//! the author includes it in a block, the store commits the block, and only then are subscribers and the submitter
 //! notified.
 //!
 //! Uses `taonet-localnet-runtime` (the pallets) and `taonet-http` (bounded connections). Used by `tao localnet`, the

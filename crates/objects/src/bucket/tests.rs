@@ -37,7 +37,7 @@ async fn files_are_uploaded_and_removed() {
     }
 }
 
-/// missing or invalid setting · error
+/// Columns: missing or wrong setting, expected error.
 #[tokio::test]
 async fn what_is_missing_is_named() {
     let folder = tempfile::tempdir().unwrap();
@@ -63,14 +63,14 @@ async fn what_is_missing_is_named() {
     let path = file(folder.path(), b"x");
     let wrong = S3Settings { secret_access_key: Some(Secret::new("wrong")), ..good.clone() };
     let error = ObjectStorage::open(&wrong).unwrap().upload("x", &path).await.unwrap_err().to_string();
-    assert!(error.starts_with("bucket results failed: "), "{error}");
+    assert!(error.starts_with("request to bucket results failed: "), "{error}");
     let storage = ObjectStorage::open(&good).unwrap();
     let error = storage.upload("x", &folder.path().join("none")).await.unwrap_err().to_string();
     assert!(error.starts_with("cannot read "), "{error}");
     assert!(!format!("{good:?} {storage:?}").contains("wJalr"), "{good:?}");
 }
 
-/// endpoint, TLS, bucket before the host · address
+/// Columns: endpoint, whether TLS is enabled, bucket in the host name, expected URL.
 #[test]
 fn the_scheme_decides_else_the_setting() {
     for (endpoint, use_ssl, bucket, expected) in [

@@ -50,6 +50,7 @@ impl Why {
             (Dendrite, Missing) => return (401, "issing"),
             (Dendrite, WrongSignature) => return (401, "Signature mismatch"),
             (Dendrite, NotJson) => return (422, "JSON decode error"),
+            (Dendrite, NotAllowed) => return (403, "Key is blacklisted: not allowed here."),
             (Dendrite, Replayed) => return (401, "a newer one was last processed"),
             (Dendrite, AnswerTimeout) => return (408, "Response timeout after"),
             _ => {}
@@ -73,7 +74,7 @@ impl Why {
             BodyUnreadable => (400, "request body could not be read"),
             NotHttp => (400, ""),
             Replayed => (401, "request was received before"),
-            NotAllowed => (403, "not allowed here"),
+            NotAllowed => (403, "is not allowed"),
             StakeTooLow => (403, "less than the required stake"),
             NoPermit => (403, "has no validator permit"),
             TooOften => (429, "exceeds its rate limit"),
@@ -88,13 +89,13 @@ impl Why {
     }
 }
 
-/// The expected outcome of each scheme.
+/// Returns the expected outcome for a scheme.
 pub(crate) type Expected = fn(Kind) -> Why;
 
 /// Name, expected outcome, and the request; `None` if it does not apply to the scheme.
 type Fault = (&'static str, Expected, fn(Kind) -> Option<Sent>);
 
-/// Requests sent to the server as they are.
+/// Faults of well-formed HTTP requests.
 pub(crate) const FAULTS: &[Fault] = &[
     (
         "no signed headers",
@@ -419,7 +420,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     ("body of 2 MB", |_| BodyTooLarge, |kind| Some(Sent { body: vec![b' '; 2 << 20], ..Sent::fresh(kind) })),
 ];
 
-/// Bytes sent over the connection, with the expected outcome.
+/// Name, expected outcome, and the bytes sent over the connection.
 type Raw = (&'static str, Expected, fn(Kind) -> Vec<u8>);
 
 pub(crate) const RAW: &[Raw] = &[

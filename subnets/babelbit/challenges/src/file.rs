@@ -82,7 +82,7 @@ pub(super) fn parse(name: &str, text: &str, folder: Option<&Path>) -> Result<Cha
     Checker { file: name, folder }.challenge(raw, uid)
 }
 
-/// `challenge-<file name>-<8 hex digits of the content's SHA-256>`: identical files have identical uids.
+/// Returns `challenge-<file name>-<8 hex digits of the content's SHA-256>`: identical files have identical uids.
 fn derived_uid(name: &str, text: &str) -> String {
     let stem = Path::new(name).file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
     let stem: String =
@@ -101,8 +101,8 @@ fn read_capped(path: &Path, limit: u64) -> Result<Vec<u8>, ChallengeError> {
     Ok(bytes)
 }
 
-/// The part of an utterance id that identifies it: the text after the last colon, without leading zeros if it is a
-/// number.
+/// Returns the part of an utterance id that identifies it: the text after the last colon, without leading zeros if it
+/// is a number.
 fn id_key(id: &str) -> String {
     let last = id.rsplit(':').next().unwrap_or(id);
     last.parse::<u64>().map_or_else(|_| last.to_owned(), |number| number.to_string())

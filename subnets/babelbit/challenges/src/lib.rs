@@ -48,7 +48,7 @@ pub struct Utterance {
     pub speaker: Option<String>,
     /// The speech to interpret.
     pub source: Source,
-    /// The reference translation.
+    /// Reference translation of the utterance.
     pub target: Target,
 }
 
@@ -69,7 +69,7 @@ pub enum Source {
 /// Reference translation of an utterance.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Target {
-    /// The full text.
+    /// The full text of the translation.
     pub text: String,
     /// Words with times in seconds, in order; may be empty.
     pub words: Vec<Word>,
@@ -97,7 +97,7 @@ impl Challenge {
         file::parse(name, text, None)
     }
 
-    /// Reference document of the whole challenge, as `GET /transcription` serves it under `metadata`.
+    /// Returns the reference document of the whole challenge, as `GET /transcription` serves it under `metadata`.
     ///
     /// `{"challenge_uid", "language", "target_language", "utterances": [{"utterance_id", "utterance_index",
     /// "language", "target": {"language", "text", "words": [{"word", "start", "end"}], "wps"?}}]}`
@@ -125,7 +125,7 @@ impl Challenge {
 }
 
 impl Target {
-    /// The reference in the `target` schema: `{"language", "text", "words", "wps"?}`.
+    /// Returns the reference in the `target` schema: `{"language", "text", "words", "wps"?}`.
     pub fn document(&self, language: &str) -> Value {
         let mut document = json!({ "language": language, "text": self.text, "words": self.words });
         if let (Some(wps), Some(fields)) = (self.words_per_second, document.as_object_mut()) {

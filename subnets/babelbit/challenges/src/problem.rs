@@ -69,7 +69,7 @@ pub enum Problem {
     /// The text is not a language code.
     #[error("must be a language code such as `en`")]
     Language,
-    /// A list is empty.
+    /// A list has no entries.
     #[error("must have at least one entry")]
     Empty,
     /// A list has too many entries.

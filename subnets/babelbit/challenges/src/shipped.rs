@@ -18,7 +18,7 @@ const SHIPPED: &[(&str, &str)] = &[
     shipped!("08-the-holiday.json"),
 ];
 
-/// The shipped challenges.
+/// The challenge files embedded in the program.
 pub struct Challenges;
 
 impl Challenges {

@@ -115,6 +115,6 @@ const fn default_true() -> bool {
 pub struct TranscriptionPayload {
     /// ID of the document's challenge.
     pub challenge_uid: String,
-    /// The reference document.
+    /// Reference document of the challenge.
     pub metadata: Value,
 }

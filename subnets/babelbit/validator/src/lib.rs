@@ -94,7 +94,7 @@ impl Subnet for Babelbit {
     }
 }
 
-/// Registers help texts of this crate's metrics. Call after the recorder is installed.
+/// Registers the help texts of this crate's metrics. Call it after the recorder is installed.
 pub fn describe_metrics() {
     metrics::describe_gauge!("scores_by_uid", "Main and arena scores, weighted by their shares");
     metrics::describe_gauge!(

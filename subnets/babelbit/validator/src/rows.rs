@@ -32,7 +32,7 @@ impl Rows {
         }
     }
 
-    /// The scores that count. `uid_of` maps a hotkey to its uid.
+    /// Returns the scores that count for weights. `uid_of` maps a hotkey to its uid.
     pub(super) fn scores(&self, uid_of: impl Fn(&str) -> Option<Uid>) -> ContestScores {
         let mut scores = ContestScores::default();
         scores.add(&self.main, Contest::Main, &uid_of);
@@ -66,7 +66,7 @@ impl Babelbit {
         rows
     }
 
-    /// If neither contest has scores, fetches the rows in the API's older form, for all contests together.
+    /// Fetches the rows in the API's older form, for all contests together, if neither contest has scores.
     pub(super) async fn older_rows(&self, rows: &mut Rows) {
         let Some(challenge_uid) = &rows.challenge_uid else { return };
         match self.rows_of(challenge_uid, None).await {

@@ -40,13 +40,13 @@ pub enum CircuitError {
     NoSlice {
         /// Path of the directory.
         path: PathBuf,
-        /// The slice's circuit.
+        /// Identity of the slice's circuit.
         slice: Digest,
     },
     /// A model cannot be sliced, or its description is invalid.
     #[error(transparent)]
     Slices(#[from] SliceError),
-    /// Unknown backend.
+    /// The backend is unknown.
     #[error("unknown backend '{0}': expected groth16 or stark")]
     Backend(String),
     /// The backend has no trusted setup.

@@ -74,7 +74,7 @@ impl SlicedBundle {
         }
         let mut chained = self.slices.iter().zip(self.slices.iter().skip(1));
         if chained.any(|(slice, next)| slice.outputs != next.inputs) {
-            return Err(CircuitError::Bundle("slices do not agree on a border"));
+            return Err(CircuitError::Bundle("adjacent slices differ in their common boundary"));
         }
         for (index, (slice, circuit)) in self.slices.iter().zip(&self.model.slices).enumerate() {
             if slice.circuit_id()? != *circuit {
@@ -112,7 +112,7 @@ pub enum ModelBundle {
 }
 
 impl ModelBundle {
-    /// Parses either form.
+    /// Parses a bundle of either form.
     ///
     /// # Errors
     /// When the text is too long, malformed or of an unsupported version.

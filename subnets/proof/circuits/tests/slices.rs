@@ -48,7 +48,7 @@ fn a_chain_of_slices_proves_the_lenet() {
     other.verify().unwrap();
     for slice in 0..3 {
         let error = refused(&|changed| changed.slices[slice] = other.slices[slice].clone());
-        assert!(matches!(error, CircuitError::Bundle("slices do not agree on a border")), "{error}");
+        assert!(matches!(error, CircuitError::Bundle("adjacent slices differ in their common boundary")), "{error}");
     }
     // Changed on both sides of a boundary, so that neighbours agree.
     let error = refused(&|changed| {

@@ -36,7 +36,7 @@ pub struct Input {
     pub shape: Shape,
     /// Interval of every value; contains 0.
     pub range: Range,
-    /// The real number is the integer divided by `2^scale`.
+    /// Scale: the real number is the integer divided by `2^scale`.
     pub scale: i32,
 }
 
@@ -45,11 +45,11 @@ pub struct Input {
 pub struct Layer {
     /// Tensors that the layer reads: 0 is the network's input, `n` is the output of layer `n - 1`.
     pub inputs: Vec<u32>,
-    /// The operation.
+    /// Operation of the layer.
     pub operation: Operation,
     /// Conversion of sums to activations. Absent if the sums are the output, and for max pooling.
     pub rescale: Option<Rescale>,
-    /// The real number is the integer divided by `2^scale`.
+    /// Scale of the output: the real number is the integer divided by `2^scale`.
     pub scale: i32,
 }
 
@@ -63,7 +63,7 @@ pub enum Operation {
         /// Bias, one for each output.
         bias: Vec<i64>,
     },
-    /// A convolution.
+    /// A two-dimensional convolution.
     Convolution {
         /// Kernel, stride and padding.
         window: Window,

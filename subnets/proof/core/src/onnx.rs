@@ -72,9 +72,9 @@ pub enum OnnxError {
     /// A weight's dimensions, type and data are inconsistent.
     #[error("weight '{name}': {reason}")]
     Weight {
-        /// The weight.
+        /// Name of the weight.
         name: String,
-        /// The reason.
+        /// Why the weight is invalid.
         reason: String,
     },
     /// The operator is unsupported.
@@ -101,12 +101,12 @@ pub enum OnnxError {
     Empty,
 }
 
-/// A value that a name refers to while the graph is read.
+/// What a tensor name in the graph refers to.
 #[derive(Clone, Debug)]
 enum Value {
     /// A computed tensor of the float network.
     Tensor(usize),
-    /// A constant.
+    /// A constant from the file.
     Constant(Constant),
 }
 

@@ -54,7 +54,7 @@ pub enum SliceError {
     /// The model has too few boundaries.
     #[error("the model has {borders} layer boundaries and cannot be split into {slices} slices")]
     Borders {
-        /// Borders of the model.
+        /// Number of layer boundaries of the model.
         borders: usize,
         /// Requested number of slices.
         slices: usize,
@@ -129,7 +129,7 @@ impl Network {
         (1..self.layers.len()).filter(|&cut| activations(cut) && alone(cut)).collect()
     }
 
-    /// Cuts the network into `count` slices, so that the largest one has as few multiply-adds as possible.
+    /// Splits the network into `count` slices, so that the largest one has as few multiply-adds as possible.
     ///
     /// # Errors
     /// When the network is invalid or has too few boundaries.

@@ -7,7 +7,7 @@ use scale_info::build::{FieldBuilder, Fields, Variants};
 use scale_info::form::MetaForm;
 use scale_info::{Path, Type, TypeInfo};
 
-/// A ciphertext.
+/// Ciphertext of timelocked data.
 type Encrypted = BoundedVec<u8, ConstU32<1_024>>;
 
 /// Variant index of `Raw0`. `RawN` has this index plus N, followed by N bytes without a length prefix.
@@ -50,7 +50,7 @@ pub enum Data {
     },
 }
 
-/// Variant indices after the raw texts.
+/// Variant indices of the variants after `Raw128`.
 mod index {
     pub(super) const BLAKE_TWO_256: u8 = 130;
     pub(super) const SHA_256: u8 = 131;
@@ -63,7 +63,7 @@ mod index {
 }
 
 impl Data {
-    /// Space that the field uses of its neuron's quota, in bytes.
+    /// Returns the space that the field uses of its neuron's quota, in bytes.
     pub fn space(&self) -> usize {
         match self {
             Self::None | Self::ResetBondsFlag => 0,
@@ -157,7 +157,7 @@ impl TypeInfo for Data {
     }
 }
 
-/// Adds `Raw0` to `Raw128`, each with an array of its length.
+/// Adds the variants `Raw0` to `Raw128` to the type's metadata, each with a byte array of its length.
 macro_rules! raw_variants {
     ($($length:literal)*) => {
         fn raw_variants(variants: Variants) -> Variants {

@@ -1,4 +1,4 @@
-//! Errors of the calls.
+//! Errors of the Subtensor pallet.
 
 use frame_support::pallet_macros::pallet_section;
 

@@ -1,4 +1,4 @@
-//! Events of the pallet.
+//! Events of the Subtensor pallet.
 
 use frame_support::pallet_macros::pallet_section;
 

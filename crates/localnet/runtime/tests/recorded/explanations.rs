@@ -1,19 +1,19 @@
-//! Why something is not as on the real chain.
+//! Reasons for differences from the real chain.
 
 use crate::items::{Item, Kind};
 
-/// Items that differ for one reason.
+/// Items that differ for the same reason.
 #[derive(Debug)]
 pub(crate) struct Explanation {
     place: &'static str,
     kind: Kind,
-    /// By name, all that differs.
+    /// Differences by item name.
     pub(crate) differences: &'static [(&'static str, &'static str)],
     pub(crate) reason: &'static str,
 }
 
 impl Explanation {
-    /// What differs in an item by this explanation; `None` if it is about others.
+    /// Returns the expected difference of an item; `None` if this explanation does not cover it.
     pub(crate) fn expected(&self, item: &Item) -> Option<&'static str> {
         let is_its = self.place == item.place && self.kind == item.kind;
         let known = self.differences.iter().find(|(name, _)| is_its && *name == item.name);
@@ -21,7 +21,7 @@ impl Explanation {
     }
 }
 
-/// Items that are missing for a reason that their users should know.
+/// Unsupported items whose reason users should know.
 #[derive(Debug)]
 pub(crate) struct Absence {
     pub(crate) place: &'static str,
@@ -39,7 +39,7 @@ impl Absence {
 const CLAIMS: &str = "root dividends accumulate in RootClaimable and cannot be claimed: the real chain pays them out \
                       through validator baskets, which are unsupported";
 
-/// All of them. One that is served fails the test.
+/// All explained absences. The test fails if one of these items is supported.
 pub(crate) static ABSENCES: &[Absence] = &[Absence {
     place: "SubtensorModule",
     kind: Kind::Call,
@@ -47,11 +47,11 @@ pub(crate) static ABSENCES: &[Absence] = &[Absence {
     reason: CLAIMS,
 }];
 
-/// All that is said of an item that is ours alone.
+/// The difference of an item that only our runtime has.
 pub(crate) const NOT_THEIRS: &str = "is not theirs";
 const NEWER: &str = "newer polkadot-sdk release";
 
-/// All of them. One that nothing needs fails the test.
+/// All explained differences. The test fails if one does not occur.
 pub(crate) static EXPLANATIONS: &[Explanation] = &[
     Explanation {
         place: "System",

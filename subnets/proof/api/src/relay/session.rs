@@ -61,11 +61,13 @@ impl Relay {
         queue: &mut Receiver<Outgoing>,
         is_authenticated: &mut bool,
     ) -> Result<End, SessionError> {
-        let config = WebSocketConfig::default().max_message_size(Some(LARGEST_MESSAGE)).max_frame_size(Some(LARGEST_MESSAGE));
+        let config =
+            WebSocketConfig::default().max_message_size(Some(LARGEST_MESSAGE)).max_frame_size(Some(LARGEST_MESSAGE));
         let connecting =
             connect_async_tls_with_config(self.url.clone(), Some(config), true, Some(self.connector.clone()));
-        let (mut socket, _) =
-            timeout(AUTH_WITHIN, connecting).await.map_err(|_| SessionError::Timeout("no connection", AUTH_WITHIN))??;
+        let (mut socket, _) = timeout(AUTH_WITHIN, connecting)
+            .await
+            .map_err(|_| SessionError::Timeout("no connection", AUTH_WITHIN))??;
         self.authenticate(&mut socket).await?;
         *is_authenticated = true;
         tracing::info!(relay = %self.url, "connected to the relay");
@@ -114,7 +116,8 @@ impl Relay {
             _ => return Err(SessionError::Authentication("the relay sent no challenge")),
         };
         let challenge = BASE64.decode(challenge.challenge).ok().filter(|bytes| CHALLENGE_BYTES.contains(&bytes.len()));
-        let challenge = challenge.ok_or(SessionError::Authentication("the challenge is not 16 to 64 bytes in base64"))?;
+        let challenge =
+            challenge.ok_or(SessionError::Authentication("the challenge is not 16 to 64 bytes in base64"))?;
         let signature = hex::decode(self.signer.sign(&challenge).to_bare_hex()).unwrap_or_default();
         let response = json!({ "ss58": self.signer.hotkey(), "signature": BASE64.encode(signature) });
         send(socket, encode(Kind::AuthResponse, 0, &response)).await?;
@@ -157,11 +160,12 @@ impl Relay {
         let (run, job) = self.start(circuit, inputs)?;
         let outbound = outbound.clone();
         tokio::spawn(async move {
-            let mut done = json!({ "run_uid": run, "circuit_id": circuit, "status": "completed" });
-            if let Status::Failed(_) = job.finished().await {
-                done["status"] = "partial".into();
-                done["failed_slices"] = job.unproven(slices).into();
-            }
+            let done = if let Status::Failed(_) = job.finished().await {
+                let failed = job.unproven(slices);
+                json!({ "run_uid": run, "circuit_id": circuit, "status": "partial", "failed_slices": failed })
+            } else {
+                json!({ "run_uid": run, "circuit_id": circuit, "status": "completed" })
+            };
             // Without a receiver, the validator stops.
             let _ = outbound.send(Outgoing { session: None, bytes: encode(Kind::BatchDone, 0, &done) }).await;
         });
@@ -219,12 +223,11 @@ impl Relay {
         let circuit: Digest = request.circuit_id.parse().map_err(|_| unknown())?;
         let examiner = self.jobs.examiner();
         let served = examiner.served().find(|served| served.id == circuit).ok_or_else(unknown)?;
-        let inputs = match tensor {
-            Some(bytes) => tensor::integers(bytes, served.input).map_err(|error| error.to_string()),
-            None => {
-                let inputs = request.inputs.as_ref().and_then(input_of).and_then(query::integers);
-                inputs.ok_or_else(|| "inputs: expected a list of integers, or a tensor".to_owned())
-            }
+        let inputs = if let Some(bytes) = tensor {
+            tensor::integers(bytes, served.input).map_err(|error| error.to_string())
+        } else {
+            let inputs = request.inputs.as_ref().and_then(input_of).and_then(query::integers);
+            inputs.ok_or_else(|| "inputs: expected a list of integers, or a tensor".to_owned())
         };
         let inputs = inputs.map_err(|error| Refusal::Error(INVALID, error))?;
         examiner.check(&circuit, &inputs).map_err(|error| Refusal::Error(INVALID, error.to_string()))?;
@@ -245,9 +248,10 @@ impl Relay {
 /// Returns the result of a proof request. A bundle verifies offline; proof and signals alone need the verification key.
 fn proof(bundle: &ModelBundle) -> Value {
     match bundle.proofs().last() {
-        Some(last) => json!({
-            "success": true, "proof": last.proof, "public_signals": [last.inputs, last.outputs].concat(), "bundle": bundle,
-        }),
+        Some(last) => {
+            let signals = last.inputs.iter().chain(&last.outputs).collect::<Vec<_>>();
+            json!({ "success": true, "proof": last.proof, "public_signals": signals, "bundle": bundle })
+        }
         None => json!({ "success": false, "error": "no proof" }),
     }
 }

@@ -119,8 +119,7 @@ async fn submissions_are_proven() {
         let (kind, replied, started) = relay.next().await;
         assert_eq!((kind, replied), (Kind::SubmitResult, id), "{started}");
         let run = &started["run_uid"];
-        let expected =
-            json!({ "run_uid": run, "status": "started", "total_slices": slices, "total_tiles": slices });
+        let expected = json!({ "run_uid": run, "status": "started", "total_slices": slices, "total_tiles": slices });
         assert_eq!(started, expected);
         let (kind, replied, done) = relay.next().await;
         assert_eq!((kind, replied), (Kind::BatchDone, 0));

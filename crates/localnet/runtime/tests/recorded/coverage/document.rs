@@ -32,7 +32,7 @@ const WITHOUT_EFFECT: &str = "
 | call weights | flat: `Pays` is as on the real chain, the fee amounts differ |
 ";
 
-/// The page.
+/// Renders the page.
 pub(crate) fn document(rows: &[Row]) -> String {
     let mut page = INTRODUCTION.to_owned();
     page += "\n## Pallets\n\nEach cell has the number of supported items of all items, and in parentheses how many of them differ.\n\n";
@@ -65,7 +65,7 @@ pub(crate) fn document(rows: &[Row]) -> String {
     page
 }
 
-/// Pallets or APIs of which something, or nothing, is served, in the real chain's order.
+/// Returns the pallets or APIs that are supported at least in part, or not at all, in the real chain's order.
 fn places(rows: &[Row], of_kind: fn(Kind) -> bool, served: bool) -> Vec<String> {
     let mut places: Vec<&str> = Vec::new();
     for row in rows.iter().filter(|row| of_kind(row.item.kind)) {
@@ -90,7 +90,7 @@ fn cell(rows: &[Row], place: &str, kind: Kind) -> String {
     }
 }
 
-/// A line for each reason in each place.
+/// Renders a table row for each reason in each place.
 fn differences(rows: &[Row]) -> String {
     let mut lines: Vec<(String, &str, Vec<&str>)> = Vec::new();
     for row in rows {

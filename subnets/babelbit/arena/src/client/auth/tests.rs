@@ -64,7 +64,7 @@ async fn what_is_no_token_is_none() {
     }
 }
 
-/// lifetime in the response · how long the token is used
+/// Columns: lifetime in the response · how long the token is used
 #[tokio::test]
 async fn tokens_are_used_for_their_time_and_at_least_half_a_minute() {
     for (expires_in, used) in [(100, 100), (5, 30), (0, 30)] {
