@@ -103,7 +103,7 @@ version_of() {
 }
 
 bin="$prefix/bin"
-mkdir -p "$bin" 2>/dev/null && [ -w "$bin" ] || die "cannot write to $bin. Choose another directory with --prefix"
+{ mkdir -p "$bin" 2>/dev/null && [ -w "$bin" ]; } || die "cannot write to $bin. Choose another directory with --prefix"
 work="$(mktemp -d)"
 new="$bin/.tao.update"
 trap 'rm -rf "$work"' EXIT

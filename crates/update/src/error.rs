@@ -143,7 +143,10 @@ impl UpdateError {
                 all = format!("{all}: {cause}");
             }
         }
-        hint.map_or(all.clone(), |hint| format!("{all}{HINT}{hint}"))
+        match hint {
+            Some(hint) => format!("{all}{HINT}{hint}"),
+            None => all,
+        }
     }
 
     /// Returns whether the signature of the release is not valid.

@@ -61,9 +61,9 @@ pub(crate) async fn version_of(program: &Path, within: Duration) -> Result<Versi
         let mut child = start(program).await?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let (stdout, stderr) = tokio::join!(beginning(stdout), beginning(stderr));
-        Ok((child.wait().await?, stdout?, stderr?))
+        Ok::<_, io::Error>((child.wait().await?, stdout?, stderr?))
     };
-    let output: io::Result<_> = timeout(within, run).await.map_err(|_| SelfTestError::Timeout(within))?;
+    let output = timeout(within, run).await.map_err(|_| SelfTestError::Timeout(within))?;
     let (status, stdout, stderr) = output.map_err(SelfTestError::Start)?;
     if !status.success() {
         return Err(SelfTestError::Failed { status, stderr });

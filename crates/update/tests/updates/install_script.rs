@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::releases::{Keys, Releases, name, program};
 use crate::server::{Manner, Server};
-use crate::{has_minisign, repository};
+use crate::{has, repository};
 
 const OLD: &str = "0.1.0";
 const NEW: &str = "0.2.0";
@@ -76,7 +76,7 @@ fn said(output: &Output, success: bool) -> String {
 
 #[test]
 fn a_release_is_installed_with_its_links_and_updated() {
-    if !has_minisign() {
+    if !has("minisign") {
         return;
     }
     let releases = Releases::of(OLD);
@@ -109,7 +109,7 @@ fn a_release_is_installed_with_its_links_and_updated() {
 
 #[test]
 fn versions_have_their_semantic_order() {
-    if !has_minisign() {
+    if !has("minisign") {
         return;
     }
     for (installed, latest, newer) in [
@@ -134,7 +134,7 @@ fn versions_have_their_semantic_order() {
 
 #[test]
 fn releases_that_are_not_authentic_are_refused() {
-    if !has_minisign() {
+    if !has("minisign") {
         return;
     }
     let releases = Releases::of(NEW);
@@ -180,7 +180,7 @@ fn releases_that_are_not_authentic_are_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn downloads_over_http_resume_and_end() {
-    if !has_minisign() {
+    if !has("minisign") || !has("curl") {
         return;
     }
     let releases = Releases::of(NEW);

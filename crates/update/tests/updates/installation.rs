@@ -162,7 +162,8 @@ async fn signatures_that_do_not_verify_are_refused() {
     let other_list = releases.keys.sign(b"another list");
     let comment = good.replace("taonet release", "taonet Release");
     let cut = good.lines().take(2).collect::<Vec<_>>().join("\n");
-    for bad in [&other, &impostor, &other_list, &comment, &cut, "", "\u{0}\u{ffff}"] {
+    let named = [&other, &impostor, &other_list, &comment, &cut].map(String::as_str);
+    for bad in named.into_iter().chain(["", "\u{0}\u{ffff}"]) {
         fs::write(&signature, bad).unwrap();
         let error = refusal(&updater, &place).await;
         assert!(error.is_authentication() && error.to_string().contains("\nhint: "), "{bad}: {error}");

@@ -24,12 +24,12 @@ fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
 }
 
-/// Whether minisign is installed. A missing tool fails CI.
-fn has_minisign() -> bool {
-    let found = Command::new("minisign").arg("-v").output().is_ok();
-    assert!(found || std::env::var_os("CI").is_none(), "minisign is not installed");
+/// Whether a tool is installed. A missing tool fails CI.
+fn has(tool: &str) -> bool {
+    let found = Command::new("sh").args(["-c", &format!("command -v {tool}")]).output().unwrap().status.success();
+    assert!(found || std::env::var_os("CI").is_none(), "{tool} is not installed");
     if !found {
-        eprintln!("minisign is not installed: its checks are skipped");
+        eprintln!("{tool} is not installed: its checks are skipped");
     }
     found
 }

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::installation::{Place, updater};
 use crate::releases::program;
-use crate::{has_minisign, repository};
+use crate::{has, repository};
 
 /// A repository with this version and the public key of a new key pair.
 fn project(version: &str) -> TempDir {
@@ -31,13 +31,13 @@ fn make_keys(folder: &Path, public: &str, secret: &str) {
 }
 
 fn sign(project: &Path, secret: &str, programs: &[&str]) -> Output {
-    let mut command = Command::new("scripts/release-sign");
+    let mut command = Command::new(project.join("scripts/release-sign"));
     command.args([secret, "releases"]).args(programs).current_dir(project).output().unwrap()
 }
 
 #[tokio::test]
 async fn a_signed_directory_is_a_release_server() {
-    if !has_minisign() {
+    if !has("minisign") {
         return;
     }
     let project = project("0.2.0");
@@ -61,7 +61,7 @@ async fn a_signed_directory_is_a_release_server() {
 
 #[test]
 fn a_release_that_nobody_could_install_is_not_published() {
-    if !has_minisign() {
+    if !has("minisign") {
         return;
     }
     let project = project("0.2.0");
