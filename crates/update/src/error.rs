@@ -136,7 +136,7 @@ impl UpdateError {
         let text = self.to_string();
         let (message, hint) = text.split_once(HINT).map_or((text.as_str(), None), |(text, hint)| (text, Some(hint)));
         let mut all = message.to_owned();
-        let causes = std::iter::successors(self.source(), |cause| cause.source());
+        let causes = std::iter::successors(self.source(), |cause| (*cause).source());
         for cause in causes.map(ToString::to_string) {
             // Some messages already contain their cause.
             if !all.contains(&cause) {
