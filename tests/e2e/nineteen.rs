@@ -230,7 +230,7 @@ fn keys_are_managed() {
     let secret = made["key"].as_str().unwrap();
     assert!(secret.starts_with(&format!("sk-tao-{id}-")), "{made}");
     assert_eq!(document(&keys(&["grant", id, "-20"]))["balance"], 30);
-    assert!(refusal(&keys(&["grant", id, "-31"]), 1).contains("fewer than that"));
+    assert!(refusal(&keys(&["grant", id, "-31"]), 1).contains("has only"));
     let updated = document(&keys(&["update", id, "--all-models", "--budget", "7"]));
     assert_eq!(
         (&updated["models"], &updated["monthly_budget"], &updated["balance"]),

@@ -48,7 +48,7 @@ impl Era {
         self.period(birth).map(|period| birth.plus(period.saturating_sub(1)))
     }
 
-    /// As [`Self::last_block`], provided that a block after `head` can hold the extrinsic.
+    /// Like [`Self::last_block`], provided that a block after `head` can hold the extrinsic.
     pub(crate) fn usable(self, birth: BlockNumber, head: BlockNumber) -> Result<Option<BlockNumber>, ChainError> {
         match (self.last_block(birth), self) {
             (Some(last), Self::Until(latest)) if last > latest || last <= head => Err(ChainError::TooLate(latest)),
@@ -86,7 +86,7 @@ pub struct SignedExtrinsic {
     pub birth: Block,
     /// The last block that may include the extrinsic; `None` for an immortal one.
     pub last_block: Option<BlockNumber>,
-    /// The runtime version that it was signed for; no other version accepts it. 0 where unknown.
+    /// The runtime version that the extrinsic was signed for; no other version accepts it. 0 where unknown.
     #[serde(default)]
     pub spec_version: u32,
 }
@@ -94,7 +94,7 @@ pub struct SignedExtrinsic {
 /// The validity of an extrinsic in the transaction pool, and its fee.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DryRun {
-    /// Why the pool would refuse it, if it would.
+    /// `Ok` if the pool would accept the extrinsic, otherwise why it would refuse.
     pub validity: Result<(), crate::RefusedBecause>,
     /// The fee without the tip.
     pub fee: Rao,

@@ -34,11 +34,11 @@ pub struct Metagraph {
     pub netuid: NetUid,
     /// The mechanism whose incentives these are.
     pub mech: MechId,
-    /// The block at which it was read.
+    /// The block at which the metagraph was read.
     pub block: Block,
     /// The subnet's name.
     pub name: String,
-    /// The symbol of its alpha.
+    /// The symbol of the subnet's alpha.
     pub symbol: String,
     /// Blocks between two epochs.
     pub tempo: u16,

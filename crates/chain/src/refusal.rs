@@ -20,7 +20,7 @@ pub enum RefusedBecause {
     /// The account cannot pay the fee.
     #[error("the account cannot pay the fee")]
     Payment,
-    /// A check of the runtime's own transaction extension refused it.
+    /// A check of the runtime's own transaction extension refused the extrinsic.
     #[error("{text} (custom error {code})")]
     Custom {
         /// The code of the check.
@@ -28,7 +28,7 @@ pub enum RefusedBecause {
         /// The meaning of the code.
         text: String,
     },
-    /// The node refused it recently and ignores it for some time.
+    /// The node has banned the extrinsic temporarily after an earlier refusal.
     #[error("the node has banned the extrinsic temporarily")]
     Banned,
     /// Another extrinsic with the same nonce and at least the same tip is in the pool.
@@ -66,8 +66,8 @@ impl RefusedBecause {
         }
     }
 
-    /// Whether the refusal is about the bytes themselves, and not about one pool or a passing state. A used nonce is no
-    /// such verdict: these very bytes may have used it.
+    /// Whether the refusal concerns the bytes themselves, and not one pool or a temporary state. A used nonce does not
+    /// count: the same bytes may have used it.
     pub fn is_verdict(&self) -> bool {
         match self {
             Self::Stale | Self::Banned | Self::LowPriority => false,

@@ -48,7 +48,7 @@ impl Rpc {
         self.request_within(method, params, self.pace.total()).await
     }
 
-    /// As [`Self::request`], with a timeout of its own.
+    /// Like [`Self::request`], with a custom timeout.
     pub(crate) async fn request_within<T: DeserializeOwned>(
         &self,
         method: &str,
@@ -59,7 +59,7 @@ impl Rpc {
         self.first(&question, total, &mut 0, |answer| result(method, answer)).await?
     }
 
-    /// As [`Self::request`], but tries each node only once: for the first request, so that an unreachable node is
+    /// Like [`Self::request`], but tries each node only once: for the first request, so that an unreachable node is
     /// reported at once.
     pub(crate) async fn request_once<T: DeserializeOwned>(&self, method: &str, params: Json) -> Result<T, ChainError> {
         let question = Question { method, params: &params, unsubscribe: None };

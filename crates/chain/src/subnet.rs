@@ -8,7 +8,7 @@ pub struct Subnet {
     pub netuid: NetUid,
     /// The subnet's name.
     pub name: String,
-    /// The symbol of its alpha.
+    /// The symbol of the subnet's alpha.
     pub symbol: String,
     /// The hotkey of the subnet's owner.
     pub owner_hotkey: Hotkey,

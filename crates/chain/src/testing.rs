@@ -25,15 +25,15 @@ pub use bytes::read_as_from_a_node;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Script {
-    /// Includes it in a block made at once. The default where nothing is scripted.
+    /// Includes the extrinsic in an immediately produced block. The default without a script.
     Include,
-    /// Includes it in a block made at once, where its call fails.
+    /// Includes the extrinsic in an immediately produced block, in which its call fails.
     Fail(DispatchError),
-    /// The pool refuses it.
+    /// The pool refuses the extrinsic.
     Refuse(RefusedBecause),
-    /// The pool drops it.
+    /// The pool drops the extrinsic.
     Drop,
-    /// The connection is lost after sending; a block made at once includes it.
+    /// The connection is lost after sending; an immediately produced block includes the extrinsic.
     LoseAnswer,
     /// The connection is lost before sending.
     LoseRequest,
@@ -97,7 +97,7 @@ impl Default for MockChain {
 }
 
 impl MockChain {
-    /// Creates a chain with only a genesis block; every block is finalized at once.
+    /// Creates a chain with only a genesis block; every block is finalized immediately.
     pub fn new(block_time: Duration) -> Self {
         let state = State {
             blocks: vec![MockBlock::default()],

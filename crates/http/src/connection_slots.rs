@@ -5,8 +5,8 @@
 //! does not read the response. The address with the most evictable connections loses the one that has been evictable
 //! longest. A client that opens many therefore only loses its own.
 //!
-//! An idle keep-alive connection is as evictable as one with half a request, since its client can reconnect. So an
-//! address may have more clients (NAT, a proxy) than connections: its limit counts only for requests in flight.
+//! An idle keep-alive connection is as evictable as one with an incomplete request, since its client can reconnect. So
+//! more clients than the limit can share one address (NAT, a proxy), unless that many requests are in flight.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -122,7 +122,7 @@ impl ConnectionSlots {
         }
     }
 
-    /// As [`Self::acquire`], without waiting: `None` also while all slots are taken and no connection is evictable.
+    /// Like [`Self::acquire`], without waiting: `None` also while all slots are taken and no connection is evictable.
     pub fn try_acquire(&self, address: IpAddr) -> Option<ConnectionSlot> {
         self.acquire_free(address).ok()
     }

@@ -71,7 +71,7 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: &Shutdown, l
     serve_over(listener, router, shutdown, limits, |stream| std::future::ready(Ok(stream))).await;
 }
 
-/// As [`serve`], over a transport such as TLS. `handshake` opens it on a new connection; it has
+/// Like [`serve`], over a transport such as TLS. `handshake` opens it on a new connection; it has
 /// [`ServeLimits::header_timeout`], and its connection is evictable meanwhile.
 pub async fn serve_over<S, F>(
     listener: TcpListener,

@@ -94,9 +94,9 @@ pub enum SubmitError {
         last_block.map_or_else(|| "in any later block".to_owned(), |block| format!("up to block {block}"))
     )]
     Unsettled {
-        /// The state of that extrinsic.
+        /// The state of the previous extrinsic.
         state: State,
-        /// The last block of its era.
+        /// The last block of the previous extrinsic's era.
         last_block: Option<BlockNumber>,
     },
 }

@@ -25,15 +25,15 @@ pub enum State {
     Finalized,
     /// In a finalized block, and the call failed.
     Failed,
-    /// Another extrinsic with its nonce is in a finalized block.
+    /// Another extrinsic with the same nonce is in a finalized block.
     Superseded,
-    /// Its era ended without inclusion.
+    /// The era ended without inclusion.
     Expired,
     /// Refused by every pool.
     Invalid,
     /// Never sent, and now too late.
     Withdrawn,
-    /// Its era is over, and the nodes have pruned the blocks to search.
+    /// The era ended, and the nodes have pruned the blocks to search.
     Lost,
 }
 

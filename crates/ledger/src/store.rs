@@ -42,7 +42,7 @@ pub enum LedgerError {
     /// Creating the directory or its file failed.
     #[error("cannot create the weight ledger in {}; hint: check the owner of the directory and of its parent", path.display())]
     Directory {
-        /// The directory.
+        /// Path of the directory.
         path: PathBuf,
         /// The operating system's error.
         source: std::io::Error,
@@ -50,7 +50,7 @@ pub enum LedgerError {
     /// The file has a newer schema version, or is not a ledger.
     #[error("cannot migrate the weight ledger {}; hint: a newer version of this program may have written it", path.display())]
     Migrate {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// The migration's error.
         source: sqlx::migrate::MigrateError,
@@ -64,7 +64,7 @@ pub enum LedgerError {
          written it"
     )]
     Column {
-        /// The column.
+        /// Name of the column.
         column: &'static str,
         /// The JSON error.
         source: serde_json::Error,
@@ -72,7 +72,7 @@ pub enum LedgerError {
     /// A row has an invalid value.
     #[error("invalid value {value:?} in column {column} of the weight ledger; hint: undo manual changes")]
     Value {
-        /// The column.
+        /// Name of the column.
         column: &'static str,
         /// The invalid value.
         value: String,

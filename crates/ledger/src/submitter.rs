@@ -31,7 +31,7 @@ pub type Observer = Arc<dyn Fn(&IntentKey, Step, Moment) + Send + Sync>;
 /// The step of an intent that an extrinsic carries out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// Submits the weights, or the commit to them.
+    /// Submits the weights, or a commit of them.
     Submit,
     /// Reveals a hash commit.
     Reveal,
@@ -46,7 +46,7 @@ impl Step {
     }
 }
 
-/// A moment in the progress of a step, in this order.
+/// A point in the progress of a [`Step`]. Variants are in chronological order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Moment {
@@ -76,7 +76,7 @@ pub struct NewWeights {
     pub weights: WeightRow,
     /// The version of the validator's code.
     pub version_key: u64,
-    /// The block whose state they are based on.
+    /// The block whose state the weights are based on.
     pub state_block: BlockNumber,
 }
 
@@ -86,7 +86,7 @@ pub struct Submission {
     /// The intent: if an extrinsic signed earlier for the epoch may still take effect, the one with that extrinsic's
     /// weights.
     pub intent: Intent,
-    /// The latest extrinsic that submits the weights, or the commit to them.
+    /// The latest extrinsic that submits the weights, or a commit of them.
     pub submit: Option<Signed>,
     /// The latest extrinsic that reveals a hash commit.
     pub reveal: Option<Signed>,
@@ -224,7 +224,7 @@ impl Submitter {
         Ok(results)
     }
 
-    /// As [`Submitter::advance`], for one intent: the one for `key`, of whichever epoch.
+    /// Like [`Submitter::advance`], for one intent: the one for `key`, of whichever epoch.
     ///
     /// # Errors
     /// [`SubmitError::NothingToRetry`] without an intent for `key`, otherwise as for [`Submitter::submit`].

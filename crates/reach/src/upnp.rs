@@ -18,7 +18,7 @@ const DESCRIPTION: &str = "taonet";
 #[non_exhaustive]
 pub enum UpnpError {
     /// No router responded.
-    #[error("no router answers UPnP requests; hint: enable UPnP in the router, or forward the port by hand")]
+    #[error("no router answers UPnP requests; hint: enable UPnP in the router, or forward the port manually")]
     Search(#[from] SearchError),
     /// This machine's local address is unknown.
     #[error("cannot determine this machine's address in the local network")]

@@ -50,7 +50,7 @@ pub enum SynthesisError {
     /// The synthesiser is not installed.
     #[error("espeak-ng is not installed; hint: install it with {install}")]
     Missing {
-        /// The command that installs it on this machine.
+        /// The command that installs the synthesiser on this machine.
         install: String,
     },
     /// The name is not a valid voice name: it could be taken for an option or a path.

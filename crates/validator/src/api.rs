@@ -186,7 +186,7 @@ pub struct MetagraphSnapshot {
     pub stake: Vec<u64>,
 }
 
-/// Announced endpoint of a neuron; `0.0.0.0` and port 0, or nothing, if there is none.
+/// Announced endpoint of a neuron. Without one, the address is `0.0.0.0` or empty, and the port is 0.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AxonSnapshot {
     /// IP address.

@@ -29,7 +29,7 @@ pub trait Subnet: Send + Sync {
     /// on the subnet.
     fn weights(&self, scores: &Self::Scores, burn_uid: Option<Uid>) -> Option<Weights>;
 
-    /// Why scores gave nobody weight, for operators; called where [`Subnet::weights`] were empty.
+    /// Explains to operators why no miner earned weight. Called when [`Subnet::weights`] is empty.
     fn why_unearned(&self) -> &'static str;
 
     /// Records the subnet's own metrics of the scores.

@@ -46,7 +46,7 @@ const AFTER_FAILURE: Duration = Duration::from_secs(5);
 /// Settings of weight decisions and submission.
 #[derive(Debug, Clone)]
 pub struct ValidatorSettings {
-    /// The subnet.
+    /// Netuid of the subnet.
     pub netuid: NetUid,
     /// Length of a weight epoch in blocks.
     pub tempo: u32,
@@ -145,7 +145,7 @@ impl<S: Subnet> Validator<S> {
             return match error {
                 EpochError::Gateway(error) => self.log_outage(&error, AFTER_FAILURE).await,
                 EpochError::Scores(missing) => {
-                    tracing::warn!(epoch, %block, %missing, "weights not decided, retrying");
+                    tracing::warn!(epoch, %block, %missing, "cannot decide the weights, retrying");
                     (self.sleeper)(AFTER_MISSING_SCORES).await;
                     None
                 }

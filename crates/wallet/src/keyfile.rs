@@ -131,7 +131,7 @@ impl Keyfile {
         json::write(self)
     }
 
-    /// The content of the public file beside it.
+    /// The content of the corresponding public file.
     pub fn to_public_json(&self) -> Vec<u8> {
         json::write(&Self::from_public(self.public)).to_vec()
     }

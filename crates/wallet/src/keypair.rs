@@ -34,7 +34,7 @@ impl Keypair {
         Self::from_uri_with(uri, CryptoType::Sr25519)
     }
 
-    /// As [`Self::from_uri`], for either scheme. ed25519 supports hard junctions only.
+    /// Like [`Self::from_uri`], for either scheme. ed25519 supports hard junctions only.
     ///
     /// # Errors
     /// As [`Self::from_uri`].
@@ -51,7 +51,7 @@ impl Keypair {
         Self::from_seed_with(seed, CryptoType::Sr25519)
     }
 
-    /// As [`Self::from_seed`], for either scheme.
+    /// Like [`Self::from_seed`], for either scheme.
     #[expect(
         clippy::expect_used,
         clippy::missing_panics_doc,
@@ -75,7 +75,7 @@ impl Keypair {
         Self::from_private_key_with(key, CryptoType::Sr25519)
     }
 
-    /// As [`Self::from_private_key`], for either scheme: an ed25519 private key is its 32-byte seed.
+    /// Like [`Self::from_private_key`], for either scheme: an ed25519 private key is its 32-byte seed.
     ///
     /// # Errors
     /// [`KeyError::PrivateKey`] when the length is wrong or the scalar is not canonical.

@@ -35,7 +35,7 @@ impl StoredKey {
         Self::read_in(wallet, path.as_ref())
     }
 
-    /// As [`Self::read`], for a file in a known wallet directory.
+    /// Like [`Self::read`], for a file in a known wallet directory.
     pub(crate) fn read_in(wallet: &Path, path: &Path) -> Result<Self, WalletError> {
         let stored = Self { wallet: wallet.into(), ..Self::read_quietly(path)? };
         if let Some(mode) = stored.exposed {
@@ -45,7 +45,7 @@ impl StoredKey {
         Ok(stored)
     }
 
-    /// As [`Self::read`], without the warning: for public files and listings.
+    /// Like [`Self::read`], without the warning: for public files and listings.
     pub(crate) fn read_quietly(path: &Path) -> Result<Self, WalletError> {
         let failed = |source| WalletError::Read { path: path.into(), source };
         let Some((file, metadata)) = open_file(path).map_err(failed)? else {

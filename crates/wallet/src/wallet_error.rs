@@ -10,7 +10,7 @@ pub enum WalletError {
     /// Reading the file or directory failed.
     #[error("cannot read {path}")]
     Read {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// The operating system's error.
         source: io::Error,
@@ -18,17 +18,17 @@ pub enum WalletError {
     /// Writing the file or directory failed. The previous content is unchanged.
     #[error("cannot write {path}, its previous content is unchanged")]
     Write {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// The operating system's error.
         source: io::Error,
     },
-    /// Some of several files were written before an error. The new key is in place: keep what can restore it.
+    /// An error occurred after some of the key's files were written. The new key is in place: keep the backups.
     #[error("the key is written, but some of its files are missing; written: {}", list(.files))]
     PartlyWritten {
-        /// The new files.
+        /// Paths of the written files.
         files: Vec<PathBuf>,
-        /// Backups of the old ones.
+        /// Paths of the replaced files' backups.
         backups: Vec<PathBuf>,
         /// The error.
         source: Box<WalletError>,
@@ -36,7 +36,7 @@ pub enum WalletError {
     /// The directory could not be synced to disk.
     #[error("cannot flush {path} to disk: its files may not survive a power failure")]
     Sync {
-        /// The directory.
+        /// Path of the directory.
         path: PathBuf,
         /// The operating system's error.
         source: io::Error,
@@ -53,7 +53,7 @@ pub enum WalletError {
     /// The file is too large for a keyfile.
     #[error("{path} has {bytes} bytes, which is too large for a keyfile")]
     TooLarge {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// The file size in bytes.
         bytes: u64,
@@ -64,9 +64,9 @@ pub enum WalletError {
     /// The content of the file is malformed or cannot be decrypted.
     #[error("{path} contains no usable key")]
     Keyfile {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why it gives no key.
+        /// Why the keyfile gives no key.
         source: KeyfileError,
     },
     /// Encrypting the key failed.

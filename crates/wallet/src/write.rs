@@ -17,7 +17,7 @@ pub(crate) use lock::{Lock, make_directory, refuse_links};
 /// Policy for existing keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Overwrite {
-    /// Keep it and refuse to write.
+    /// Keep the existing file and refuse to write.
     Refuse,
     /// Copy it into the wallet's `.backups` first, as `coldkey.1` or `hotkeys/NAME.1`, or with the next free number.
     KeepBackup,
@@ -26,7 +26,7 @@ pub enum Overwrite {
 /// The files that were written.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Written {
-    /// The new files.
+    /// Paths of the written files.
     pub files: Vec<PathBuf>,
     /// Backups of the old ones.
     pub backups: Vec<PathBuf>,

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum ModelError {
     /// The directory holds neither `model.bin` nor `model.safetensors`.
-    #[error("{} holds no model.bin and no model.safetensors (hint: name the directory of a converted Whisper model)", .0.display())]
+    #[error("{} contains neither model.bin nor model.safetensors; hint: pass the directory of a converted Whisper model", .0.display())]
     NoWeights(PathBuf),
     /// A file of the model cannot be read.
     #[error("{} cannot be read", path.display())]
@@ -27,7 +27,7 @@ pub enum ModelError {
         source: serde_json::Error,
     },
     /// The weights file is malformed or truncated.
-    #[error("{} is damaged: {reason} (hint: fetch it again)", path.display())]
+    #[error("{} is damaged: {reason}; hint: download it again", path.display())]
     Damaged {
         /// Path of the file.
         path: PathBuf,

@@ -51,7 +51,7 @@ pub struct ClientConfig {
     pub max_signed_body_bytes: usize,
     /// The number of idle connections kept per host.
     pub idle_per_host: usize,
-    /// The number of attempts in all, where the call's [`Retry`] allows more than one.
+    /// The total number of attempts, if the call's [`Retry`] allows more than one.
     pub attempts: u32,
     /// The pause before the first retry; it doubles with each further one.
     pub pause: Duration,
@@ -92,7 +92,7 @@ impl SignedClient {
         Self::with_addresses(signer, config, |_| true)
     }
 
-    /// As [`SignedClient::new`], for host names from untrusted peers: connects only to resolved addresses that are
+    /// Like [`SignedClient::new`], for host names from untrusted peers: connects only to resolved addresses that are
     /// `permitted`. IP addresses in URLs are for the caller to check.
     ///
     /// # Errors
@@ -131,7 +131,7 @@ impl SignedClient {
         within(until, call.deadline, self.attempts(peer, call, until)).await
     }
 
-    /// As [`SignedClient::stream`], with a streamed body in place of the call's own. Where the scheme signs the body it
+    /// Like [`SignedClient::stream`], with a streamed body in place of the call's own. If the scheme signs the body, it
     /// is buffered first, up to [`ClientConfig::max_signed_body_bytes`]. There is no retry: a stream cannot be read
     /// twice.
     ///

@@ -102,11 +102,11 @@ pub struct Refused<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReplayRule {
-    /// Each nonce once, in any order.
+    /// Accepts each nonce once, in any order.
     Once,
-    /// For each process (UUID) of the sender, only nonces larger than every one before within the window.
+    /// Accepts, for each process (UUID) of the sender, only nonces larger than all earlier ones within the window.
     Increasing,
-    /// As [`ReplayRule::Increasing`], without eviction: for schemes that accept nonces that are not timestamps.
+    /// Like [`ReplayRule::Increasing`], but entries never expire: for schemes whose nonces may not be timestamps.
     IncreasingForEver,
 }
 

@@ -4,7 +4,7 @@
 //! Two places in the order need a reason. Admission comes before replay: anyone can generate a million keys, sign with
 //! them and fill the bounded replay memory; requests that are not admitted take no space in it. The rate limit comes
 //! after replay: a captured request, sent repeatedly, must not use up the allowance of its signer. A request refused
-//! for load has therefore used up its nonce, and must be signed anew for a retry.
+//! for load has therefore used its nonce, and a retry needs a new signature.
 
 mod body;
 mod builder;
@@ -98,7 +98,7 @@ impl SignedLayer {
         Self::with_clock(me, scheme, limits, policy, Arc::new(SystemClock))
     }
 
-    /// As [`Self::new`], with another clock.
+    /// Creates a layer like [`Self::new`], with a custom clock.
     pub fn with_clock(me: Hotkey, scheme: impl Scheme, limits: Limits, policy: Policy, clock: Arc<dyn Clock>) -> Self {
         Self::builder(me, scheme).limits(limits).policy(policy).clock(clock).build()
     }

@@ -22,7 +22,7 @@ impl Runtime {
             .map_err(|error| ChainError::encode(storage(pallet, item), error))
     }
 
-    /// As [`Self::storage_key`], from JSON.
+    /// Like [`Self::storage_key`], from JSON.
     pub(crate) fn storage_key_of_json(&self, pallet: &str, item: &str, keys: &[Json]) -> Result<Vec<u8>, ChainError> {
         let info = self.storage_info(pallet, item)?;
         let value = |(key, json)| {
@@ -45,7 +45,7 @@ impl Runtime {
         bytes.map(|bytes| self.decode(&storage(pallet, item), bytes, info.value_id)).transpose()
     }
 
-    /// As [`Self::storage_value`], as JSON.
+    /// Like [`Self::storage_value`], as JSON.
     pub(crate) fn storage_value_json(
         &self,
         pallet: &str,

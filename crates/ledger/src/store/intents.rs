@@ -49,11 +49,11 @@ impl IntentState {
 pub struct Plan {
     /// The key of the intent.
     pub key: IntentKey,
-    /// A finalized block, to recognise the chain again.
+    /// A finalized block that identifies the chain.
     pub anchor: Block,
     /// The block whose state the weights are based on.
     pub state_block: BlockNumber,
-    /// The form in which they are submitted.
+    /// The form in which the weights are submitted.
     pub form: Form,
     /// The weights by uid.
     pub weights: WeightRow,
@@ -67,7 +67,7 @@ pub struct Intent {
     pub(crate) id: i64,
     /// The content: what to submit, and in which form.
     pub plan: Plan,
-    /// The chain's epoch of a hash commit, once it is in a block.
+    /// The chain's epoch of a hash commit, once the commit is in a block.
     pub commit_epoch: Option<u64>,
     /// The state of the intent.
     pub state: IntentState,

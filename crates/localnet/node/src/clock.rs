@@ -2,14 +2,14 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// When blocks are made, and how they are stamped.
+/// Schedule of block production, and the timestamps of blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Clock {
-    /// A block at this interval, stamped with the wall clock, but at least one slot after its parent.
+    /// One block per interval, with the wall-clock time as timestamp, but at least one slot after its parent.
     Every(Duration),
-    /// Blocks without a pause; each is stamped one slot after its parent.
+    /// Blocks as fast as possible, each with a timestamp one slot after its parent's.
     Fastest,
-    /// Blocks only on demand; each is stamped one slot after its parent.
+    /// Blocks only on demand, each with a timestamp one slot after its parent's.
     Manual,
 }
 

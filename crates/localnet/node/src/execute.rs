@@ -62,7 +62,7 @@ fn within<T, B: Backend<BlakeTwo256>>(
     outcome.map_err(|payload| CallError::Panicked(panic_text(payload.as_ref())))
 }
 
-/// As [`call`], with the result decoded.
+/// Like [`call`], with the result decoded.
 pub(crate) fn call_as<T: codec::Decode, B: Backend<BlakeTwo256>>(
     overlay: &mut Overlay,
     state: &B,

@@ -75,7 +75,7 @@ pub enum StoreError {
     /// The file has another format version.
     #[error("the chain in {path} has format {found}, expected {FORMAT}; hint: reset the chain with tao localnet reset")]
     Format {
-        /// The directory.
+        /// Path of the directory.
         path: PathBuf,
         /// The format version found.
         found: u64,

@@ -51,11 +51,11 @@ pub mod pallet {
     #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
     #[scale_info(skip_type_params(T))]
     pub struct PendingExtrinsic<T: Config> {
-        /// The account that stored it.
+        /// The account that stored the ciphertext.
         pub who: T::AccountId,
         /// The ciphertext.
         pub encrypted_call: BoundedVec<u8, ConstU32<MAX_CIPHERTEXT>>,
-        /// The block in which it was stored.
+        /// The block in which the ciphertext was stored.
         pub submitted_at: BlockNumberFor<T>,
     }
 
@@ -114,7 +114,7 @@ pub mod pallet {
         ExtrinsicStored {
             /// The index.
             index: u32,
-            /// The account that stored it.
+            /// The account that stored the ciphertext.
             who: T::AccountId,
         },
         /// A stored ciphertext could not be decrypted.
@@ -171,7 +171,7 @@ pub mod pallet {
         },
     }
 
-    /// Errors of the calls.
+    /// Errors of the pallet's calls.
     #[pallet::error]
     pub enum Error<T> {
         /// The encapsulation key does not have 1 184 bytes.

@@ -89,7 +89,7 @@ pub mod pallet {
         },
     }
 
-    /// Errors of the calls.
+    /// Errors of the pallet's calls.
     #[pallet::error]
     pub enum Error<T> {
         /// The fee exceeds the maximum.

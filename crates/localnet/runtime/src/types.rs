@@ -1,4 +1,4 @@
-//! Newtypes for amounts and identifiers, encoded as the plain numbers.
+//! Newtypes for amounts and identifiers, encoded as their integers.
 
 use codec::{CompactAs, Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
@@ -11,7 +11,7 @@ macro_rules! number {
             MaxEncodedLen, CompactAs, TypeInfo,
         )]
         pub struct $name(
-            /// The plain number.
+            /// The encoded integer.
             pub $inner,
         );
 
@@ -64,7 +64,7 @@ number! {
     TypeInfo,
 )]
 pub struct MechId(
-    /// The plain number.
+    /// The encoded integer.
     pub u8,
 );
 

@@ -37,7 +37,7 @@ pub enum ModelError {
     Corrupt {
         /// The model.
         model: &'static str,
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// The published SHA-256.
         expected: &'static str,
@@ -71,7 +71,7 @@ pub enum ModelError {
     /// Another process is downloading the same file.
     #[error("another process is writing {}; hint: wait until it has finished", .path.display())]
     Busy {
-        /// The partial file.
+        /// Path of the partial file.
         path: PathBuf,
     },
     /// The connection to the hub failed or was lost.

@@ -33,7 +33,7 @@ pub enum CtcError {
     /// Reading a file of the model failed.
     #[error("cannot read {}", path.display())]
     Io {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// The operating system's error.
         source: io::Error,

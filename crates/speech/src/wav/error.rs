@@ -45,7 +45,7 @@ pub enum WavError {
     DataLength {
         /// The declared number of bytes.
         declared: u64,
-        /// The number of bytes after its header.
+        /// The number of bytes after the chunk header.
         available: u64,
     },
     /// The encoding of the samples is unsupported.

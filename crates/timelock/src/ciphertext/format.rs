@@ -39,7 +39,7 @@ pub enum FormatError {
     #[error("the ciphertext does not start with a BLS12-381 G2 point: it is not a drand timelock ciphertext")]
     Point,
     /// The cipher suite is unsupported.
-    #[error("unsupported cipher, expected AES_GCM_; hint: a newer tool may have made the ciphertext")]
+    #[error("unsupported cipher, expected AES_GCM_; hint: a newer tool may have created the ciphertext")]
     Suite,
     /// Bytes follow the ciphertext.
     #[error("{} after the ciphertext; hint: if they contain a round, read them as wrapped data", counted(.0, "byte"))]

@@ -25,7 +25,7 @@ pub enum WrappedError {
 pub struct Wrapped {
     /// The encrypted data.
     pub ciphertext: Ciphertext,
-    /// The round whose pulse decrypts it.
+    /// The round whose pulse decrypts the ciphertext.
     pub round: Round,
 }
 

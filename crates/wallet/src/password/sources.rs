@@ -23,7 +23,7 @@ pub enum PasswordError {
     /// The file or descriptor cannot be read.
     #[error("cannot read the password from {path}")]
     Read {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// The operating system's error.
         source: io::Error,

@@ -40,9 +40,9 @@ impl SecretState {
 /// A backup of an overwritten key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backup {
-    /// The file.
+    /// Path of the file.
     pub path: PathBuf,
-    /// The state of its secret.
+    /// The state of the key's secret.
     pub secret: SecretState,
 }
 
@@ -76,7 +76,7 @@ pub struct ListedHotkey {
     pub name: Name,
     /// The public key; `None` if neither a public file nor a plain keyfile has it.
     pub hotkey: Option<PublicKey>,
-    /// As [`ListedWallet::mismatch`].
+    /// Like [`ListedWallet::mismatch`].
     pub mismatch: Option<PublicKey>,
     /// The state of the hotkey's secret.
     pub secret: SecretState,

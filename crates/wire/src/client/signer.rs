@@ -48,7 +48,7 @@ impl Signer {
         Self::with_clock(keypair, external_ip, scheme, Arc::new(SystemClock))
     }
 
-    /// As [`Self::new`], with another clock.
+    /// Creates a signer like [`Self::new`], with a custom clock.
     pub fn with_clock(
         keypair: Keypair,
         external_ip: impl Into<String>,

@@ -36,7 +36,7 @@ pub enum ReplayLogError {
         "cannot read or write the replay log {path}; hint: check the owner of its directory and the free disk space"
     )]
     Io {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// The operating system's error.
         source: io::Error,

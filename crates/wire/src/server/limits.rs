@@ -10,7 +10,7 @@ use crate::Refusal;
 pub struct Limits {
     /// Maximum number of header lines.
     pub header_count: usize,
-    /// The most bytes in all header names and values together.
+    /// Maximum total bytes of header names and values.
     pub header_bytes: usize,
     /// Maximum bytes of the body.
     pub body_bytes: usize,

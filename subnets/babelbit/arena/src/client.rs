@@ -160,7 +160,7 @@ impl Arena {
     }
 
     /// The arena's miners among the `registered` ones, once all of them are ready. Miners that are not ready before the
-    /// timeout are left out.
+    /// timeout are omitted.
     ///
     /// # Errors
     /// [`ArenaError::Registry`] when the gateway does not list its miners.

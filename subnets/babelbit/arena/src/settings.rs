@@ -34,11 +34,11 @@ pub struct ArenaSettings {
     pub retry_max_delay: Duration,
     /// API key for miners on RunPod.
     pub runpod_api_key: Option<Secret>,
-    /// Path of the health route of such a miner.
+    /// Path of the health route of RunPod miners.
     pub pod_health_path: String,
-    /// Timeout of waking such a miner.
+    /// Timeout of waking a RunPod miner.
     pub pod_wake_timeout: Duration,
-    /// Poll interval while it wakes.
+    /// Poll interval while a RunPod miner wakes.
     pub pod_wake_poll: Duration,
 }
 

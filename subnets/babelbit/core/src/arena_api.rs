@@ -62,7 +62,7 @@ impl TokenRequest {
 pub struct TokenAnswer {
     /// The token.
     pub auth_token: String,
-    /// Seconds until it expires.
+    /// Seconds until the token expires.
     pub expires_in: u64,
 }
 

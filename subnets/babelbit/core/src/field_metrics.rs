@@ -1,4 +1,4 @@
-//! Metrics of the field beside the contest's own score: quality of the text and lag of the speech. Never in the score.
+//! Standard metrics of simultaneous speech translation: text quality and latency. They are not part of the score.
 //!
 //! Word error rate and the latency metrics follow SimulEval 1.1.4, BLEU and chrF follow sacreBLEU 2.6.0, both with their
 //! default options. `vectors/field-metrics` holds results of these programs. docs/metrics.md states the formulas with a

@@ -40,10 +40,10 @@ pub enum ReferenceError {
     #[error("'Utterance {0} not found in scoring metadata'")]
     NotFound(String),
     /// An utterance id is required: the document has several utterances.
-    #[error("The document holds {0} utterances: name one by its `utterance_id`")]
+    #[error("The document has {0} utterances: select one with `utterance_id`")]
     Ambiguous(usize),
     /// The challenge's document is not valid JSON, or too large.
-    #[error("Scoring metadata cannot be read (no JSON, or too large): {}", .0.display())]
+    #[error("Scoring metadata cannot be read (not JSON, or too large): {}", .0.display())]
     Unreadable(PathBuf),
     /// The challenge has no document.
     #[error("Scoring metadata not found: {}", .0.display())]

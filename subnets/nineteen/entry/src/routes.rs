@@ -67,7 +67,7 @@ enum Product {
 }
 
 impl Gateway {
-    /// Creates a gateway to the market of `querier`.
+    /// Creates a gateway that sends buyers' requests to miners through `querier`.
     pub fn new(store: Store, querier: Querier, market: MarketFile, clock: Clock) -> Self {
         Self(Arc::new(Inner { store, querier, market, clock, rates: Rates::default() }))
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum StoreError {
     /// Creating the directory or the file failed.
-    #[error("cannot create the validator's database in {}; hint: check the owner of it and its parent", path.display())]
+    #[error("cannot create the validator's database in {}; hint: check the owner of the directory and of its parent", path.display())]
     Directory {
         /// Directory of the database.
         path: PathBuf,
@@ -24,7 +24,7 @@ pub enum StoreError {
     #[error("the validator's database failed; hint: check that its disk is not full")]
     Database(#[from] sqlx::Error),
     /// A column has an invalid value.
-    #[error("column {column} of the validator's database holds {value:?}")]
+    #[error("invalid value {value:?} in column {column} of the validator's database")]
     Value {
         /// Name of the column.
         column: &'static str,

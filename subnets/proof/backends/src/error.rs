@@ -8,7 +8,7 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum BackendError {
     /// A value of the circuit could exceed the field's range.
-    #[error("a sum of the circuit can reach {magnitude}, the field holds {limit}; hint: choose a smaller scale")]
+    #[error("a sum of the circuit can reach {magnitude}, above the field limit {limit}; hint: use a smaller scale")]
     Magnitude {
         /// The largest magnitude.
         magnitude: u64,
@@ -48,7 +48,7 @@ pub enum BackendError {
     #[error(transparent)]
     Execution(#[from] ExecutionError),
     /// The operating system provided no random bytes.
-    #[error("no random bytes: {0}")]
+    #[error("cannot generate random bytes: {0}")]
     Random(#[from] getrandom::Error),
     /// The proof system failed: a defect of this program, never of the input.
     #[error("the proof system failed: {0}")]

@@ -58,7 +58,7 @@ pub fn compile(model: &[u8], sample: &Sample, options: &CompileOptions) -> Resul
 /// has the quantisation report of the whole model.
 ///
 /// # Errors
-/// When compilation fails as in [`compile`], or the network has too few layer borders.
+/// When compilation fails as in [`compile`], or the network has too few layer boundaries.
 pub fn compile_slices(
     model: &[u8],
     sample: &Sample,

@@ -64,10 +64,10 @@ impl SlicedBundle {
     }
 
     /// Verifies the chain of proofs: each proof is for the slice at its position and for this request, and neighbours
-    /// have the same border. Together they prove the whole model.
+    /// have the same boundary. Together they prove the whole model.
     ///
     /// # Errors
-    /// When a slice is missing or wrong, a border differs, or a proof does not verify.
+    /// When a slice is missing or wrong, a boundary differs, or a proof does not verify.
     pub fn verify(&self) -> Result<(), CircuitError> {
         if self.slices.len() != self.model.slices.len() || self.slices.is_empty() {
             return Err(CircuitError::Bundle("number of proofs is not the model's number of slices"));
@@ -138,7 +138,7 @@ impl ModelBundle {
     /// Verifies all proofs of the bundle.
     ///
     /// # Errors
-    /// When an input, key or border does not match, or a proof does not verify.
+    /// When an input, key or boundary does not match, or a proof does not verify.
     pub fn verify(&self) -> Result<(), CircuitError> {
         match self {
             Self::Whole(bundle) => bundle.verify(),

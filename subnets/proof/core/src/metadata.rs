@@ -82,7 +82,7 @@ pub enum MetadataError {
     /// The SHA-256 of a file does not match the metadata.
     #[error("{name} is corrupt or incomplete: SHA-256 {actual}, expected {expected}")]
     Mismatch {
-        /// The file.
+        /// Name of the file.
         name: String,
         /// The digest in the metadata.
         expected: Digest,

@@ -108,15 +108,15 @@ pub enum NetworkError {
     /// A layer reads a tensor that no earlier layer produces.
     #[error("layer {layer} reads tensor {tensor}, which no earlier layer produces")]
     Order {
-        /// The layer.
+        /// Index of the layer.
         layer: usize,
-        /// The tensor that it reads.
+        /// Index of the tensor that the layer reads.
         tensor: u32,
     },
     /// A layer has the wrong number of inputs.
     #[error("layer {layer} has {inputs} inputs")]
     Arity {
-        /// The layer.
+        /// Index of the layer.
         layer: usize,
         /// Number of inputs.
         inputs: usize,
@@ -127,7 +127,7 @@ pub enum NetworkError {
     /// A shape or a window is invalid.
     #[error("layer {layer}: {source}")]
     Shape {
-        /// The layer.
+        /// Index of the layer.
         layer: usize,
         /// The shape error.
         source: ShapeError,

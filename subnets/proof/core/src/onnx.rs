@@ -50,17 +50,17 @@ pub enum OnnxError {
     /// A node reads its own output or that of a later node.
     #[error("{node} reads '{tensor}' of a later node: the graph has a cycle or is not sorted")]
     Cycle {
-        /// The node.
+        /// Name of the node.
         node: String,
-        /// The tensor that it reads.
+        /// Name of the tensor that the node reads.
         tensor: String,
     },
     /// A node reads an undefined tensor.
     #[error("{node} reads undefined tensor '{tensor}'")]
     Missing {
-        /// The node.
+        /// Name of the node.
         node: String,
-        /// The tensor that it reads.
+        /// Name of the tensor that the node reads.
         tensor: String,
     },
     /// Two nodes or weights have the same name.
@@ -83,7 +83,7 @@ pub enum OnnxError {
     /// The operator is supported, but not with these attributes or operands.
     #[error("{node}: {reason}")]
     Unsupported {
-        /// The node.
+        /// Name of the node.
         node: String,
         /// The unsupported feature.
         reason: String,
@@ -91,7 +91,7 @@ pub enum OnnxError {
     /// A shape or window is invalid.
     #[error("{node}: {source}")]
     Shape {
-        /// The node.
+        /// Name of the node.
         node: String,
         /// The shape error.
         source: ShapeError,

@@ -72,8 +72,8 @@ pub(crate) struct RunnerArgs {
     no_gates: bool,
     #[command(flatten)]
     token: TokenArgs,
-    /// With --once: show the field's own metrics (word error rate, BLEU, chrF, lagging) below the leaderboard. Else the
-    /// listen address of /metrics and /readyz [default: BABELBIT_METRICS_ADDR and port 8011, or 127.0.0.1:8011]
+    /// With --once: show speech translation metrics (word error rate, BLEU, chrF, lagging) below the leaderboard. Else
+    /// the listen address of /metrics and /readyz [default: BABELBIT_METRICS_ADDR and port 8011, or 127.0.0.1:8011]
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1)]
     #[allow(clippy::option_option)] // Absent, without an address, or with one.
     metrics: Option<Option<SocketAddr>>,

@@ -91,7 +91,7 @@ struct GrantArgs {
     /// Number of credits
     #[arg(allow_negative_numbers = true)]
     credits: i64,
-    /// Reason, for the books
+    /// Reason, recorded in the ledger
     #[arg(long, default_value = "by hand")]
     why: String,
 }
@@ -206,7 +206,7 @@ async fn grant(store: &Store, args: &GrantArgs, context: &Context) -> anyhow::Re
     let found = find(store, &args.key.id).await?;
     let after = store.grant(&args.key.id, args.credits, &args.why, now_ms()).await?;
     let balance = counted(found.balance, "credit");
-    let after = after.with_context(|| format!("key {} has {balance}, fewer than that", found.id))?;
+    let after = after.with_context(|| format!("key {} has only {balance}", found.id))?;
     context.print_json(&json!({ "id": found.id, "balance": after }))
 }
 

@@ -216,6 +216,7 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
         taonet_validator::describe_metrics();
         let update = args.update.start(&shutdown)?;
         args.api.serve(&examiner, &directory, &shutdown, context).await?;
+        args.api.follow_relay(&examiner, &keypair, &shutdown)?;
         let (list, listed) = watch::channel(Vec::new());
         if args.loopback {
             list.send_replace(args.peers());

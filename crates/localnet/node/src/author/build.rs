@@ -57,7 +57,7 @@ pub enum BuildError {
     State {
         /// The block's height.
         number: u32,
-        /// Why it cannot be read.
+        /// Why the state cannot be read.
         reason: String,
     },
 }

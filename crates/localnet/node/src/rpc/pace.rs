@@ -135,7 +135,7 @@ impl Pace {
         self.change(|state| state.bytes = state.bytes.saturating_sub(bytes));
     }
 
-    /// Marks the client as gone: everything that waits ends now.
+    /// Marks the client as disconnected and releases everything that waits for it.
     fn close(&self) {
         self.change(|state| {
             state.paced = false;

@@ -30,7 +30,7 @@ pub enum SnapshotError {
     /// A file operation failed.
     #[error("cannot read or write the snapshot {path}: {source}")]
     File {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// The operating system's error.
         source: io::Error,

@@ -89,12 +89,12 @@ pub(crate) async fn post(address: SocketAddr, body: &[u8]) -> (u16, String) {
     post_to(address, &address.to_string(), "", body).await
 }
 
-/// As [`post`], with a host and further headers, each line ended.
+/// Like [`post`], with a host and further headers, each line ended.
 pub(crate) async fn post_to(address: SocketAddr, host: &str, headers: &str, body: &[u8]) -> (u16, String) {
     post_on(TcpStream::connect(address).await.unwrap(), host, headers, body).await
 }
 
-/// As [`post_to`], on a connection.
+/// Like [`post_to`], on a connection.
 pub(crate) async fn post_on(mut stream: TcpStream, host: &str, headers: &str, body: &[u8]) -> (u16, String) {
     let head = format!(
         "POST / HTTP/1.1\r\nHost: {host}\r\n{headers}Content-Type: application/json\r\nContent-Length: {}\r\n\
@@ -131,7 +131,7 @@ pub(crate) async fn ask(node: &NodeHandle, method: &str, params: Value) -> Resul
     ask_at(node.address(), method, params).await
 }
 
-/// As [`ask`], to a node in another process.
+/// Like [`ask`], to a node in another process.
 pub(crate) async fn ask_at(address: SocketAddr, method: &str, params: Value) -> Result<Value, Value> {
     let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
     let (_, body) = post(address, request.to_string().as_bytes()).await;
@@ -169,7 +169,7 @@ pub(crate) async fn upgrade(address: SocketAddr, headers: &str) -> (TcpStream, S
     upgrade_on(TcpStream::connect(address).await.unwrap(), address, headers).await
 }
 
-/// As [`upgrade`], on a connection.
+/// Like [`upgrade`], on a connection.
 pub(crate) async fn upgrade_on(mut stream: TcpStream, address: SocketAddr, headers: &str) -> (TcpStream, String) {
     let upgrade = format!(
         "GET / HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n{headers}\

@@ -72,7 +72,7 @@ macro_rules! pallet_of_calls {
                 },
             }
 
-            /// Errors of the calls.
+            /// Errors of the pallet's calls.
             #[pallet::error]
             pub enum Error<T> {
                 /// The subnet does not exist.

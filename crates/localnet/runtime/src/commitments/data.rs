@@ -18,9 +18,9 @@ const MAX_RAW: u8 = 128;
 /// One field of a commitment. The metadata has 129 variants for raw text, one for each length.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Data {
-    /// Empty.
+    /// An empty field.
     None,
-    /// A short text.
+    /// Raw data of at most 128 bytes, usually text.
     Raw(BoundedVec<u8, ConstU32<{ MAX_RAW as u32 }>>),
     /// A BLAKE2b-256 hash.
     BlakeTwo256([u8; 32]),
@@ -34,18 +34,18 @@ pub enum Data {
     TimelockEncrypted {
         /// The ciphertext.
         encrypted: Encrypted,
-        /// The round.
+        /// Round of the drand beacon.
         reveal_round: u64,
     },
     /// Requests a reset of the bonds to this neuron.
     ResetBondsFlag,
-    /// A longer text.
+    /// Raw data of at most 512 bytes, usually text.
     BigRaw(BoundedVec<u8, ConstU32<512>>),
     /// Timelocked data whose reveal failed.
     TimelockRevealFailed {
         /// The ciphertext.
         encrypted: Encrypted,
-        /// The round.
+        /// Round of the drand beacon.
         reveal_round: u64,
     },
 }

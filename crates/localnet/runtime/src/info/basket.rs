@@ -11,7 +11,7 @@ use crate::types::{AlphaBalance, NetUid, TaoBalance};
 /// Summary of a validator's basket.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct BasketSummary {
-    /// The validator.
+    /// Hotkey of the validator.
     pub hotkey: AccountId32,
     /// Value if sold now, in rao.
     pub nav_tao: TaoBalance,
@@ -30,7 +30,7 @@ pub struct BasketSummary {
 /// Alpha of one subnet in a basket.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct BasketHolding {
-    /// The subnet.
+    /// Netuid of the subnet.
     pub netuid: NetUid,
     /// The amount of alpha.
     pub alpha: AlphaBalance,
@@ -43,7 +43,7 @@ pub struct BasketHolding {
 /// A share of a basket.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct BasketPosition {
-    /// The validator.
+    /// Hotkey of the validator.
     pub hotkey: AccountId32,
     /// The holder's shares.
     pub beta: u64,
@@ -60,7 +60,7 @@ pub struct BasketPosition {
 /// The price of a basket's shares.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct BetaPricing {
-    /// The validator.
+    /// Hotkey of the validator.
     pub hotkey: AccountId32,
     /// Price at the pools' prices.
     pub spot_price: U64F64,
@@ -100,7 +100,7 @@ pub struct BetaPricingPage {
 /// A position in a basket, in display units.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct BetaPosition {
-    /// The validator.
+    /// Hotkey of the validator.
     pub hotkey: AccountId32,
     /// The holder's shares.
     pub beta: u64,

@@ -18,15 +18,15 @@ use crate::types::{AlphaBalance, NetUid, TaoBalance};
 /// Dynamic info of a subnet: the subnet and its pool.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct DynamicInfo {
-    /// The netuid.
+    /// Netuid of the subnet.
     pub netuid: Compact<NetUid>,
     /// The owner's hotkey.
     pub owner_hotkey: AccountId32,
     /// The owner's coldkey.
     pub owner_coldkey: AccountId32,
-    /// The name, UTF-8.
+    /// The subnet's name, UTF-8.
     pub subnet_name: Vec<Compact<u8>>,
-    /// The symbol of its alpha, UTF-8.
+    /// The symbol of the subnet's alpha, UTF-8.
     pub token_symbol: Vec<Compact<u8>>,
     /// The tempo: blocks per epoch.
     pub tempo: Compact<u16>,
@@ -54,7 +54,7 @@ pub struct DynamicInfo {
     pub pending_root_emission: Compact<TaoBalance>,
     /// Total TAO volume traded.
     pub subnet_volume: Compact<u128>,
-    /// The block of its creation.
+    /// The block of the subnet's creation.
     pub network_registered_at: Compact<u64>,
     /// The subnet's identity.
     pub subnet_identity: Option<SubnetIdentityV3>,

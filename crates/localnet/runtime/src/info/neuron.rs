@@ -22,9 +22,9 @@ macro_rules! neuron_info {
             pub hotkey: AccountId32,
             /// The hotkey's owner.
             pub coldkey: AccountId32,
-            /// The uid.
+            /// Uid of the neuron.
             pub uid: Compact<u16>,
-            /// The netuid.
+            /// Netuid of the subnet.
             pub netuid: Compact<NetUid>,
             /// Whether the neuron was active at the last epoch.
             pub active: bool,

@@ -17,7 +17,7 @@ pub struct StakeInfo {
     pub hotkey: AccountId32,
     /// The coldkey.
     pub coldkey: AccountId32,
-    /// The netuid.
+    /// Netuid of the subnet.
     pub netuid: Compact<NetUid>,
     /// The amount.
     pub stake: Compact<AlphaBalance>,

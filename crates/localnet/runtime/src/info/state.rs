@@ -12,7 +12,7 @@ use crate::types::{AlphaBalance, MechId, NetUid, TaoBalance};
 /// State of a subnet's neurons; each list is indexed by uid.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct SubnetState {
-    /// The subnet.
+    /// Netuid of the subnet.
     pub netuid: Compact<NetUid>,
     /// Hotkeys.
     pub hotkeys: Vec<AccountId32>,

@@ -22,7 +22,7 @@ macro_rules! subnet_info {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
         pub struct $name {
-            /// The netuid.
+            /// Netuid of the subnet.
             pub netuid: Compact<NetUid>,
             /// Unused; stored for clients.
             pub rho: Compact<u16>,

@@ -11,7 +11,7 @@ use crate::types::{AlphaBalance, NetUid, TaoBalance};
 /// The price of a subnet's alpha.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct SubnetPrice {
-    /// The subnet.
+    /// Netuid of the subnet.
     pub netuid: NetUid,
     /// Price of one alpha, in rao.
     pub price: u64,

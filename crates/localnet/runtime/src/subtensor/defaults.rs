@@ -31,7 +31,7 @@ impl<const NUMBER: u8> Get<MechId> for ConstMechId<NUMBER> {
     }
 }
 
-/// The zero account, which stands for no account.
+/// The zero account, which represents no account.
 pub struct DefaultAccount<T>(core::marker::PhantomData<T>);
 impl<T> Get<AccountId32> for DefaultAccount<T> {
     fn get() -> AccountId32 {

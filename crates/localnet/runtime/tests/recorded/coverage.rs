@@ -17,7 +17,7 @@ use crate::vectors;
 const UPDATE: &str = "TAONET_UPDATE_DOCS";
 
 /// Why a type is named differently though its bytes are the same.
-const AMOUNTS: &str = "the framework's pallets count TAO as `u64`, not as `TaoBalance`; the bytes are the same";
+const AMOUNTS: &str = "polkadot-sdk's pallets use `u64` for TAO instead of `TaoBalance`; the encoding is equal";
 
 /// How an item of the recorded runtime is served, or that it is ours alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,7 +174,7 @@ fn everything_served_is_the_real_chains() {
         std::fs::write(&path, &document).unwrap();
     }
     let written = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(written == document, "docs/localnet-coverage.md is out of date; {UPDATE}=1 writes it anew");
+    assert!(written == document, "docs/localnet-coverage.md is out of date; {UPDATE}=1 updates it");
 }
 
 /// Their types that we have, by number: ours.

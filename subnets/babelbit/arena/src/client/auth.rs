@@ -28,15 +28,15 @@ const MAX_CACHED: usize = 4_096;
 #[non_exhaustive]
 pub enum TokenError {
     /// The gateway refused both forms of the request.
-    #[error("the gateway issues no token: {second}; and for the miner alone: {first}")]
+    #[error("cannot get a token from the gateway: {second}; with a request for one miner: {first}")]
     Refused {
         /// Error of the request for one miner.
         first: Box<CallError>,
         /// Error of the request for all miners.
         second: Box<CallError>,
     },
-    /// The call of the gateway failed.
-    #[error("the gateway issues no token: {0}")]
+    /// The request to the gateway failed.
+    #[error("cannot get a token from the gateway: {0}")]
     Call(#[source] CallError),
     /// The response has no token.
     #[error("the gateway's response contains no token")]

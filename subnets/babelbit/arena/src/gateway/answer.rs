@@ -26,7 +26,7 @@ pub(super) enum ApiError {
     Token,
     #[error("the signature does not match the request and the hotkey")]
     Signature,
-    #[error("the time of the signature is invalid: {0}")]
+    #[error("invalid signature timestamp: {0}")]
     Time(&'static str),
     #[error("the request was accepted before")]
     Replayed,

@@ -48,16 +48,16 @@ impl Place {
     }
 }
 
-/// A difference from the record.
+/// A difference between the record and the recomputed values.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Mismatch {
     /// Location of the mismatch.
     pub place: Place,
-    /// Uid of the miner, if it concerns one.
+    /// Uid of the miner, if the mismatch concerns a miner.
     pub miner_uid: Option<Uid>,
     /// Hotkey of the miner.
     pub miner_hotkey: Option<Hotkey>,
-    /// Position of the utterance in the challenge, if it concerns one.
+    /// Position of the utterance in the challenge, if the mismatch concerns an utterance.
     pub utterance_index: Option<u32>,
     /// The engine's ID of the utterance.
     pub utterance_id: Option<String>,
@@ -119,8 +119,8 @@ pub struct AuditReport {
     pub conditions: Vec<ScoringConditions>,
     /// Scoring conditions of this machine.
     pub here: ScoringConditions,
-    /// Differences between them: scores were recomputed with the recorded options, but with the engines of this
-    /// machine.
+    /// Differences between the recorded conditions and those of this machine. Scores are recomputed with the recorded
+    /// options, but with the engines of this machine.
     pub different_conditions: Vec<ConditionDifference>,
     /// All differences from the record.
     pub mismatches: Vec<Mismatch>,

@@ -14,11 +14,11 @@ struct Side {
     totals: Vec<usize>,
 }
 
-/// Mean time between the end of a token of the reply and the end of the token of the source that it corresponds to.
+/// Mean delay of the end of a reply token after the end of the corresponding source token.
 ///
-/// Source and reply are cut into tokens of 300 ms by chunk. Token `t` of the reply corresponds to token `t` of the source,
-/// less what the reply had said more than it had heard before the chunk; never to one that was not yet heard. `None` for
-/// an empty reply.
+/// Source and reply are split into tokens of 300 ms, chunk by chunk. Reply token `t` corresponds to source token
+/// `t - ahead`, where `ahead` is the number of tokens by which the reply led the source before the chunk, but at most
+/// to the last source token received. `None` for an empty reply.
 pub fn average_token_delay(playback: &Playback) -> Option<Milliseconds> {
     let chunks = chunks(playback.pieces());
     let (mut source, mut reply) = (Side::default(), Side::default());

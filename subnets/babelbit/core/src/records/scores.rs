@@ -102,7 +102,7 @@ pub struct ChallengeScore {
     pub score_method: String,
     /// Whether every utterance was played completely and the challenge itself had no error.
     pub completed: bool,
-    /// Metrics of the field, not part of the score; missing if no reply was transcribed.
+    /// Speech translation metrics, not part of the score; missing if no reply was transcribed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics: Option<ChallengeMetrics>,
     /// Error that aborted the challenge.
@@ -123,7 +123,7 @@ pub struct ChallengeScoreUtterance {
     pub score_is_fallback: bool,
     /// Scoring method.
     pub score_method: String,
-    /// Metrics of the field, not part of the score; missing if the reply was not transcribed.
+    /// Speech translation metrics, not part of the score; missing if the reply was not transcribed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics: Option<UtteranceMetrics>,
 }

@@ -33,7 +33,7 @@ pub struct Event {
 
 /// The step of an event exceeds [`MAX_STEPS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a step is less than {MAX_STEPS}")]
+#[error("the step must be less than {MAX_STEPS}")]
 pub struct StepError {
     /// Index of the event.
     pub event: usize,

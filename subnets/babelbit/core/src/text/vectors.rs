@@ -19,7 +19,7 @@ pub enum VectorError {
     Length {
         /// The text.
         text: String,
-        /// Length of its vector.
+        /// Length of the text's vector.
         length: usize,
         /// Length of other vectors.
         expected: usize,

@@ -35,9 +35,9 @@ impl Call {
 /// A step of authentication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AuthStep {
-    /// `POST /auth`.
+    /// Requests a challenge: `POST /auth`.
     Challenge,
-    /// `POST /auth/verify`.
+    /// Submits the signed challenge: `POST /auth/verify`.
     Verify,
 }
 
@@ -50,7 +50,7 @@ impl fmt::Display for AuthStep {
     }
 }
 
-/// Why a call of the engine failed.
+/// Why a request to the engine failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EngineError {

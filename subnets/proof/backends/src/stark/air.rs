@@ -235,8 +235,8 @@ fn products<AB: AirBuilder<F = Val> + InteractionBuilder>(
     }
 }
 
-/// Constrains `sum + added = quotient * divisor + remainder`. The quotient is looked up together with the activation,
-/// the remainder by itself.
+/// Constrains `sum + added = quotient * divisor + remainder`. One lookup covers the quotient and the activation, a
+/// separate one the remainder.
 fn activation<AB: AirBuilder<F = Val> + InteractionBuilder>(
     builder: &mut AB,
     &[quotient, remainder, value]: &[AB::Var; 3],

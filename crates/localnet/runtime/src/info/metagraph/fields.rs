@@ -35,7 +35,7 @@ macro_rules! metagraph {
         /// The complete metagraph of a subnet.
         #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
         pub struct Metagraph {
-            /// The subnet.
+            /// Netuid of the subnet.
             pub netuid: Compact<NetUid>,
             $($(#[$a_doc])* pub $a: $a_type,)*
             $($(#[$c_doc])* pub $c: $c_type,)*
@@ -44,7 +44,7 @@ macro_rules! metagraph {
         /// Selected fields of a metagraph.
         #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
         pub struct SelectiveMetagraph {
-            /// The subnet.
+            /// Netuid of the subnet.
             pub netuid: Compact<NetUid>,
             $($(#[$a_doc])* pub $a: Option<$a_type>,)*
             $($(#[$b_doc])* pub $b: Option<$b_type>,)*

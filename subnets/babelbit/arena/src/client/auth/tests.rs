@@ -45,7 +45,10 @@ async fn both_refusals_are_told() {
     let server = wiremock::MockServer::start().await;
     route(&server, "POST", "/auth/token", vec![says(403, "not you"), says(401, "nor so")]).await;
     let error = tokens(&Passing::default()).get(&client(), &scope(&server.uri(), 7)).await.unwrap_err();
-    assert_eq!(error.to_string(), "the gateway issues no token: 401:nor so; and for the miner alone: 403:not you");
+    assert_eq!(
+        error.to_string(),
+        "cannot get a token from the gateway: 401:nor so; with a request for one miner: 403:not you"
+    );
     assert!(!error.is_retryable());
     let nowhere = tokens(&Passing::default()).get(&client(), &scope("http://127.0.0.1:1", 7)).await.unwrap_err();
     assert!(nowhere.is_retryable(), "{nowhere}");

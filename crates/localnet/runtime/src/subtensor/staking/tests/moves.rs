@@ -8,7 +8,7 @@ const OTHER: NetUid = NetUid(18);
 const WAITING: NetUid = NetUid(19);
 const MISSING: NetUid = NetUid(77);
 
-/// As [`market`], with a second subnet that trades, and a second hotkey of Bob's.
+/// Like [`market`], with a second subnet that trades, and a second hotkey of Bob's.
 fn two_markets(test: impl FnOnce(AccountId, AccountId, AccountId)) {
     market(|bob, hotkey| {
         let second = key(2);
