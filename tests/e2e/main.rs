@@ -33,6 +33,8 @@ mod speech;
 mod support;
 mod test_miner;
 mod timelock_peers;
+#[cfg(unix)]
+mod update;
 mod validate;
 mod wallet;
 mod wallet_peers;

@@ -43,6 +43,7 @@ fn every_metric_is_documented_and_every_documented_metric_exists() {
         "crates/cli/src/commands/axon",
         "crates/http/src",
         "crates/localnet/node/src",
+        "crates/update/src",
         "crates/validator/src",
     ]);
     let code = code.join("\n");
