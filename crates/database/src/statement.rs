@@ -5,8 +5,8 @@ use crate::connection::{Connection, within};
 use crate::row::Found;
 use crate::{Column, DatabaseError, On, Row};
 
-/// A value of a statement.
-#[derive(Debug, Clone, PartialEq)]
+/// A value of a statement. It can be a secret, and has no `Debug`.
+#[derive(Clone)]
 pub enum Value {
     /// `BIGINT`
     Integer(Option<i64>),
@@ -34,7 +34,7 @@ macro_rules! values {
 values!(i64 => Integer, f64 => Float, String => Text, &str => Text, &String => Text);
 
 /// A statement with its values `$1`, `$2`, ….
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[must_use = "a statement does nothing until it runs"]
 pub struct Statement {
     sql: SqlStr,
