@@ -1,6 +1,7 @@
 //! PostgreSQL servers for tests, and faulty connections to them.
 #![allow(
     missing_docs,
+    clippy::indexing_slicing,
     clippy::missing_panics_doc,
     clippy::must_use_candidate,
     clippy::panic,
