@@ -188,13 +188,13 @@ impl Store {
         let mut transaction = self.database.begin().await?;
         statement("DELETE FROM reward WHERE created_ms < $1").bind(rewards_ms).execute(&mut transaction).await?;
         statement("DELETE FROM sample WHERE created_ms < $1").bind(samples_ms).execute(&mut transaction).await?;
-        for statement in [
+        for sql in [
             "DELETE FROM contender WHERE period_id IN (SELECT id FROM period WHERE closed_ms < $1)",
             "DELETE FROM budget WHERE period_id IN (SELECT id FROM period WHERE closed_ms < $1)",
             // Keeps the newest period, so that the numbering continues.
             "DELETE FROM period WHERE closed_ms < $1 AND id < (SELECT MAX(id) FROM period)",
         ] {
-            statement(statement).bind(periods_ms).execute(&mut transaction).await?;
+            statement(sql).bind(periods_ms).execute(&mut transaction).await?;
         }
         Ok(transaction.commit().await?)
     }
