@@ -11,6 +11,7 @@
 
 mod chain;
 mod commands;
+mod contest;
 mod context;
 mod daemon;
 mod demo_chain;

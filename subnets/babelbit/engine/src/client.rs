@@ -6,6 +6,7 @@
 mod error;
 mod http;
 mod prefetch;
+mod text;
 mod token;
 
 use std::fmt;
@@ -288,6 +289,10 @@ impl Call {
             Self::StartSolo => (Method::GET, "solo/start"),
             Self::NextSolo => (Method::POST, "solo/next"),
             Self::Transcription => (Method::GET, "transcription"),
+            Self::StartText => (Method::GET, "start"),
+            Self::NextText => (Method::POST, "next"),
+            Self::StartTextSolo => (Method::GET, "solo/start"),
+            Self::NextTextSolo => (Method::POST, "solo/next"),
         }
     }
 }
