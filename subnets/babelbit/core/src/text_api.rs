@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Path of the predict route.
+pub const PREDICT_PATH: &str = "/predict";
+
 /// Name of the request body in signatures.
 pub const PREDICT_MESSAGE: &str = "BBPredictedUtterance";
 

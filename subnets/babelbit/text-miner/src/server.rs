@@ -10,15 +10,13 @@ use axum::{Json, Router};
 use bytes::Bytes;
 use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
 use serde_json::{Value, json};
-use taonet_babelbit_core::text_api::{PredictedUtterance, PredictionResponse};
+use taonet_babelbit_core::text_api::{PREDICT_PATH, PredictedUtterance, PredictionResponse};
 use taonet_primitives::Hotkey;
 use taonet_wire::{BabelbitScheme, Caller, SignedLayer, SignedLayerBuilder};
 
 use super::Refusal;
 use super::model::TextModel;
 
-/// Path of the predict route.
-pub const PREDICT_PATH: &str = "/predict";
 /// Maximum size of a body in bytes: a long dialogue as context.
 const MAX_BODY: usize = 1 << 20;
 /// Maximum length of a prefix in bytes; an utterance of the contest has a few hundred.
