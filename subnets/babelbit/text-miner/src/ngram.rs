@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use crate::model::TextModel;
 
-pub use file::ModelFileError;
+pub use file::{ModelFileError, Problem};
 pub use input::{InputError, read_utterances};
 pub use train::{MAX_WORDS, TrainError, Trainer};
 
@@ -141,8 +141,8 @@ impl NgramModel {
 
     /// The continuation of the longest known context.
     fn next(&self, history: &[u32]) -> Option<u32> {
-        let lengths = (1..=self.tables.len()).rev().zip(self.tables.iter().rev());
-        lengths.into_iter().find_map(|(length, table)| {
+        let mut tables = (1..=self.tables.len()).rev().zip(self.tables.iter().rev());
+        tables.find_map(|(length, table)| {
             let context = history.get(history.len().checked_sub(length)?..)?;
             if context.contains(&UNKNOWN) { None } else { table.continuation(hash(context)) }
         })

@@ -29,7 +29,7 @@ impl TextConnection for HttpMiner {
         timeout: Duration,
     ) -> BoxFuture<'a, Result<String, CallError>> {
         let answer = self.call::<PredictionResponse>(PREDICT_MESSAGE, serde_json::to_vec(request), timeout, MAX_ANSWER);
-        async { Ok(answer.await?.prediction) }.boxed()
+        async move { Ok(answer.await?.prediction) }.boxed()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures::future::join_all;
+use futures::future::{OptionFuture, join_all};
 use taonet_babelbit_core::engine_api::TextToken;
 use taonet_babelbit_core::text::MAX_STEPS;
 use taonet_babelbit_core::text_api::{CONTEXT_SEPARATOR, PredictedUtterance};
@@ -178,7 +178,8 @@ impl Player<'_> {
         });
         open.words.push(word.to_owned());
         let bytes: usize = open.words.iter().map(|word| word.len() + 1).sum();
-        if bytes > MAX_UTTERANCE || open.words.len() as i64 > MAX_STEPS {
+        let is_short = i64::try_from(open.words.len()).is_ok_and(|words| words <= MAX_STEPS);
+        if bytes > MAX_UTTERANCE || !is_short {
             return Err(PlayError::TooLong("utterance"));
         }
         Ok(())
@@ -207,16 +208,11 @@ impl Player<'_> {
             evaluation: None,
         };
         let timeout = self.options.step_timeout;
-        let ask = |(miner, activity): (&TextMiner, &Activity)| {
+        let calls = self.miners.iter().zip(&self.activity).map(|(miner, activity)| {
             let call = self.is_active(activity).then(|| miner.connection.predict(&request, timeout));
-            async move {
-                match call {
-                    Some(call) => Some(call.await),
-                    None => None,
-                }
-            }
-        };
-        let answers = join_all(self.miners.iter().zip(&self.activity).map(ask)).await;
+            OptionFuture::from(call)
+        });
+        let answers = join_all(calls).await;
         let mut predictions = Vec::with_capacity(answers.len());
         for (position, answer) in answers.into_iter().enumerate() {
             let (Some(activity), Some(errors)) =

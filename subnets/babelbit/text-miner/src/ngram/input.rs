@@ -197,7 +197,9 @@ impl<'de, F: FnMut(&str) -> Result<(), TrainError>> Visitor<'de> for Node<'_, F>
             match key.as_str() {
                 "dialogues" => object.next_value_seed(self)?,
                 "utterances" => object.next_value_seed(Texts(self))?,
-                _ => drop(object.next_value::<IgnoredAny>()?),
+                _ => {
+                    object.next_value::<IgnoredAny>()?;
+                }
             }
         }
         Ok(())

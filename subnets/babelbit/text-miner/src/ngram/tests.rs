@@ -3,7 +3,6 @@ use std::time::Instant;
 use proptest::prelude::*;
 
 use super::*;
-use file::Problem;
 
 fn trained(context_words: usize, utterances: &[&str]) -> NgramModel {
     let mut trainer = Trainer::new(context_words).unwrap();

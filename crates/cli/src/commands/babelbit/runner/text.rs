@@ -60,7 +60,7 @@ pub(super) fn run(args: &RunnerArgs, context: &Context) -> anyhow::Result<()> {
             let report = report.await.map_err(classify)?;
             drop(progress);
             submit(&config, &keypair, &report).await?;
-            Ok(report)
+            Ok::<_, anyhow::Error>(report)
         };
         tokio::select! {
             report = play => report.map(Some),
