@@ -18,7 +18,7 @@ pub trait TextModel: Send + Sync {
 pub struct Silent;
 
 impl TextModel for Silent {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "silent"
     }
 
@@ -44,7 +44,7 @@ impl RandomWords {
 }
 
 impl TextModel for RandomWords {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "random"
     }
 

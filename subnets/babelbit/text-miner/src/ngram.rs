@@ -150,7 +150,7 @@ impl NgramModel {
 }
 
 impl TextModel for NgramModel {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "n-gram"
     }
 

@@ -27,11 +27,11 @@ const TEXT: &str = r#"{"challenge_uid": "text-1", "dialogues": [
 struct WordVectors;
 
 impl SentenceEmbedder for WordVectors {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "words"
     }
 
-    fn fingerprint(&self) -> &str {
+    fn fingerprint(&self) -> &'static str {
         "words"
     }
 
