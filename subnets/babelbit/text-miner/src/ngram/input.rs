@@ -90,9 +90,9 @@ pub fn read_utterances(
         utterance(text)
     };
     if is_json {
-        read_json(path, reader, each)?
+        read_json(path, reader, each)?;
     } else {
-        read_lines(path, reader, each)?
+        read_lines(path, reader, each)?;
     }
     if count == 0 { Err(InputError::Empty { file: path.to_owned() }) } else { Ok(count) }
 }
