@@ -96,12 +96,6 @@ pub(super) struct PlayedUtterance {
     pub(super) predictions: Vec<Vec<String>>,
 }
 
-/// Activity of a miner.
-#[derive(Debug, Clone, Copy, Default)]
-struct Activity {
-    consecutive_errors: u32,
-}
-
 /// Plays one session, whose start returned `first`.
 pub(super) async fn play(
     engine: &EngineClient,
@@ -115,7 +109,7 @@ pub(super) async fn play(
         session: &session,
         miners,
         options,
-        activity: vec![Activity::default(); miners.len()],
+        consecutive_errors: vec![0; miners.len()],
         open: None,
         played: Played {
             challenge_uid: first.challenge_uid.clone().filter(|uid| !uid.is_empty()),
@@ -154,7 +148,8 @@ struct Player<'a> {
     session: &'a str,
     miners: &'a [TextMiner],
     options: &'a PlayOptions,
-    activity: Vec<Activity>,
+    /// Number of failed predictions of each miner since its last success.
+    consecutive_errors: Vec<u32>,
     /// The utterance that is being revealed.
     open: Option<PlayedUtterance>,
     played: Played,
@@ -185,13 +180,13 @@ impl Player<'_> {
         Ok(())
     }
 
-    fn is_active(&self, activity: &Activity) -> bool {
-        activity.consecutive_errors < self.options.max_errors
+    const fn is_active(&self, consecutive_errors: u32) -> bool {
+        consecutive_errors < self.options.max_errors
     }
 
     /// Whether no miner is active.
     fn is_alone(&self) -> bool {
-        !self.activity.iter().any(|activity| self.is_active(activity))
+        !self.consecutive_errors.iter().any(|errors| self.is_active(*errors))
     }
 
     /// Asks all active miners at the same time.
@@ -208,25 +203,25 @@ impl Player<'_> {
             evaluation: None,
         };
         let timeout = self.options.step_timeout;
-        let calls = self.miners.iter().zip(&self.activity).map(|(miner, activity)| {
-            let call = self.is_active(activity).then(|| miner.connection.predict(&request, timeout));
+        let calls = self.miners.iter().zip(&self.consecutive_errors).map(|(miner, errors)| {
+            let call = self.is_active(*errors).then(|| miner.connection.predict(&request, timeout));
             OptionFuture::from(call)
         });
         let answers = join_all(calls).await;
         let mut predictions = Vec::with_capacity(answers.len());
         for (position, answer) in answers.into_iter().enumerate() {
-            let (Some(activity), Some(errors)) =
-                (self.activity.get_mut(position), self.played.errors.get_mut(position))
+            let (Some(in_a_row), Some(errors)) =
+                (self.consecutive_errors.get_mut(position), self.played.errors.get_mut(position))
             else {
                 continue;
             };
             let prediction = match answer {
                 Some(Ok(prediction)) => {
-                    activity.consecutive_errors = 0;
+                    *in_a_row = 0;
                     prediction
                 }
                 Some(Err(error)) => {
-                    activity.consecutive_errors += 1;
+                    *in_a_row += 1;
                     *errors += 1;
                     tracing::debug!(position, step = request.step, %error, "a miner failed to predict");
                     String::new()

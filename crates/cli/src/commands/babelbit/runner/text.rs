@@ -67,13 +67,11 @@ pub(super) fn run(args: &RunnerArgs, context: &Context) -> anyhow::Result<()> {
             () = shutdown.requested() => Ok(None),
         }
     })?;
-    match report {
-        Some(report) => show(&report, context),
-        None => {
-            context.say("stopped; the next run plays the challenge again");
-            Ok(())
-        }
-    }
+    let Some(report) = report else {
+        context.say("stopped; the next run plays the challenge again");
+        return Ok(());
+    };
+    show(&report, context)
 }
 
 /// Opens one signed connection per miner.
@@ -139,10 +137,10 @@ fn show(report: &TextReport, context: &Context) -> anyhow::Result<()> {
     } else {
         context.print(&leaderboard(report))?;
     }
-    match report.outcome {
-        TextOutcome::NoChallenge => bail!("the engine has no challenge"),
-        _ => Ok(()),
+    if report.outcome == TextOutcome::NoChallenge {
+        bail!("the engine has no challenge");
     }
+    Ok(())
 }
 
 /// The miners with their scores, best first.
