@@ -83,9 +83,12 @@ struct RunDocument<'a> {
 
 #[derive(Serialize)]
 struct RunDialogue<'a> {
-    dialogue_uid: &'a str,
-    dialogue_average_u_best_early: f64,
-    dialogue_index: u32,
+    #[serde(rename = "dialogue_uid")]
+    uid: &'a str,
+    #[serde(rename = "dialogue_average_u_best_early")]
+    average_best: f64,
+    #[serde(rename = "dialogue_index")]
+    index: u32,
 }
 
 impl<'a> Files<'a> {
@@ -151,11 +154,8 @@ impl<'a> Files<'a> {
     /// Writes a miner's mean over its dialogues: uid, position in the challenge, score.
     pub(super) fn run(&self, miner: MinerKey, dialogues: &[(String, u32, f64)], mean: f64) -> io::Result<WrittenFile> {
         let path = self.paths.scores.join(format!("{}_run_{}.json", self.head("challenge_run", miner), self.timestamp));
-        let dialogues = dialogues.iter().map(|(uid, index, score)| RunDialogue {
-            dialogue_uid: uid,
-            dialogue_average_u_best_early: *score,
-            dialogue_index: *index,
-        });
+        let dialogues =
+            dialogues.iter().map(|(uid, index, score)| RunDialogue { uid, average_best: *score, index: *index });
         let document = RunDocument {
             challenge_uid: self.challenge_uid,
             challenge_type: self.challenge_type,
