@@ -32,6 +32,7 @@ mod scripts;
 mod speech;
 mod support;
 mod test_miner;
+mod text_contest;
 mod timelock_peers;
 #[cfg(unix)]
 mod update;

@@ -12,6 +12,7 @@
 
 mod chain;
 mod commands;
+mod contest;
 mod context;
 mod daemon;
 mod demo_chain;

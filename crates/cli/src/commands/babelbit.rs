@@ -18,6 +18,7 @@ mod scoring_api;
 mod signer;
 mod subtensor_gateway;
 mod test_miner;
+mod text;
 mod validate;
 
 use clap::Subcommand;
@@ -42,7 +43,7 @@ pub(crate) enum Command {
     ScoringApi(scoring_api::ScoringApiArgs),
     /// Serve challenges to validators
     Engine(engine::EngineArgs),
-    /// Serve a miner with one of the built-in profiles
+    /// Serve a miner of the speech contest or of the text contest
     Miner(miner::MinerArgs),
     /// Publish a miner's endpoint on the chain
     RegisterAxon(register_axon::RegisterAxonArgs),
@@ -59,6 +60,9 @@ pub(crate) enum Command {
     ScoreBatch(score::BatchArgs),
     /// Score the predictions of text dialogues
     ScoreText(score_text::TextArgs),
+    /// Train models for the text contest
+    #[command(subcommand)]
+    Text(text::Command),
     /// Compute weights from scores
     ComputeWeights(compute_weights::WeightsArgs),
     /// Add word timings to the reference texts of challenge files
@@ -86,6 +90,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
         Command::Score(args) => score::run(args, context),
         Command::ScoreBatch(args) => score::run_batch(args, context),
         Command::ScoreText(args) => score_text::run(args, context),
+        Command::Text(command) => text::run(command, context),
         Command::ComputeWeights(args) => compute_weights::run(args, context),
         Command::Align(args) => align::run(args, context),
         Command::Config(command) => config::run(command, context),

@@ -1,8 +1,10 @@
 //! `tao demo`: a complete contest on this machine, chain included.
 
 mod contest;
+mod epoch;
 mod report;
 mod services;
+mod text;
 
 use std::path::PathBuf;
 
@@ -19,6 +21,9 @@ use contest::Contest;
 /// Run a complete contest on this machine: chain, utterance engine, five miners, validator
 #[derive(Debug, Default, Args)]
 pub(crate) struct DemoArgs {
+    /// Contest: speech, or text prediction
+    #[arg(long, value_name = "CONTEST", default_value = "speech", hide_possible_values = true)]
+    contest: crate::contest::Contest,
     /// Play one challenge instead of all
     #[arg(long)]
     once: bool,
@@ -37,6 +42,9 @@ pub(crate) struct DemoArgs {
 }
 
 pub(crate) fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
+    if args.contest == crate::contest::Contest::Text {
+        return text::run(args, context);
+    }
     let challenges = select(args)?;
     let workplace = Workplace::open(args.keep.clone())?;
     let contest = Contest::prepare(args.models.clone(), args.rules, workplace.path(), context)?;

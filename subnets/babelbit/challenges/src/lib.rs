@@ -2,7 +2,8 @@
 //!
 //! A challenge is a JSON file ([`Challenge::load`]; the README beside the shipped files documents the format). Its
 //! speech is a WAV file or a text for the synthesiser; [`BuiltChallenge`] holds the audio of all utterances, ready to
-//! be served, and [`ChallengeLibrary`] caches built challenges.
+//! be served, and [`ChallengeLibrary`] caches built challenges. A [`TextChallenge`] is of the text-prediction contest:
+//! its words are revealed one by one, without speech.
 //!
 //! Uses `taonet-speech` (WAV files, the synthesiser) and `taonet-babelbit-core`. Used by the engine, which serves
 //! challenges, and by `bb audit`.
@@ -12,6 +13,7 @@ mod file;
 mod library;
 mod problem;
 mod shipped;
+mod text;
 
 use std::path::Path;
 
@@ -23,6 +25,7 @@ pub use audio::{BuildError, BuiltChallenge, UtteranceAudio};
 pub use library::ChallengeLibrary;
 pub use problem::{ChallengeError, Problem};
 pub use shipped::Challenges;
+pub use text::{ChallengeFile, RevealedToken, TextChallenge, TextDialogue};
 
 /// A dialogue with its reference translation.
 #[derive(Debug, Clone, PartialEq)]

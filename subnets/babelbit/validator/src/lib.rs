@@ -31,9 +31,21 @@ use taonet_validator::{Neurons, RoundScores, Subnet};
 pub use error::MissingScores;
 pub use payload::{PayloadKind, PayloadPolicy, PayloadProblem};
 
+/// The contest whose current challenge counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CurrentChallenge {
+    /// Interpretation of speech: the engine's `POST /source-audio/start`.
+    #[default]
+    Speech,
+    /// Prediction of text: the engine's `GET /start`.
+    Text,
+}
+
 /// Settings for computing weights.
 #[derive(Debug, Clone)]
 pub struct BabelbitSettings {
+    /// The contest whose current challenge counts.
+    pub current: CurrentChallenge,
     /// The arena's share of the weights.
     pub arena_share: ArenaShare,
     /// Scoring rules.

@@ -144,6 +144,7 @@ impl World {
             engine,
             scores.with_time(system_clock(), Arc::clone(&sleeper)),
             BabelbitSettings {
+                current: CurrentChallenge::Speech,
                 arena_share: self.arena_share,
                 rules: Rules::Reference,
                 cache_dir: self.directory.path().to_owned(),

@@ -2,6 +2,7 @@
 
 mod follow;
 mod once;
+mod text;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
@@ -29,10 +30,13 @@ use url::Url;
 use super::access::TokenArgs;
 use super::subtensor_gateway::fallback;
 use crate::chain::set_network;
+use crate::contest::Contest;
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 use crate::keys::KeyArgs;
 use crate::{engines, settings};
+
+pub(crate) use text::{connect as connect_text, leaderboard as text_leaderboard};
 
 /// Capacity of the in-memory transcript cache; an entry takes about 4 KB.
 const TRANSCRIPTS: std::num::NonZeroUsize = std::num::NonZeroUsize::MIN.saturating_add(65_535);
@@ -46,6 +50,9 @@ pub(crate) struct RunnerArgs {
     /// Run one round, then exit
     #[arg(long)]
     once: bool,
+    /// Contest: speech, or text prediction, which needs --once
+    #[arg(long, value_name = "CONTEST", default_value = "speech", hide_possible_values = true)]
+    contest: Contest,
     /// JSON file of miners, [{"uid", "hotkey", "address": "ip:port", "name"}] [default: the subnet's metagraph]
     #[arg(long, value_name = "JSON")]
     miners: Option<PathBuf>,
@@ -97,6 +104,9 @@ struct Setup {
 
 pub(crate) fn run(args: &RunnerArgs, context: &Context) -> anyhow::Result<()> {
     check_metrics(args)?;
+    if args.contest == Contest::Text {
+        return text::run(args, context);
+    }
     let setup = setup(args, context)?;
     if args.once { once::run(args, setup, context) } else { follow::run(args, setup, context) }
 }

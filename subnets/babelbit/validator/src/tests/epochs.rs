@@ -149,7 +149,12 @@ async fn weights_are_signed_soon_after_the_epoch() {
     let engine = EngineClient::new(&engine.uri(), Arc::clone(&keypair), EngineOptions::default()).unwrap();
     let scores = ScoresClient::new(&scoring.uri().parse().unwrap(), keypair).unwrap();
     let cache_dir = directory.path().to_owned();
-    let settings = BabelbitSettings { arena_share: ArenaShare::NONE, rules: Rules::Reference, cache_dir };
+    let settings = BabelbitSettings {
+        current: CurrentChallenge::Speech,
+        arena_share: ArenaShare::NONE,
+        rules: Rules::Reference,
+        cache_dir,
+    };
     let babelbit = Babelbit::new(engine, scores, settings);
     let services = Services { gateway: gateway_client, signer: SignerClient::new(&signer_url, None).unwrap() };
     let settings = ValidatorSettings {
