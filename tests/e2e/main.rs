@@ -15,6 +15,7 @@ mod axon_peers;
 mod babelbit_peers;
 mod chain;
 mod cli;
+mod dashboard;
 mod demo;
 mod guides;
 #[cfg(target_os = "linux")]

@@ -6,6 +6,7 @@ pub(crate) mod balance;
 pub(crate) mod block;
 pub(crate) mod commitment;
 pub(crate) mod completions;
+pub(crate) mod dashboard;
 pub(crate) mod delegates;
 pub(crate) mod demo;
 pub(crate) mod events;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use taonet_chain::weights::{quantise, within_limits};
-use taonet_chain::{At, Call, Chain as _, Client, Detail, Follow, WeightRow, calls};
+use taonet_chain::{At, Call, Chain as _, Client, Detail, Follow, Network, WeightRow, calls};
 use taonet_localnet::{Clock, Node, NodeConfig, NodeHandle};
 use taonet_primitives::{MechId, NetUid, Rao, Uid, Weights};
 use taonet_wallet::Keypair;
@@ -68,6 +68,11 @@ impl DemoChain {
         self.send(calls::burned_register(NETUID, miner.hotkey()), &self.coldkey).await?;
         let address = SocketAddr::new(IpAddr::V4(ANNOUNCED), port);
         self.send(calls::serve_axon(NETUID, version(), address), miner).await
+    }
+
+    /// Address of the chain.
+    pub(crate) fn network(&self) -> anyhow::Result<Network> {
+        Ok(self.node.url().parse()?)
     }
 
     /// The client for the subtensor gateway.

@@ -40,9 +40,9 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use commands::{
-    axon, babelbit, balance, block, commitment, completions, delegates, demo, events, localnet, man, metagraph, models,
-    nineteen, proof, register, serve_axon, speech, stake, subnets, sudo, take, transfer, update, wallet, watch,
-    weights, yuma,
+    axon, babelbit, balance, block, commitment, completions, dashboard, delegates, demo, events, localnet, man,
+    metagraph, models, nineteen, proof, register, serve_axon, speech, stake, subnets, sudo, take, transfer, update,
+    wallet, watch, weights, yuma,
 };
 use context::Context;
 
@@ -97,6 +97,7 @@ enum LogFormat {
 enum TaoCommand {
     /// Run a complete contest on this machine
     Demo(demo::DemoArgs),
+    Dashboard(dashboard::DashboardArgs),
     /// Transcribe speech, compare sentences, resample recordings
     #[command(subcommand)]
     Speech(speech::Command),
@@ -186,6 +187,7 @@ fn run_tao(arguments: Vec<OsString>) -> ExitCode {
     let context = global.start();
     exit::report(match command.unwrap_or_else(|| TaoCommand::Demo(demo::DemoArgs::default())) {
         TaoCommand::Demo(args) => demo::run(&args, &context),
+        TaoCommand::Dashboard(args) => dashboard::run(&args, &context),
         TaoCommand::Speech(command) => speech::run(&command, &context),
         TaoCommand::Models(command) => models::run(&command, &context),
         TaoCommand::Babelbit(command) => babelbit::run(&command, &context),

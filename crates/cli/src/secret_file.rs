@@ -6,8 +6,11 @@ use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
+use taonet_http::AccessToken;
 use taonet_wallet::warn_if_exposed;
 use zeroize::Zeroizing;
+
+use crate::exit::{Classified, Failure};
 
 /// Maximum size, well above that of a mnemonic, key or account export.
 const MAX_BYTES: usize = 16 * 1024;
@@ -29,6 +32,12 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Zeroizing<String>> {
         Ok(text) => Ok(Zeroizing::new(text.trim().to_owned())),
         Err(_) => bail!("{} is not text", path.display()),
     }
+}
+
+/// Reads a bearer token.
+pub(crate) fn read_token(path: &Path) -> anyhow::Result<AccessToken> {
+    let token = AccessToken::parse(&read(path)?);
+    token.map_err(|error| Classified::error(Failure::Usage, format!("{}: {error}", path.display())))
 }
 
 /// Opens the file. Standard input is also opened as a file, since the standard library's reader keeps a buffer.

@@ -20,8 +20,9 @@ use crate::support::{Daemon, document, free_address, local_bb, repository, requi
 pub(crate) type Named = (&'static str, fn(&Path) -> Started);
 
 /// Every serving command.
-pub(crate) const DAEMONS: [Named; 15] = [
+pub(crate) const DAEMONS: [Named; 16] = [
     ("tao axon serve", axon),
+    ("tao dashboard", dashboard),
     ("tao localnet start", localnet),
     ("tao babelbit arena-gateway", arena_gateway),
     ("tao babelbit engine", engine),
@@ -143,6 +144,16 @@ pub(crate) fn streaming_axon() -> (Daemon, Served, Waits) {
         Waits { path: "/stream", headers: signed(&axon, "/stream", "", BtauthScheme::default()), whole: ("", 200) };
     let served = Served { address: address(&axon), page: ("/healthz", 200), waits: None };
     (axon, served, streams)
+}
+
+/// The dashboard reads no bodies.
+fn dashboard(folder: &Path) -> Started {
+    let metrics = free_address();
+    let mut dashboard = tao();
+    dashboard.args(["dashboard", "--metrics", &metrics, "--state"]).arg(folder);
+    let daemon = Daemon::start(&mut dashboard);
+    let own = Served { address: address(&daemon), page: ("/healthz", 200), waits: None };
+    Started { served: vec![own, metrics_at(&metrics)], running: vec![Running::Daemon(daemon)] }
 }
 
 fn localnet(_: &Path) -> Started {

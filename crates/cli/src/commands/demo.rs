@@ -2,6 +2,7 @@
 
 mod contest;
 mod epoch;
+mod page;
 mod report;
 mod services;
 mod text;
@@ -17,6 +18,7 @@ use tempfile::TempDir;
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 use contest::Contest;
+use page::BoundPage;
 
 /// Run a complete contest on this machine: chain, utterance engine, five miners, validator
 #[derive(Debug, Default, Args)]
@@ -39,6 +41,9 @@ pub(crate) struct DemoArgs {
     /// Scoring rules: reference or strict [env: BB_RULES] [default: reference]
     #[arg(long)]
     rules: Option<Rules>,
+    /// Do not serve the web page; with --json it is never served
+    #[arg(long)]
+    no_page: bool,
 }
 
 pub(crate) fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
@@ -47,16 +52,30 @@ pub(crate) fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
     }
     let challenges = select(args)?;
     let workplace = Workplace::open(args.keep.clone())?;
+    let page = if args.no_page || context.json { None } else { Some(BoundPage::bind()?) };
+    if let Some(page) = &page {
+        context.print(&format!("The contest is shown at {}\n", page.url()))?;
+    }
     let contest = Contest::prepare(args.models.clone(), args.rules, workplace.path(), context)?;
-    let report = context.block_on(contest.play(challenges, context))?;
-    if context.json {
-        return context.print_json(&report.document());
-    }
-    context.print(&report.to_string())?;
-    match &args.keep {
-        Some(dir) => context.print(&format!("Recordings, logs and scores are in {}.", dir.display())),
-        None => context.print("To keep the recordings, use --keep DIR."),
-    }
+    context.block_on(async {
+        let page = match page {
+            Some(page) => Some(page.serve(workplace.path()).await?),
+            None => None,
+        };
+        let report = contest.play(challenges, page.as_ref(), context).await?;
+        if context.json {
+            return context.print_json(&report.document());
+        }
+        context.print(&report.to_string())?;
+        match &args.keep {
+            Some(dir) => context.print(&format!("Recordings, logs and scores are in {}.", dir.display()))?,
+            None => context.print("To keep the recordings, use --keep DIR.")?,
+        }
+        match page {
+            Some(page) => page.finish(context).await,
+            None => Ok(()),
+        }
+    })
 }
 
 /// The selected challenges.

@@ -23,11 +23,13 @@ use taonet_service::lock_file;
 use tokio::sync::{Mutex, Notify};
 
 mod challenges;
+mod digest;
 mod outbox;
 mod results;
 mod rounds;
 
 pub use challenges::{ChallengeRow, ChallengeState, NewChallenge, SourceInfo, UtteranceRow};
+pub use digest::{ChallengeHead, ResultDigest, ScoreDigest};
 pub use outbox::{OutboxCounts, OutboxEntry, WrittenFiles};
 pub use results::{ReplyRecord, ResultRow, StoredScore};
 pub use rounds::{RoundEnd, RoundRow};

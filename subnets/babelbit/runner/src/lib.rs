@@ -49,8 +49,9 @@ pub use error::RunError;
 pub use events::{RunEvent, RunObserver};
 pub use http::HttpMiner;
 pub use ledger::{
-    ChallengeRow, ChallengeState, Ledger, LedgerError, NewChallenge, OutboxCounts, OutboxEntry, ReplyRecord, ResultRow,
-    RoundEnd, RoundRow, SourceInfo, StoredScore, UtteranceRow, WrittenFiles,
+    ChallengeHead, ChallengeRow, ChallengeState, Ledger, LedgerError, NewChallenge, OutboxCounts, OutboxEntry,
+    ReplyRecord, ResultDigest, ResultRow, RoundEnd, RoundRow, ScoreDigest, SourceInfo, StoredScore, UtteranceRow,
+    WrittenFiles,
 };
 pub use miners::{AddressError, AddressPolicy, MinerAddress, MinerEntry, MinersError, parse_miners, read_miners};
 pub use player::{PlayError, PlayFailure, WallClock};

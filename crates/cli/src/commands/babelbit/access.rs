@@ -1,7 +1,7 @@
 //! Access control of signer and subtensor gateway.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use taonet_babelbit_config::Config;
@@ -33,7 +33,7 @@ impl TokenArgs {
     /// Reads the token, if a file is configured.
     pub(super) fn token(&self, config: &Config) -> anyhow::Result<Option<AccessToken>> {
         let named = self.token_file.as_deref().or(config.operator.token_file.as_deref());
-        named.map(read).transpose()
+        named.map(secret_file::read_token).transpose()
     }
 }
 
@@ -55,10 +55,4 @@ impl AccessArgs {
         );
         Err(Classified::error(Failure::Usage, message))
     }
-}
-
-fn read(path: &Path) -> anyhow::Result<AccessToken> {
-    let text = secret_file::read(path)?;
-    let token = AccessToken::parse(&text);
-    token.map_err(|error| Classified::error(Failure::Usage, format!("{}: {error}", path.display())))
 }

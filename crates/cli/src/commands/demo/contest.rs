@@ -32,6 +32,7 @@ use taonet_wire::Policy;
 use url::Url;
 
 use super::epoch::set_weights;
+use super::page::{Page, miner_key};
 use super::report::{DemoReport, PlayedChallenge};
 use super::services::Services;
 use crate::commands::babelbit::miner::profile;
@@ -89,10 +90,15 @@ impl Contest {
     }
 
     /// Plays the challenges in sequence.
-    pub(super) async fn play(mut self, challenges: Vec<Challenge>, context: &Context) -> anyhow::Result<DemoReport> {
+    pub(super) async fn play(
+        mut self,
+        challenges: Vec<Challenge>,
+        page: Option<&Page>,
+        context: &Context,
+    ) -> anyhow::Result<DemoReport> {
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let passing = tempfile::tempdir().context("cannot create a temporary directory")?;
-        let play = self.play_all(challenges, passing.path(), &shutdown, context);
+        let play = self.play_all(challenges, passing.path(), page, &shutdown, context);
         let report = tokio::select! {
             report = play => report?,
             () = shutdown.requested() => anyhow::bail!("stopped"),
@@ -106,10 +112,14 @@ impl Contest {
         &mut self,
         challenges: Vec<Challenge>,
         passing: &Path,
+        page: Option<&Page>,
         shutdown: &Shutdown,
         context: &Context,
     ) -> anyhow::Result<DemoReport> {
         let chain = DemoChain::start(Keypair::clone(&self.validator)).await?;
+        if let Some(page) = page {
+            page.show_chain(chain.network()?);
+        }
         let kept = self.directory.join("scoring-api");
         let services = Services::start(&chain, &self.validator, passing, &kept, shutdown).await?;
         let entries = self.start_miners(&chain, &services, shutdown).await?;
@@ -156,6 +166,9 @@ impl Contest {
             let on_chain = chain.standings(&weights).await?;
             let challenge = challenge.clone();
             played.push(PlayedChallenge { challenge, main, arena, epoch, weights, on_chain, wall: began.elapsed() });
+        }
+        if let Some(page) = page {
+            page.chain_ends();
         }
         chain.stop().await;
         DemoReport::new(played, self.config.rules, self.config.arena_share)
@@ -211,7 +224,7 @@ impl Contest {
         let mut keys = BTreeMap::new();
         for profile in &self.profiles {
             let name = profile.name();
-            let keypair = Keypair::from_uri(&format!("//miner//{name}"))?;
+            let keypair = miner_key(name)?;
             let config = MinerConfig {
                 predict_path: self.config.predict_endpoint.parse().context("BB_MINER_PREDICT_ENDPOINT")?,
                 ..MinerConfig::default()

@@ -269,7 +269,7 @@ impl Ledger {
     }
 }
 
-async fn read_challenge(connection: &mut SqliteConnection, id: i64) -> Result<ChallengeRow, LedgerError> {
+pub(super) async fn read_challenge(connection: &mut SqliteConnection, id: i64) -> Result<ChallengeRow, LedgerError> {
     let row = sqlx::query("SELECT * FROM challenge WHERE id = ?").bind(id).fetch_one(&mut *connection).await?;
     let utterances = sqlx::query("SELECT * FROM utterance WHERE challenge_id = ? ORDER BY utterance_index")
         .bind(id)

@@ -256,7 +256,7 @@ pub(super) fn read_key(row: &SqliteRow) -> Result<MinerKey, LedgerError> {
     Ok(MinerKey { uid: Uid(row.try_get("miner_uid")?), hotkey })
 }
 
-fn read_result(row: &SqliteRow) -> Result<ResultRow, LedgerError> {
+pub(super) fn read_result(row: &SqliteRow) -> Result<ResultRow, LedgerError> {
     let hash: Option<String> = row.try_get("wav_sha256")?;
     let error: Option<String> = row.try_get("error")?;
     let score: Option<String> = row.try_get("score")?;

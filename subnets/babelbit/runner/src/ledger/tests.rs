@@ -293,3 +293,42 @@ async fn conditions_are_kept_once_and_scores_name_them() {
         rows.into_iter().filter_map(|row| row.score).map(|score| (score.conditions, score.batch)).collect();
     assert_eq!(scores, [(Some(name.clone()), 1), (Some(name), 2)]);
 }
+
+#[tokio::test]
+async fn digests_have_the_numbers_of_the_results() {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(directory.path()).await.unwrap();
+    let reader = Ledger::read(directory.path()).await.unwrap();
+    let before = reader.data_version().await.unwrap();
+    let row = ledger.begin(&challenge()).await.unwrap();
+    assert_ne!(reader.data_version().await.unwrap(), before, "another connection committed");
+    for (number, outcome) in [(1, Ok("ab".to_owned())), (2, Err("timeout".to_owned())), (3, Ok("cd".to_owned()))] {
+        ledger.record(&row, &result(number, 0, outcome)).await.unwrap();
+    }
+    let stored = StoredScore { conditions: Some("c1".into()), ..score(0.25) };
+    ledger.score(&row, 0, &[(miner(1), stored.clone())], None).await.unwrap();
+
+    let head = &reader.heads(5).await.unwrap()[0];
+    assert_eq!((head.id, head.challenge_uid.as_str(), head.utterances), (row.id, "c", 2));
+    let digests = reader.digests(row.id).await.unwrap();
+    let numbers = |digest: &ResultDigest| {
+        let score = digest.score.as_ref().map(|score| (score.score, score.accuracy, score.rate_ratio));
+        (digest.miner, digest.error.clone(), score)
+    };
+    assert_eq!(
+        digests.iter().map(numbers).collect::<Vec<_>>(),
+        [
+            (miner(1), None, Some((0.25, Some(0.9), Some(1.0)))),
+            (miner(2), Some("timeout".into()), None),
+            (miner(3), None, None),
+        ]
+    );
+    assert_eq!(digests[0].score.as_ref().unwrap().overshoot_sec, Some(0.0));
+    assert_eq!(digests[0].wall_after_source_sec, Some(0.0));
+    assert_eq!(reader.conditions_of(row.id).await.unwrap().as_deref(), Some("c1"));
+    assert_eq!(reader.by_id(row.id).await.unwrap(), Some(row.clone()));
+    assert_eq!(reader.by_id(row.id + 1).await.unwrap(), None);
+    let found = reader.result(row.id, miner(1), 0).await.unwrap().unwrap();
+    assert_eq!(found.score, Some(stored));
+    assert_eq!(reader.result(row.id, miner(1), 1).await.unwrap(), None);
+}

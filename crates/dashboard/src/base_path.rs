@@ -1,0 +1,74 @@
+use std::fmt;
+use std::str::FromStr;
+
+/// Path below which a proxy publishes the page: empty, or such as `/contest`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BasePath(String);
+
+/// The text is not a valid base path.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("malformed base path {0:?}, expected a path such as /contest of letters, digits, `-`, `_`, `.` and `/`")]
+pub struct BasePathError(String);
+
+impl BasePath {
+    /// The path, without a slash at its end.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// A request's path and query below the base path. Unchanged if the proxy already removed the base path.
+    pub(crate) fn strip<'a>(&self, target: &'a str) -> &'a str {
+        match target.strip_prefix(&self.0) {
+            Some("") => "/",
+            Some(rest) if rest.starts_with('/') => rest,
+            _ => target,
+        }
+    }
+}
+
+impl FromStr for BasePath {
+    type Err = BasePathError;
+
+    fn from_str(text: &str) -> Result<Self, BasePathError> {
+        let path = text.trim_end_matches('/');
+        let is_segment = |segment: &str| {
+            !segment.is_empty()
+                && !segment.starts_with('.')
+                && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+        };
+        let is_path = path.strip_prefix('/').is_some_and(|segments| segments.split('/').all(is_segment));
+        if path.is_empty() || is_path { Ok(Self(path.to_owned())) } else { Err(BasePathError(text.to_owned())) }
+    }
+}
+
+impl fmt::Display for BasePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base_paths_are_checked() {
+        for (text, path) in [("", ""), ("/", ""), ("/a", "/a"), ("/a/b-c/", "/a/b-c")] {
+            assert_eq!(text.parse::<BasePath>().unwrap().as_str(), path);
+        }
+        for text in ["a", "//host", "/a//b", "/a b", "/\"><script>", "/..", "/a/../b"] {
+            assert!(text.parse::<BasePath>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn proxies_may_keep_or_remove_the_base_path() {
+        let base: BasePath = "/tao".parse().unwrap();
+        for (target, below) in
+            [("/tao", "/"), ("/tao/", "/"), ("/tao/chain?a=b", "/chain?a=b"), ("/chain", "/chain"), ("/taos", "/taos")]
+        {
+            assert_eq!(base.strip(target), below);
+        }
+        assert_eq!(BasePath::default().strip("/chain"), "/chain");
+    }
+}

@@ -1,0 +1,92 @@
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures::stream;
+use taonet_service::Shutdown;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+/// Maximum number of open event streams.
+const MAX_STREAMS: usize = 512;
+/// Interval of comments that keep proxies from closing an idle stream.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// Reports changed data to all open pages. Clones share the pages.
+#[derive(Debug, Clone)]
+pub struct Changes {
+    revision: Arc<watch::Sender<u64>>,
+    slots: Arc<Semaphore>,
+}
+
+impl Default for Changes {
+    fn default() -> Self {
+        Self { revision: Arc::new(watch::Sender::new(0)), slots: Arc::new(Semaphore::new(MAX_STREAMS)) }
+    }
+}
+
+impl Changes {
+    /// Reports that the data of some page changed. A slow reader gets only the latest report.
+    pub fn report(&self) {
+        self.revision.send_modify(|revision| *revision += 1);
+    }
+
+    /// The number of reports, for waiting on the next one.
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.revision.subscribe()
+    }
+
+    /// Server-sent events: one `change` per report, until shutdown.
+    pub(crate) fn stream(&self, shutdown: &Shutdown) -> Response {
+        let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
+            return (StatusCode::SERVICE_UNAVAILABLE, "too many open pages").into_response();
+        };
+        let follower = Follower { revision: self.revision.subscribe(), shutdown: shutdown.clone(), _slot: slot };
+        let events = stream::unfold(follower, Follower::next);
+        Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
+    }
+}
+
+struct Follower {
+    revision: watch::Receiver<u64>,
+    shutdown: Shutdown,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Follower {
+    async fn next(mut self) -> Option<(Result<Event, Infallible>, Self)> {
+        tokio::select! {
+            changed = self.revision.changed() => changed.ok()?,
+            () = self.shutdown.requested() => return None,
+        }
+        let revision = *self.revision.borrow_and_update();
+        Some((Ok(Event::default().event("change").data(revision.to_string())), self))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn streams_are_bounded_and_end_with_the_daemon() {
+        let (changes, shutdown) = (Changes::default(), Shutdown::new());
+        let mut open: Vec<_> = (0..MAX_STREAMS).map(|_| changes.stream(&shutdown)).collect();
+        assert_eq!(changes.stream(&shutdown).status(), 503);
+        let mut first = open.remove(0).into_body().into_data_stream();
+        changes.report();
+        changes.report();
+        let event = first.next().await.unwrap().unwrap();
+        assert_eq!(event, "event: change\ndata: 2\n\n", "only the latest report");
+        drop(first);
+        assert_eq!(changes.stream(&shutdown).status(), 200);
+        let mut last = open.pop().unwrap().into_body().into_data_stream();
+        assert!(last.next().await.is_some());
+        shutdown.request();
+        assert!(last.next().await.is_none());
+    }
+}

@@ -1,0 +1,204 @@
+use std::fmt::Write as _;
+
+use maud::{Markup, html};
+
+use super::{Peaks, at};
+
+/// Minimum distance of two word labels, in percent of the axis.
+const LABEL_DISTANCE: f64 = 4.5;
+/// Maximum number of word marks in a lane.
+const MAX_MARKS: usize = 400;
+
+/// A part of a recording on the time axis.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Piece {
+    /// Start on the axis in seconds.
+    pub start: f64,
+    /// Start in the recording in seconds.
+    pub offset: f64,
+    /// Duration in seconds.
+    pub seconds: f64,
+}
+
+/// A word on the time axis.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mark {
+    /// Start in seconds.
+    pub start: f64,
+    /// The word.
+    pub text: String,
+}
+
+/// A recording on a time axis that several lanes share.
+#[derive(Debug, Clone)]
+pub struct Lane<'a> {
+    /// Length of the axis in seconds.
+    pub axis: f64,
+    /// The recording's envelope; `None` if there is none.
+    pub peaks: Option<&'a Peaks>,
+    /// Where parts of the recording are played.
+    pub pieces: &'a [Piece],
+    /// End of the source in seconds.
+    pub source_end: f64,
+    /// End of the allowed window in seconds; it begins at the end of the source.
+    pub window_end: Option<f64>,
+    /// End of the reply in seconds.
+    pub end: Option<f64>,
+    /// Words, in order of time.
+    pub marks: &'a [Mark],
+    /// Text alternative.
+    pub label: &'a str,
+}
+
+impl Lane<'_> {
+    /// Draws the lane.
+    pub fn draw(&self) -> Markup {
+        let percent = |seconds: f64| (seconds / self.axis * 100.0).clamp(0.0, 100.0);
+        let window = self.window_end.map(|end| (percent(self.source_end), percent(end)));
+        let mut last = f64::NEG_INFINITY;
+        let marks = self.marks.iter().take(MAX_MARKS).map(|mark| {
+            let x = percent(mark.start);
+            let has_label = x - last >= LABEL_DISTANCE && x < 96.0;
+            if has_label {
+                last = x;
+            }
+            (x, mark.text.as_str(), has_label)
+        });
+        let marks: Vec<_> = marks.collect();
+        html! {
+            svg.lane role="img" aria-label=(self.label) {
+                title { (self.label) }
+                @if let Some((start, end)) = window {
+                    rect.window x=(at(start)) width=(at(end - start)) y="0" height="100%" {}
+                }
+                line.axis x1="0" x2="100%" y1="42%" y2="42%" {}
+                @if let Some(peaks) = self.peaks {
+                    svg viewBox="0 0 1000 100" preserveAspectRatio="none" x="0" y="0" width="100%" height="84%" {
+                        path.wave d=(self.envelope(peaks)) {}
+                    }
+                }
+                @for (x, text, has_label) in &marks {
+                    line.word x1=(at(*x)) x2=(at(*x)) y1="84%" y2="90%" { title { (text) } }
+                    @if *has_label { text.word x=(at(*x)) y="100%" dy="-2" { (text) } }
+                }
+                line.source x1=(at(percent(self.source_end))) x2=(at(percent(self.source_end))) y1="0" y2="86%" {}
+                @if let Some(end) = self.end {
+                    line.end x1=(at(percent(end))) x2=(at(percent(end))) y1="0" y2="86%" {}
+                }
+            }
+        }
+    }
+
+    /// Outline of the recording in coordinates of 1000 by 100, one closed path per piece.
+    fn envelope(&self, peaks: &Peaks) -> String {
+        let mut path = String::new();
+        let step = peaks.seconds / peaks.points.len().max(1) as f64;
+        if !(step > 0.0 && self.axis > 0.0) {
+            return path;
+        }
+        for piece in joined(self.pieces) {
+            let first = (piece.offset / step).floor().max(0.0) as usize;
+            let last = ((piece.offset + piece.seconds) / step).ceil().max(0.0) as usize;
+            let Some(points) =
+                peaks.points.get(first..last.min(peaks.points.len())).filter(|points| !points.is_empty())
+            else {
+                continue;
+            };
+            let x = |position: usize| {
+                let seconds = ((first + position) as f64 * step - piece.offset).clamp(0.0, piece.seconds);
+                ((piece.start + seconds) / self.axis * 1_000.0).clamp(0.0, 1_000.0)
+            };
+            for (position, (_, high)) in points.iter().enumerate() {
+                let _ = write!(
+                    path,
+                    "{}{:.1} {:.1}",
+                    if position == 0 { "M" } else { "L" },
+                    x(position),
+                    49.0 - high * 48.0
+                );
+            }
+            for (position, (low, _)) in points.iter().enumerate().rev() {
+                let _ = write!(path, "L{:.1} {:.1}", x(position + 1), 51.0 - low * 48.0);
+            }
+            path.push('Z');
+        }
+        path
+    }
+}
+
+/// Joins pieces without a pause between them.
+fn joined(pieces: &[Piece]) -> Vec<Piece> {
+    let mut joined: Vec<Piece> = Vec::new();
+    for piece in pieces {
+        match joined.last_mut() {
+            Some(last) if (last.start + last.seconds - piece.start).abs() < 1e-3 => last.seconds += piece.seconds,
+            _ => joined.push(*piece),
+        }
+    }
+    joined
+}
+
+/// Ticks of a time axis of `seconds`.
+pub fn ruler(seconds: f64) -> Markup {
+    let step = [0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0].into_iter().find(|step| seconds / step <= 10.0);
+    let step = step.unwrap_or(1_800.0);
+    let count = if seconds.is_finite() { (seconds / step).floor().clamp(0.0, 20.0) as u32 } else { 0 };
+    html! {
+        svg.ruler aria-hidden="true" {
+            @for tick in 0..=count {
+                @let seconds_here = f64::from(tick) * step;
+                @let x = at(seconds_here / seconds * 100.0);
+                line x1=(x) x2=(x) y1="0" y2="5" {}
+                text x=(x) y="100%" dy="-3" text-anchor=(if tick == 0 { "start" } else { "middle" }) { (seconds_here) " s" }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lane<'a>(peaks: &'a Peaks, pieces: &'a [Piece], marks: &'a [Mark]) -> Lane<'a> {
+        Lane {
+            axis: 10.0,
+            peaks: Some(peaks),
+            pieces,
+            source_end: 5.0,
+            window_end: Some(7.0),
+            end: Some(6.0),
+            marks,
+            label: "a <b>",
+        }
+    }
+
+    #[test]
+    fn pieces_stand_where_they_are_played() {
+        let peaks = Peaks { seconds: 2.0, points: vec![(0.0, 1.0), (-1.0, 0.0)] };
+        let pieces = [Piece { start: 1.0, offset: 0.0, seconds: 1.0 }, Piece { start: 4.0, offset: 1.0, seconds: 1.0 }];
+        let drawn = lane(&peaks, &pieces, &[]).draw().into_string();
+        assert!(drawn.contains("d=\"M100.0 1.0L200.0 51.0ZM400.0 49.0L500.0 99.0Z\""), "{drawn}");
+        assert!(drawn.contains("class=\"window\" x=\"50.00%\" width=\"20.00%\""), "{drawn}");
+        assert!(!drawn.contains("<b>"));
+        let steady = [Piece { start: 1.0, offset: 0.0, seconds: 1.0 }, Piece { start: 2.0, offset: 1.0, seconds: 1.0 }];
+        assert_eq!(joined(&steady), [Piece { start: 1.0, offset: 0.0, seconds: 2.0 }]);
+    }
+
+    #[test]
+    fn words_are_marked_and_labelled_where_there_is_room() {
+        let marks: Vec<_> = (0..1_000).map(|at| Mark { start: f64::from(at) * 0.1, text: "<i>".into() }).collect();
+        let drawn = lane(&Peaks::default(), &[], &marks).draw().into_string();
+        assert!(!drawn.contains("<i>") && drawn.matches("class=\"word\"").count() < MAX_MARKS + 30, "{drawn}");
+    }
+
+    #[test]
+    fn strange_times_do_no_harm() {
+        let peaks = Peaks { seconds: 1.0, points: vec![(0.0, 1.0)] };
+        for value in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e300] {
+            let pieces = [Piece { start: value, offset: value, seconds: value }];
+            let _ = Lane { axis: value, ..lane(&peaks, &pieces, &[]) }.draw();
+            let _ = lane(&peaks, &pieces, &[]).draw();
+            let _ = ruler(value);
+        }
+    }
+}

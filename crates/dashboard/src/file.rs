@@ -1,0 +1,97 @@
+use std::io::{self, SeekFrom};
+use std::path::Path;
+
+use axum::body::Body;
+use axum::http::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use futures::stream;
+use tokio::fs::File;
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
+
+/// Size of the pieces in which a file is sent.
+const PIECE_BYTES: u64 = 64 * 1024;
+
+/// Sends a file, or the part that the request's `range` names, without reading it into memory.
+///
+/// # Errors
+/// When the file cannot be opened or is not a regular file.
+pub async fn send_file(path: &Path, kind: &'static str, request: &HeaderMap) -> io::Result<Response> {
+    let mut file = File::open(path).await?;
+    let metadata = file.metadata().await?;
+    if !metadata.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    let size = metadata.len();
+    let range = request.get(RANGE).and_then(|range| range.to_str().ok()).and_then(|range| parse(range, size));
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static(kind)),
+        (ACCEPT_RANGES, HeaderValue::from_static("bytes")),
+        (CACHE_CONTROL, HeaderValue::from_static("private, max-age=3600")),
+    ];
+    let (start, end, status) = match range {
+        None => (0, size, StatusCode::OK),
+        Some(Ok((start, end))) => (start, end, StatusCode::PARTIAL_CONTENT),
+        Some(Err(())) => {
+            let range = [(CONTENT_RANGE, format!("bytes */{size}"))];
+            return Ok((StatusCode::RANGE_NOT_SATISFIABLE, range).into_response());
+        }
+    };
+    file.seek(SeekFrom::Start(start)).await?;
+    let pieces = stream::try_unfold((file, end - start), |(mut file, left)| async move {
+        if left == 0 {
+            return Ok::<_, io::Error>(None);
+        }
+        let mut piece = vec![0; usize::try_from(left.min(PIECE_BYTES)).unwrap_or_default()];
+        let count = file.read(&mut piece).await?;
+        if count == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        piece.truncate(count);
+        Ok(Some((piece, (file, left.saturating_sub(count as u64)))))
+    });
+    let mut response = (status, headers, Body::from_stream(pieces)).into_response();
+    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(end - start));
+    if status == StatusCode::PARTIAL_CONTENT
+        && let Ok(range) = HeaderValue::from_str(&format!("bytes {start}-{}/{size}", end.saturating_sub(1)))
+    {
+        response.headers_mut().insert(CONTENT_RANGE, range);
+    }
+    Ok(response)
+}
+
+/// Start and end of a range of bytes; `None` for several ranges or other units, which are ignored.
+fn parse(range: &str, size: u64) -> Option<Result<(u64, u64), ()>> {
+    let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
+    let (start, end) = match (first.parse::<u64>(), last.parse::<u64>()) {
+        (Ok(start), Ok(last)) if start <= last => (start, last.saturating_add(1).min(size)),
+        (Ok(start), Err(_)) if last.is_empty() => (start, size),
+        (Err(_), Ok(count)) if first.is_empty() => (size.saturating_sub(count), size),
+        _ => return None,
+    };
+    Some(if start < end { Ok((start, end)) } else { Err(()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_parsed() {
+        for (range, expected) in [
+            ("bytes=0-", Some(Ok((0, 100)))),
+            ("bytes=10-19", Some(Ok((10, 20)))),
+            ("bytes=90-200", Some(Ok((90, 100)))),
+            ("bytes=-10", Some(Ok((90, 100)))),
+            ("bytes=-200", Some(Ok((0, 100)))),
+            ("bytes=100-", Some(Err(()))),
+            ("bytes=-0", Some(Err(()))),
+            ("bytes=0-18446744073709551615", Some(Ok((0, 100)))),
+            ("bytes=20-10", None),
+            ("bytes=0-1,5-6", None),
+            ("items=0-1", None),
+        ] {
+            assert_eq!(parse(range, 100), expected, "{range}");
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Numbers, times and untrusted text for readers.
+
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+/// Maximum length of untrusted text in characters.
+const MAX_TEXT: usize = 4_000;
+
+/// Untrusted text without control characters; very long text is cut. maud escapes the result.
+pub fn shown(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len().min(MAX_TEXT));
+    for (position, character) in text.chars().enumerate() {
+        if position == MAX_TEXT {
+            shown.push('…');
+            break;
+        }
+        match character {
+            '\t' | '\n' | '\r' => shown.push(' '),
+            _ if is_hidden(character) => {
+                let _ = write!(shown, "\\u{{{:x}}}", u32::from(character));
+            }
+            _ => shown.push(character),
+        }
+    }
+    shown
+}
+
+/// Control characters, and those that reorder or hide the text around them.
+fn is_hidden(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+/// The beginning and the end of an address or hash, such as `5Grwva…utQY`.
+pub fn shortened(text: &str) -> String {
+    let count = text.chars().count();
+    if count <= 14 {
+        return text.to_owned();
+    }
+    let (start, end): (String, String) = (text.chars().take(6).collect(), text.chars().skip(count - 4).collect());
+    format!("{start}…{end}")
+}
+
+/// A number with `decimals` digits; a dash if missing or not finite.
+pub fn number(value: Option<f64>, decimals: usize) -> String {
+    match value.filter(|value| value.is_finite()) {
+        Some(value) => format!("{value:.decimals$}"),
+        None => "–".to_owned(),
+    }
+}
+
+/// A share in percent with one digit.
+pub fn percent(share: Option<f64>) -> String {
+    match share.filter(|share| share.is_finite()) {
+        Some(share) => format!("{:.1} %", share * 100.0),
+        None => "–".to_owned(),
+    }
+}
+
+/// Seconds with a unit; a dash if missing.
+pub fn duration(seconds: Option<f64>) -> String {
+    match seconds.filter(|seconds| seconds.is_finite()) {
+        Some(seconds) if seconds.abs() >= 120.0 => format!("{:.1} min", seconds / 60.0),
+        Some(seconds) if seconds.abs() >= 0.1 || seconds == 0.0 => format!("{seconds:.2} s"),
+        Some(seconds) => format!("{:.0} ms", seconds * 1000.0),
+        None => "–".to_owned(),
+    }
+}
+
+/// A time in seconds since the Unix epoch, in UTC.
+pub fn timestamp(unix: i64) -> String {
+    match Timestamp::from_second(unix) {
+        Ok(time) => time.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+        Err(_) => "–".to_owned(),
+    }
+}
+
+/// How long ago a time was, roughly.
+pub fn ago(unix: i64, now_unix: i64) -> String {
+    match now_unix.saturating_sub(unix) {
+        seconds if seconds < 0 => "just now".to_owned(),
+        seconds if seconds < 120 => format!("{seconds} s ago"),
+        seconds if seconds < 7_200 => format!("{} min ago", seconds / 60),
+        seconds if seconds < 172_800 => format!("{} h ago", seconds / 3_600),
+        seconds => format!("{} days ago", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hidden_characters_become_visible() {
+        assert_eq!(shown("a\u{1b}[2Jb\nc\u{202e}d\u{0}"), "a\\u{1b}[2Jb c\\u{202e}d\\u{0}");
+        assert_eq!(shown("größer — 漢字"), "größer — 漢字");
+        assert_eq!(shown(&"x".repeat(MAX_TEXT + 5)).chars().count(), MAX_TEXT + 1);
+    }
+
+    #[test]
+    fn numbers_have_units_and_dashes() {
+        assert_eq!(number(Some(0.12345), 3), "0.123");
+        assert_eq!(number(Some(f64::NAN), 3), "–");
+        assert_eq!(percent(Some(0.5)), "50.0 %");
+        for (seconds, text) in [(0.0, "0.00 s"), (0.02, "20 ms"), (1.5, "1.50 s"), (180.0, "3.0 min")] {
+            assert_eq!(duration(Some(seconds)), text);
+        }
+        assert_eq!(timestamp(0), "1970-01-01 00:00:00 UTC");
+        assert_eq!(timestamp(i64::MAX), "–");
+        for (then, text) in
+            [(200, "just now"), (100, "0 s ago"), (-7_100, "2 h ago"), (i64::MIN, "106751991167300 days ago")]
+        {
+            assert_eq!(ago(then, 100), text);
+        }
+    }
+
+    #[test]
+    fn addresses_keep_both_ends() {
+        assert_eq!(shortened("5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY"), "5Grwva…utQY");
+        assert_eq!(shortened("short"), "short");
+    }
+}

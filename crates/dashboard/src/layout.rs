@@ -1,0 +1,78 @@
+use axum::response::Html;
+use maud::{DOCTYPE, Markup, html};
+
+use crate::assets::{ICON, SCRIPT, STYLE};
+use crate::format::shown;
+use crate::view::{Theme, View};
+
+/// Marks a part of a page that the script replaces when data changes. `id` is unique in the page.
+pub fn live(id: &str, body: &Markup) -> Markup {
+    html! { div.live id=(id) data-live { (body) } }
+}
+
+/// Reports a problem on a page. `why` may contain untrusted text; a part after `hint: ` stands on its own line.
+pub fn problem(title: &str, why: &str) -> Markup {
+    let (why, hint) = match why.split_once("hint: ") {
+        Some((why, hint)) => (why.trim_end().trim_end_matches(';'), Some(hint)),
+        None => (why, None),
+    };
+    html! {
+        section.problem role="status" {
+            h2 { (title) }
+            p { (shown(why)) }
+            @if let Some(hint) = hint { p.hint { "What to do: " (shown(hint)) } }
+        }
+    }
+}
+
+/// A whole HTML document.
+pub(crate) fn document(view: &View, title: &str, body: &Markup) -> Html<String> {
+    let site = &view.site;
+    let is_current = |path: &str| if path == "/" { view.path() == "/" } else { view.path().starts_with(path) };
+    let document = html! {
+        (DOCTYPE)
+        html lang="en" data-theme=(view.theme.name()) data-events=(view.href("/events")) {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content=(match view.theme { Theme::Auto => "light dark", theme => theme.name() });
+                title { (title) " · taonet" }
+                link rel="stylesheet" href=(view.href(&STYLE.path()));
+                link rel="icon" type="image/svg+xml" href=(view.href(&ICON.path()));
+                script src=(view.href(&SCRIPT.path())) defer {}
+            }
+            body {
+                a.skip href="#content" { "Skip to content" }
+                header.top {
+                    a.brand href=(view.href("/")) {
+                        img src=(view.href(&ICON.path())) alt="" width="28" height="28";
+                        span { "taonet" }
+                    }
+                    nav.sections aria-label="Pages" {
+                        ul {
+                            @for link in site.links() {
+                                li {
+                                    a href=(view.href(&link.path)) aria-current=[is_current(&link.path).then_some("page")] {
+                                        (link.label)
+                                    }
+                                }
+                            }
+                        }
+                    }
+                    div.tools {
+                        span.pulse id="pulse" role="status" aria-live="off" hidden { "live" }
+                        nav.themes aria-label="Colour scheme" {
+                            @for theme in Theme::ALL {
+                                a href=(view.href(&format!("/theme/{}", theme.name())))
+                                    aria-current=[(theme == view.theme).then_some("true")] { (theme.name()) }
+                            }
+                        }
+                    }
+                }
+                main id="content" tabindex="-1" { (body) }
+                footer { p { "Read-only · times in UTC · taonet " (env!("CARGO_PKG_VERSION")) } }
+            }
+        }
+    };
+    Html(document.into_string())
+}

@@ -1,0 +1,207 @@
+//! The server: sections, routes, security headers.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::extract::{Path, Request, State};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderMap, LOCATION, REFERER, REFERRER_POLICY, SET_COOKIE,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use axum::http::{HeaderName, HeaderValue, StatusCode, Uri};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use maud::{Markup, html};
+use taonet_service::Shutdown;
+use tower::ServiceBuilder;
+use url::Url;
+
+use crate::access::Access;
+use crate::assets;
+use crate::base_path::BasePath;
+use crate::changes::Changes;
+use crate::view::{Theme, View};
+
+/// Nothing but this site: no inline scripts or styles, no frames, no forms.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; \
+                      connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+
+/// Headers of every response. A section may set its own `cache-control`.
+const HEADERS: [(HeaderName, HeaderValue); 4] = [
+    (CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
+    (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+    (REFERRER_POLICY, HeaderValue::from_static("same-origin")),
+];
+
+/// An entry of the navigation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// Path below the base path, beginning with a slash.
+    pub path: String,
+    /// Label of the entry.
+    pub label: String,
+}
+
+impl Link {
+    /// An entry of the navigation.
+    pub fn new(path: impl Into<String>, label: impl Into<String>) -> Self {
+        Self { path: path.into(), label: label.into() }
+    }
+}
+
+/// The pages of one source of data, such as a subnet or the chain.
+#[async_trait]
+pub trait Section: Send + Sync + 'static {
+    /// Entries of the navigation.
+    fn links(&self) -> Vec<Link>;
+
+    /// The section's part of the overview page.
+    async fn overview(&self, view: &View) -> Markup;
+
+    /// The section's pages. Handlers extract a [`View`].
+    fn routes(self: Arc<Self>) -> Router<Site>;
+}
+
+/// State of the server. Clones are cheap.
+#[derive(Clone)]
+pub struct Site(Arc<Inner>);
+
+struct Inner {
+    base: BasePath,
+    access: Access,
+    changes: Changes,
+    shutdown: Shutdown,
+    links: Vec<Link>,
+    sections: Vec<Arc<dyn Section>>,
+}
+
+impl fmt::Debug for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Site").field("base", &self.0.base).field("links", &self.0.links).finish_non_exhaustive()
+    }
+}
+
+impl Site {
+    pub(crate) fn base(&self) -> &BasePath {
+        &self.0.base
+    }
+
+    pub(crate) fn links(&self) -> &[Link] {
+        &self.0.links
+    }
+}
+
+/// A web page of several sections.
+pub struct Dashboard {
+    base: BasePath,
+    access: Access,
+    changes: Changes,
+    sections: Vec<Arc<dyn Section>>,
+}
+
+impl Dashboard {
+    /// A page without sections. `changes` are the reports that its sections make.
+    pub fn new(access: Access, base: BasePath, changes: Changes) -> Self {
+        Self { base, access, changes, sections: Vec::new() }
+    }
+
+    /// Adds a section.
+    #[must_use]
+    pub fn with(mut self, section: Arc<dyn Section>) -> Self {
+        self.sections.push(section);
+        self
+    }
+
+    /// The server's routes. Event streams end at `shutdown`.
+    pub fn router(self, shutdown: Shutdown) -> Router {
+        let Self { base, access, changes, sections } = self;
+        let own = [Link::new("/", "Overview")];
+        let links = own.into_iter().chain(sections.iter().flat_map(|section| section.links())).collect();
+        let routes = sections.iter().fold(Router::new(), |router, section| router.merge(Arc::clone(section).routes()));
+        let site = Site(Arc::new(Inner { base: base.clone(), access, changes, shutdown, links, sections }));
+        let app = routes
+            .route("/", get(overview))
+            .route("/events", get(events))
+            .route("/theme/{name}", get(theme))
+            .route("/assets/{version}/{name}", get(asset))
+            .fallback(absent)
+            .method_not_allowed_fallback(read_only)
+            .layer(middleware::from_fn_with_state(site.clone(), guard))
+            .route("/healthz", get(healthz))
+            .with_state(site);
+        let strip = move |mut request: Request| {
+            let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+            if let Ok(stripped) = base.strip(target).parse::<Uri>() {
+                *request.uri_mut() = stripped;
+            }
+            request
+        };
+        // Layers of a router run after routing, so the base path is removed before.
+        Router::new().fallback_service(ServiceBuilder::new().map_request(strip).service(app))
+    }
+}
+
+/// Admits requests and adds the security headers.
+async fn guard(State(site): State<Site>, request: Request, next: Next) -> Response {
+    let mut response = match site.0.access.refusal(request.headers()) {
+        None => next.run(request).await,
+        Some(refusal) => refusal,
+    };
+    let headers = response.headers_mut();
+    headers.extend(HEADERS);
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+async fn events(State(site): State<Site>) -> Response {
+    site.0.changes.stream(&site.0.shutdown)
+}
+
+async fn asset(Path((_, name)): Path<(String, String)>) -> Response {
+    assets::serve(&name)
+}
+
+async fn absent(view: View) -> Response {
+    view.missing("This page").into_response()
+}
+
+async fn read_only() -> Response {
+    (StatusCode::METHOD_NOT_ALLOWED, "the page is read-only").into_response()
+}
+
+async fn healthz() -> &'static str {
+    "ok"
+}
+
+async fn overview(view: View) -> Response {
+    let mut parts = Vec::new();
+    for section in &view.site.0.sections {
+        parts.push(section.overview(&view).await);
+    }
+    let body = html! {
+        @if parts.is_empty() { p { "There is nothing to show." } }
+        @for part in &parts { (part) }
+    };
+    view.page("Overview", &body)
+}
+
+/// Stores the colour scheme in a cookie and returns to the page.
+async fn theme(State(site): State<Site>, Path(name): Path<String>, headers: HeaderMap) -> Response {
+    let Some(theme) = Theme::of_name(&name) else { return StatusCode::NOT_FOUND.into_response() };
+    // Only path and query count: the link must not lead to another site.
+    let back = headers.get(REFERER).and_then(|referer| referer.to_str().ok()?.parse::<Url>().ok());
+    let back =
+        back.map(|url| format!("{}{}", url.path(), url.query().map(|query| format!("?{query}")).unwrap_or_default()));
+    let base = site.base();
+    let inside = |path: &String| path.starts_with(&format!("{base}/")) && !path.starts_with("//");
+    let back = back.filter(inside).unwrap_or_else(|| format!("{base}/"));
+    let cookie = format!("theme={}; Path={base}/; Max-Age=31536000; SameSite=Lax; HttpOnly", theme.name());
+    (StatusCode::SEE_OTHER, [(SET_COOKIE, cookie), (LOCATION, back)]).into_response()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,138 @@
+use std::convert::Infallible;
+
+use axum::extract::FromRequestParts;
+use axum::http::header::COOKIE;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use maud::{Markup, html};
+use url::form_urlencoded;
+
+use crate::layout::{document, problem};
+use crate::site::Site;
+
+/// Colour scheme of a visitor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Theme {
+    /// That of the system.
+    #[default]
+    Auto,
+    /// Dark text on a light background.
+    Light,
+    /// Light text on a dark background.
+    Dark,
+}
+
+impl Theme {
+    pub(crate) const ALL: [Self; 3] = [Self::Auto, Self::Light, Self::Dark];
+
+    /// Name in cookies and URLs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Light => "light",
+            Self::Dark => "dark",
+        }
+    }
+
+    pub(crate) fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|theme| theme.name() == name)
+    }
+
+    fn of_headers(headers: &HeaderMap) -> Self {
+        let cookies = headers.get_all(COOKIE).into_iter().filter_map(|cookie| cookie.to_str().ok());
+        let mut pairs = cookies.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
+        pairs.find(|(name, _)| *name == "theme").and_then(|(_, theme)| Self::of_name(theme)).unwrap_or_default()
+    }
+}
+
+/// The request of a page: its path, its query and the visitor's theme. Renders pages and links.
+#[derive(Debug, Clone)]
+pub struct View {
+    pub(crate) site: Site,
+    pub(crate) theme: Theme,
+    path: String,
+    query: Vec<(String, String)>,
+}
+
+/// A page, or why there is none.
+pub type Page = Result<Response, Refusal>;
+
+/// A page that reports missing or unreadable data.
+#[derive(Debug)]
+pub struct Refusal(Box<Response>);
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        *self.0
+    }
+}
+
+impl FromRequestParts<Site> for View {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, site: &Site) -> Result<Self, Infallible> {
+        let query = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
+        let theme = Theme::of_headers(&parts.headers);
+        Ok(Self { site: site.clone(), theme, path: parts.uri.path().to_owned(), query })
+    }
+}
+
+impl View {
+    /// Path of the page below the base path.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Link to a path of this site; `path` begins with a slash.
+    pub fn href(&self, path: &str) -> String {
+        format!("{}{path}", self.site.base())
+    }
+
+    /// A parameter of the query.
+    pub fn param(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A number in the query; `None` if missing or malformed.
+    pub fn number<T: std::str::FromStr>(&self, name: &str) -> Option<T> {
+        self.param(name)?.parse().ok()
+    }
+
+    /// Link to this page with some parameters changed. An empty value removes a parameter.
+    pub fn with(&self, changes: &[(&str, &str)]) -> String {
+        let kept = self.query.iter().filter(|(name, _)| !changes.iter().any(|(changed, _)| changed == name));
+        let kept = kept.map(|(name, value)| (name.as_str(), value.as_str()));
+        let added = changes.iter().copied().filter(|(_, value)| !value.is_empty());
+        let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(kept.chain(added)).finish();
+        let separator = if query.is_empty() { "" } else { "?" };
+        format!("{}{}{separator}{query}", self.site.base(), self.path)
+    }
+
+    /// Renders a page with navigation.
+    pub fn page(&self, title: &str, body: &Markup) -> Response {
+        document(self, title, body).into_response()
+    }
+
+    /// A page that reports a missing thing, with status 404.
+    pub fn missing(&self, what: &str) -> Refusal {
+        let body = problem("Not found", &format!("{what} does not exist, or is no longer kept."));
+        Refusal(Box::new((StatusCode::NOT_FOUND, document(self, "Not found", &body)).into_response()))
+    }
+
+    /// A page that reports unreadable data, with status 503.
+    pub fn unavailable(&self, title: &str, why: &str) -> Refusal {
+        let page = document(self, title, &problem("This data is unavailable", why));
+        Refusal(Box::new((StatusCode::SERVICE_UNAVAILABLE, page).into_response()))
+    }
+
+    /// Path of the page and its parents, as links.
+    pub fn trail(&self, steps: &[(&str, &str)], here: &str) -> Markup {
+        html! {
+            nav.trail aria-label="Breadcrumb" {
+                @for (path, label) in steps { a href=(self.href(path)) { (label) } span aria-hidden="true" { "/" } }
+                span aria-current="page" { (here) }
+            }
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Word-by-word comparison of a transcript with its reference.
+
+use std::time::{Duration, Instant};
+
+use maud::{Markup, html};
+use similar::{Algorithm, DiffTag, capture_diff_slices_deadline};
+use taonet_dashboard::shown;
+
+/// Maximum number of compared words; more are shown without comparison.
+const MAX_WORDS: usize = 600;
+/// Time limit of the comparison; beyond it, differences are coarser.
+const DEADLINE: Duration = Duration::from_millis(5);
+
+/// The reference and the transcript, with their differences marked: missing words in the reference, additional ones in
+/// the transcript.
+pub(crate) fn compare(reference: &str, transcript: &str) -> (Markup, Markup) {
+    let (expected, heard): (Vec<_>, Vec<_>) =
+        (reference.split_whitespace().collect(), transcript.split_whitespace().collect());
+    if expected.len() > MAX_WORDS || heard.len() > MAX_WORDS {
+        return (html! { (shown(reference)) }, html! { (shown(transcript)) });
+    }
+    let (left, right): (Vec<_>, Vec<_>) =
+        (expected.iter().map(|word| folded(word)).collect(), heard.iter().map(|word| folded(word)).collect());
+    let parts = capture_diff_slices_deadline(Algorithm::Myers, &left, &right, Some(Instant::now() + DEADLINE));
+    let words = |words: &[&str], range: std::ops::Range<usize>| shown(&words.get(range).unwrap_or_default().join(" "));
+    let reference = html! {
+        @for part in &parts {
+            @if part.tag() == DiffTag::Equal { (words(&expected, part.old_range())) " " }
+            @else if !part.old_range().is_empty() { del { (words(&expected, part.old_range())) } " " }
+        }
+    };
+    let transcript = html! {
+        @for part in &parts {
+            @if part.tag() == DiffTag::Equal { (words(&heard, part.new_range())) " " }
+            @else if !part.new_range().is_empty() { ins { (words(&heard, part.new_range())) } " " }
+        }
+    };
+    (reference, transcript)
+}
+
+/// A word without case and punctuation.
+fn folded(word: &str) -> String {
+    let folded: String = word.chars().filter(|character| character.is_alphanumeric()).collect();
+    if folded.is_empty() { word.to_owned() } else { folded.to_lowercase() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compared(reference: &str, transcript: &str) -> (String, String) {
+        let (left, right) = compare(reference, transcript);
+        (left.into_string(), right.into_string())
+    }
+
+    #[test]
+    fn differences_are_marked_by_word() {
+        assert_eq!(
+            compared("The train, is late.", "the train was late today"),
+            ("The train, <del>is</del> late. ".into(), "the train <ins>was</ins> late <ins>today</ins> ".into())
+        );
+        assert_eq!(compared("a b", ""), ("<del>a b</del> ".into(), String::new()));
+        assert_eq!(compared("", ""), (String::new(), String::new()));
+    }
+
+    #[test]
+    fn markup_stays_text() {
+        let (left, right) = compared("<script>", "</ins><script> \u{202e}");
+        assert!(!left.contains("<script>") && !right.contains("<script>"), "{left} {right}");
+        assert!(right.contains("\\u{202e}"), "{right}");
+    }
+
+    #[test]
+    fn long_transcripts_take_bounded_time() {
+        let (left, right) = ("a b c d e f ".repeat(99), "f a e b d c ".repeat(99));
+        let began = Instant::now();
+        compare(&left, &right);
+        compare(&left.repeat(100), &right);
+        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    }
+}

@@ -1,0 +1,302 @@
+//! The numbers of the latest challenges, in memory.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use taonet_babelbit_core::Rules;
+use taonet_babelbit_core::records::{ChallengeType, MinerKey};
+use taonet_babelbit_core::scoring::{Gate, challenge_mean};
+use taonet_babelbit_runner::{ChallengeHead, ChallengeState, OutboxCounts, ResultDigest, RoundRow};
+use taonet_primitives::Hotkey;
+
+/// The contests, in the order of their tabs.
+pub(crate) const CONTESTS: [ChallengeType; 3] = [ChallengeType::Main, ChallengeType::Arena, ChallengeType::Solo];
+
+/// A challenge with its results.
+#[derive(Debug)]
+pub(crate) struct Challenge {
+    pub(crate) head: ChallengeHead,
+    /// Results, sorted by miner and utterance.
+    pub(crate) results: Vec<ResultDigest>,
+    /// Miners, best first.
+    pub(crate) standings: Vec<Standing>,
+    /// Why the results are unreadable.
+    pub(crate) problem: Option<String>,
+}
+
+/// A miner's numbers, over one or several challenges. Means are over what was measured.
+#[derive(Debug, Clone)]
+pub(crate) struct Standing {
+    pub(crate) miner: MinerKey,
+    /// Mean score; over several challenges, the mean of their means.
+    pub(crate) score: f64,
+    pub(crate) accuracy: Option<f64>,
+    pub(crate) rate_ratio: Option<f64>,
+    pub(crate) overshoot_sec: Option<f64>,
+    pub(crate) wall_after_source_sec: Option<f64>,
+    /// Number of utterances that failed each gate; failed replies count as [`Gate::PredictionError`].
+    pub(crate) failed_gates: BTreeMap<Gate, usize>,
+    /// Number of recorded utterances.
+    pub(crate) utterances: usize,
+    /// Number of replies that await their score.
+    pub(crate) awaiting: usize,
+    /// Mean score in each of the contest's latest challenges, oldest first.
+    pub(crate) history: Vec<Option<f64>>,
+}
+
+/// Everything that the pages know without reading the ledger.
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    /// The latest challenges, latest first.
+    pub(crate) challenges: Vec<Arc<Challenge>>,
+    /// Last round of each contest.
+    pub(crate) rounds: Vec<RoundRow>,
+    /// Result files by state of their submission.
+    pub(crate) outbox: OutboxCounts,
+    /// Why the ledger is unreadable. The numbers are then those of the last successful read.
+    pub(crate) problem: Option<String>,
+}
+
+/// Mean of optional values.
+#[derive(Default)]
+struct Mean {
+    sum: f64,
+    count: usize,
+}
+
+impl Mean {
+    fn add(&mut self, value: Option<f64>) {
+        if let Some(value) = value.filter(|value| value.is_finite()) {
+            self.sum += value;
+            self.count += 1;
+        }
+    }
+
+    fn get(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.sum / self.count as f64)
+    }
+}
+
+impl Standing {
+    /// A miner's numbers in one challenge of `total` utterances.
+    fn of(miner: MinerKey, results: &[&ResultDigest], total: usize, rules: Rules) -> Self {
+        let [mut accuracy, mut rate, mut overshoot, mut wall] = [(); 4].map(|()| Mean::default());
+        let mut failed_gates = BTreeMap::new();
+        let (mut scores, mut awaiting) = (Vec::new(), 0);
+        for result in results {
+            match (&result.score, &result.error) {
+                (Some(score), _) => {
+                    scores.push(score.score);
+                    accuracy.add(score.accuracy);
+                    rate.add(score.rate_ratio);
+                    overshoot.add(score.overshoot_sec);
+                    wall.add(result.wall_after_source_sec);
+                    for gate in &score.failed_gates {
+                        *failed_gates.entry(*gate).or_default() += 1;
+                    }
+                }
+                (None, Some(_)) => {
+                    scores.push(0.0);
+                    *failed_gates.entry(Gate::PredictionError).or_default() += 1;
+                }
+                (None, None) => awaiting += 1,
+            }
+        }
+        // While a challenge is played, its mean is over what is scored.
+        let rules = if awaiting > 0 { Rules::Reference } else { rules };
+        Self {
+            miner,
+            score: challenge_mean(&scores, total, rules),
+            accuracy: accuracy.get(),
+            rate_ratio: rate.get(),
+            overshoot_sec: overshoot.get(),
+            wall_after_source_sec: wall.get(),
+            failed_gates,
+            utterances: results.len(),
+            awaiting,
+            history: Vec::new(),
+        }
+    }
+}
+
+impl Challenge {
+    /// A challenge; `rules` are those of the mean over its utterances.
+    pub(crate) fn new(head: ChallengeHead, rules: Rules, results: Vec<ResultDigest>) -> Self {
+        let mut by_miner: BTreeMap<MinerKey, Vec<&ResultDigest>> = BTreeMap::new();
+        for result in &results {
+            by_miner.entry(result.miner).or_default().push(result);
+        }
+        let total = head.utterances as usize;
+        let standings = by_miner.iter().map(|(miner, results)| Standing::of(*miner, results, total, rules));
+        let mut standings: Vec<_> = standings.collect();
+        sort(&mut standings);
+        Self { head, results, standings, problem: None }
+    }
+
+    /// A challenge whose results are unreadable.
+    pub(crate) fn unreadable(head: ChallengeHead, why: String) -> Self {
+        Self { problem: Some(why), ..Self::new(head, Rules::Reference, Vec::new()) }
+    }
+
+    /// A miner's numbers in this challenge.
+    pub(crate) fn standing(&self, miner: &Hotkey) -> Option<&Standing> {
+        self.standings.iter().find(|standing| standing.miner.hotkey == *miner)
+    }
+
+    /// Whether the runner may still add results.
+    pub(crate) fn is_open(&self) -> bool {
+        self.head.state != ChallengeState::Finished || self.problem.is_some()
+    }
+
+    /// Recorded results, and the number to be expected of the miners seen so far.
+    pub(crate) fn progress(&self) -> (usize, usize) {
+        let done = self.results.iter().filter(|result| result.score.is_some() || result.error.is_some()).count();
+        (done, self.standings.len() * self.head.utterances as usize)
+    }
+}
+
+/// Sorts standings by score, best first.
+fn sort(standings: &mut [Standing]) {
+    standings.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.miner.cmp(&b.miner)));
+}
+
+impl Index {
+    /// The challenges of a contest, latest first.
+    pub(crate) fn of(&self, contest: ChallengeType) -> impl Iterator<Item = &Arc<Challenge>> {
+        self.challenges.iter().filter(move |challenge| challenge.head.challenge_type == contest)
+    }
+
+    /// A challenge by its row id.
+    pub(crate) fn challenge(&self, id: i64) -> Option<&Arc<Challenge>> {
+        self.challenges.iter().find(|challenge| challenge.head.id == id)
+    }
+
+    /// The leaderboard of a contest, best first, each with its scores in the latest `history` challenges.
+    pub(crate) fn leaderboard(&self, contest: ChallengeType, history: usize) -> Vec<Standing> {
+        let challenges: Vec<_> = self.of(contest).collect();
+        let mut by_miner: HashMap<MinerKey, Vec<(usize, &Standing)>> = HashMap::new();
+        for (position, challenge) in challenges.iter().enumerate() {
+            for standing in &challenge.standings {
+                by_miner.entry(standing.miner).or_default().push((position, standing));
+            }
+        }
+        let shown = challenges.len().min(history);
+        let mut standings: Vec<_> = by_miner.iter().map(|(miner, parts)| combine(*miner, parts, shown)).collect();
+        sort(&mut standings);
+        standings
+    }
+}
+
+/// A miner's numbers over several challenges, each with its position, where 0 is the latest.
+fn combine(miner: MinerKey, parts: &[(usize, &Standing)], shown: usize) -> Standing {
+    let mean = |value: fn(&Standing) -> Option<f64>| {
+        let mut mean = Mean::default();
+        parts.iter().for_each(|(_, part)| mean.add(value(part)));
+        mean.get()
+    };
+    let mut failed_gates = BTreeMap::new();
+    for (gate, count) in parts.iter().flat_map(|(_, part)| &part.failed_gates) {
+        *failed_gates.entry(*gate).or_default() += count;
+    }
+    let mut history = vec![None; shown];
+    for (position, part) in parts {
+        if let Some(slot) = shown.checked_sub(position + 1).and_then(|slot| history.get_mut(slot)) {
+            *slot = Some(part.score);
+        }
+    }
+    Standing {
+        miner,
+        // A challenge without a score yet does not count.
+        score: mean(|part| (part.utterances > part.awaiting).then_some(part.score)).unwrap_or_default(),
+        accuracy: mean(|part| part.accuracy),
+        rate_ratio: mean(|part| part.rate_ratio),
+        overshoot_sec: mean(|part| part.overshoot_sec),
+        wall_after_source_sec: mean(|part| part.wall_after_source_sec),
+        failed_gates,
+        utterances: parts.iter().map(|(_, part)| part.utterances).sum(),
+        awaiting: parts.iter().map(|(_, part)| part.awaiting).sum(),
+        history,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use taonet_babelbit_runner::ScoreDigest;
+    use taonet_primitives::Uid;
+
+    use super::*;
+
+    fn miner(number: u8) -> MinerKey {
+        MinerKey { uid: Uid(number.into()), hotkey: Hotkey::from_bytes([number; 32]) }
+    }
+
+    fn result(number: u8, index: u32, score: Option<f64>, error: Option<&str>) -> ResultDigest {
+        ResultDigest {
+            miner: miner(number),
+            utterance_index: index,
+            error: error.map(str::to_owned),
+            score: score.map(|score| ScoreDigest {
+                score,
+                accuracy: Some(score),
+                rate_ratio: None,
+                overshoot_sec: Some(1.0),
+                failed_gates: if score == 0.0 { vec![Gate::Accuracy] } else { vec![] },
+            }),
+            wall_after_source_sec: Some(0.5),
+        }
+    }
+
+    fn challenge(id: i64, rules: Rules, results: Vec<ResultDigest>) -> Challenge {
+        let head = ChallengeHead {
+            id,
+            challenge_uid: format!("c{id}"),
+            challenge_type: ChallengeType::Main,
+            started_unix: 0,
+            state: ChallengeState::Playing,
+            error: None,
+            utterances: 2,
+            resumes: 0,
+        };
+        Challenge::new(head, rules, results)
+    }
+
+    #[test]
+    fn a_challenge_ranks_its_miners() {
+        let results = vec![
+            result(1, 0, Some(0.5), None),
+            result(1, 1, None, Some("timeout")),
+            result(2, 0, Some(1.0), None),
+            result(2, 1, Some(0.0), None),
+            result(3, 0, Some(0.9), None),
+            result(3, 1, None, None),
+        ];
+        let found = challenge(1, Rules::Reference, results);
+        let summary: Vec<_> = found.standings.iter().map(|s| (s.miner.uid.0, s.score, s.awaiting)).collect();
+        assert_eq!(summary, [(3, 0.9, 1), (2, 0.5, 0), (1, 0.25, 0)]);
+        assert_eq!(found.standings[2].failed_gates, [(Gate::PredictionError, 1)].into());
+        assert_eq!(found.standings[1].failed_gates, [(Gate::Accuracy, 1)].into());
+        assert_eq!(found.progress(), (5, 6));
+    }
+
+    #[test]
+    fn strict_rules_count_missing_utterances() {
+        let results = || vec![result(1, 0, Some(0.5), None)];
+        assert_eq!(challenge(1, Rules::Reference, results()).standings[0].score, 0.5);
+        assert_eq!(challenge(1, Rules::Strict, results()).standings[0].score, 0.25);
+    }
+
+    #[test]
+    fn the_leaderboard_is_the_mean_over_challenges() {
+        let first = challenge(1, Rules::Reference, vec![result(1, 0, Some(1.0), None), result(2, 0, Some(0.8), None)]);
+        let second = challenge(2, Rules::Reference, vec![result(1, 0, Some(0.5), None), result(3, 0, None, None)]);
+        let index = Index { challenges: vec![Arc::new(second), Arc::new(first)], ..Index::default() };
+        let board = index.leaderboard(ChallengeType::Main, 5);
+        let summary: Vec<_> = board.iter().map(|s| (s.miner.uid.0, s.score, s.history.clone())).collect();
+        assert_eq!(
+            summary,
+            [(2, 0.8, vec![Some(0.8), None]), (1, 0.75, vec![Some(1.0), Some(0.5)]), (3, 0.0, vec![None, Some(0.0)]),]
+        );
+        assert!(index.leaderboard(ChallengeType::Arena, 5).is_empty());
+        assert_eq!(index.leaderboard(ChallengeType::Main, 1)[1].history, [Some(0.5)]);
+    }
+}

@@ -1,0 +1,63 @@
+//! The kept recordings.
+
+use std::path::Path;
+
+use axum::http::HeaderMap;
+use taonet_babelbit_core::records::{ChallengeType, MinerKey, is_safe_name};
+use taonet_babelbit_runner::RunPaths;
+use taonet_babelbit_runner::files::Layout;
+use taonet_dashboard::{Page, Refusal, View, send_file};
+
+use crate::section::BabelbitSection;
+
+/// Files of a challenge; `None` if its ID could leave the directory.
+pub(crate) fn layout(paths: &RunPaths, uid: &str, contest: ChallengeType, timestamp: &str) -> Option<Layout> {
+    is_safe_name(uid).then(|| Layout::of(paths, uid, contest, timestamp))
+}
+
+/// Recording of a source.
+pub(crate) async fn source(
+    section: &BabelbitSection,
+    view: &View,
+    challenge: i64,
+    utterance: u32,
+    headers: &HeaderMap,
+) -> Page {
+    let layout = find(section, view, challenge).await?;
+    send(view, &layout.shared_source(utterance), headers).await
+}
+
+/// Recording of a reply.
+pub(crate) async fn reply(
+    section: &BabelbitSection,
+    view: &View,
+    challenge: i64,
+    utterance: u32,
+    miner: MinerKey,
+    headers: &HeaderMap,
+) -> Page {
+    let layout = find(section, view, challenge).await?;
+    send(view, &layout.predicted(miner, utterance), headers).await
+}
+
+async fn find(section: &BabelbitSection, view: &View, id: i64) -> Result<Layout, Refusal> {
+    let known = section.source.index().challenge(id).map(|challenge| {
+        let head = &challenge.head;
+        layout(section.source.paths(), &head.challenge_uid, head.challenge_type, "")
+    });
+    let found = match known {
+        Some(layout) => layout,
+        None => match section.source.challenge(id).await {
+            Ok(row) => row.and_then(|row| layout(section.source.paths(), &row.challenge_uid, row.challenge_type, "")),
+            Err(error) => return Err(view.unavailable("Recording", &error.0)),
+        },
+    };
+    found.ok_or_else(|| view.missing("This recording"))
+}
+
+async fn send(view: &View, path: &Path, headers: &HeaderMap) -> Page {
+    send_file(path, "audio/wav", headers).await.map_err(|error| {
+        tracing::debug!(%error, recording = %path.display(), "recording not sent");
+        view.missing("This recording")
+    })
+}

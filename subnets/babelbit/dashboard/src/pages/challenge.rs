@@ -1,0 +1,309 @@
+//! One challenge: for each utterance its source and all replies on one time axis.
+
+use std::sync::Arc;
+
+use maud::{Markup, html};
+use taonet_babelbit_core::reference::{Reference, ReferenceDocument};
+use taonet_babelbit_core::scoring::ScoreOptions;
+use taonet_babelbit_runner::files::Layout;
+use taonet_babelbit_runner::{ChallengeRow, ResultRow, StoredScore, UtteranceRow};
+use taonet_dashboard::draw::{Lane, Peaks, Piece, ruler};
+use taonet_dashboard::{Page, Paging, Refusal, View, duration, live, number, problem, shown};
+use taonet_primitives::counted;
+
+use super::audio::layout;
+use super::parts::{reply_path, score, source_path, standing_cells, standing_header, state, time};
+use crate::diff::compare;
+use crate::index::{Challenge, Standing};
+use crate::reply::{marks, pieces};
+use crate::section::BabelbitSection;
+use crate::source::Unavailable;
+use crate::verdict::{components, decision};
+
+/// Number of replies on a page.
+const PER_PAGE: usize = 8;
+/// Number of miners in the challenge's own ranking.
+const RANKED: usize = 10;
+
+/// A reply with what is needed to draw it.
+struct Reply {
+    standing: Standing,
+    row: Option<ResultRow>,
+    peaks: Option<Arc<Peaks>>,
+    pieces: Vec<Piece>,
+}
+
+/// One utterance of a challenge, for all replies to it.
+struct Utterance<'a> {
+    id: i64,
+    row: &'a UtteranceRow,
+    reference: Option<Reference>,
+    options: ScoreOptions,
+    channels: u16,
+    /// Duration of the source in seconds.
+    seconds: f64,
+    peaks: Option<Arc<Peaks>>,
+}
+
+pub(crate) async fn page(section: &BabelbitSection, view: &View, id: i64) -> Page {
+    let unavailable = |why: Unavailable| view.unavailable("Challenge", &why.0);
+    let Some(row) = section.source.challenge(id).await.map_err(unavailable)? else {
+        return Err(view.missing("This challenge"));
+    };
+    let index = section.source.index();
+    let Some(challenge) = index.challenge(id) else {
+        return Err(view.missing("This challenge, which is older than the latest 200,"));
+    };
+    // Unknown conditions are most likely those of the subnet.
+    let conditions = section.source.conditions(id).await.ok().flatten();
+    let options = conditions.map(|conditions| conditions.options).unwrap_or_default();
+    let number: u32 = view.number("utterance").unwrap_or(1).max(1);
+    let part = match row.utterances.iter().find(|utterance| utterance.index.checked_add(1) == Some(number)) {
+        Some(utterance) => utterances(section, view, challenge, &row, utterance, options).await?,
+        None => html! { p.empty { "This challenge has no utterance " (number) "." } },
+    };
+    let title = format!("Challenge {}", shown(&row.challenge_uid));
+    let body = html! {
+        (view.trail(&[("/", "Overview"), ("/challenges", "Challenges")], &shown(&row.challenge_uid)))
+        h1 { (shown(&row.challenge_uid)) " " span.badge { (row.challenge_type) } }
+        (live("challenge-state", &about(challenge)))
+        @if let Some(error) = &row.error { (problem("The challenge is incomplete", error)) }
+        @if let Some(why) = &challenge.problem { (problem("The results are unreadable", why)) }
+        (live("challenge-ranking", &ranking(section, view, challenge)))
+        (part)
+    };
+    Ok(view.page(&title, &body))
+}
+
+fn about(challenge: &Challenge) -> Markup {
+    let Challenge { head, standings, .. } = challenge;
+    html! {
+        p.sub {
+            (state(challenge)) " · started " (time(head.started_unix)) " · " (counted(head.utterances as usize, "utterance"))
+            " · " (counted(standings.len(), "miner"))
+            @if head.resumes > 0 { " · resumed " (counted(head.resumes as usize, "time")) }
+        }
+    }
+}
+
+fn ranking(section: &BabelbitSection, view: &View, challenge: &Challenge) -> Markup {
+    html! {
+        section.card aria-labelledby="ranking" {
+            h2 id="ranking" { "Ranking" }
+            @if challenge.standings.is_empty() { p.empty { "No miner has replied yet." } } @else {
+                div.scroll tabindex="0" role="region" aria-labelledby="ranking" {
+                    table {
+                        thead { tr { th.num scope="col" { "#" } th scope="col" { "Miner" } th.num scope="col" { "Score" } (standing_header()) } }
+                        tbody {
+                            @for (rank, standing) in challenge.standings.iter().take(RANKED).enumerate() {
+                                tr {
+                                    td.num.rank { (rank + 1) }
+                                    th scope="row" { (section.miner_link(view, &standing.miner)) }
+                                    td.num { (score(standing.score)) }
+                                    (standing_cells(standing))
+                                }
+                            }
+                        }
+                    }
+                }
+                @if challenge.standings.len() > RANKED { p.sub { "The best " (RANKED) " of " (challenge.standings.len()) " miners; all replies are below." } }
+            }
+        }
+    }
+}
+
+async fn utterances(
+    section: &BabelbitSection,
+    view: &View,
+    challenge: &Challenge,
+    row: &ChallengeRow,
+    utterance: &UtteranceRow,
+    options: ScoreOptions,
+) -> Result<Markup, Refusal> {
+    let files = layout(section.source.paths(), &row.challenge_uid, row.challenge_type, &row.run_timestamp);
+    let document = row.reference.clone().and_then(|document| ReferenceDocument::parse(document).ok());
+    let reference = document.and_then(|document| document.find(&utterance.utterance_id, &options.target_language).ok());
+    let (seconds, channels, hash) = match &utterance.source {
+        Ok(source) => (source.duration_sec(), source.channels, source.wav_sha256.as_str()),
+        Err(_) => (0.0, 1, ""),
+    };
+    let peaks = match &files {
+        Some(files) => section.source.peaks(&files.shared_source(utterance.index), hash).await,
+        None => None,
+    };
+    let about = Utterance { id: row.id, row: utterance, reference, options, channels, seconds, peaks };
+    let paging = Paging::of(view, "replies", PER_PAGE, challenge.standings.len());
+    let mut replies = Vec::new();
+    for standing in paging.slice(&challenge.standings) {
+        replies.push(load(section, view, &about, files.as_ref(), standing).await?);
+    }
+    // One axis for all replies of the page.
+    let ends = replies.iter().filter_map(|reply| reply.row.as_ref()).map(|row| row.reply.timeline.completion(channels));
+    let allowed =
+        replies.iter().filter_map(|reply| reply.row.as_ref()?.score.as_ref()?.result.latency.allowed_overshoot_sec);
+    let window_end =
+        allowed.fold(None, |widest: Option<f64>, allowed| Some(widest.unwrap_or(0.0).max(seconds + allowed)));
+    let longest = ends.filter(|end| end.is_finite()).fold(window_end.unwrap_or(seconds), f64::max);
+    let axis = longest.clamp(1.0, 7_200.0) * 1.01;
+    let part = html! {
+        section.card.source aria-label="Source" {
+            div.reply-head {
+                h3 { "Source " small { (shown(&about.row.language)) " · " (duration(Some(seconds))) } }
+                (player(view, &source_path(about.id, about.row.index), about.row.source.is_ok(), "source"))
+            }
+            @if let Err(error) = &about.row.source { (problem("The source cannot be played", error)) }
+            (lane(axis, &about, None, "Waveform of the source"))
+            (ruler(axis))
+            @if let Some(reference) = &about.reference {
+                p.text { span.label { "Expected" } (shown(&reference.text)) }
+            } @else { p.empty { "No reference is recorded for this utterance." } }
+        }
+        @for reply in &replies { (card(section, view, axis, &about, reply)) }
+    };
+    Ok(html! {
+        nav.tabs aria-label="Utterances" {
+            @for other in &row.utterances {
+                a href=(view.with(&[("utterance", &(other.index + 1).to_string()), ("replies", "")]))
+                    aria-current=[(other.index == utterance.index).then_some("true")] { (other.index + 1) }
+            }
+        }
+        h2 { "Utterance " (utterance.index + 1) " " small.sub { (shown(&utterance.utterance_id)) } }
+        p.legend {
+            span.key.source-key { "end of the source" } span.key.window-key { "allowed window" } span.key.end-key { "end of the reply" }
+        }
+        (live("utterance", &part))
+        (paging.links(view, "replies"))
+    })
+}
+
+async fn load(
+    section: &BabelbitSection,
+    view: &View,
+    about: &Utterance<'_>,
+    files: Option<&Layout>,
+    standing: &Standing,
+) -> Result<Reply, Refusal> {
+    let read = section.source.result(about.id, standing.miner, about.row.index).await;
+    let row = read.map_err(|why| view.unavailable("Challenge", &why.0))?;
+    let hash = row.as_ref().and_then(|row| row.outcome.as_ref().ok());
+    let peaks = match (files, hash) {
+        (Some(files), Some(hash)) => {
+            section.source.peaks(&files.predicted(standing.miner, about.row.index), hash).await
+        }
+        _ => None,
+    };
+    let pieces = row.as_ref().map(|row| pieces(&row.reply.timeline, about.channels)).unwrap_or_default();
+    Ok(Reply { standing: standing.clone(), row, peaks, pieces })
+}
+
+fn player(view: &View, path: &str, is_recorded: bool, what: &str) -> Markup {
+    html! {
+        @if is_recorded { audio controls preload="none" src=(view.href(path)) aria-label={ "Play the " (what) } {} }
+        @else { span.empty { "no recording" } }
+    }
+}
+
+/// Lane of a reply, or of the source.
+fn lane(axis: f64, about: &Utterance<'_>, reply: Option<&Reply>, label: &str) -> Markup {
+    let whole = [Piece { start: 0.0, offset: 0.0, seconds: about.seconds }];
+    let stored = reply.and_then(|reply| reply.row.as_ref()?.score.as_ref());
+    let latency = stored.map(|score| &score.result.latency);
+    let words = stored.and_then(|score| score.heard.as_ref()).map(|heard| heard.transcript.words.as_slice());
+    let words = reply.map(|reply| marks(words.unwrap_or_default(), &reply.pieces)).unwrap_or_default();
+    Lane {
+        axis,
+        peaks: reply.map_or(about.peaks.as_deref(), |reply| reply.peaks.as_deref()),
+        pieces: reply.map_or(whole.as_slice(), |reply| reply.pieces.as_slice()),
+        source_end: about.seconds,
+        window_end: latency.and_then(|latency| latency.allowed_overshoot_sec).map(|allowed| about.seconds + allowed),
+        end: latency.map(|latency| latency.completion_sec),
+        marks: &words,
+        label,
+    }
+    .draw()
+}
+
+fn card(section: &BabelbitSection, view: &View, axis: f64, about: &Utterance<'_>, reply: &Reply) -> Markup {
+    let name = section.name(&reply.standing.miner);
+    let label = format!("Reply of {name} to utterance {}", about.row.index + 1);
+    let Some(row) = &reply.row else {
+        return html! {
+            article.card.reply aria-label=(label) {
+                div.reply-head { h3 { (section.miner_link(view, &reply.standing.miner)) } span.badge { "not played yet" } }
+            }
+        };
+    };
+    let stored = row.score.as_ref();
+    let heading = html! {
+        div.reply-head {
+            h3 { (section.miner_link(view, &reply.standing.miner)) }
+            @match (stored, &row.outcome) {
+                (Some(stored), _) if stored.result.score > 0.0 => span.verdict.good { (number(Some(stored.result.score), 3)) },
+                (Some(stored), _) => span.verdict.bad { (number(Some(stored.result.score), 3)) },
+                (None, Err(_)) => span.verdict.bad { "failed" },
+                (None, Ok(_)) => span.verdict { "awaits its score" },
+            }
+            (player(view, &reply_path(about.id, about.row.index, &row.miner), row.outcome.is_ok(), &format!("reply of {name}")))
+        }
+    };
+    html! {
+        article.card.reply aria-label=(label) {
+            (heading)
+            @if let Err(error) = &row.outcome { p.decided { strong { "Failed: " } (shown(error)) } }
+            @if let Some(decided) = stored.and_then(|stored| decision(stored, &about.options)) {
+                p.decided { strong { "Decided by: " } (shown(&decided)) }
+            }
+            (lane(axis, about, Some(reply), &format!("Waveform of the reply of {name}")))
+            (ruler(axis))
+            @if row.outcome.is_ok() && reply.peaks.is_none() && row.reply.frames > 0 {
+                p.empty { "The recording is missing or damaged, so there is no waveform." }
+            }
+            @if let Some(stored) = stored {
+                @let heard = stored.result.stt_text.as_deref().map(str::trim).filter(|text| !text.is_empty());
+                @let (expected, said) = compare(&stored.result.gt_text, heard.unwrap_or_default());
+                @if heard.is_some() {
+                    p.text { span.label { "Expected" } (expected) }
+                    p.text { span.label { "Heard" } (said) }
+                } @else if stored.result.gate.is_some() {
+                    p.empty { "Not transcribed: the score is 0 either way." }
+                } @else { p.empty { "No word was heard." } }
+                (numbers(stored, &about.options, row))
+            }
+        }
+    }
+}
+
+fn numbers(stored: &StoredScore, options: &ScoreOptions, row: &ResultRow) -> Markup {
+    let components = components(stored, options);
+    html! {
+        details {
+            summary { "Every number of this score" }
+            div.scroll {
+                table.numbers {
+                    thead { tr { th scope="col" { "Number" } th.num scope="col" { "Value" } th scope="col" { "Rule" } } }
+                    tbody {
+                        @for component in &components {
+                            @let (class, text) = component.mark.class();
+                            tr class=(class) {
+                                th scope="row" { (component.name) @if !text.is_empty() { span.mark { (text) } } }
+                                td.num { (component.value) }
+                                td { (shown(&component.rule)) }
+                            }
+                        }
+                        tr.neutral {
+                            th scope="row" { "Wall clock" }
+                            td.num { (duration(Some(row.reply.wall.after_source_sec))) }
+                            td { "after the last frame; " (duration(Some(row.reply.wall.total_sec))) " in all. For information only." }
+                        }
+                        tr.neutral {
+                            th scope="row" { "Transcript" }
+                            td.num { (number(stored.heard.as_ref().and_then(|heard| heard.confidence).map(f64::from), 2)) }
+                            td { "confidence of the recogniser; language "
+                                (shown(stored.heard.as_ref().map_or("unknown", |heard| heard.transcript.detected_language.as_str()))) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! One miner: history, latencies, failures, best and worst replies.
+
+use std::collections::BTreeMap;
+
+use maud::{Markup, html};
+use taonet_babelbit_core::records::{ChallengeType, MinerKey};
+use taonet_babelbit_runner::ResultDigest;
+use taonet_dashboard::draw::{Column, columns, histogram};
+use taonet_dashboard::{Page, View, duration, live, number, shown};
+use taonet_primitives::Hotkey;
+
+use super::parts::{challenge_link, contest, reply_path, score, state, tabs, time};
+use crate::index::{Challenge, Index};
+use crate::section::BabelbitSection;
+use crate::verdict::{losses, reason};
+
+/// Number of challenges in the history.
+const HISTORY: usize = 60;
+/// Number of best and of worst replies.
+const EXTREMES: usize = 3;
+
+/// A miner's part of a challenge.
+type Part<'a> = (&'a Challenge, Vec<&'a ResultDigest>);
+
+pub(crate) fn page(section: &BabelbitSection, view: &View, hotkey: &str) -> Page {
+    let Ok(hotkey) = hotkey.parse::<Hotkey>() else { return Err(view.missing("This hotkey")) };
+    let index = section.source.index();
+    let mut keys =
+        index.challenges.iter().filter_map(|challenge| challenge.standing(&hotkey)).map(|standing| standing.miner);
+    let Some(miner) = keys.next() else { return Err(view.missing("A miner with this hotkey")) };
+    let contest = chosen(view, &index, &hotkey);
+    let parts: Vec<Part<'_>> = index
+        .of(contest)
+        .filter(|challenge| challenge.standing(&hotkey).is_some())
+        .map(|challenge| {
+            let results = challenge.results.iter().filter(|result| result.miner.hotkey == hotkey).collect();
+            (challenge.as_ref(), results)
+        })
+        .collect();
+    let name = section.name(&miner);
+    let part = html! {
+        (summary(&index, contest, &miner))
+        (history(view, &parts, &hotkey))
+        div.columns-2 { (latencies(&parts)) (failures(&parts)) }
+        (extremes(view, &parts))
+    };
+    let body = html! {
+        (view.trail(&[("/", "Overview"), ("/miners", "Miners")], &name))
+        h1 { (name) }
+        p.sub.address { "uid " (miner.uid) " · " (hotkey) }
+        (tabs(view, &index, contest))
+        @if parts.is_empty() { p.empty { "This miner has no replies in this contest." } } @else { (live("miner", &part)) }
+    };
+    Ok(view.page(&name, &body))
+}
+
+/// The contest of the query, else the first one in which the miner played.
+fn chosen(view: &View, index: &Index, hotkey: &Hotkey) -> ChallengeType {
+    if view.param("contest").is_some() {
+        return contest(view, index);
+    }
+    let played = index.challenges.iter().filter(|challenge| challenge.standing(hotkey).is_some());
+    played.map(|challenge| challenge.head.challenge_type).min().unwrap_or_default()
+}
+
+fn summary(index: &Index, contest: ChallengeType, miner: &MinerKey) -> Markup {
+    let board = index.leaderboard(contest, 0);
+    let found = board.iter().enumerate().find(|(_, standing)| standing.miner.hotkey == miner.hotkey);
+    html! {
+        @if let Some((rank, standing)) = found {
+            dl.figures {
+                div { dt { "Rank" } dd { (rank + 1) small { "of " (board.len()) } } }
+                div { dt { "Score" } dd { (score(standing.score)) } }
+                div { dt { "Meaning" } dd { (number(standing.accuracy, 2)) } }
+                div { dt { "Speaking rate" } dd { (number(standing.rate_ratio, 2)) small { "of the reference" } } }
+                div { dt { "Late by" } dd { (duration(standing.overshoot_sec)) small { "virtual clock" } } }
+                div { dt { "Wall clock" } dd { (duration(standing.wall_after_source_sec)) small { "after the source" } } }
+            }
+        }
+    }
+}
+
+fn history(view: &View, parts: &[Part<'_>], hotkey: &Hotkey) -> Markup {
+    let shown_parts = parts.iter().take(HISTORY).rev();
+    let bars: Vec<_> = shown_parts
+        .filter_map(|(challenge, _)| {
+            let standing = challenge.standing(hotkey)?;
+            Some(Column {
+                value: standing.score,
+                label: format!("{}: {}", shown(&challenge.head.challenge_uid), number(Some(standing.score), 3)),
+                href: view.href(&format!("/challenges/{}", challenge.head.id)),
+            })
+        })
+        .collect();
+    html! {
+        section.card aria-labelledby="history" {
+            h2 id="history" { "Scores by challenge" }
+            (columns(&bars, "Scores by challenge, oldest first"))
+            details {
+                summary { "As a table" }
+                div.scroll {
+                    table {
+                        thead { tr { th scope="col" { "Challenge" } th scope="col" { "State" } th scope="col" { "Started" } th.num scope="col" { "Score" } th scope="col" { "Lost points" } } }
+                        tbody {
+                            @for (challenge, _) in parts.iter().take(HISTORY) {
+                                @if let Some(standing) = challenge.standing(hotkey) {
+                                    tr {
+                                        th scope="row" { (challenge_link(view, challenge)) }
+                                        td { (state(challenge)) }
+                                        td { (time(challenge.head.started_unix)) }
+                                        td.num { (number(Some(standing.score), 3)) }
+                                        td.losses { (losses(&standing.failed_gates, standing.utterances)) }
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn latencies(parts: &[Part<'_>]) -> Markup {
+    let results = || parts.iter().flat_map(|(_, results)| results);
+    let virtual_clock: Vec<_> = results().filter_map(|result| result.score.as_ref()?.overshoot_sec).collect();
+    let wall: Vec<_> =
+        results().filter(|result| result.error.is_none()).filter_map(|result| result.wall_after_source_sec).collect();
+    html! {
+        section.card aria-labelledby="latency" {
+            h2 id="latency" { "Latency" }
+            @for (title, values) in [("End after the source, virtual clock (scored)", &virtual_clock), ("End after the last frame, wall clock", &wall)] {
+                @let [median, p95] = [50, 95].map(|rank| percentile(values, rank));
+                figure {
+                    figcaption { (title) " " small { "median " (duration(median)) " · 95 % " (duration(p95)) } }
+                    (histogram(values, &format!("{title}: {} replies, median {}", values.len(), duration(median))))
+                }
+            }
+        }
+    }
+}
+
+fn percentile(values: &[f64], rank: usize) -> Option<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get((sorted.len() * rank / 100).min(sorted.len().saturating_sub(1))).copied()
+}
+
+fn failures(parts: &[Part<'_>]) -> Markup {
+    let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
+    for result in parts.iter().flat_map(|(_, results)| results) {
+        let texts = match (&result.error, &result.score) {
+            (Some(error), _) => vec![shown(error)],
+            (None, Some(score)) => score.failed_gates.iter().map(|gate| reason(*gate).to_owned()).collect(),
+            (None, None) => Vec::new(),
+        };
+        for text in texts {
+            *reasons.entry(text).or_default() += 1;
+        }
+    }
+    let mut reasons: Vec<_> = reasons.into_iter().collect();
+    reasons.sort_by(|(a, first), (b, second)| second.cmp(first).then(a.cmp(b)));
+    html! {
+        section.card aria-labelledby="failures" {
+            h2 id="failures" { "Failures by reason" }
+            @if reasons.is_empty() { p.empty { "Every reply passed." } }
+            ul.list {
+                @for (text, count) in reasons.iter().take(12) { li { span { (text) } small { (count) } } }
+            }
+            @if reasons.len() > 12 { p.sub { "and " (reasons.len() - 12) " rarer ones" } }
+        }
+    }
+}
+
+fn extremes(view: &View, parts: &[Part<'_>]) -> Markup {
+    let scored = parts.iter().flat_map(|(challenge, results)| {
+        results.iter().filter_map(move |result| Some((*challenge, *result, result.score.as_ref()?.score)))
+    });
+    let mut scored: Vec<_> = scored.collect();
+    scored.sort_by(|(.., a), (.., b)| b.total_cmp(a));
+    let best = scored.iter().take(EXTREMES);
+    let worst = scored.iter().skip(EXTREMES).rev().take(EXTREMES);
+    let list = |replies: Vec<&(&Challenge, &ResultDigest, f64)>| {
+        html! {
+            ul.replies {
+                @for (challenge, result, value) in replies {
+                    @let number_here = result.utterance_index + 1;
+                    li {
+                        a href=(view.href(&format!("/challenges/{}?utterance={number_here}", challenge.head.id))) {
+                            (shown(&challenge.head.challenge_uid)) ", utterance " (number_here)
+                        }
+                        strong { (number(Some(*value), 3)) }
+                        audio controls preload="none" aria-label={ "Play utterance " (number_here) }
+                            src=(view.href(&reply_path(challenge.head.id, result.utterance_index, &result.miner))) {}
+                    }
+                }
+            }
+        }
+    };
+    html! {
+        div.columns-2 {
+            section.card aria-labelledby="best" { h2 id="best" { "Best replies" } (list(best.collect())) }
+            section.card aria-labelledby="worst" { h2 id="worst" { "Worst replies" } (list(worst.collect())) }
+        }
+    }
+}

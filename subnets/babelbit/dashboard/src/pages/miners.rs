@@ -1,0 +1,100 @@
+//! All miners of a contest, sortable.
+
+use axum::response::Response;
+use maud::html;
+use taonet_dashboard::{Paging, Sort, View, duration, live, number};
+
+use super::parts::{contest, history, score, tabs, warning};
+use crate::index::Standing;
+use crate::section::BabelbitSection;
+use crate::verdict::losses;
+
+/// Number of miners on a page.
+const PER_PAGE: usize = 50;
+/// Number of challenges in a sparkline.
+const HISTORY: usize = 30;
+/// Columns, each with whether it first sorts in descending order.
+const COLUMNS: [(&str, bool); 7] = [
+    ("score", true),
+    ("uid", false),
+    ("meaning", true),
+    ("rate", true),
+    ("late", false),
+    ("wall", false),
+    ("lost", true),
+];
+
+fn lost(standing: &Standing) -> usize {
+    standing.failed_gates.values().sum()
+}
+
+fn sort(standings: &mut [Standing], key: &str) {
+    // Missing values come first in ascending order.
+    let optional = |value: Option<f64>| value.unwrap_or(f64::NEG_INFINITY);
+    standings.sort_by(|a, b| {
+        let order = match key {
+            "uid" => a.miner.uid.cmp(&b.miner.uid),
+            "meaning" => optional(a.accuracy).total_cmp(&optional(b.accuracy)),
+            "rate" => optional(a.rate_ratio).total_cmp(&optional(b.rate_ratio)),
+            "late" => optional(a.overshoot_sec).total_cmp(&optional(b.overshoot_sec)),
+            "wall" => optional(a.wall_after_source_sec).total_cmp(&optional(b.wall_after_source_sec)),
+            "lost" => lost(a).cmp(&lost(b)),
+            _ => a.score.total_cmp(&b.score),
+        };
+        order.then_with(|| b.miner.cmp(&a.miner))
+    });
+}
+
+pub(crate) fn page(section: &BabelbitSection, view: &View) -> Response {
+    let index = section.source.index();
+    let contest = contest(view, &index);
+    let mut standings = index.leaderboard(contest, HISTORY);
+    let order = Sort::of(view, &COLUMNS);
+    sort(&mut standings, order.key());
+    order.apply(&mut standings);
+    let paging = Paging::of(view, "page", PER_PAGE, standings.len());
+    let header = |key, label| order.header(view, key, label, "num");
+    let table = html! {
+        @if standings.is_empty() { p.empty { "This contest has no miners yet." } } @else {
+            div.scroll tabindex="0" role="region" aria-label="Miners" {
+                table {
+                    thead {
+                        tr {
+                            (order.header(view, "uid", "Miner", ""))
+                            (header("score", "Score"))
+                            th scope="col" { "Scores over time" }
+                            (header("meaning", "Meaning"))
+                            (header("rate", "Rate"))
+                            (header("late", "Late by"))
+                            (header("wall", "Wall clock"))
+                            (header("lost", "Lost"))
+                            th scope="col" { "Reasons" }
+                        }
+                    }
+                    tbody {
+                        @for standing in paging.slice(&standings) {
+                            tr {
+                                th scope="row" { (section.miner_link(view, &standing.miner)) }
+                                td.num { (score(standing.score)) }
+                                td { (history(section, standing)) }
+                                td.num { (number(standing.accuracy, 2)) }
+                                td.num { (number(standing.rate_ratio, 2)) }
+                                td.num { (duration(standing.overshoot_sec)) }
+                                td.num { (duration(standing.wall_after_source_sec)) }
+                                td.num { (lost(standing)) " of " (standing.utterances) }
+                                td.losses { (losses(&standing.failed_gates, standing.utterances)) }
+                            }
+                        }
+                    }
+                }
+            }
+            (paging.links(view, "miners"))
+        }
+    };
+    let body = html! {
+        h1 { "Miners" }
+        (live("miners-problem", &warning(&index)))
+        section.card { (tabs(view, &index, contest)) (live("miners", &table)) }
+    };
+    view.page("Miners", &body)
+}

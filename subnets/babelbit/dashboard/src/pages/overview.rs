@@ -1,0 +1,166 @@
+//! The leaderboard, rounds, and challenges in progress.
+
+use std::collections::HashSet;
+
+use maud::{Markup, html};
+use taonet_babelbit_runner::{RoundEnd, RoundRow};
+use taonet_dashboard::draw::meter;
+use taonet_dashboard::{Paging, View, live, shown};
+
+use super::parts::{
+    challenge_link, contest, history, score, standing_cells, standing_header, state, tabs, time, warning,
+};
+use crate::index::Index;
+use crate::section::BabelbitSection;
+
+/// Number of challenges in a sparkline.
+const HISTORY: usize = 30;
+/// Number of miners on a page.
+const PER_PAGE: usize = 25;
+/// Number of listed challenges.
+const RECENT: usize = 6;
+
+pub(crate) fn render(section: &BabelbitSection, view: &View) -> Markup {
+    let index = section.source.index();
+    html! {
+        h1 { "Babelbit " span.sub { "simultaneous interpreters, ranked" } }
+        (live("babelbit-problem", &warning(&index)))
+        (live("babelbit-figures", &figures(&index)))
+        (live("babelbit-progress", &progress(view, &index)))
+        (live("babelbit-board", &board(section, view, &index)))
+        div.columns-2 {
+            (live("babelbit-recent", &recent(view, &index)))
+            (live("babelbit-rounds", &rounds(&index)))
+        }
+    }
+}
+
+fn figures(index: &Index) -> Markup {
+    let open = index.challenges.iter().filter(|challenge| challenge.is_open()).count();
+    let replies: usize = index.challenges.iter().map(|challenge| challenge.results.len()).sum();
+    let miners: HashSet<_> =
+        index.challenges.iter().flat_map(|challenge| &challenge.standings).map(|standing| standing.miner).collect();
+    let outbox = &index.outbox;
+    html! {
+        dl.figures {
+            div { dt { "Challenges" } dd { (index.challenges.len()) @if open > 0 { small { (open) " in progress" } } } }
+            div { dt { "Miners" } dd { (miners.len()) } }
+            div { dt { "Replies" } dd { (replies) } }
+            div {
+                dt { "Result files" }
+                dd {
+                    (outbox.delivered) small { "delivered" }
+                    @if outbox.waiting > 0 { small.warn { (outbox.waiting) " waiting" } }
+                    @if outbox.refused > 0 { small.bad { (outbox.refused) " refused" } }
+                }
+            }
+        }
+    }
+}
+
+fn progress(view: &View, index: &Index) -> Markup {
+    let open: Vec<_> = index.challenges.iter().filter(|challenge| challenge.is_open()).take(RECENT).collect();
+    html! {
+        @if !open.is_empty() {
+            section.card aria-labelledby="in-progress" {
+                h2 id="in-progress" { "In progress" }
+                ul.rounds {
+                    @for challenge in open {
+                        @let (done, expected) = challenge.progress();
+                        @let share = done as f64 / expected.max(1) as f64;
+                        li {
+                            span { (challenge_link(view, challenge)) " " span.badge { (challenge.head.challenge_type) } " " (state(challenge)) }
+                            (meter(share, &format!("{done} of {expected} replies scored")))
+                            small { (done) " of " (expected) " replies scored" }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn board(section: &BabelbitSection, view: &View, index: &Index) -> Markup {
+    let contest = contest(view, index);
+    let standings = index.leaderboard(contest, HISTORY);
+    let paging = Paging::of(view, "page", PER_PAGE, standings.len());
+    html! {
+        section.card aria-labelledby="leaderboard" {
+            div.head { h2 id="leaderboard" { "Leaderboard" } (tabs(view, index, contest)) }
+            @if standings.is_empty() {
+                p.empty { "No replies yet. The leaderboard appears with the first reply." }
+            } @else {
+                div.scroll tabindex="0" role="region" aria-labelledby="leaderboard" {
+                    table {
+                        thead {
+                            tr {
+                                th.num scope="col" { "#" }
+                                th scope="col" { "Miner" }
+                                th.num scope="col" { "Score" }
+                                th scope="col" { "Scores over time" }
+                                (standing_header())
+                            }
+                        }
+                        tbody {
+                            @for (rank, standing) in paging.range().zip(paging.slice(&standings)) {
+                                tr {
+                                    td.num.rank { (rank + 1) }
+                                    th scope="row" { (section.miner_link(view, &standing.miner)) }
+                                    td.num { (score(standing.score)) }
+                                    td { (history(section, standing)) }
+                                    (standing_cells(standing))
+                                }
+                            }
+                        }
+                    }
+                }
+                (paging.links(view, "miners"))
+            }
+        }
+    }
+}
+
+fn recent(view: &View, index: &Index) -> Markup {
+    html! {
+        section.card aria-labelledby="recent" {
+            h2 id="recent" { "Latest challenges" }
+            @if index.challenges.is_empty() { p.empty { "No challenge has been played." } }
+            ul.list {
+                @for challenge in index.challenges.iter().take(RECENT) {
+                    li {
+                        span { (challenge_link(view, challenge)) " " span.badge { (challenge.head.challenge_type) } }
+                        small { (state(challenge)) " · " (time(challenge.head.started_unix)) }
+                    }
+                }
+            }
+            p { a href=(view.href("/challenges")) { "All challenges" } }
+        }
+    }
+}
+
+fn rounds(index: &Index) -> Markup {
+    let end = |round: &RoundRow| match round.end {
+        RoundEnd::Played => ("badge ok", "played"),
+        RoundEnd::Failed => ("badge bad", "failed"),
+        RoundEnd::Waited => ("badge", "waits for the next epoch"),
+    };
+    html! {
+        section.card aria-labelledby="rounds" {
+            h2 id="rounds" { "Last rounds" }
+            @if index.rounds.is_empty() { p.empty { "No round has ended. Rounds follow the epochs of the chain (bb runner)." } }
+            ul.list {
+                @for round in &index.rounds {
+                    @let (class, text) = end(round);
+                    li {
+                        span {
+                            span.badge { (round.challenge_type) } " "
+                            @if let Some(epoch) = round.epoch { "epoch " (epoch) } @else { "epoch unknown" }
+                            @if let Some(uid) = &round.challenge_uid { " · " (shown(uid)) }
+                        }
+                        small { span class=(class) { (text) } " · " (time(round.ended_unix)) }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Parts that several pages share.
+
+use maud::{Markup, html};
+use taonet_babelbit_core::records::{ChallengeType, MinerKey};
+use taonet_babelbit_runner::ChallengeState;
+use taonet_dashboard::draw::{meter, sparkline};
+use taonet_dashboard::{View, ago, duration, number, problem, shown, timestamp};
+
+use crate::index::{CONTESTS, Challenge, Index, Standing};
+use crate::section::{BabelbitSection, now_unix};
+use crate::verdict::losses;
+
+/// The selected contest: that of the query, else the first one with challenges.
+pub(super) fn contest(view: &View, index: &Index) -> ChallengeType {
+    let named = view.param("contest").and_then(|name| name.parse().ok());
+    named.or_else(|| CONTESTS.into_iter().find(|contest| index.of(*contest).next().is_some())).unwrap_or_default()
+}
+
+/// Links between the contests.
+pub(super) fn tabs(view: &View, index: &Index, current: ChallengeType) -> Markup {
+    html! {
+        nav.tabs aria-label="Contests" {
+            @for contest in CONTESTS {
+                @let count = index.of(contest).count();
+                a href=(view.with(&[("contest", contest.as_str()), ("page", "")]))
+                    aria-current=[(contest == current).then_some("true")] { (contest) " " span.count { (count) } }
+            }
+        }
+    }
+}
+
+/// Why the ledger is unreadable, if so.
+pub(super) fn warning(index: &Index) -> Markup {
+    html! { @if let Some(why) = &index.problem { (problem("The runner's ledger is unavailable", why)) } }
+}
+
+/// Progress of a challenge as a badge.
+pub(super) fn state(challenge: &Challenge) -> Markup {
+    let (class, text) = match challenge.head.state {
+        ChallengeState::Playing => ("badge active", "playing"),
+        ChallengeState::Partial => ("badge warn", "partial"),
+        ChallengeState::Finished => ("badge ok", "finished"),
+    };
+    html! { span class=(class) { (text) } @if challenge.problem.is_some() { " " span.badge.bad { "unreadable" } } }
+}
+
+/// A time and how long ago it was.
+pub(super) fn time(unix: i64) -> Markup {
+    html! { time datetime=(timestamp(unix)) title=(timestamp(unix)) { (ago(unix, now_unix())) } }
+}
+
+/// A score with a bar.
+pub(super) fn score(value: f64) -> Markup {
+    html! { span.score { (number(Some(value), 3)) (meter(value, &format!("score {}", number(Some(value), 3)))) } }
+}
+
+/// Header cells of [`standing_cells`].
+pub(super) fn standing_header() -> Markup {
+    html! {
+        th.num scope="col" { "Meaning" }
+        th.num scope="col" { "Rate" }
+        th.num scope="col" title="seconds after the end of the source, on the virtual clock" { "Late by" }
+        th.num scope="col" title="wall-clock time from the last frame to the end of the reply" { "Wall clock" }
+        th scope="col" { "Lost points" }
+    }
+}
+
+/// Means and losses of a miner.
+pub(super) fn standing_cells(standing: &Standing) -> Markup {
+    html! {
+        td.num { (number(standing.accuracy, 2)) }
+        td.num { (number(standing.rate_ratio, 2)) }
+        td.num { (duration(standing.overshoot_sec)) }
+        td.num { (duration(standing.wall_after_source_sec)) }
+        td.losses { (losses(&standing.failed_gates, standing.utterances)) }
+    }
+}
+
+/// Sparkline of a miner's latest scores.
+pub(super) fn history(section: &BabelbitSection, standing: &Standing) -> Markup {
+    let played = standing.history.iter().flatten().count();
+    sparkline(&standing.history, &format!("scores of {} in {played} challenges", section.name(&standing.miner)))
+}
+
+/// ID of a challenge, linked to its page.
+pub(super) fn challenge_link(view: &View, challenge: &Challenge) -> Markup {
+    html! {
+        a href=(view.href(&format!("/challenges/{}", challenge.head.id))) { (shown(&challenge.head.challenge_uid)) }
+    }
+}
+
+/// Path of a source's recording.
+pub(super) fn source_path(challenge: i64, utterance: u32) -> String {
+    format!("/audio/{challenge}/{utterance}/source.wav")
+}
+
+/// Path of a reply's recording.
+pub(super) fn reply_path(challenge: i64, utterance: u32, miner: &MinerKey) -> String {
+    format!("/audio/{challenge}/{utterance}/{}/{}/reply.wav", miner.uid, miner.hotkey)
+}

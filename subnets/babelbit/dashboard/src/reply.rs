@@ -1,0 +1,64 @@
+//! Where a reply's sound stands on the time axis of its source.
+
+use taonet_babelbit_core::protocol::{SAMPLE_BYTES, SAMPLE_RATE_HZ};
+use taonet_babelbit_core::scoring::Timeline;
+use taonet_dashboard::draw::{Mark, Piece};
+use taonet_dashboard::shown;
+use taonet_primitives::Word;
+
+/// Maximum number of pieces of a reply on the axis.
+const MAX_PIECES: usize = 20_000;
+
+/// When a listener hears each part of a reply: as soon as it arrives, one after the other.
+pub(crate) fn pieces(timeline: &Timeline, channels: u16) -> Vec<Piece> {
+    let bytes_per_second = f64::from(SAMPLE_RATE_HZ) * f64::from(channels.max(1)) * SAMPLE_BYTES as f64;
+    if !(timeline.frame_rate_hz.is_finite() && timeline.frame_rate_hz > 0.0) {
+        return Vec::new();
+    }
+    let (mut heard, mut offset) = (0.0_f64, 0.0);
+    let arrivals = timeline.arrivals.iter().filter(|(_, bytes)| *bytes > 0).take(MAX_PIECES);
+    let pieces = arrivals.map(|(frame, bytes)| {
+        let start = heard.max(*frame as f64 / timeline.frame_rate_hz);
+        let seconds = *bytes as f64 / bytes_per_second;
+        let piece = Piece { start, offset, seconds };
+        heard = start + seconds;
+        offset += seconds;
+        piece
+    });
+    pieces.collect()
+}
+
+/// Words of a reply, with times in its recording, on the axis.
+pub(crate) fn marks(words: &[Word], pieces: &[Piece]) -> Vec<Mark> {
+    let place = |word: &Word| {
+        let piece = pieces.iter().rev().find(|piece| piece.offset <= word.start + 1e-6)?;
+        Some(Mark { start: piece.start + (word.start - piece.offset), text: shown(&word.text) })
+    };
+    words.iter().filter(|word| word.start.is_finite()).filter_map(place).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sound_is_played_when_it_arrives_and_never_twice_at_once() {
+        // One second of sound is 96 000 bytes; a frame takes 0.08 s.
+        let timeline = Timeline::new(vec![(25, 96_000), (30, 0), (31, 96_000), (100, 48_000)], 100);
+        let pieces = pieces(&timeline, 1);
+        let starts: Vec<_> = pieces.iter().map(|piece| (piece.start, piece.offset, piece.seconds)).collect();
+        assert_eq!(starts, [(2.0, 0.0, 1.0), (3.0, 1.0, 1.0), (8.0, 2.0, 0.5)]);
+        let word = |start| Word { text: "<b>".into(), start, end: start };
+        let marks = marks(&[word(0.5), word(1.5), word(2.25), word(f64::NAN)], &pieces);
+        assert_eq!(marks.iter().map(|mark| mark.start).collect::<Vec<_>>(), [2.5, 3.5, 8.25]);
+    }
+
+    #[test]
+    fn strange_timelines_have_no_pieces() {
+        for rate in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            let timeline = Timeline { frame_rate_hz: rate, ..Timeline::new(vec![(1, u64::MAX)], u64::MAX) };
+            assert!(pieces(&timeline, 0).is_empty());
+        }
+        assert_eq!(marks(&[Word { text: "a".into(), start: 0.0, end: 0.0 }], &[]), []);
+    }
+}

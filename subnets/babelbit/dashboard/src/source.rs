@@ -1,0 +1,249 @@
+//! The runner's directory: its ledger and its recordings, read-only.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::num::NonZeroUsize;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use lru::LruCache;
+use taonet_babelbit_core::Rules;
+use taonet_babelbit_core::records::MinerKey;
+use taonet_babelbit_runner::{ChallengeHead, ChallengeRow, Ledger, LedgerError, ResultRow, RunPaths};
+use taonet_babelbit_scorer::ScoringConditions;
+use taonet_dashboard::Changes;
+use taonet_dashboard::draw::Peaks;
+use taonet_service::Shutdown;
+use tokio::sync::{Mutex as AsyncMutex, Semaphore};
+
+use crate::index::{CONTESTS, Challenge, Index};
+
+/// Maximum number of challenges in the index.
+const MAX_CHALLENGES: u32 = 200;
+/// Number of latest challenges that are read again on every change, whatever their state.
+const ALWAYS_READ: usize = 2;
+/// Interval of looking for changes of the ledger.
+const POLL: Duration = Duration::from_millis(500);
+/// Maximum number of envelopes in memory, of 3.2 KB each.
+const MAX_PEAKS: NonZeroUsize = NonZeroUsize::new(4_096).unwrap();
+/// Number of recordings that are read at a time.
+const PARALLEL_READS: usize = 4;
+
+/// Identifies the file that a connection has open.
+type FileId = (u64, u64);
+
+/// The runner's directory.
+pub(crate) struct Source {
+    paths: RunPaths,
+    /// Connection of the pages; the follower has its own.
+    ledger: AsyncMutex<Option<(FileId, Ledger)>>,
+    index: RwLock<Arc<Index>>,
+    peaks: Mutex<LruCache<(PathBuf, String), Arc<Peaks>>>,
+    reads: Semaphore,
+}
+
+/// Why data of the ledger is unavailable, for the page.
+#[derive(Debug)]
+pub(crate) struct Unavailable(pub(crate) String);
+
+impl From<LedgerError> for Unavailable {
+    fn from(error: LedgerError) -> Self {
+        Self(described(&error))
+    }
+}
+
+/// An error with its causes.
+fn described(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+fn file_id(paths: &RunPaths) -> Option<FileId> {
+    let metadata = std::fs::metadata(paths.state.join("runner.sqlite")).ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+impl Source {
+    /// Reads the index of a directory. A missing or malformed ledger is reported by the pages.
+    pub(crate) async fn open(paths: RunPaths) -> Self {
+        let source = Self {
+            paths,
+            ledger: AsyncMutex::default(),
+            index: RwLock::default(),
+            peaks: Mutex::new(LruCache::new(MAX_PEAKS)),
+            reads: Semaphore::new(PARALLEL_READS),
+        };
+        let mut follower = Follower::default();
+        source.look(&mut follower).await;
+        source
+    }
+
+    /// Updates the index until shutdown, and reports each change.
+    pub(crate) async fn follow(&self, changes: &Changes, shutdown: &Shutdown) {
+        let mut follower = Follower::default();
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(POLL) => {}
+                () = shutdown.requested() => return,
+            }
+            if self.look(&mut follower).await {
+                changes.report();
+            }
+        }
+    }
+
+    /// The numbers of the latest challenges.
+    pub(crate) fn index(&self) -> Arc<Index> {
+        Arc::clone(&self.index.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) const fn paths(&self) -> &RunPaths {
+        &self.paths
+    }
+
+    /// A challenge with utterances and reference.
+    pub(crate) async fn challenge(&self, id: i64) -> Result<Option<ChallengeRow>, Unavailable> {
+        let mut ledger = self.ledger.lock().await;
+        Ok(self.connected(&mut ledger).await?.by_id(id).await?)
+    }
+
+    /// A miner's result of an utterance.
+    pub(crate) async fn result(&self, id: i64, miner: MinerKey, index: u32) -> Result<Option<ResultRow>, Unavailable> {
+        let mut ledger = self.ledger.lock().await;
+        Ok(self.connected(&mut ledger).await?.result(id, miner, index).await?)
+    }
+
+    /// The scoring conditions of a challenge; `None` if unknown.
+    pub(crate) async fn conditions(&self, id: i64) -> Result<Option<ScoringConditions>, Unavailable> {
+        let mut ledger = self.ledger.lock().await;
+        let ledger = self.connected(&mut ledger).await?;
+        let Some(hash) = ledger.conditions_of(id).await? else { return Ok(None) };
+        Ok(ledger.conditions().await?.remove(&hash))
+    }
+
+    /// The open connection; opens the ledger again if its file was replaced.
+    async fn connected<'a>(&self, open: &'a mut Option<(FileId, Ledger)>) -> Result<&'a Ledger, LedgerError> {
+        let current = file_id(&self.paths);
+        let kept = open.take().filter(|(id, _)| Some(*id) == current);
+        let connection = match kept {
+            Some(kept) => kept,
+            None => (current.unwrap_or_default(), Ledger::read(&self.paths.state).await?),
+        };
+        Ok(&open.insert(connection).1)
+    }
+
+    /// Reads the ledger if it changed; returns whether the index changed.
+    async fn look(&self, follower: &mut Follower) -> bool {
+        let before = self.index();
+        match self.read(follower, &before).await {
+            Ok(None) => false,
+            Ok(Some(index)) => {
+                *self.index.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(index);
+                true
+            }
+            Err(error) => {
+                follower.version = None;
+                let problem = Some(described(&error));
+                if before.problem == problem {
+                    return false;
+                }
+                tracing::warn!(problem, "the runner's ledger is unreadable");
+                // The last numbers stay readable.
+                let kept = Index {
+                    challenges: before.challenges.clone(),
+                    rounds: before.rounds.clone(),
+                    outbox: before.outbox,
+                    problem,
+                };
+                *self.index.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(kept);
+                true
+            }
+        }
+    }
+
+    async fn read(&self, follower: &mut Follower, before: &Index) -> Result<Option<Index>, LedgerError> {
+        let known = follower.ledger.as_ref().map(|(id, _)| *id);
+        let ledger = self.connected(&mut follower.ledger).await?;
+        let is_same_file = known.is_some() && known == file_id(&self.paths);
+        let version = ledger.data_version().await?;
+        if is_same_file && follower.version == Some(version) {
+            return Ok(None);
+        }
+        let heads = ledger.heads(MAX_CHALLENGES).await?;
+        let conditions = ledger.conditions().await?;
+        let mut challenges = Vec::with_capacity(heads.len());
+        for (position, head) in heads.into_iter().enumerate() {
+            let kept = before.challenge(head.id).filter(|kept| is_same_file && kept.head == head && !kept.is_open());
+            match kept.filter(|_| position >= ALWAYS_READ) {
+                Some(kept) => challenges.push(Arc::clone(kept)),
+                None => challenges.push(Arc::new(read_challenge(ledger, head, &conditions).await)),
+            }
+        }
+        let mut rounds = Vec::new();
+        for contest in CONTESTS {
+            rounds.extend(ledger.last_round(contest).await?);
+        }
+        let outbox = ledger.outbox_counts().await?;
+        follower.version = Some(version);
+        Ok(Some(Index { challenges, rounds, outbox, problem: None }))
+    }
+
+    /// The envelope of a recording; `None` if it is missing or not a recording. `version` changes with its content.
+    pub(crate) async fn peaks(&self, path: &Path, version: &str) -> Option<Arc<Peaks>> {
+        let key = (path.to_owned(), version.to_owned());
+        if let Some(known) = self.peaks.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return Some(Arc::clone(known));
+        }
+        let permit = self.reads.acquire().await.ok()?;
+        let path = path.to_owned();
+        let read = tokio::task::spawn_blocking(move || Peaks::read(&path)).await;
+        drop(permit);
+        let peaks = match read {
+            Ok(Ok(peaks)) => Some(Arc::new(peaks)),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, recording = %key.0.display(), "no waveform");
+                None
+            }
+            Err(_) => None,
+        };
+        // A missing recording may still come.
+        let peaks = peaks?;
+        self.peaks.lock().unwrap_or_else(PoisonError::into_inner).put(key, Arc::clone(&peaks));
+        Some(peaks)
+    }
+}
+
+/// State of the task that updates the index.
+#[derive(Default)]
+struct Follower {
+    ledger: Option<(FileId, Ledger)>,
+    /// Data version of the last successful read.
+    version: Option<i64>,
+}
+
+/// Reads a challenge's results; malformed ones are reported in place of the results.
+async fn read_challenge(
+    ledger: &Ledger,
+    head: ChallengeHead,
+    conditions: &BTreeMap<String, ScoringConditions>,
+) -> Challenge {
+    let read = async {
+        let hash = ledger.conditions_of(head.id).await?;
+        let rules = hash.and_then(|hash| conditions.get(&hash)).map_or(Rules::Reference, |known| known.options.rules);
+        Ok::<_, LedgerError>((rules, ledger.digests(head.id).await?))
+    };
+    match read.await {
+        Ok((rules, results)) => Challenge::new(head, rules, results),
+        Err(error) => Challenge::unreadable(head, described(&error)),
+    }
+}

@@ -1,0 +1,192 @@
+//! Scores in words: which rule gave which number, and which gate decided.
+
+use std::collections::BTreeMap;
+
+use taonet_babelbit_core::scoring::{Gate, ScoreOptions, SpeechRate};
+use taonet_babelbit_runner::StoredScore;
+use taonet_dashboard::{duration, number};
+
+/// Short reason for a lost utterance.
+pub(crate) const fn reason(gate: Gate) -> &'static str {
+    match gate {
+        Gate::PredictionError => "invalid response",
+        Gate::NoAudio => "no audio",
+        Gate::TooLate => "too late",
+        Gate::NoSpeech => "no speech recognised",
+        Gate::Language => "wrong language",
+        Gate::Accuracy => "wrong meaning",
+        Gate::Rate => "wrong speaking rate",
+        _ => "could not be scored",
+    }
+}
+
+/// Reasons for lost points, most frequent first, such as `too late in 4 of 5, wrong meaning in 1`.
+pub(crate) fn losses(failed: &BTreeMap<Gate, usize>, utterances: usize) -> String {
+    let mut failed: Vec<_> = failed.iter().collect();
+    failed.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+    let texts = failed.iter().enumerate().map(|(position, (gate, count))| {
+        let of = if position == 0 { format!(" of {utterances}") } else { String::new() };
+        format!("{} in {count}{of}", reason(**gate))
+    });
+    texts.collect::<Vec<_>>().join(", ")
+}
+
+/// Whether a component of a score helped or cost points.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mark {
+    Passed,
+    Failed,
+    /// Not computed, or for information.
+    Neutral,
+}
+
+impl Mark {
+    fn of(passed: Option<bool>) -> Self {
+        match passed {
+            Some(true) => Self::Passed,
+            Some(false) => Self::Failed,
+            None => Self::Neutral,
+        }
+    }
+
+    /// Class of the row, and its text for screen readers.
+    pub(crate) const fn class(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Passed => ("passed", "passed"),
+            Self::Failed => ("failed", "failed"),
+            Self::Neutral => ("neutral", ""),
+        }
+    }
+}
+
+/// One number of a score.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Component {
+    pub(crate) name: &'static str,
+    pub(crate) value: String,
+    /// The rule that gave the number.
+    pub(crate) rule: String,
+    pub(crate) mark: Mark,
+}
+
+/// The gate that decided: the first failed one, with the bound it missed. `None` if the reply passed.
+pub(crate) fn decision(score: &StoredScore, options: &ScoreOptions) -> Option<String> {
+    let gate = *score.failed_gates.first()?;
+    let result = &score.result;
+    let detail = match gate {
+        Gate::TooLate => format!(
+            "it ended {} after the source, allowed are {}",
+            duration(Some(result.latency.overshoot_sec)),
+            duration(result.latency.allowed_overshoot_sec)
+        ),
+        Gate::Accuracy => format!(
+            "similarity {} is below {}",
+            number(result.accuracy, 3),
+            number(Some(options.accuracy_threshold), 2)
+        ),
+        Gate::Rate => match &result.speech_rate {
+            SpeechRate::Measured { ratio, .. } => format!(
+                "it spoke {} times as fast as the reference, allowed are {} to {}",
+                number(*ratio, 2),
+                options.rate_lower,
+                options.rate_upper
+            ),
+            SpeechRate::Unknown { .. } => "the rate was not measurable".to_owned(),
+        },
+        Gate::Language => match &score.heard {
+            Some(heard) => {
+                format!("detected {}, expected {}", heard.transcript.detected_language, options.target_language)
+            }
+            None => format!("expected {}", options.target_language),
+        },
+        Gate::NoAudio => "the reply contains no samples".to_owned(),
+        Gate::NoSpeech => "the recogniser heard no word".to_owned(),
+        _ => result.score_error.clone().unwrap_or_default(),
+    };
+    Some(if detail.is_empty() { reason(gate).to_owned() } else { format!("{}: {detail}", reason(gate)) })
+}
+
+/// Every number of a score with its rule, in the order of scoring.
+pub(crate) fn components(score: &StoredScore, options: &ScoreOptions) -> Vec<Component> {
+    let result = &score.result;
+    let failed = |gate| score.failed_gates.contains(&gate);
+    let mut components = vec![Component {
+        name: "Meaning",
+        value: number(result.accuracy, 4),
+        rule: format!("cosine to the reference, at least {}", options.accuracy_threshold),
+        mark: Mark::of(result.accuracy_pass.or(failed(Gate::Accuracy).then_some(false))),
+    }];
+    if let SpeechRate::Measured { penalty, miner_wps, reference_wps, ratio, .. } = &result.speech_rate {
+        components.push(Component {
+            name: "Speaking rate",
+            value: number(*ratio, 3),
+            rule: format!(
+                "{} words/s to {} of the reference, ratio {} to {}",
+                number(*miner_wps, 2),
+                number(*reference_wps, 2),
+                options.rate_lower,
+                options.rate_upper
+            ),
+            mark: Mark::of(penalty.map(|penalty| penalty > 0.0)),
+        });
+    }
+    let latency = &result.latency;
+    components.push(Component {
+        name: "End after source",
+        value: duration(Some(latency.overshoot_sec)),
+        rule: format!(
+            "heard completely at {}, the source ends at {}, allowed are {}",
+            duration(Some(latency.completion_sec)),
+            duration(Some(latency.source_duration_sec)),
+            duration(latency.allowed_overshoot_sec)
+        ),
+        mark: Mark::of(latency.allowed_overshoot_sec.map(|allowed| latency.overshoot_sec < allowed)),
+    });
+    components.push(Component {
+        name: "Latency score",
+        value: number(Some(latency.score), 4),
+        rule: format!("1 − (end after source ÷ allowed)^{}", options.latency_power),
+        mark: Mark::Neutral,
+    });
+    if let Some(raw) = result.raw_score {
+        components.push(Component {
+            name: "Score before duplication",
+            value: number(Some(raw), 4),
+            rule: "the latency score if every gate passes, else 0".to_owned(),
+            mark: Mark::Neutral,
+        });
+    }
+    if let Some(penalty) = &result.duplicate_penalty {
+        components.push(Component {
+            name: "Duplication factor",
+            value: number(penalty.penalty_factor, 4),
+            rule: format!(
+                "pressure {} to the power of −{}; closest other reply {}, counted from {}",
+                number(penalty.duplicate_pressure, 2),
+                penalty.gamma,
+                number(penalty.max_peer_similarity, 3),
+                penalty.similarity_threshold
+            ),
+            mark: Mark::of(penalty.penalty_factor.map(|factor| factor >= 0.999_999)),
+        });
+    }
+    components.push(Component {
+        name: "Score",
+        value: number(Some(result.score), 6),
+        rule: format!("recorded as {}", result.score_method),
+        mark: Mark::of(Some(result.score > 0.0)),
+    });
+    components
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn losses_are_sorted_by_frequency() {
+        let failed = [(Gate::Accuracy, 1), (Gate::TooLate, 4)].into();
+        assert_eq!(losses(&failed, 5), "too late in 4 of 5, wrong meaning in 1");
+        assert_eq!(losses(&BTreeMap::new(), 5), "");
+    }
+}

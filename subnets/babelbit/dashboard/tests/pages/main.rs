@@ -1,0 +1,261 @@
+//! Every page over HTTP routes, on ledgers that the runner's own API wrote.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test helper panics as a test does")]
+
+mod recorded;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::header::{CONTENT_TYPE, HOST, RANGE};
+use axum::http::{HeaderMap, Request, StatusCode};
+use taonet_babelbit_dashboard::{BabelbitSection, BabelbitSettings};
+use taonet_babelbit_runner::{Ledger, RunPaths};
+use taonet_dashboard::{Access, BasePath, Changes, Dashboard};
+use taonet_service::Shutdown;
+use tower::ServiceExt as _;
+
+use recorded::{INJECTION, Recorded, hotkey};
+
+async fn site(directory: &Path) -> Router {
+    let names = [(hotkey(1), INJECTION.to_owned())].into();
+    let settings = BabelbitSettings { paths: RunPaths::below(directory), names };
+    let section = BabelbitSection::open(settings).await;
+    Dashboard::new(Access::Local, BasePath::default(), Changes::default()).with(section).router(Shutdown::new())
+}
+
+async fn send(router: &Router, path: &str, range: Option<&str>) -> (StatusCode, HeaderMap, Vec<u8>) {
+    let mut request = Request::get(path).header(HOST, "localhost");
+    if let Some(range) = range {
+        request = request.header(RANGE, range);
+    }
+    let response = router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    let (status, headers) = (response.status(), response.headers().clone());
+    (status, headers, to_bytes(response.into_body(), 1 << 24).await.unwrap().to_vec())
+}
+
+async fn get(router: &Router, path: &str) -> (u16, String) {
+    let (status, _, body) = send(router, path, None).await;
+    (status.as_u16(), String::from_utf8(body).unwrap())
+}
+
+/// Pages of a directory with a challenge of row id 1.
+fn pages() -> Vec<String> {
+    let miner = hotkey(1);
+    let pages = [
+        "/",
+        "/?contest=arena",
+        "/?page=2",
+        "/challenges",
+        "/challenges?contest=solo",
+        "/challenges/1",
+        "/challenges/1?utterance=2",
+        "/challenges/1?utterance=9",
+        "/miners",
+        "/miners?sort=late&order=desc",
+    ];
+    pages
+        .map(str::to_owned)
+        .into_iter()
+        .chain([format!("/miners/{miner}"), format!("/miners/{miner}?contest=arena")])
+        .collect()
+}
+
+#[tokio::test]
+async fn every_page_shows_the_contest() {
+    let directory = tempfile::tempdir().unwrap();
+    let recorded = Recorded::open(directory.path()).await;
+    recorded.play("challenge-1", 3, 2).await;
+    let router = site(directory.path()).await;
+    for page in pages() {
+        assert_eq!(get(&router, &page).await.0, 200, "{page}");
+    }
+    let (_, board) = get(&router, "/").await;
+    assert!(board.contains("challenge-1") && board.contains("Miner 2") && board.contains("0.750"), "{board}");
+    let (_, body) = get(&router, "/challenges/1").await;
+    for part in [
+        "Decided by:",
+        "wrong meaning: similarity 0.410 is below 0.65",
+        "<del>late</del>",
+        "<ins>early</ins>",
+        "class=\"window\"",
+        "class=\"wave\"",
+        "Play the source",
+        "1 − (end after source ÷ allowed)^2",
+        "RuntimeError:boom",
+    ] {
+        assert!(body.contains(part), "{part}: {body}");
+    }
+    let (_, body) = get(&router, &format!("/miners/{}", hotkey(2))).await;
+    for part in ["Scores by challenge", "Best replies", "End after the last frame, wall clock", "utterance=1"] {
+        assert!(body.contains(part), "{part}: {body}");
+    }
+    assert_eq!(get(&router, "/challenges/99").await.0, 404);
+    assert_eq!(get(&router, "/challenges/x").await.0, 400);
+    assert_eq!(get(&router, "/miners/nobody").await.0, 404);
+    assert_eq!(get(&router, &format!("/miners/{}", hotkey(99))).await.0, 404);
+}
+
+#[tokio::test]
+async fn recordings_are_played_in_parts() {
+    let directory = tempfile::tempdir().unwrap();
+    Recorded::open(directory.path()).await.play("challenge-1", 2, 1).await;
+    let router = site(directory.path()).await;
+    let (status, headers, whole) = send(&router, "/audio/1/0/source.wav", None).await;
+    assert_eq!((status, headers[CONTENT_TYPE].to_str().unwrap()), (StatusCode::OK, "audio/wav"));
+    assert!(whole.starts_with(b"RIFF"));
+    let (status, headers, part) = send(&router, "/audio/1/0/source.wav", Some("bytes=4-11")).await;
+    assert_eq!((status, part.as_slice()), (StatusCode::PARTIAL_CONTENT, &whole[4..12]));
+    assert_eq!(headers["content-range"].to_str().unwrap(), format!("bytes 4-11/{}", whole.len()));
+    let (status, ..) = send(&router, "/audio/1/0/source.wav", Some("bytes=99999999-")).await;
+    assert_eq!(status, StatusCode::RANGE_NOT_SATISFIABLE);
+    let reply = format!("/audio/1/0/2/{}/reply.wav", hotkey(2));
+    assert_eq!(send(&router, &reply, None).await.0, StatusCode::OK);
+    for path in ["/audio/1/9/source.wav", "/audio/7/0/source.wav", "/audio/1/0/2/..%2F..%2Fstate/reply.wav"] {
+        assert!(send(&router, path, None).await.0.is_client_error(), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn text_from_outside_stays_text_in_every_field() {
+    let directory = tempfile::tempdir().unwrap();
+    let recorded = Recorded::open(directory.path()).await;
+    recorded.play_hostile().await;
+    let router = site(directory.path()).await;
+    for page in pages() {
+        let (status, body) = get(&router, &page).await;
+        assert_eq!(status, 200, "{page}");
+        assert!(!body.contains("<script>") && !body.contains("<img src=x"), "{page}: {body}");
+        assert!(!body.contains('\u{202e}') && !body.contains('\u{1b}'), "{page}");
+        assert_eq!(body.matches("<script ").count(), 1, "{page}");
+    }
+    let (_, body) = get(&router, "/challenges/1").await;
+    // Challenge, utterance, language, session, reference, transcript, words, score error, reply error.
+    assert!(body.matches("&lt;script&gt;").count() >= 8, "{body}");
+    let (status, _) = get(&router, "/audio/1/0/source.wav").await;
+    assert_eq!(status, 404, "an ID that could leave the directory");
+}
+
+#[tokio::test]
+async fn missing_audio_is_reported_and_nothing_else_is_lost() {
+    let directory = tempfile::tempdir().unwrap();
+    Recorded::open(directory.path()).await.play("challenge-1", 3, 2).await;
+    let logs = directory.path().join("logs");
+    std::fs::remove_dir_all(&logs).unwrap();
+    let router = site(directory.path()).await;
+    let (status, body) = get(&router, "/challenges/1").await;
+    assert_eq!(status, 200);
+    assert!(
+        body.contains("The recording is missing or damaged") && body.contains("Every number of this score"),
+        "{body}"
+    );
+    assert!(!body.contains("class=\"wave\""));
+    assert_eq!(get(&router, "/audio/1/0/source.wav").await.0, 404);
+}
+
+#[tokio::test]
+async fn foreign_and_half_written_directories_are_reported() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().join("state");
+    let check = async |says: &str| {
+        let router = site(directory.path()).await;
+        let (status, body) = get(&router, "/").await;
+        assert_eq!(status, 200);
+        assert!(body.contains("ledger is unavailable"), "{body}");
+        assert!(body.contains(says), "{says}: {body}");
+        assert_eq!(get(&router, "/challenges").await.0, 200);
+        assert_eq!(get(&router, "/challenges/1").await.0, 503);
+        assert_eq!(get(&router, "/audio/1/0/source.wav").await.0, 503);
+    };
+    check("no ledger").await;
+    std::fs::create_dir(&state).unwrap();
+    for content in
+        ["", "not a database, but long enough to be mistaken for the header of one: it has 100 bytes and more .."]
+    {
+        std::fs::write(state.join("runner.sqlite"), content).unwrap();
+        check("the ledger failed").await;
+    }
+    std::fs::remove_file(state.join("runner.sqlite")).unwrap();
+    drop(Ledger::open(&state).await.unwrap());
+    recorded::execute(&state, "INSERT INTO _sqlx_migrations SELECT 99, description, installed_on, success, checksum, execution_time FROM _sqlx_migrations LIMIT 1").await;
+    check("schema version 99").await;
+}
+
+#[tokio::test]
+async fn a_malformed_result_costs_only_its_challenge() {
+    let directory = tempfile::tempdir().unwrap();
+    let recorded = Recorded::open(directory.path()).await;
+    recorded.play("challenge-1", 2, 1).await;
+    recorded.play("challenge-2", 2, 1).await;
+    recorded::execute(&directory.path().join("state"), "UPDATE result SET score = '{' WHERE challenge_id = 1").await;
+    let router = site(directory.path()).await;
+    let (_, board) = get(&router, "/").await;
+    assert!(board.contains("unreadable") && board.contains("Miner 2"), "{board}");
+    let (status, body) = get(&router, "/challenges/1").await;
+    assert_eq!(status, 200);
+    assert!(body.contains("The results are unreadable"), "{body}");
+    assert_eq!(get(&router, "/challenges/2").await.0, 200);
+}
+
+#[tokio::test]
+async fn the_page_follows_the_runner() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings =
+        BabelbitSettings { paths: RunPaths::below(directory.path()), names: std::collections::HashMap::new() };
+    let section = BabelbitSection::open(settings).await;
+    let (changes, shutdown) = (Changes::default(), Shutdown::new());
+    let dashboard = Dashboard::new(Access::Local, BasePath::default(), changes.clone());
+    let router = dashboard.with(Arc::clone(&section) as _).router(shutdown.clone());
+    let (stop, reports) = (shutdown.clone(), changes.clone());
+    shutdown.spawn("contest", async move { section.follow(&reports, &stop).await });
+    assert!(get(&router, "/").await.1.contains("no ledger"));
+    let mut seen = changes.subscribe();
+    let recorded = Recorded::open(directory.path()).await;
+    recorded.play("challenge-1", 2, 1).await;
+    let began = Instant::now();
+    while !get(&router, "/").await.1.contains("Miner 2") {
+        assert!(began.elapsed() < Duration::from_secs(20));
+        seen.changed().await.unwrap();
+    }
+    // Another ledger in the place of the first.
+    drop(recorded);
+    std::fs::remove_dir_all(directory.path().join("state")).unwrap();
+    Recorded::open(directory.path()).await.play("challenge-9", 2, 1).await;
+    while !get(&router, "/").await.1.contains("challenge-9") {
+        assert!(began.elapsed() < Duration::from_secs(20));
+        seen.changed().await.unwrap();
+    }
+    shutdown.request();
+    shutdown.finished().await.unwrap();
+}
+
+/// The size of a busy validator: 256 miners and 50 challenges.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_of_a_large_ledger_take_milliseconds() {
+    let directory = tempfile::tempdir().unwrap();
+    recorded::generate(directory.path(), 50, 256, 3).await;
+    let began = Instant::now();
+    let router = site(directory.path()).await;
+    println!("index of 38 400 replies: {:?}", began.elapsed());
+    for page in [
+        "/",
+        "/challenges",
+        "/challenges/50",
+        "/challenges/2?utterance=3",
+        "/miners?sort=late",
+        &format!("/miners/{}", hotkey(7)),
+    ] {
+        let mut times: Vec<_> = Vec::new();
+        for _ in 0..9 {
+            let began = Instant::now();
+            assert_eq!(get(&router, page).await.0, 200, "{page}");
+            times.push(began.elapsed());
+        }
+        times.sort();
+        println!("{page}: median {:?}, worst {:?}", times[4], times[8]);
+        // A busy machine and unoptimised code take longer than the 20 ms of docs/benchmarks.md.
+        assert!(times[4] < Duration::from_millis(200), "{page}: {times:?}");
+    }
+}

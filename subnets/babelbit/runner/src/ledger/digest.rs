@@ -1,0 +1,189 @@
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+use taonet_babelbit_core::records::{ChallengeType, MinerKey};
+use taonet_babelbit_core::scoring::Gate;
+
+use super::challenges::read_challenge;
+use super::results::{read_key, read_result};
+use super::{ChallengeRow, ChallengeState, Ledger, LedgerError, ResultRow, from_json};
+
+/// A challenge in the ledger, without its utterances and reference.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChallengeHead {
+    /// Row id in the ledger.
+    pub id: i64,
+    /// ID of the challenge.
+    pub challenge_uid: String,
+    /// Contest of the challenge.
+    pub challenge_type: ChallengeType,
+    /// Start time of the first run in seconds since the Unix epoch.
+    pub started_unix: i64,
+    /// Progress of the challenge.
+    pub state: ChallengeState,
+    /// Why the delivery is incomplete.
+    pub error: Option<String>,
+    /// Number of utterances.
+    pub utterances: u32,
+    /// Number of times that a later round resumed the challenge.
+    pub resumes: u32,
+}
+
+/// The numbers of a result, without reply and transcript.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ResultDigest {
+    /// The miner.
+    pub miner: MinerKey,
+    /// Position of the utterance in the challenge, from 0.
+    pub utterance_index: u32,
+    /// Why the reply failed.
+    pub error: Option<String>,
+    /// The score; `None` for a reply that failed or is unscored.
+    pub score: Option<ScoreDigest>,
+    /// Wall-clock time from the last sent frame to the end of the reply, in seconds.
+    pub wall_after_source_sec: Option<f64>,
+}
+
+/// The main numbers of a score.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScoreDigest {
+    /// The score, 0 to 1.
+    pub score: f64,
+    /// Semantic similarity, 0 to 1; `None` if not computed.
+    pub accuracy: Option<f64>,
+    /// Speaking rate as a ratio to the reference's; `None` if not computed.
+    pub rate_ratio: Option<f64>,
+    /// Overshoot of the reply past the end of the source in seconds.
+    pub overshoot_sec: Option<f64>,
+    /// Failed gates.
+    pub failed_gates: Vec<Gate>,
+}
+
+impl Ledger {
+    /// A number that changes whenever another connection commits. It is cheap to read.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the ledger fails.
+    pub async fn data_version(&self) -> Result<i64, LedgerError> {
+        Ok(sqlx::query_scalar("PRAGMA data_version").fetch_one(&mut *self.connection.lock().await).await?)
+    }
+
+    /// The latest challenges of all contests, at most `limit`, latest first.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the ledger fails.
+    pub async fn heads(&self, limit: u32) -> Result<Vec<ChallengeHead>, LedgerError> {
+        let rows = sqlx::query(
+            "SELECT id, challenge_uid, challenge_type, started_unix, state, error, take_ups,
+                    (SELECT count(*) FROM utterance WHERE challenge_id = challenge.id) AS utterances
+             FROM challenge ORDER BY id DESC LIMIT ?",
+        )
+        .bind(limit)
+        .fetch_all(&mut *self.connection.lock().await)
+        .await?;
+        rows.iter().map(read_head).collect()
+    }
+
+    /// Looks up a challenge by its row id.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the ledger fails.
+    pub async fn by_id(&self, id: i64) -> Result<Option<ChallengeRow>, LedgerError> {
+        match read_challenge(&mut *self.connection.lock().await, id).await {
+            Err(LedgerError::Database(sqlx::Error::RowNotFound)) => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
+    /// Digests of all results of a challenge, sorted by miner and utterance.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the ledger fails.
+    pub async fn digests(&self, challenge_id: i64) -> Result<Vec<ResultDigest>, LedgerError> {
+        let rows = sqlx::query(
+            "SELECT miner_uid, miner_hotkey, utterance_index, error,
+                    json_extract(score, '$.result.score', '$.result.accuracy', '$.result.speech_rate.ratio',
+                                 '$.result.latency.overshoot_sec', '$.failed_gates') AS score,
+                    json_extract(reply, '$.wall.after_source_sec') AS wall
+             FROM result WHERE challenge_id = ? ORDER BY miner_uid, miner_hotkey, utterance_index",
+        )
+        .bind(challenge_id)
+        .fetch_all(&mut *self.connection.lock().await)
+        .await?;
+        rows.iter().map(read_digest).collect()
+    }
+
+    /// SHA-256 of the conditions that one of a challenge's results was scored under; `None` if unscored or unknown.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the ledger fails.
+    pub async fn conditions_of(&self, challenge_id: i64) -> Result<Option<String>, LedgerError> {
+        let found: Option<Option<String>> = sqlx::query_scalar(
+            "SELECT json_extract(score, '$.conditions') FROM result
+             WHERE challenge_id = ? AND score IS NOT NULL LIMIT 1",
+        )
+        .bind(challenge_id)
+        .fetch_optional(&mut *self.connection.lock().await)
+        .await?;
+        Ok(found.flatten())
+    }
+
+    /// One miner's result of one utterance.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the ledger fails.
+    pub async fn result(
+        &self,
+        challenge_id: i64,
+        miner: MinerKey,
+        utterance_index: u32,
+    ) -> Result<Option<ResultRow>, LedgerError> {
+        let row = sqlx::query(
+            "SELECT * FROM result
+             WHERE challenge_id = ? AND miner_uid = ? AND miner_hotkey = ? AND utterance_index = ?",
+        )
+        .bind(challenge_id)
+        .bind(miner.uid.0)
+        .bind(miner.hotkey.to_string())
+        .bind(utterance_index)
+        .fetch_optional(&mut *self.connection.lock().await)
+        .await?;
+        row.as_ref().map(read_result).transpose()
+    }
+}
+
+fn read_head(row: &SqliteRow) -> Result<ChallengeHead, LedgerError> {
+    let kind: String = row.try_get("challenge_type")?;
+    Ok(ChallengeHead {
+        id: row.try_get("id")?,
+        challenge_uid: row.try_get("challenge_uid")?,
+        challenge_type: kind
+            .parse()
+            .map_err(|_| LedgerError::Value { column: "challenge.challenge_type", value: kind })?,
+        started_unix: row.try_get("started_unix")?,
+        state: row.try_get::<String, _>("state")?.parse()?,
+        error: row.try_get("error")?,
+        utterances: row.try_get("utterances")?,
+        resumes: row.try_get("take_ups")?,
+    })
+}
+
+/// The paths of [`Ledger::digests`], in their order.
+type Numbers = (f64, Option<f64>, Option<f64>, Option<f64>, Vec<Gate>);
+
+fn read_digest(row: &SqliteRow) -> Result<ResultDigest, LedgerError> {
+    let score: Option<String> = row.try_get("score")?;
+    let score = score.map(|text| from_json::<Numbers>("result.score", &text)).transpose()?;
+    Ok(ResultDigest {
+        miner: read_key(row)?,
+        utterance_index: row.try_get("utterance_index")?,
+        error: row.try_get("error")?,
+        score: score.map(|(score, accuracy, rate_ratio, overshoot_sec, failed_gates)| ScoreDigest {
+            score,
+            accuracy,
+            rate_ratio,
+            overshoot_sec,
+            failed_gates,
+        }),
+        wall_after_source_sec: row.try_get("wall")?,
+    })
+}
