@@ -58,9 +58,11 @@ pub(crate) async fn page(section: &BabelbitSection, view: &View, id: i64) -> Pag
     let conditions = section.source.conditions(id).await.ok().flatten();
     let options = conditions.map(|conditions| conditions.options).unwrap_or_default();
     let number: u32 = view.number("utterance").unwrap_or(1).max(1);
-    let part = match row.utterances.iter().find(|utterance| utterance.index.checked_add(1) == Some(number)) {
-        Some(utterance) => utterances(section, view, challenge, &row, utterance, options).await?,
-        None => html! { p.empty { "This challenge has no utterance " (number) "." } },
+    let chosen = row.utterances.iter().find(|utterance| utterance.index.checked_add(1) == Some(number));
+    let part = if let Some(utterance) = chosen {
+        utterances(section, view, challenge, &row, utterance, options).await?
+    } else {
+        html! { p.empty { "This challenge has no utterance " (number) "." } }
     };
     let title = format!("Challenge {}", shown(&row.challenge_uid));
     let body = html! {
