@@ -114,6 +114,11 @@ impl Queue {
 pub(crate) struct Consumer(PullConsumer);
 
 impl Consumer {
+    /// Checks that the consumer still exists: pulls from one that was deleted get no error, and no jobs.
+    pub(crate) async fn check(&self) -> Result<(), QueueError> {
+        within(self.0.get_info()).await?.map(drop).map_err(QueueError::jetstream)
+    }
+
     /// Requests up to `most` jobs; the deliveries end after a while, whether there were any or not.
     pub(crate) async fn pull(&self, most: usize) -> Result<Deliveries, QueueError> {
         let batch = within(self.0.batch().max_messages(most).expires(PULL).messages()).await?;

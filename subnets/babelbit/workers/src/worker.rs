@@ -18,7 +18,7 @@ use crate::store::Store;
 
 /// Pause between two attempts to reach the services.
 const RECONNECT: Duration = Duration::from_secs(1);
-/// Interval of queue metrics.
+/// Interval at which the queue is checked and measured.
 const LOOK: Duration = Duration::from_secs(5);
 /// A pull requests at most this fraction of the backlog, so that workers share the last jobs evenly.
 const SHARE: u64 = 4;
@@ -89,7 +89,7 @@ impl Worker {
         on_ready();
         tokio::select! {
             ended = self.serve(&consumer, &store, stop, tasks) => ended,
-            ended = observe(&queue) => ended,
+            ended = observe(&queue, &consumer) => ended,
         }
     }
 
@@ -130,9 +130,10 @@ impl Worker {
     }
 }
 
-/// Updates the queue's metrics.
-async fn observe(queue: &Queue) -> Result<(), WorkError> {
+/// Updates the queue's metrics, and ends when the queue has lost its state.
+async fn observe(queue: &Queue, consumer: &Consumer) -> Result<(), WorkError> {
     loop {
+        consumer.check().await?;
         let depth = queue.depth().await?;
         // Exact up to 2^53 jobs.
         metrics::gauge!("taonet_scorer_queue_jobs").set(depth.jobs as f64);
