@@ -41,4 +41,5 @@ mod validate;
 mod wallet;
 mod wallet_peers;
 mod whisper;
+mod workers;
 mod yuma;

@@ -43,6 +43,16 @@ pub enum StorageError {
         /// The I/O error.
         source: std::io::Error,
     },
+    /// The object is larger than the caller allows.
+    #[error("object {key} in bucket {bucket} is larger than {limit} bytes")]
+    TooLarge {
+        /// The bucket's name.
+        bucket: String,
+        /// The object's key.
+        key: String,
+        /// The limit in bytes.
+        limit: usize,
+    },
     /// The service failed or refused the request.
     #[error("request to bucket {bucket} failed: {source}")]
     Service {
@@ -54,6 +64,11 @@ pub enum StorageError {
 }
 
 impl StorageError {
+    /// Whether there is no object under the key.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Service { source: object_store::Error::NotFound { .. }, .. })
+    }
+
     /// Whether retrying is useless until credentials, permissions or settings change.
     pub fn is_refusal(&self) -> bool {
         use object_store::Error::{NotFound, PermissionDenied, Unauthenticated};
@@ -166,6 +181,30 @@ impl ObjectStorage {
         }
         upload.complete().await.map_err(|source| self.failed(source))?;
         Ok(())
+    }
+
+    /// Stores an object that is in memory, replacing an existing one under this key as a whole.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the service fails or refuses.
+    pub async fn put(&self, key: &str, content: Bytes) -> Result<(), StorageError> {
+        self.store.put(&Key::from(key), content.into()).await.map(drop).map_err(|source| self.failed(source))
+    }
+
+    /// Reads the whole object under a key.
+    ///
+    /// # Errors
+    /// [`StorageError`] when there is no object, it is larger than `limit` bytes, or the service fails or refuses.
+    pub async fn get(&self, key: &str, limit: usize) -> Result<Vec<u8>, StorageError> {
+        let mut pieces = self.read(key, 0).await?;
+        let mut content = Vec::new();
+        while let Some(piece) = pieces.try_next().await? {
+            if content.len() + piece.len() > limit {
+                return Err(StorageError::TooLarge { bucket: self.bucket.clone(), key: key.to_owned(), limit });
+            }
+            content.extend_from_slice(&piece);
+        }
+        Ok(content)
     }
 
     /// Streams the object with this key, starting at byte offset `from`.

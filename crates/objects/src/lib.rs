@@ -6,8 +6,8 @@
 //! variables.
 //!
 //! Uses `taonet-settings` (secrets). Used by validators, which upload result files before they submit them, by the
-//! scoring API, which may keep artifacts there, and by the store of proof circuits. With the feature `testing`,
-//! `testing::S3Server` is an in-process server that checks signatures.
+//! scoring API, which may keep artifacts there, by transcription workers, and by the store of proof circuits. With
+//! the feature `testing`, `testing::S3Server` is an in-process server that checks signatures.
 
 mod bucket;
 pub mod settings;

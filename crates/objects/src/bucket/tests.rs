@@ -37,6 +37,19 @@ async fn files_are_uploaded_and_removed() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_in_memory_read_back_up_to_a_limit() {
+    let server = S3Server::start().await;
+    let storage = ObjectStorage::open(&settings(&server.url, S3Addressing::Path)).unwrap();
+    let content: Vec<u8> = (0..300_000_u32).map(|index| (index * 31) as u8).collect();
+    storage.put("a/b", content.clone().into()).await.unwrap();
+    assert!(storage.get("a/b", content.len()).await.unwrap() == content);
+    let error = storage.get("a/b", content.len() - 1).await.unwrap_err();
+    assert_eq!(error.to_string(), "object a/b in bucket results is larger than 299999 bytes");
+    assert!(!error.is_missing());
+    assert!(storage.get("a/c", 1).await.unwrap_err().is_missing());
+}
+
 /// Columns: missing or wrong setting, expected error.
 #[tokio::test]
 async fn what_is_missing_is_named() {

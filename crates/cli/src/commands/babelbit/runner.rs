@@ -19,7 +19,8 @@ use taonet_babelbit_runner::{
     AddressPolicy, ChainView, ConnectChain, ConnectMiner, HttpMiner, Miner, MinerConnection, MinerEntry, MinerSource,
     RunPaths, Runner, RunnerSettings, read_miners,
 };
-use taonet_babelbit_scorer::{BatchScorer, ScorerSettings, TranscriptCache};
+use taonet_babelbit_scorer::{BatchScorer, EngineIdentity, ScorerSettings, TranscriptCache};
+use taonet_babelbit_workers::Workers;
 use taonet_chain::{Chain, Client};
 use taonet_objects::ObjectStorage;
 use taonet_validator::subtensor_gateway::GatewayClient;
@@ -28,6 +29,7 @@ use taonet_wire::{BabelbitScheme, ClientConfig, SignedClient, Signer};
 use url::Url;
 
 use super::access::TokenArgs;
+use super::scorer::services;
 use super::subtensor_gateway::fallback;
 use crate::chain::set_network;
 use crate::contest::Contest;
@@ -131,7 +133,7 @@ fn setup(args: &RunnerArgs, context: &Context) -> anyhow::Result<Setup> {
     }
     let keypair = Arc::new(args.key.load(&config.network)?);
     let miners = miners(args, &config)?;
-    let scorer = Arc::new(scorer(&config, args.models.clone(), !args.no_gates, context)?);
+    let scorer = Arc::new(scorer_or_workers(&config, args.models.clone(), !args.no_gates, context)?);
     let settings = RunnerSettings {
         play: config.play.clone(),
         max_miners: config.max_miners,
@@ -221,6 +223,25 @@ pub(super) fn run_paths(keep: Option<&Path>, config: &Config) -> RunPaths {
     }
 }
 
+/// A scorer whose replies workers transcribe if `NATS_URL` is set, else this process.
+fn scorer_or_workers(
+    config: &Config,
+    models: Option<PathBuf>,
+    gates: bool,
+    context: &Context,
+) -> anyhow::Result<BatchScorer> {
+    let Some(services) = services(config)? else { return scorer(config, models, gates, context) };
+    let config = &Config { models_dir: models.or_else(|| config.models_dir.clone()), ..config.clone() };
+    // Loaded for its identity, which selects the workers, and unloaded when this function returns.
+    let recognizer = engines::network_recognizer(config)?;
+    let identity = EngineIdentity::of_recognizer(&*recognizer);
+    let embedder = engines::embedder(&config.embedder, config.models_dir.clone(), context)?;
+    let cache = TranscriptCache::open(&config.transcript_cache, &*recognizer, TRANSCRIPTS)?;
+    let workers = Workers::start(services, identity.clone()).context("cannot start a thread")?;
+    Ok(BatchScorer::with_backend(identity, Arc::new(workers), embedder, cache, config.scoring.clone(), gates))
+}
+
+/// A scorer that transcribes in this process.
 pub(crate) fn scorer(
     config: &Config,
     models: Option<PathBuf>,
