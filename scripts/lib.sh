@@ -117,6 +117,11 @@ require_postgres() {
     has_postgres || die "PostgreSQL is installed, but there is no command initdb"
 }
 
+# Installs the NATS server if missing: on the path, or in Debian's directory for servers. The tests start their own.
+require_nats() {
+    PATH="$PATH:/usr/sbin" require nats-server nats-server
+}
+
 # The model directory: BB_MODELS_DIR, or the product's default.
 models_dir() {
     if [ -n "${BB_MODELS_DIR:-}" ]; then

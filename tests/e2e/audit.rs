@@ -154,7 +154,7 @@ fn other_conditions_and_unknown_challenges_are_told() {
     assert!(refusal(&output, 1).contains("no main challenge \"bridge\" in the ledger; the ledger has ferry"));
     let empty = tempfile::tempdir().unwrap();
     let output = bb().args(["audit", "ferry", "--keep"]).arg(empty.path()).output().unwrap();
-    assert!(refusal(&output, 1).contains("no ledger"));
+    assert!(refusal(&output, 1).contains("does not exist"));
     assert_eq!(fs::read_dir(empty.path()).unwrap().count(), 0);
 }
 

@@ -5,6 +5,7 @@ mod arena;
 mod clients;
 mod scoring;
 mod servers;
+mod texts;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, ChildStdout, Stdio};

@@ -33,9 +33,13 @@ mod scripts;
 mod speech;
 mod support;
 mod test_miner;
+mod text_contest;
 mod timelock_peers;
+#[cfg(unix)]
+mod update;
 mod validate;
 mod wallet;
 mod wallet_peers;
 mod whisper;
+mod workers;
 mod yuma;

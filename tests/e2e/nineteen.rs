@@ -6,6 +6,7 @@ use std::process::{Child, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use taonet_database::testing::Postgres;
 use tempfile::TempDir;
 
 use crate::peers::Peer;
@@ -230,7 +231,7 @@ fn keys_are_managed() {
     let secret = made["key"].as_str().unwrap();
     assert!(secret.starts_with(&format!("sk-tao-{id}-")), "{made}");
     assert_eq!(document(&keys(&["grant", id, "-20"]))["balance"], 30);
-    assert!(refusal(&keys(&["grant", id, "-31"]), 1).contains("fewer than that"));
+    assert!(refusal(&keys(&["grant", id, "-31"]), 1).contains("has only"));
     let updated = document(&keys(&["update", id, "--all-models", "--budget", "7"]));
     assert_eq!(
         (&updated["models"], &updated["monthly_budget"], &updated["balance"]),
@@ -246,4 +247,32 @@ fn keys_are_managed() {
         let bytes = std::fs::read(entry.unwrap().path()).unwrap();
         assert!(!bytes.windows(secret.len()).any(|window| window == secret.as_bytes()));
     }
+}
+
+#[test]
+fn keys_are_managed_in_postgres() {
+    let Some(server) = Postgres::start() else { return };
+    // Like on two machines: without a common directory.
+    let keys = |place: &[(&str, &str)], args: &[&str]| {
+        tao().envs(place.iter().copied()).args(["nineteen", "keys", "--json"]).args(args).output().unwrap()
+    };
+    let url = server.url();
+    let shared = [("DATABASE_URL", url.as_str())];
+    let made = document(&keys(&shared, &["create", "--name", "shop", "--credits", "50"]));
+    let id = made["id"].as_str().unwrap();
+    assert_eq!(document(&keys(&[], &["grant", id, "-20", "--database", &url]))["balance"], 30);
+    // The state directory has no database then.
+    let folder = TempDir::new().unwrap();
+    let state = folder.path().join("state").display().to_string();
+    assert_eq!(document(&keys(&shared, &["list", "--state", &state]))[0]["balance"], 30);
+    assert!(!PathBuf::from(&state).exists());
+    assert_eq!(document(&keys(&shared, &["usage"])), json!({"usage": [], "balanced": true}));
+    let explained = tao().envs(shared).args(["nineteen", "explain", "--json"]).output().unwrap();
+    assert_eq!(document(&explained)["miners"], json!([]));
+    let text = refusal(&keys(&[], &["list", "--database", "mysql://x"]), 2);
+    assert!(text.contains("postgres://USER:PASSWORD@HOST/DATABASE"), "{text}");
+    assert!(refusal(&keys(&[], &["list"]), 1).contains("--state is missing"));
+    let nobody = format!("postgres://nobody:hunter2@localhost/none?host={}", folder.path().display());
+    let text = refusal(&keys(&[("DATABASE_URL", &nobody)], &["list"]), 1);
+    assert!(text.contains("cannot open the validator's PostgreSQL database") && !text.contains("hunter2"), "{text}");
 }

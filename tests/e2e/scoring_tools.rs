@@ -300,7 +300,7 @@ fn text_dialogues_are_scored_step_by_step() {
     assert_eq!(document(&run("score-text", &json!([dialogue]))), json!([expected]));
     for (path, value, says) in [
         ("/lex_weight", json!(1.5), "[0].lex_weight: a weight is between 0 and 1"),
-        ("/events/1/step", json!(1e4 as u32), "[0].events[1].step: a step is less than 10000"),
+        ("/events/1/step", json!(1e4 as u32), "[0].events[1].step: the step must be less than 10000"),
         ("/events/1/utterance_index", json!("first"), "[0].events[1].utterance_index: invalid type"),
         ("/vectors/the cat", json!([1]), "[0].vectors: the vector of"),
         ("/events/1/prediction", json!("a surprise"), "[0].vectors: no vector for \"a surprise\""),

@@ -46,9 +46,10 @@ fn program(path: &str) -> Command {
     let mut command = Command::new(path);
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
-        let is_setting = ["BB_", "BT_", "BABELBIT_", "BITTENSOR_", "DATABASE_URL", "RUST_LOG", "S3_"]
-            .iter()
-            .any(|prefix| text.starts_with(prefix));
+        let is_setting =
+            ["BB_", "BT_", "BABELBIT_", "BITTENSOR_", "DATABASE_URL", "NATS_URL", "RUST_LOG", "S3_", "TAO_UPDATE_URL"]
+                .iter()
+                .any(|prefix| text.starts_with(prefix));
         // Models are installed by scripts/models.
         if is_setting && text != "BB_MODELS_DIR" {
             command.env_remove(name);

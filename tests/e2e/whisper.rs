@@ -72,7 +72,7 @@ fn broken_model_directories_are_refused_before_any_work() {
 
     let folder = copy("empty");
     fs::remove_file(folder.join("model.bin")).unwrap();
-    assert!(refused(&folder).contains("holds no model.bin and no model.safetensors"));
+    assert!(refused(&folder).contains("contains neither model.bin nor model.safetensors"));
 
     let folder = copy("vocabulary");
     fs::write(folder.join("vocabulary.json"), r#"["a", "b"]"#).unwrap();

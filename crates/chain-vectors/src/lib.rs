@@ -1,7 +1,7 @@
-//! Recordings of the real chain, for tests to compare with.
+//! Recordings of the real chain, as test vectors.
 //!
 //! The recordings are beside the repository, in `../shared/vectors/chain`; `TAONET_CHAIN_VECTORS` names another folder.
-//! Without them a test prints a loud notice that it tests nothing; with `CI` set it fails.
+//! If they are missing, a test prints a notice and passes without testing anything; if `CI` is set, it fails.
 //!
 //! Uses no other crate of the workspace. Used by the tests of `taonet-timelock`, `taonet-localnet-runtime` and
 //! `taonet-chain`.
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-/// Reads a file of the recordings, decompressed if its name ends in `.gz`.
+/// Reads a recorded file, decompressed if its name ends in `.gz`; `None` if the recordings are missing.
 ///
 /// # Panics
 /// If the file cannot be read; with `CI` set, also if the recordings are missing.
@@ -31,10 +31,10 @@ pub fn read(name: &str) -> Option<Vec<u8>> {
     Some(unpacked.unwrap_or_else(|error| panic!("{}: {error}", path.display())))
 }
 
-/// Reads a JSON file of the recordings.
+/// Reads a recorded JSON file; `None` if the recordings are missing.
 ///
 /// # Panics
-/// As [`read`], and if the file is not JSON.
+/// Same as [`read`]; also if the file is not valid JSON.
 #[must_use]
 pub fn json(name: &str) -> Option<Value> {
     let value = serde_json::from_slice(&read(name)?);
@@ -49,7 +49,7 @@ fn folder() -> Option<PathBuf> {
         return Some(folder);
     }
     let message =
-        format!("NOT TESTED: no recordings at {}; TAONET_CHAIN_VECTORS says where they are", folder.display());
+        format!("NOT TESTED: no recordings in {}; hint: set TAONET_CHAIN_VECTORS to their directory", folder.display());
     assert!(std::env::var_os("CI").is_none_or(|ci| ci.is_empty()), "{message}");
     // Bypasses the test harness, which captures the output of passing tests.
     let _ = writeln!(std::io::stderr(), "{message}");

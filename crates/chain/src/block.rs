@@ -18,7 +18,7 @@ impl fmt::Display for Block {
     }
 }
 
-/// The block whose state a read uses.
+/// Selects the block whose state is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum At {
     /// The newest block that the node knows (best block).

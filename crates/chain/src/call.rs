@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use subxt::ext::scale_value::{Composite, Value};
 
-/// An unencoded call of a pallet, with its arguments by name. The chain's metadata encodes it when it is signed.
+/// A pallet call with named arguments, not yet encoded: signing encodes it with the chain's metadata.
 ///
 /// The functions of [`calls`](crate::calls) build calls; [`Client::call`](crate::Client::call) builds any other from
 /// JSON.

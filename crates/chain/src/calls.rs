@@ -1,4 +1,4 @@
-//! Typed builders for the calls that neurons, owners and stakers make.
+//! Typed builders for the calls of neurons, subnet owners and stakers.
 //!
 //! Each function returns a [`Call`](crate::Call); [`Chain::sign`](crate::Chain::sign) encodes it with the chain's own
 //! metadata. [`Client::call`](crate::Client::call) builds any other call from its name and JSON.

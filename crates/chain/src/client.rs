@@ -28,17 +28,17 @@ mod subnets;
 #[cfg(any(test, doc, feature = "testing"))]
 pub(crate) use blocks::Header;
 
-/// The timeout for connecting, metadata included: two blocks of the main network.
+/// Timeout for connecting and fetching the metadata: two block times of the main network.
 const CONNECTING: Duration = Duration::from_secs(24);
-/// The metadata version to request: it has runtime APIs, and every client of the chain reads it.
+/// Metadata version to request, which includes runtime APIs and is the one that all clients of the chain use.
 const METADATA_VERSION: u32 = 15;
-/// The number of blocks whose runtime version is cached.
+/// Number of recent blocks in the cache.
 const REMEMBERED_BLOCKS: usize = 256;
 
-/// A connection to a Subtensor chain. Clones share it.
+/// A client of a Subtensor chain. Clones share its connections and caches.
 ///
-/// The client reads the chain's metadata, and reads it again after a runtime upgrade; of the chain's types only field
-/// names are compiled in.
+/// The client fetches the runtime's metadata, and fetches it again after a runtime upgrade. Only names of the chain's
+/// types and fields are compiled in.
 #[derive(Debug, Clone)]
 pub struct Client {
     inner: Arc<Inner>,
@@ -53,17 +53,17 @@ struct Inner {
     nonces: Nonces,
     heads: watch::Sender<Option<Block>>,
     cache: Mutex<Cache>,
-    /// Held while a runtime's metadata is read, so that only one caller reads it.
+    /// Lock held while metadata is fetched, so that only one caller fetches it.
     reading: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// Chain facts that never change once they are known.
+/// Cached data that never changes: runtimes, and the versions and hashes of recent blocks.
 #[derive(Debug, Default)]
 struct Cache {
     runtimes: HashMap<u32, Arc<Runtime>>,
-    /// The runtime version of recent blocks, newest last.
+    /// The runtime versions of recent blocks, newest last.
     versions: VecDeque<(BlockHash, u32)>,
-    /// Recent blocks announced by any node: a node that does not have one lags behind.
+    /// Hashes of recent blocks announced by any node. A node that does not know one of them lags behind.
     named: VecDeque<BlockHash>,
 }
 
@@ -127,7 +127,8 @@ impl Client {
     /// bytes are text or `0x…`, nested calls are `{"Pallet": {"name": {…}}}`.
     ///
     /// # Errors
-    /// [`ChainError::NotInRuntime`] for an unknown call, [`ChainError::Encode`] if the arguments do not fit.
+    /// [`ChainError::NotInRuntime`] for an unknown call, [`ChainError::Encode`] if the arguments do not match its
+    /// types.
     pub async fn call(&self, pallet: &str, name: &str, args: &Json) -> Result<Call, ChainError> {
         self.inner
             .rpc
@@ -141,7 +142,7 @@ impl Client {
     /// The names of a call's arguments, in order; `None` if the newest runtime has no such call.
     ///
     /// # Errors
-    /// [`ChainError`] as for any read.
+    /// [`ChainError`] if the read fails.
     pub async fn call_fields(&self, pallet: &str, name: &str) -> Result<Option<Vec<String>>, ChainError> {
         self.inner
             .rpc
@@ -154,7 +155,7 @@ impl Client {
 }
 
 impl Inner {
-    /// The runtime that encodes a block's state.
+    /// Returns the runtime whose metadata describes a block's state.
     async fn runtime(&self, block: BlockHash) -> Result<Arc<Runtime>, ChainError> {
         let known = self.cache().versions.iter().rev().find(|(hash, _)| *hash == block).map(|(_, version)| *version);
         if let Some(runtime) = known.and_then(|version| self.cache().runtimes.get(&version).cloned()) {
@@ -174,8 +175,8 @@ impl Inner {
         Ok(runtime)
     }
 
-    /// Reads a runtime once for all concurrent callers. The read continues when every caller has timed out: on a slow
-    /// connection no single caller's timeout would suffice.
+    /// Fetches a runtime once for all concurrent callers. The fetch continues even after every caller has timed out,
+    /// since on a slow connection it takes longer than one caller's timeout.
     async fn read_runtime_once(&self, block: BlockHash, version: RuntimeVersion) -> Result<Arc<Runtime>, ChainError> {
         let turn = Arc::clone(&self.reading).lock_owned().await;
         if let Some(runtime) = self.cache().runtimes.get(&version.spec_version).cloned() {
@@ -205,7 +206,7 @@ impl Inner {
         Runtime::new(&metadata, self.genesis, version.spec_version, version.transaction_version)
     }
 
-    /// Whether any node announced the block recently.
+    /// Whether any node has announced the block recently.
     fn knows(&self, block: BlockHash) -> bool {
         self.cache().named.contains(&block)
     }
@@ -222,7 +223,7 @@ struct RuntimeVersion {
     transaction_version: u32,
 }
 
-/// Bytes in JSON-RPC's form: `0x…`.
+/// Bytes as encoded in JSON-RPC: hex with the prefix `0x`.
 #[derive(Debug, serde::Deserialize)]
 #[serde(try_from = "String")]
 struct HexBytes(Vec<u8>);

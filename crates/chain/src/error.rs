@@ -4,10 +4,10 @@ use taonet_primitives::{AccountId, BlockNumber, NetUid};
 
 use crate::At;
 
-/// An error of another crate.
+/// A source error of any type.
 pub(crate) type Source = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why a read of the chain failed, or a call could not be built or signed.
+/// Why a chain query failed, or a call could not be built or signed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChainError {
@@ -60,10 +60,10 @@ pub enum ChainError {
         source: Source,
     },
     /// The era of the extrinsic ends before any block could include it.
-    #[error("an extrinsic signed now cannot be included up to block {0}; hint: sign it with a longer era")]
+    #[error("the era ends at block {0}, too early for an extrinsic signed now; hint: use a longer era")]
     TooLate(BlockNumber),
     /// No nonce lease became free: other callers of this process hold the account's leases.
-    #[error("other calls of {0} are being submitted; hint: try again")]
+    #[error("timed out waiting for a nonce of {0}, for which other extrinsics are being submitted; hint: try again")]
     Busy(AccountId),
 }
 
@@ -97,15 +97,15 @@ pub enum TransportError {
     /// The connection could not be opened, or was lost.
     #[error("connection failed")]
     Connection(#[source] Source),
-    /// The response does not match the method's result.
+    /// The response does not have the type of the method's result.
     #[error("malformed response")]
     Garbage(#[source] Source),
-    /// The node serves another chain than the endpoints before it.
+    /// The node serves another chain than the other endpoints.
     #[error("the node serves another chain, with genesis {0}")]
     AnotherChain(taonet_primitives::BlockHash),
 }
 
-/// An error and its causes in one line.
+/// Formats an error and its causes in one line.
 pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -27,10 +27,10 @@ impl Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// Initialization of the block.
+    /// The event was emitted when the block was initialized.
     Initialization,
-    /// Application of the extrinsic with this index.
+    /// The event was emitted by the extrinsic with this index.
     ApplyExtrinsic(u32),
-    /// Finalization of the block.
+    /// The event was emitted when the block was finalized.
     Finalization,
 }

@@ -3,19 +3,19 @@ use taonet_primitives::{AccountId, BlockNumber, ExtrinsicHash, Rao};
 
 use crate::{Block, ChainError};
 
-/// The default validity of an extrinsic, in blocks.
+/// The default length of an extrinsic's era, in blocks.
 pub const DEFAULT_ERA_BLOCKS: u32 = 128;
 
 /// The validity period of an extrinsic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Era {
-    /// Valid for this many blocks from the newest finalized block: rounded down to a power of two, `4..=2048` (the
-    /// chain forgets the hashes of older blocks).
+    /// Valid for this many blocks from the newest finalized block, rounded down to a power of two in `4..=2048` (the
+    /// chain discards the hashes of older blocks).
     Blocks(u32),
-    /// Valid up to this block at the latest: the longest era from the newest finalized block that ends no later. If no
+    /// Valid for the longest era that begins at the newest finalized block and ends at this block or earlier. If no
     /// such era exists, or it is over, signing fails with [`ChainError::TooLate`].
     Until(BlockNumber),
-    /// Valid forever. Its outcome stays open until another extrinsic uses the account's nonce.
+    /// Valid forever. Until the extrinsic is included or another one uses its nonce, its outcome stays open.
     Immortal,
 }
 
@@ -27,7 +27,7 @@ impl Default for Era {
 
 /// The shortest era, in blocks.
 const MIN_PERIOD: u32 = 4;
-/// The longest era, in blocks, that the chain can check: it forgets the hashes of blocks older than 2400.
+/// The longest era, in blocks, that the chain can check: it discards the hashes of blocks older than 2400 blocks.
 const MAX_PERIOD: u32 = 2048;
 
 impl Era {
@@ -42,13 +42,13 @@ impl Era {
         Some(1_u32 << blocks.clamp(MIN_PERIOD, MAX_PERIOD).ilog2())
     }
 
-    /// The last block of an era that begins at block `birth`, which itself cannot hold the extrinsic; `None` for an
-    /// immortal era.
+    /// The last block of an era that begins at block `birth`; `None` for an immortal era. The birth block itself cannot
+    /// include the extrinsic.
     pub fn last_block(self, birth: BlockNumber) -> Option<BlockNumber> {
         self.period(birth).map(|period| birth.plus(period.saturating_sub(1)))
     }
 
-    /// As [`Self::last_block`], provided that a block after `head` can hold the extrinsic.
+    /// Like [`Self::last_block`], but fails if no block after `head` can include the extrinsic.
     pub(crate) fn usable(self, birth: BlockNumber, head: BlockNumber) -> Result<Option<BlockNumber>, ChainError> {
         match (self.last_block(birth), self) {
             (Some(last), Self::Until(latest)) if last > latest || last <= head => Err(ChainError::TooLate(latest)),
@@ -69,7 +69,7 @@ pub struct SignOptions {
     pub tip: Rao,
 }
 
-/// A signed extrinsic that can be sent, stored and sent again: the same bytes are in the chain at most once.
+/// A signed extrinsic. It may be stored and sent repeatedly: the chain includes the same bytes at most once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignedExtrinsic {
     /// The encoded extrinsic with its length prefix.
@@ -86,7 +86,7 @@ pub struct SignedExtrinsic {
     pub birth: Block,
     /// The last block that may include the extrinsic; `None` for an immortal one.
     pub last_block: Option<BlockNumber>,
-    /// The runtime version that it was signed for; no other version accepts it. 0 where unknown.
+    /// The runtime version that the extrinsic was signed for; no other version accepts it. 0 if unknown.
     #[serde(default)]
     pub spec_version: u32,
 }
@@ -94,7 +94,7 @@ pub struct SignedExtrinsic {
 /// The validity of an extrinsic in the transaction pool, and its fee.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DryRun {
-    /// Why the pool would refuse it, if it would.
+    /// `Ok` if the pool would accept the extrinsic, otherwise the reason for the refusal.
     pub validity: Result<(), crate::RefusedBecause>,
     /// The fee without the tip.
     pub fee: Rao,

@@ -13,9 +13,9 @@ pub struct Hyperparameters(Vec<(String, Hyperparameter)>);
 #[serde(untagged)]
 #[non_exhaustive]
 pub enum Hyperparameter {
-    /// A boolean.
+    /// A boolean value.
     Switch(bool),
-    /// A whole number.
+    /// An integer.
     Number(u64),
     /// An amount of TAO.
     Amount {
@@ -27,7 +27,7 @@ pub enum Hyperparameter {
 }
 
 impl Hyperparameters {
-    /// The hyperparameter with this name; `None` if the chain has none.
+    /// The hyperparameter with this name; `None` if the chain has no such hyperparameter.
     pub fn get(&self, name: &str) -> Option<&Hyperparameter> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value)
     }

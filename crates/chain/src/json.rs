@@ -1,4 +1,4 @@
-//! Converts the chain's values to JSON and back, by the types of the metadata.
+//! Converts the chain's values to JSON and back, by their types in the metadata.
 //!
 //! | Type | JSON |
 //! |---|---|
@@ -25,5 +25,5 @@ pub(crate) use write::to_value;
 
 use scale_info::PortableRegistry;
 
-/// The deepest nesting of types: calls may nest without limit, and reading them takes stack.
+/// Maximum nesting depth: calls may nest without limit, and decoding each level uses the stack.
 const MAX_NESTED: u8 = 128;

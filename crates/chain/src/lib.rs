@@ -25,26 +25,26 @@
 //!
 //! # Where to begin
 //!
-//! - [`Network`] lists the nodes; [`Client::connect`] finds one that responds, and later fails over to the next one, in
-//!   the middle of a request if necessary.
-//! - [`Chain`] is the interface of daemons: the newest blocks, a subnet's [`Metagraph`] and [`WeightRules`], and
-//!   submissions. Write code for `dyn Chain`, and test it with [`testing`]'s chain (feature `testing`).
-//! - [`Client`] reads everything else: accounts, stake, subnets, prices; and any item by name, as JSON.
-//! - [`calls`] builds calls; [`Chain::sign`] makes bytes of them that can be stored; [`Chain::submit`] sends them and
-//!   returns an [`Outcome`].
+//! - [`Network`] lists the nodes. [`Client::connect`] connects to the first that responds; the client fails over to the
+//!   next one, during a request if necessary.
+//! - [`Chain`] is the interface for daemons: new blocks, a subnet's [`Metagraph`] and [`WeightRules`], and submissions.
+//!   Write code for `dyn Chain`, and test it with [`testing`]'s chain (feature `testing`).
+//! - [`Client`] also queries accounts, stake, subnets and prices, and any other item by name, as JSON.
+//! - [`calls`] builds calls; [`Chain::sign`] signs a call into an extrinsic that can be stored; [`Chain::submit`] sends
+//!   the extrinsic and returns an [`Outcome`].
 //! - [`weights`] converts scores to the chain's weights.
 //!
 //! # Guarantees
 //!
-//! - **Every wait is bounded.** A read returns within two block times, whatever the network does, however many requests
-//!   it takes; half of that is for the first node. Only maps have that time for each page, and [`Chain::lookup`] for
-//!   each 64 blocks. A connection that does not respond is treated as dead and reopened.
-//! - **Retries send the same bytes.** A submission is never signed a second time: a retry sends the same extrinsic,
-//!   which is in the chain at most once. Before a submission is reported as anything but included, the blocks since its
-//!   birth have been searched for it, and only finalized ones prove that it can never be in one.
-//! - **Nothing about the chain's types is compiled in** but names. Values are decoded with the runtime's own metadata,
-//!   field by field; the metadata is read again after a runtime upgrade; an added field changes nothing.
-//! - **Amounts are exact**: integers of the smallest unit, parsed from decimal text.
+//! - **Every wait is bounded.** A read returns within two block times, whatever the network does and however many
+//!   requests the read takes. Only map reads have this timeout per page, and [`Chain::lookup`] per 64 blocks. A
+//!   connection that does not respond is treated as dead and reopened.
+//! - **Retries send the same bytes.** A retry never signs again: it sends the same extrinsic, which the chain includes
+//!   at most once. An extrinsic is reported as expired or superseded only if finalized blocks prove it, and as dropped
+//!   or invalid only after a search of the blocks since its birth.
+//! - **No chain types are compiled in**, only names. Values are decoded with the runtime's own metadata, field by
+//!   field; the metadata is fetched again after a runtime upgrade; an added field changes nothing.
+//! - **Amounts are exact**: integers in the smallest unit, parsed from decimal text.
 
 #![deny(clippy::arithmetic_side_effects)]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]

@@ -24,7 +24,7 @@ pub enum Detail {
     Full,
 }
 
-/// One row of a matrix between neurons: target uid and value (65535 is the whole).
+/// A row of the weight or bond matrix: pairs of target uid and value, in parts of 65535.
 pub type WeightRow = Vec<(Uid, u16)>;
 
 /// A subnet and its neurons at one block. Neuron `i` has uid `i`.
@@ -32,15 +32,15 @@ pub type WeightRow = Vec<(Uid, u16)>;
 pub struct Metagraph {
     /// The subnet's netuid.
     pub netuid: NetUid,
-    /// The mechanism whose incentives these are.
+    /// The mechanism whose incentives, weights and bonds are listed.
     pub mech: MechId,
-    /// The block at which it was read.
+    /// The block at which the metagraph was read.
     pub block: Block,
     /// The subnet's name.
     pub name: String,
-    /// The symbol of its alpha.
+    /// The symbol of the subnet's alpha.
     pub symbol: String,
-    /// Blocks between two epochs.
+    /// The number of blocks between two epochs.
     pub tempo: u16,
     /// Maximum number of neurons that the subnet can have.
     pub max_uids: u16,
@@ -58,9 +58,9 @@ pub struct Metagraph {
     pub burn: Rao,
     /// The neurons by uid.
     pub neurons: Vec<Neuron>,
-    /// The neurons' weights by uid, where read.
+    /// The neurons' weights by uid; `None` with [`Detail::Lite`].
     pub weights: Option<Vec<WeightRow>>,
-    /// The neurons' bonds by uid, where read.
+    /// The neurons' bonds by uid; `None` with [`Detail::Lite`].
     pub bonds: Option<Vec<WeightRow>>,
 }
 
@@ -75,19 +75,19 @@ pub struct Neuron {
     pub coldkey: Coldkey,
     /// Whether the neuron set weights recently.
     pub active: bool,
-    /// Whether the neuron may validate: its weights count.
+    /// Whether the neuron has a validator permit, so that its weights count.
     pub validator_permit: bool,
     /// The neuron's axon; `None` if it publishes none.
     pub axon: Option<Axon>,
-    /// The weighted stake: alpha plus the counted share of TAO.
+    /// The stake weight: alpha plus weighted TAO.
     pub total_stake: Rao,
     /// The alpha staked on the neuron.
     pub alpha_stake: Alpha,
     /// The TAO staked on the neuron on the root network.
     pub tao_stake: Rao,
-    /// The historic rank; current chains give 0.
+    /// The rank; always 0 on current chains.
     pub rank: u16,
-    /// The historic trust; current chains give 0.
+    /// The trust; always 0 on current chains.
     pub trust: u16,
     /// The consensus weight of the neuron.
     pub consensus: u16,
@@ -95,9 +95,9 @@ pub struct Neuron {
     pub incentive: u16,
     /// The neuron's share of the validators' emission.
     pub dividends: u16,
-    /// The share of the neuron's weights that consensus kept.
+    /// The share of the neuron's weights left after clipping to consensus.
     pub validator_trust: u16,
-    /// The emission of the last epoch.
+    /// The neuron's emission in the last epoch.
     pub emission: Alpha,
     /// The pruning score: the neuron with the lowest is replaced first.
     pub pruning_score: u16,
@@ -107,7 +107,7 @@ pub struct Neuron {
     pub registered_at: BlockNumber,
 }
 
-/// The published address of a neuron's server.
+/// An axon: the address that a neuron publishes for its server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Axon {
     /// The socket address.
@@ -116,7 +116,7 @@ pub struct Axon {
     pub protocol: u8,
     /// The version that the neuron published.
     pub version: u32,
-    /// The block of the publication.
+    /// The block at which the axon was published.
     pub block: BlockNumber,
 }
 

@@ -11,7 +11,7 @@ pub struct Network {
     genesis: Option<BlockHash>,
 }
 
-/// Why a text does not name a network.
+/// Why a text does not parse as a network.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NetworkError {
@@ -29,7 +29,7 @@ pub enum NetworkError {
 /// The genesis hash of the main network.
 const FINNEY_GENESIS: &str = "0x2f0555cc76fc2840a25a6ea3b9637146806f1f44b090c175ffde2a7e5ab36c03";
 
-/// The named networks: name, address, whether it is the main network.
+/// The named networks, as tuples of name, URL, and whether it is the main network.
 const NAMES: [(&str, &str, bool); 4] = [
     ("finney", "wss://entrypoint-finney.opentensor.ai:443", true),
     ("test", "wss://test.finney.opentensor.ai:443", false),
@@ -43,7 +43,7 @@ impl Network {
         &self.nodes
     }
 
-    /// The genesis hash that the nodes must have, where known in advance.
+    /// The genesis hash required of the nodes; `None` if it is not known in advance.
     pub fn genesis(&self) -> Option<BlockHash> {
         self.genesis
     }
@@ -83,7 +83,7 @@ impl fmt::Display for Network {
     }
 }
 
-/// The address of a node. Its `Display` omits what may be secret: user, password, path and query.
+/// The WebSocket URL of a node. `Display` omits possible credentials: user, password, path and query.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NodeUrl(Url);
 

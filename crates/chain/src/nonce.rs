@@ -10,14 +10,15 @@ use crate::ChainError;
 
 /// The nonces of the accounts that this process signs with.
 ///
-/// Callers of one account take turns between requesting a nonce and having the extrinsic in a pool, so that no two use
-/// the same nonce and none leaves a gap.
+/// Callers for the same account are serialised from requesting a nonce until a pool holds the extrinsic, so that no
+/// nonce is used twice and none is skipped.
 #[derive(Debug, Default)]
 pub(crate) struct Nonces {
     accounts: Mutex<HashMap<AccountId, Arc<Mutex<Option<Used>>>>>,
 }
 
-/// The last nonce used by this process, and when. A node that has not seen it yet would return it again.
+/// The last nonce used by this process, and the time of use. A node that has not seen the nonce yet would return it
+/// again.
 #[derive(Debug, Clone, Copy)]
 struct Used {
     nonce: u32,
@@ -25,8 +26,9 @@ struct Used {
 }
 
 impl Nonces {
-    /// Waits for the account's lease, then picks the nonce from `next` (the node's, counting its pool) and from the
-    /// nonces used by this process. A nonce used longer than `remember` ago is in a block, or lost and free again.
+    /// Waits for the account's lease, then takes the higher of `next` (the node's next nonce, counting its pool) and
+    /// the nonce after the last one used by this process. A nonce used longer than `remember` ago is ignored: it is in
+    /// a block, or lost and free again.
     ///
     /// # Errors
     /// [`ChainError::Busy`] if the lease does not become free within `patience`; errors of `next`.
@@ -58,8 +60,8 @@ pub struct NonceLease {
 }
 
 impl NonceLease {
-    /// A lease that blocks no other caller, for implementations of [`Chain`](crate::Chain) with their own way to assign
-    /// nonces.
+    /// Creates a lease that blocks no other caller, for implementations of [`Chain`](crate::Chain) that assign nonces
+    /// themselves.
     pub fn alone(nonce: u32) -> Self {
         let used = Arc::new(Mutex::new(None)).try_lock_owned();
         // A new mutex is unlocked.

@@ -7,8 +7,8 @@ use crate::{Block, ChainError, Event, RefusedBecause};
 /// The outcome of submitting an extrinsic.
 ///
 /// After [`Outcome::Unknown`], [`Outcome::Dropped`] and [`Outcome::Invalid`] the same bytes may still enter a block
-/// through another node: send them again, or look them up. To act at most once, sign no replacement before
-/// [`SignedExtrinsic::last_block`](crate::SignedExtrinsic::last_block) is finalized.
+/// through another node: send them again, or look them up. To have the call executed at most once, sign no replacement
+/// before [`SignedExtrinsic::last_block`](crate::SignedExtrinsic::last_block) is finalized.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -17,23 +17,23 @@ pub enum Outcome {
     Included(Inclusion),
     /// The extrinsic is in a finalized block. [`Inclusion::result`] has the call's result.
     Finalized(Inclusion),
-    /// The pool dropped it because it was full. Another node's pool may still submit it.
+    /// The pool dropped the extrinsic because the pool was full. Another node's pool may still submit the extrinsic.
     Dropped,
-    /// Another extrinsic with the same nonce is in a finalized block: this one can never be included.
+    /// Another extrinsic with the same nonce is in a finalized block, so this one can never be included.
     Superseded,
-    /// A pool refused these bytes, no other pool can hold them, and no block has them.
+    /// A pool refused the extrinsic, no other pool can hold it, and no block includes it.
     Invalid(RefusedBecause),
-    /// All blocks of its era are finalized and none has it: it can never be included.
+    /// All blocks of the extrinsic's era are finalized and none includes it, so it can never be included.
     Expired {
-        /// The last block that could have included it.
+        /// The last block that could have included the extrinsic.
         last_block: BlockNumber,
     },
-    /// The extrinsic was or may have been sent, and its outcome was unknown at the timeout.
+    /// The outcome was still unknown at the timeout; the extrinsic may have been sent.
     Unknown(UnknownBecause),
 }
 
 impl Outcome {
-    /// The inclusion, if it is in a block.
+    /// The inclusion, if the extrinsic is in a block.
     pub fn inclusion(&self) -> Option<&Inclusion> {
         match self {
             Self::Included(inclusion) | Self::Finalized(inclusion) => Some(inclusion),
@@ -41,7 +41,7 @@ impl Outcome {
         }
     }
 
-    /// Whether it is in a block and its call succeeded.
+    /// Whether the extrinsic is in a block and its call succeeded.
     pub fn is_success(&self) -> bool {
         self.inclusion().is_some_and(|inclusion| inclusion.result.is_ok())
     }
@@ -52,10 +52,10 @@ impl Outcome {
     }
 }
 
-/// The position of an extrinsic in the chain, with its result.
+/// The inclusion of an extrinsic in a block, with its result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Inclusion {
-    /// The block that includes it.
+    /// The block that includes the extrinsic.
     pub block: Block,
     /// The extrinsic's index in the block.
     pub index: u32,
@@ -63,7 +63,7 @@ pub struct Inclusion {
     pub fee: Option<Rao>,
     /// The result of the call.
     pub result: Result<(), DispatchError>,
-    /// The events that it emitted.
+    /// The events that the extrinsic emitted.
     pub events: Vec<Event>,
 }
 
@@ -72,7 +72,7 @@ pub struct Inclusion {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum DispatchError {
-    /// An error of a pallet.
+    /// A pallet returned an error.
     #[error("{pallet}.{name}: {docs}")]
     Module {
         /// The name of the pallet.
@@ -82,7 +82,7 @@ pub enum DispatchError {
         /// The error's documentation in the runtime's metadata.
         docs: String,
     },
-    /// An error of the framework, e.g. `BadOrigin`, or `Token(FundsUnavailable)`.
+    /// The framework returned an error, e.g. `BadOrigin` or `Token(FundsUnavailable)`.
     #[error("the runtime refused the call: {0}")]
     Other(String),
 }
@@ -104,13 +104,13 @@ pub enum UnknownBecause {
         /// The last node's error.
         error: String,
     },
-    /// The nodes' responses do not decide it: pruned blocks, or malformed bytes.
-    #[error("the chain does not reveal the outcome: {error}")]
+    /// The nodes' responses do not determine the outcome: pruned blocks, or malformed bytes.
+    #[error("cannot determine the outcome from the chain: {error}")]
     Unreadable {
-        /// Why the response is of no use.
+        /// Why the responses are inconclusive.
         error: String,
     },
-    /// A pool refused it, for a reason that may pass, or while another pool may hold it.
+    /// A pool refused the extrinsic for a temporary reason, or another pool may still hold it.
     #[error("the node does not accept the extrinsic now: {0}")]
     Refused(RefusedBecause),
 }

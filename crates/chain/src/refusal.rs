@@ -5,14 +5,14 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RefusedBecause {
-    /// The signature does not match: another key, other bytes, another chain or another runtime version.
+    /// The signature is invalid: made with another key, or for another call, chain or runtime version.
     #[error("the signature does not match this call on this chain")]
     BadSignature,
     /// The nonce is already used.
     #[error("the nonce was used before")]
     Stale,
     /// The nonce is higher than the account's next nonce.
-    #[error("the nonce is ahead of the account's")]
+    #[error("the nonce is higher than the account's next nonce")]
     Future,
     /// The era ended, or its birth block is not on this chain.
     #[error("the era has expired")]
@@ -20,7 +20,7 @@ pub enum RefusedBecause {
     /// The account cannot pay the fee.
     #[error("the account cannot pay the fee")]
     Payment,
-    /// A check of the runtime's own transaction extension refused it.
+    /// A custom check in the runtime's transaction extensions refused the extrinsic.
     #[error("{text} (custom error {code})")]
     Custom {
         /// The code of the check.
@@ -28,7 +28,7 @@ pub enum RefusedBecause {
         /// The meaning of the code.
         text: String,
     },
-    /// The node refused it recently and ignores it for some time.
+    /// The node has banned the extrinsic temporarily after an earlier refusal.
     #[error("the node has banned the extrinsic temporarily")]
     Banned,
     /// Another extrinsic with the same nonce and at least the same tip is in the pool.
@@ -66,8 +66,8 @@ impl RefusedBecause {
         }
     }
 
-    /// Whether the refusal is about the bytes themselves, and not about one pool or a passing state. A used nonce is no
-    /// such verdict: these very bytes may have used it.
+    /// Whether the refusal concerns the bytes themselves, not one pool or a temporary state. [`Self::Stale`] does not
+    /// count: the same bytes may have used the nonce.
     pub fn is_verdict(&self) -> bool {
         match self {
             Self::Stale | Self::Banned | Self::LowPriority => false,
@@ -91,7 +91,7 @@ impl RefusedBecause {
         })
     }
 
-    /// The refusal for a code of the runtime's own check.
+    /// Creates the refusal for a custom error code of the runtime.
     pub fn custom(code: u8) -> Self {
         let text = CUSTOM.get(usize::from(code)).copied().unwrap_or("refused by the runtime");
         Self::Custom { code, text: text.to_owned() }
@@ -102,7 +102,7 @@ fn said(message: &str, data: &str) -> String {
     if data.is_empty() { message.to_owned() } else { format!("{message}: {data}") }
 }
 
-/// The meanings of Subtensor's pool checks, by code.
+/// The meanings of Subtensor's custom transaction errors, by code.
 const CUSTOM: [&str; 28] = [
     "a coldkey swap is announced",
     "the amount, or the stake for setting weights, is too low",

@@ -36,7 +36,7 @@ impl Rpc {
         Self { nodes: network.nodes().iter().map(node).collect(), pace }
     }
 
-    /// From now on rejects nodes of any other chain.
+    /// Sets the genesis hash: from now on nodes of other chains are rejected.
     pub(crate) fn set_genesis(&self, genesis: BlockHash) {
         for node in &self.nodes {
             node.set_genesis(genesis);
@@ -48,7 +48,7 @@ impl Rpc {
         self.request_within(method, params, self.pace.total()).await
     }
 
-    /// As [`Self::request`], with a timeout of its own.
+    /// Like [`Self::request`], with a custom timeout.
     pub(crate) async fn request_within<T: DeserializeOwned>(
         &self,
         method: &str,
@@ -59,8 +59,8 @@ impl Rpc {
         self.first(&question, total, &mut 0, |answer| result(method, answer)).await?
     }
 
-    /// As [`Self::request`], but tries each node only once: for the first request, so that an unreachable node is
-    /// reported at once.
+    /// Like [`Self::request`], but tries each node only once. Used for the first request, to report unreachable nodes
+    /// immediately.
     pub(crate) async fn request_once<T: DeserializeOwned>(&self, method: &str, params: Json) -> Result<T, ChainError> {
         let question = Question { method, params: &params, unsubscribe: None };
         let deadline = Deadline { started: Instant::now(), total: self.pace.total() };
@@ -92,7 +92,7 @@ impl Rpc {
         })
     }
 
-    /// Subscribes at the first node that responds.
+    /// Opens a subscription at the first node that responds.
     pub(crate) async fn subscribe(&self, method: &str, params: Json, unsubscribe: &str) -> Result<Offered, ChainError> {
         let read = |answer| match answer {
             Answer::Subscription(subscription) => Ok(Ok(subscription)),
@@ -105,8 +105,8 @@ impl Rpc {
         Ok(Offered { answer, tries })
     }
 
-    /// Tries the nodes until one responds or the deadline passes, and counts the tries. A malformed response is a
-    /// failure.
+    /// Tries the nodes until one responds or the deadline passes, and counts the attempts. A malformed response counts
+    /// as a failure.
     async fn first<T>(
         &self,
         question: &Question<'_>,
@@ -127,7 +127,7 @@ impl Rpc {
         }
     }
 
-    /// Tries each node once; the error is the last node's.
+    /// Tries each node once. Returns the last node's error if all fail.
     async fn each_once<T>(
         &self,
         question: &Question<'_>,
@@ -164,7 +164,7 @@ impl Rpc {
         Err(ChainError::Unreachable { endpoint, source })
     }
 
-    /// The order of tries: healthy nodes by preference, then the failed ones, the earliest failure first.
+    /// The order in which nodes are tried: healthy nodes by preference, then failed ones, the earliest failure first.
     fn order(&self) -> Vec<Arc<Node>> {
         let mut nodes: Vec<_> = self.nodes.iter().map(|node| (node.shunned_until(), Arc::clone(node))).collect();
         nodes.sort_by_key(|(until, _)| *until);
@@ -180,7 +180,7 @@ pub(crate) struct Offered {
     pub(crate) tries: u32,
 }
 
-/// The point in time up to which responses are awaited.
+/// The deadline of a request, as its start and its timeout.
 #[derive(Clone, Copy)]
 struct Deadline {
     started: Instant,
@@ -214,7 +214,7 @@ fn refused(method: &str, error: RpcError) -> ChainError {
     ChainError::Refused { method: method.to_owned(), code: error.code, message }
 }
 
-/// A request got a subscription's response, or the reverse.
+/// A plain request got a subscription, or a subscription request got a plain result.
 #[derive(Debug, thiserror::Error)]
 #[error("the response type does not match the request")]
 struct WrongAnswer;

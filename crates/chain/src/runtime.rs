@@ -31,7 +31,7 @@ pub(crate) struct Runtime {
 }
 
 impl Runtime {
-    /// Parses metadata: the bytes that begin with `meta`.
+    /// Parses SCALE-encoded metadata, which begins with `meta`.
     pub(crate) fn new(
         metadata: &[u8],
         genesis: BlockHash,
@@ -109,7 +109,7 @@ impl Runtime {
         self.api_args(api, method, &values.map_err(|error| ChainError::encode(what, error))?)
     }
 
-    /// Decodes the result of a runtime API's method to a Rust type, fields by name.
+    /// Decodes the result of a runtime API's method to a Rust type, matching fields by name.
     pub(crate) fn api_answer<T: DecodeAsType>(&self, api: &str, method: &str, bytes: &[u8]) -> Result<T, ChainError> {
         let what = format!("runtime API {api}.{method}");
         let output = self.metadata().runtime_api_info(api, method).map_err(|_| self.missing(&what))?.output_id;
@@ -123,14 +123,14 @@ impl Runtime {
         self.decode_json(&what, bytes, output)
     }
 
-    /// A constant of a pallet as a Rust type.
+    /// Decodes a constant of a pallet to a Rust type.
     pub(crate) fn constant<T: DecodeAsType>(&self, pallet: &str, name: &str) -> Result<T, ChainError> {
         let what = format!("constant {pallet}.{name}");
         let info = self.metadata().constant_info(pallet, name).map_err(|_| self.missing(&what))?;
         self.decode(&what, info.bytes, info.type_id)
     }
 
-    /// A constant of a pallet as JSON.
+    /// Decodes a constant of a pallet to JSON.
     pub(crate) fn constant_json(&self, pallet: &str, name: &str) -> Result<Json, ChainError> {
         let what = format!("constant {pallet}.{name}");
         let info = self.metadata().constant_info(pallet, name).map_err(|_| self.missing(&what))?;
@@ -163,7 +163,7 @@ impl std::fmt::Debug for Runtime {
     }
 }
 
-/// The number of bytes left after decoding the value.
+/// Bytes were left after decoding the value.
 #[derive(Debug, thiserror::Error)]
 #[error("trailing data: {}", counted(.0, "byte"))]
 struct LeftOver(usize);

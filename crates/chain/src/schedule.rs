@@ -1,18 +1,18 @@
 use serde::{Deserialize, Serialize};
 use taonet_primitives::BlockNumber;
 
-/// The rules and the schedule for setting weights on a subnet's mechanism, read at one block.
+/// The weight limits and the epoch schedule of a subnet, read at one block.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WeightRules {
     /// The number of neurons on the subnet.
     pub neurons: u16,
-    /// The fewest weights that a row must have, capped at the number of neurons.
+    /// The minimum number of weights in a row; with fewer neurons than that, the number of neurons.
     pub min_allowed_weights: u16,
-    /// The largest share of one weight; 65535 is the whole.
+    /// The maximum share of one weight, in parts of 65535.
     pub max_weights_limit: u16,
-    /// The lowest accepted version key; 0 accepts all.
+    /// The minimum version key; 0 accepts every version.
     pub version_key: u64,
-    /// The fewest blocks between two submissions.
+    /// The minimum number of blocks between two submissions.
     pub rate_limit_blocks: u64,
     /// The commit-reveal parameters; `None` if weights are set unencrypted.
     pub commit_reveal: Option<CommitReveal>,
@@ -38,7 +38,7 @@ pub struct Schedule {
     pub tempo: u16,
     /// The block of the last epoch.
     pub last_epoch: BlockNumber,
-    /// The block of a manually triggered epoch.
+    /// The block of a manually triggered epoch; `None` if none is pending.
     pub pending_epoch: Option<BlockNumber>,
     /// The number of epochs so far.
     pub epoch_index: u64,

@@ -3,12 +3,12 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A share of a whole in the chain's unit: 65535 is the whole.
+/// A share in the chain's unit: parts of 65535.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Share(u16);
 
-/// Why a text does not parse as a share.
+/// The text does not parse as a share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("malformed share; hint: use a percentage from 0 to 100 with at most four decimals, such as 18 or 12.5")]
 pub struct ShareError;
@@ -22,7 +22,7 @@ impl Share {
         Self(parts)
     }
 
-    /// The parts of 65535.
+    /// The share in parts of 65535.
     pub const fn parts(self) -> u16 {
         self.0
     }
@@ -36,7 +36,7 @@ impl Share {
 impl FromStr for Share {
     type Err = ShareError;
 
-    /// Parses a percentage, with or without its sign, rounding down: 18 is 11796 parts.
+    /// Parses a percentage, with or without `%`, rounding down: `18` gives 11796 parts.
     fn from_str(text: &str) -> Result<Self, ShareError> {
         let text = text.strip_suffix('%').unwrap_or(text).trim_end();
         let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));

@@ -8,7 +8,7 @@ use crate::Share;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, DecodeAsType)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
 pub struct Balance {
-    /// The free balance: spendable, but for the existential deposit.
+    /// The free balance, including its frozen part and the existential deposit.
     pub free: Rao,
     /// The balance reserved for deposits.
     pub reserved: Rao,

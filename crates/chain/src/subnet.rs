@@ -8,13 +8,13 @@ pub struct Subnet {
     pub netuid: NetUid,
     /// The subnet's name.
     pub name: String,
-    /// The symbol of its alpha.
+    /// The symbol of the subnet's alpha.
     pub symbol: String,
     /// The hotkey of the subnet's owner.
     pub owner_hotkey: Hotkey,
     /// The coldkey of the subnet's owner.
     pub owner_coldkey: Coldkey,
-    /// Blocks between two epochs; 0 for none.
+    /// The number of blocks between two epochs; 0 if the subnet has no epochs.
     pub tempo: u16,
     /// The block of the last epoch.
     pub last_step: BlockNumber,
@@ -34,7 +34,7 @@ pub struct Subnet {
     pub registered_at: BlockNumber,
     /// The moving average of the alpha price in TAO, as decimal text.
     pub moving_price: String,
-    /// The identity that the owner has published.
+    /// The subnet identity published by the owner; `None` if there is none.
     pub identity: Option<SubnetIdentity>,
 }
 
@@ -49,7 +49,7 @@ pub struct SubnetIdentity {
     pub subnet_contact: String,
     /// The subnet's website.
     pub subnet_url: String,
-    /// The subnet's Discord.
+    /// The subnet's Discord contact.
     pub discord: String,
     /// A description of the subnet.
     pub description: String,
@@ -65,7 +65,7 @@ pub struct SubnetIdentity {
 pub struct Price {
     /// The subnet's netuid.
     pub netuid: NetUid,
-    /// The price in TAO per alpha.
+    /// The price of one alpha, in TAO.
     pub price: Rao,
 }
 

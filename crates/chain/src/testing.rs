@@ -1,4 +1,4 @@
-//! A mock chain for tests: a test decides when blocks are made and what becomes of each submission.
+//! A mock chain for tests, which decide when blocks are produced and script the outcome of each submission.
 
 mod bytes;
 
@@ -21,19 +21,19 @@ use crate::{
 
 pub use bytes::read_as_from_a_node;
 
-/// The scripted fate of the next submission that is not in a block yet.
+/// The scripted outcome of the next submission of an extrinsic that is not in a block yet.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Script {
-    /// Includes it in a block made at once. The default where nothing is scripted.
+    /// Includes the extrinsic in an immediately produced block. The default without a script.
     Include,
-    /// Includes it in a block made at once, where its call fails.
+    /// Includes the extrinsic in an immediately produced block, in which its call fails.
     Fail(DispatchError),
-    /// The pool refuses it.
+    /// The pool refuses the extrinsic.
     Refuse(RefusedBecause),
-    /// The pool drops it.
+    /// The pool drops the extrinsic.
     Drop,
-    /// The connection is lost after sending; a block made at once includes it.
+    /// The connection is lost after sending; an immediately produced block includes the extrinsic.
     LoseAnswer,
     /// The connection is lost before sending.
     LoseRequest,
@@ -48,7 +48,7 @@ pub struct Submitted {
     pub call: Option<Call>,
 }
 
-/// A chain without a node. Clones share the same chain.
+/// A mock chain in memory, without a node. Clones share its state.
 #[derive(Debug, Clone)]
 pub struct MockChain {
     inner: Arc<Inner>,
@@ -97,7 +97,7 @@ impl Default for MockChain {
 }
 
 impl MockChain {
-    /// Creates a chain with only a genesis block; every block is finalized at once.
+    /// Creates a chain with only a genesis block; every block is finalized immediately.
     pub fn new(block_time: Duration) -> Self {
         let state = State {
             blocks: vec![MockBlock::default()],
@@ -183,13 +183,13 @@ impl MockChain {
         self.state().rules.insert(netuid, rules);
     }
 
-    /// Sets the results of [`Chain::metagraph`], [`Chain::uid`] and [`Chain::weights_of`] for the subnet; the block is
-    /// replaced by the requested one.
+    /// Sets the results of [`Chain::metagraph`], [`Chain::uid`] and [`Chain::weights_of`] for the subnet. The requested
+    /// block replaces the metagraph's block.
     pub fn set_metagraph(&self, metagraph: Metagraph) {
         self.state().metagraphs.insert((metagraph.netuid, metagraph.mech), metagraph);
     }
 
-    /// Appends to the script of the next submissions.
+    /// Appends scripted outcomes for the next submissions.
     pub fn script(&self, script: impl IntoIterator<Item = Script>) {
         self.state().script.extend(script);
     }
@@ -220,7 +220,7 @@ impl State {
         self.block_at(BlockNumber::new(u32::try_from(self.blocks.len()).unwrap_or(u32::MAX)).minus(1))
     }
 
-    /// A block's hash consists of the height, the fork, and zeros.
+    /// Returns the block at a height. Its hash consists of the height, the number of the fork, and zeros.
     fn block_at(&self, number: BlockNumber) -> Block {
         let fork = self.blocks.get(number.get() as usize).map_or(0, |block| block.fork);
         let mut hash = [0; 32];
@@ -250,7 +250,7 @@ impl State {
         if block.number > self.head().number { Err(unknown()) } else { Ok(block) }
     }
 
-    /// A block whose state is not pruned.
+    /// Resolves a block reference; fails if the block's state is pruned.
     fn state_at(&self, at: At) -> Result<Block, ChainError> {
         let block = self.block(at)?;
         if block.number < self.pruned { Err(ChainError::NoSuchBlock(at)) } else { Ok(block) }
@@ -271,7 +271,7 @@ impl State {
         None
     }
 
-    /// The extrinsic that uses a nonce in the blocks up to `to`.
+    /// The extrinsic that uses a nonce in a block up to `to`.
     fn user_of(&self, signer: AccountId, nonce: u32, to: BlockNumber) -> Option<&SignedExtrinsic> {
         let blocks = self.blocks.iter().take(to.plus(1).get() as usize);
         let mut included = blocks.flat_map(|block| &block.extrinsics).map(|(extrinsic, _)| extrinsic);

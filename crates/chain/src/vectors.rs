@@ -1,4 +1,4 @@
-//! The recorded chain for decoding tests: metadata, codec vectors, type corpus.
+//! Recorded chain data for decoding tests: metadata, codec vectors, type corpus.
 
 #![allow(clippy::format_push_string, reason = "read once, by tests")]
 
@@ -14,7 +14,7 @@ pub(crate) fn golden() -> Option<Json> {
     Some(parse(&String::from_utf8(read("golden_spec461.json")?).unwrap()))
 }
 
-/// Parses JSON; numbers beyond 64 bits become text, as we write them.
+/// Parses JSON, converting numbers beyond 64 bits to text.
 pub(crate) fn parse(text: &str) -> Json {
     let mut quoted = String::with_capacity(text.len());
     let (mut number, mut in_text, mut escaped) = (String::new(), false, false);

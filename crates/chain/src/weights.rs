@@ -1,7 +1,7 @@
 //! Converts scores to the chain's weights: parts of 65535 of the largest weight, within the subnet's limits.
 //!
-//! [`within_limits`] and [`quantise`] compute as the reference's clients do, so that a validator's weights do not
-//! depend on the program that set them; [`refusal`] is the chain's own check.
+//! [`within_limits`] and [`quantise`] give the same results as Bittensor's SDK, so that a validator's weights do not
+//! depend on the client; [`refusal`] applies the chain's own checks.
 
 use taonet_primitives::{Uid, counted};
 
@@ -32,11 +32,11 @@ pub enum WeightError {
     },
 }
 
-/// Quantises weights to the chain's form: the largest is 65535, each other is rounded to the nearest part, zeros are
+/// Quantises weights to u16: the largest becomes 65535, the others are scaled and rounded to nearest, and zeros are
 /// omitted. The order is kept. Without a positive weight the row is empty.
 ///
 /// # Errors
-/// [`WeightError`].
+/// [`WeightError`] if a weight is invalid or a uid is duplicated.
 pub fn quantise(weights: &[(Uid, f64)]) -> Result<WeightRow, WeightError> {
     check(weights, None)?;
     let largest = weights.iter().map(|(_, weight)| *weight).fold(0.0, f64::max);
@@ -49,13 +49,14 @@ pub fn quantise(weights: &[(Uid, f64)]) -> Result<WeightRow, WeightError> {
     Ok(row.filter(|(_, parts)| *parts > 0).collect())
 }
 
-/// Converts the scores of neurons to weights within a subnet's limits, not yet quantised.
+/// Converts the scores of neurons to weights within a subnet's limits, without quantising them.
 ///
-/// Without a positive score all neurons get equal weights. With fewer scores than `min_allowed_weights`, every neuron
-/// gets 10⁻⁵, plus its score if it has one. Then no share exceeds `max_weights_limit` by more than rounding.
+/// Without a positive score, or with fewer neurons than `min_allowed_weights`, all neurons get equal weights. With
+/// fewer positive scores than `min_allowed_weights`, every neuron gets 10⁻⁵ plus its score. Weights are then normalised
+/// and limited to `max_weights_limit`, up to rounding errors.
 ///
 /// # Errors
-/// [`WeightError`].
+/// [`WeightError`] if a score is invalid, or a uid is duplicated or not on the subnet.
 pub fn within_limits(scores: &[(Uid, f64)], rules: &WeightRules) -> Result<Vec<(Uid, f64)>, WeightError> {
     check(scores, Some(rules.neurons))?;
     let neurons = rules.neurons;
@@ -83,12 +84,12 @@ pub fn within_limits(scores: &[(Uid, f64)], rules: &WeightRules) -> Result<Vec<(
     Ok(weights)
 }
 
-/// The weight of a neuron without a score where too few have one.
+/// The weight of a neuron without a score when too few neurons have one.
 const TRACE: f64 = 1e-5;
-/// The reference's guard against division by 0, added to the smallest sums.
+/// The guard against division by zero, as in Bittensor's SDK.
 const EPSILON: f64 = 1e-7;
 
-/// Normalises weights to shares, none above `largest`: the excess is cut and redistributed to the others.
+/// Normalises weights to shares of at most `largest`: larger ones are cut, and the excess goes to the others.
 ///
 /// If `largest` is less than an equal share, all are equal.
 fn limit(weights: Vec<f64>, largest: f64) -> Vec<f64> {
@@ -132,7 +133,7 @@ pub enum RowError {
     TooFew {
         /// The number of weights in the row.
         found: usize,
-        /// The least number of weights.
+        /// The minimum number of weights.
         wanted: u16,
     },
     /// A weight exceeds the largest allowed share.
@@ -143,7 +144,8 @@ pub enum RowError {
     },
 }
 
-/// Why the chain would refuse a quantised row of the neuron `own`; `None` for a row with only a self-weight.
+/// Why the chain would refuse a quantised row of the neuron `own`; `None` if it would accept the row. A row with only a
+/// self-weight is always accepted.
 pub fn refusal(row: &WeightRow, own: Uid, rules: &WeightRules) -> Option<RowError> {
     if let [(uid, _)] = row.as_slice()
         && *uid == own

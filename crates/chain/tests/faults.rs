@@ -1,4 +1,4 @@
-//! The client behind failing networks.
+//! Tests of the client on failing networks.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! The client against the localnet.
+//! Tests of the client against the localnet.
 
 mod common;
 

@@ -24,6 +24,7 @@ pub(crate) mod subnets;
 pub(crate) mod sudo;
 pub(crate) mod take;
 pub(crate) mod transfer;
+pub(crate) mod update;
 pub(crate) mod wallet;
 pub(crate) mod watch;
 pub(crate) mod weights;

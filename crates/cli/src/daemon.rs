@@ -177,6 +177,22 @@ pub(crate) async fn serve_metrics(address: Option<SocketAddr>, shutdown: &Shutdo
     Ok(readiness)
 }
 
+/// Like [`serve_metrics`], at `address` or else at `usual`. If the usual address is taken, the daemon runs without
+/// metrics.
+pub(crate) async fn serve_metrics_or_warn(
+    address: Option<SocketAddr>,
+    usual: SocketAddr,
+    shutdown: &Shutdown,
+) -> anyhow::Result<Option<Readiness>> {
+    match (address, serve_metrics(Some(address.unwrap_or(usual)), shutdown).await) {
+        (None, Err(error)) => {
+            tracing::warn!("metrics are not served: {error:#}; set the listen address with --metrics");
+            Ok(None)
+        }
+        (_, served) => served.map(Some),
+    }
+}
+
 /// Serves on a free port of this machine; gives the URL.
 pub(crate) async fn serve_here(name: &'static str, router: Router, shutdown: &Shutdown) -> anyhow::Result<Url> {
     let listener = TcpListener::bind("127.0.0.1:0").await.context("cannot listen on this machine")?;

@@ -72,7 +72,7 @@ pub(crate) fn challenge(report: &RunReport) -> String {
     )
 }
 
-/// Metrics of the field in the leaderboard's order; docs/metrics.md defines them.
+/// Speech translation metrics in the leaderboard's order; docs/metrics.md defines them.
 pub(crate) fn field_metrics(report: &RunReport) -> String {
     let mut rows = table(&FIELD_METRICS);
     for miner in by_score(report) {

@@ -2,15 +2,17 @@
 //! else.
 //!
 //! Two binaries come from this crate: `tao` with everything, and `bb` with the Babelbit commands under the names that
-//! validator operators know (`bb X` is `tao babelbit X`). Data goes to standard output, everything else to standard
-//! error. Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 network, 4 authentication.
+//! validator operators know (`bb X` is `tao babelbit X`). Links to `tao` work as well: `bb`, `sn2-miner` (`tao proof
+//! miner`) and `sn2-validator` (`tao proof validator`). Data goes to standard output, everything else to standard error.
+//! Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 network, 4 authentication.
 //!
-//! Uses every other crate. Used by nobody: the end-to-end tests run its binaries.
+//! Depends on every other crate. No crate depends on it: the end-to-end tests run its binaries.
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod chain;
 mod commands;
+mod contest;
 mod context;
 mod daemon;
 mod demo_chain;
@@ -29,15 +31,18 @@ mod settings;
 mod submission;
 mod table;
 mod tables;
+mod updates;
 
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use commands::{
     axon, babelbit, balance, block, commitment, completions, dashboard, delegates, demo, events, localnet, man,
-    metagraph, models, nineteen, proof, register, serve_axon, speech, stake, subnets, sudo, take, transfer, wallet,
-    watch, weights, yuma,
+    metagraph, models, nineteen, proof, register, serve_axon, speech, stake, subnets, sudo, take, transfer, update,
+    wallet, watch, weights, yuma,
 };
 use context::Context;
 
@@ -150,13 +155,35 @@ enum TaoCommand {
     /// Test signed requests between neurons: serve, call, ping
     #[command(subcommand)]
     Axon(axon::Command),
+    Update(update::UpdateArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
 }
 
-/// Entry point of `tao`.
+/// Entry point of `tao`, and of links to it.
 pub fn tao() -> ExitCode {
-    let Tao { global, command } = parse();
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    match link_name(&arguments).as_str() {
+        "bb" => run_bb(arguments),
+        "sn2-miner" => run_tao(with_command(["tao", "proof", "miner"], arguments)),
+        "sn2-validator" => run_tao(with_command(["tao", "proof", "validator"], arguments)),
+        _ => run_tao(arguments),
+    }
+}
+
+/// File name under which the program was started.
+fn link_name(arguments: &[OsString]) -> String {
+    let name = arguments.first().and_then(|program| Path::new(program).file_name());
+    name.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// Arguments of a link, as those of the command that it stands for.
+fn with_command<const N: usize>(command: [&str; N], arguments: Vec<OsString>) -> Vec<OsString> {
+    command.into_iter().map(OsString::from).chain(arguments.into_iter().skip(1)).collect()
+}
+
+fn run_tao(arguments: Vec<OsString>) -> ExitCode {
+    let Tao { global, command } = parse(arguments);
     let context = global.start();
     exit::report(match command.unwrap_or_else(|| TaoCommand::Demo(demo::DemoArgs::default())) {
         TaoCommand::Demo(args) => demo::run(&args, &context),
@@ -185,6 +212,7 @@ pub fn tao() -> ExitCode {
         TaoCommand::Watch(args) => watch::run(&args, &context),
         TaoCommand::Sudo(command) => sudo::run(&command, &context),
         TaoCommand::Axon(command) => axon::run(&command, &context),
+        TaoCommand::Update(args) => update::run(&args, &context),
         TaoCommand::Completions(args) => completions::run(&args, command_line::<Tao>(), command_line::<Bb>(), &context),
         TaoCommand::Man(args) => man::run(&args, [command_line::<Tao>(), command_line::<Bb>()], &context),
     })
@@ -192,7 +220,11 @@ pub fn tao() -> ExitCode {
 
 /// Entry point of `bb`.
 pub fn bb() -> ExitCode {
-    let Bb { global, command } = parse();
+    run_bb(std::env::args_os().collect())
+}
+
+fn run_bb(arguments: Vec<OsString>) -> ExitCode {
+    let Bb { global, command } = parse(arguments);
     let context = global.start();
     exit::report(babelbit::run(&command, &context))
 }
@@ -203,9 +235,9 @@ fn command_line<P: CommandFactory>() -> clap::Command {
 }
 
 /// Parses the arguments; on error, prints usage and exits with code 2, as clap does.
-fn parse<P: CommandFactory + FromArgMatches>() -> P {
+fn parse<P: CommandFactory + FromArgMatches>(arguments: Vec<OsString>) -> P {
     let mut command = command_line::<P>();
-    let matches = command.get_matches_mut();
+    let matches = command.try_get_matches_from_mut(arguments).unwrap_or_else(|error| error.exit());
     P::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit())
 }
 

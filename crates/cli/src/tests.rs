@@ -64,6 +64,23 @@ fn every_command_that_services_run_exists() {
         let commands = commands.map(str::trim);
         checked += commands.filter(|command| parses(&path, command)).count();
     }
-    // The four daemons and two models of compose.yml, and five units.
-    assert_eq!(checked, 11);
+    // The five daemons and two models of compose.yml, and five units.
+    assert_eq!(checked, 12);
+}
+
+#[test]
+fn links_run_their_commands() {
+    let arguments = |words: &[&str]| -> Vec<OsString> { words.iter().map(OsString::from).collect() };
+    let started = arguments(&["/usr/bin/sn2-miner", "--loopback"]);
+    assert_eq!(link_name(&started), "sn2-miner");
+    let expanded = with_command(["tao", "proof", "miner"], started);
+    assert_eq!(expanded, arguments(&["tao", "proof", "miner", "--loopback"]));
+    assert!(matches!(Tao::try_parse_from(expanded).unwrap().command, Some(TaoCommand::Proof(_))));
+    assert_eq!(link_name(&[]), "");
+}
+
+#[test]
+fn the_install_script_makes_the_links_that_the_program_knows() {
+    let script = std::fs::read_to_string(root().join("install.sh")).unwrap();
+    assert!(script.contains("for link in bb sn2-miner sn2-validator; do"));
 }

@@ -43,6 +43,7 @@ fn every_metric_is_documented_and_every_documented_metric_exists() {
         "crates/cli/src/commands/axon",
         "crates/http/src",
         "crates/localnet/node/src",
+        "crates/update/src",
         "crates/validator/src",
     ]);
     let code = code.join("\n");
@@ -217,8 +218,10 @@ fn every_link_of_the_documents_leads_somewhere() {
 fn the_challenges_that_ship_are_the_ones_in_the_folder() {
     let list = read("subnets/babelbit/challenges/src/shipped.rs");
     let listed: BTreeSet<_> = between(&list, "shipped!(\"", "\"").map(str::to_owned).collect();
-    let folder = fs::read_dir(root().join("subnets/babelbit/challenges")).unwrap();
-    let paths = folder.map(|entry| entry.unwrap().path());
-    let challenges = paths.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
-    assert_eq!(listed, challenges.map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect());
+    let folder = root().join("subnets/babelbit/challenges");
+    let directories = [folder.clone(), folder.join("text")];
+    let paths = directories.iter().flat_map(|directory| fs::read_dir(directory).unwrap());
+    let challenges = paths.map(|entry| entry.unwrap().path().strip_prefix(&folder).unwrap().to_owned());
+    let challenges = challenges.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
+    assert_eq!(listed, challenges.map(|path| path.to_str().unwrap().to_owned()).collect());
 }

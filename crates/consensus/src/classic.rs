@@ -21,14 +21,14 @@ use crate::input::{EpochInput, InputError, Row};
 /// The parameters of the consensus curve.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Curve {
-    /// ρ: the steepness.
+    /// ρ: the steepness of the curve.
     pub rho: f64,
     /// κ: the trust at which consensus is ½.
     pub kappa: f64,
 }
 
 impl Default for Curve {
-    /// ρ = 10, κ = ½.
+    /// The default curve: ρ = 10, κ = ½.
     fn default() -> Self {
         Self { rho: 10.0, kappa: 0.5 }
     }
@@ -41,24 +41,24 @@ impl Curve {
     }
 }
 
-/// An epoch of the classic formulation. One item per neuron, one row of bonds per validator.
+/// An epoch of the classic formulation. Vectors have one item per neuron, bonds one row per validator.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ClassicEpoch {
-    /// S: shares of the stake.
+    /// S: the shares of stake.
     pub stake: Vec<f64>,
-    /// R: rank.
+    /// R: the ranks.
     pub rank: Vec<f64>,
-    /// T: trust.
+    /// T: the trust values.
     pub trust: Vec<f64>,
-    /// C: consensus.
+    /// C: the consensus values.
     pub consensus: Vec<f64>,
-    /// I: incentive.
+    /// I: the incentives.
     pub incentive: Vec<f64>,
-    /// B': bonds, the input of the next epoch.
+    /// B': the new bonds, which are input of the next epoch.
     pub bonds: Vec<Vec<f64>>,
-    /// D: dividends.
+    /// D: the dividends.
     pub dividends: Vec<f64>,
-    /// E: emission.
+    /// E: the shares of the emission.
     pub emission: Vec<f64>,
 }
 
@@ -91,8 +91,8 @@ impl ClassicEpoch {
         Self { stake, rank, trust, consensus, incentive, bonds, dividends, emission }
     }
 
-    /// Computes an epoch from the stake, weights, bonds and moving average of a current epoch's input; ignores the
-    /// rest.
+    /// Computes an epoch from the stake, weights, bonds and moving average of an [`EpochInput`], ignoring its other
+    /// fields.
     ///
     /// # Errors
     /// [`InputError`] when the input is inconsistent.
@@ -121,7 +121,7 @@ fn padded(row: Option<&Vec<f64>>, n: usize) -> Vec<f64> {
     row
 }
 
-/// The numbers divided by their sum; unchanged when the sum is zero.
+/// Divides numbers by their sum; returns them unchanged when the sum is zero.
 fn normalized(numbers: &[f64]) -> Vec<f64> {
     let sum: f64 = numbers.iter().sum();
     numbers.iter().map(|number| if sum > 0.0 { number / sum } else { *number }).collect()

@@ -1,4 +1,4 @@
-//! One epoch of one mechanism, step by step.
+//! Computes one epoch of one mechanism, step by step.
 
 mod bonds;
 mod emission;
@@ -42,8 +42,8 @@ pub fn run(input: &EpochInput) -> Result<EpochOutput, InputError> {
     Epoch::<Sparse>::compute(input).map(Epoch::into_output)
 }
 
-/// Runs an epoch on dense matrices, in O(n²) memory. It differs from [`run`] for a bond without a weight under liquid
-/// alpha: here the bond decays, there it is removed at once.
+/// Runs an epoch on dense matrices, in O(n²) memory. With liquid alpha, a bond without a weight decays here, whereas
+/// [`run`] removes it immediately.
 ///
 /// # Errors
 /// [`InputError`] when the input is inconsistent.
@@ -62,25 +62,25 @@ pub struct Epoch<M> {
     pub permits: Vec<bool>,
     /// Whether each neuron has a validator permit after this epoch.
     pub new_permits: Vec<bool>,
-    /// S of active neurons with a permit, normalised.
+    /// The stake S of active neurons with a permit, normalised.
     pub active_stake: Vec<I32F32>,
-    /// W: the counted weights, each row normalised.
+    /// W: the weights that count, each row normalised.
     pub weights: M,
     /// C: for each neuron, the weight that a majority of active stake supports.
     pub consensus: Vec<I32F32>,
-    /// W̄ = min(W, C).
+    /// W̄ = min(W, C): the weights clipped to consensus.
     pub clipped_weights: M,
     /// Tv: for each validator, the sum of its row of W̄.
     pub validator_trust: Vec<I32F32>,
-    /// R = W̄ᵀ · S.
+    /// R = W̄ᵀ · S: the rank of each neuron.
     pub rank: Vec<I32F32>,
-    /// I = R / ΣR.
+    /// I = R / ΣR: the incentive of each neuron.
     pub incentive: Vec<I32F32>,
-    /// The counted bonds of the last epoch; in Yuma 2 each column normalised.
+    /// The bonds of the last epoch that count; in Yuma 2, each column is normalised.
     pub old_bonds: M,
     /// The weights from which bonds grow: between W and W̄, depending on the bonds penalty.
     pub bond_weights: M,
-    /// B: the new bonds; in Yuma 2 each column scaled so that its largest bond is 1.
+    /// B: the new bonds; in Yuma 2, each column is scaled so that its largest bond is 1.
     pub bonds: M,
     /// D: each validator's share of the incentive of the neurons in which it has bonds.
     pub dividends: Vec<I32F32>,
@@ -163,9 +163,9 @@ impl<M: Matrix> Epoch<M> {
     }
 }
 
-/// The counted weights: of validators with a permit, not to themselves (except the owner), to neurons that have not
-/// been replaced. A neuron that registered after the weights were set, or after the oldest unrevealed commit, is a
-/// replacement.
+/// The weights that count: those of validators with a permit, to neurons other than themselves (except for the owner)
+/// that have not been replaced. A neuron that registered after the weights were set, or after the oldest unrevealed
+/// commit, is a replacement.
 fn counted_weights<M: Matrix>(input: &EpochInput, permits: &[bool]) -> M {
     let commits = input.commit_blocks.as_deref().unwrap_or_default();
     let validators = input.weights.iter().zip(permits).zip(&input.last_update).enumerate();

@@ -12,8 +12,8 @@ const FRACTION_BITS: u32 = 32;
 /// A signed fixed-point number with 32 fraction bits, from −2³¹ to 2³¹ − 2⁻³².
 ///
 /// Every operation gives the same bits as on the chain, on every machine. Operations saturate at the ends of the range.
-/// A product is rounded down. A quotient is truncated towards zero, and division by zero gives zero, because a share of
-/// nothing is nothing.
+/// A product is rounded down. A quotient is truncated towards zero, and division by zero gives zero, so that shares of
+/// a zero total are zero.
 ///
 /// ```
 /// use taonet_consensus::I32F32;
@@ -25,11 +25,11 @@ const FRACTION_BITS: u32 = 32;
 pub struct I32F32(i64);
 
 impl I32F32 {
-    /// 0.
+    /// The number 0.
     pub const ZERO: Self = Self(0);
-    /// ½.
+    /// The number ½.
     pub const HALF: Self = Self(1 << (FRACTION_BITS - 1));
-    /// 1.
+    /// The number 1.
     pub const ONE: Self = Self(1 << FRACTION_BITS);
     /// The largest number, just under 2³¹.
     pub const MAX: Self = Self(i64::MAX);
@@ -61,7 +61,7 @@ impl I32F32 {
         (self * Self::from_int(u16::MAX.into())).floor_to_u16()
     }
 
-    /// The nearest integer, halves away from zero, saturated to 0..=65535.
+    /// Rounds to the nearest integer, with halves rounded up, saturated to 0..=65535.
     pub fn round_to_u16(self) -> u16 {
         (self + Self::HALF).floor_to_u16()
     }
@@ -78,7 +78,7 @@ impl I32F32 {
         u64::try_from(product.max(0)).unwrap_or(u64::MAX)
     }
 
-    /// The value as a float, for display. Up to 21 integer bits it is exact.
+    /// The value as a float, for display. Exact for values of up to 21 integer bits.
     pub fn to_f64(self) -> f64 {
         self.0 as f64 / (1_u64 << FRACTION_BITS) as f64
     }

@@ -9,7 +9,7 @@ use crate::output::EpochOutput;
 
 pub use check::InputError;
 
-/// One row of weights or bonds: uids with a u16 each, in storage order.
+/// A row of weights or bonds: pairs of uid and u16 value, in storage order.
 pub type Row = Vec<(Uid, u16)>;
 
 /// The state of one mechanism of a subnet at its epoch. Every list has one item per neuron, ordered by uid.
@@ -33,7 +33,8 @@ pub struct EpochInput {
     pub stake: Vec<u64>,
     /// The stake threshold: smaller stake counts as zero, except for the owner's.
     pub stake_threshold: u64,
-    /// The uid of the subnet owner's neuron, if registered. It always has a permit and may set weight on itself.
+    /// The uid of the subnet owner's neuron, if registered. This neuron always has a permit and may set weight on
+    /// itself.
     #[serde(default)]
     pub owner_uid: Option<Uid>,
     /// The number of validator permits.
@@ -44,7 +45,7 @@ pub struct EpochInput {
     pub last_update: Vec<u64>,
     /// The block in which each neuron registered.
     pub block_at_registration: Vec<u64>,
-    /// With commit-reveal enabled: the block of each neuron's oldest unrevealed commit.
+    /// The block of each neuron's oldest unrevealed commit; `None` if commit-reveal is disabled.
     #[serde(default)]
     pub commit_blocks: Option<Vec<Option<u64>>>,
     /// The weights set by each neuron.
@@ -72,7 +73,7 @@ pub struct EpochInput {
     pub liquid_alpha_consensus: Option<Vec<u16>>,
 }
 
-/// A named epoch: the document read by `tao yuma`. Keys next to `input` are ignored.
+/// A named epoch: the document read by `tao yuma`. Keys other than `id` and `input` are ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Case {
     /// The name of the case.
@@ -86,7 +87,7 @@ impl Case {
     /// Parses a JSON document and checks its epoch.
     ///
     /// # Errors
-    /// [`InputError`], naming the field.
+    /// [`InputError`] if the document or the input is invalid. The error names the field.
     pub fn from_json(document: &[u8]) -> Result<Self, InputError> {
         let mut json = serde_json::Deserializer::from_slice(document);
         let case: Self = serde_path_to_error::deserialize(&mut json)
@@ -98,8 +99,8 @@ impl Case {
 }
 
 impl EpochInput {
-    /// Applies the output of an epoch to the input of the next: permits, and the bonds of every neuron that has or just
-    /// lost one.
+    /// Applies the output of an epoch to the input of the next: permits, and the bonds of every neuron that has, or has
+    /// just lost, a permit.
     pub fn carry(&mut self, output: &EpochOutput) {
         let held = self.validator_permit.iter().zip(&output.new_validator_permit).map(|(&old, &new)| old || new);
         for ((bonds, new), held) in self.bonds.iter_mut().zip(&output.bonds).zip(held) {

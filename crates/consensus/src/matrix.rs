@@ -16,7 +16,8 @@ use crate::fixed::I32F32;
 ///
 /// Rows passed to the constructor may have any order of columns, without duplicates.
 pub trait Matrix: Clone + Sized {
-    /// Creates a matrix with `columns` columns. Entries outside are dropped.
+    /// Creates a matrix with `columns` columns from rows of column numbers and entries. Entries in other columns are
+    /// dropped.
     fn from_rows<R: IntoIterator<Item = (u16, I32F32)>>(columns: usize, rows: impl IntoIterator<Item = R>) -> Self;
 
     /// The number of rows.
@@ -32,13 +33,14 @@ pub trait Matrix: Clone + Sized {
     #[must_use]
     fn map(&self, change: impl FnMut(usize, usize, I32F32) -> Option<I32F32>) -> Self;
 
-    /// Combines the entries of both matrices, with `combine(self entry, other entry)` and zero for an absent one,
+    /// Combines the entries of both matrices by `combine(self entry, other entry)`, with zero for an absent entry and
     /// columns ascending. Results that are not positive are dropped.
     #[must_use]
     fn merge(&self, other: &Self, combine: impl FnMut(I32F32, I32F32) -> I32F32) -> Self;
 
-    /// Combines the entries of this matrix, with `combine(row, column, self entry, other entry)`, in their order. An
-    /// entry only in `other` is dropped if the form can tell. Results that are not positive are dropped.
+    /// Combines the entries of this matrix with those of another by `combine(row, column, self entry, other entry)`, in
+    /// order. [`Sparse`] drops entries that are only in `other`; [`Dense`] combines them with zero. Results that are
+    /// not positive are dropped.
     #[must_use]
     fn merge_present(&self, other: &Self, combine: impl FnMut(usize, usize, I32F32, I32F32) -> I32F32) -> Self;
 
@@ -100,21 +102,21 @@ pub trait Matrix: Clone + Sized {
         })
     }
 
-    /// Interpolates self + ratio · (other − self): `self` at 0, `other` at 1. Entries that are not positive are
-    /// dropped.
+    /// Interpolates between two matrices: self + ratio · (other − self). Entries that are not positive are dropped.
     #[must_use]
     fn interpolate(&self, other: &Self, ratio: I32F32) -> Self {
         self.merge(other, |own, other| own + ratio * (other - own))
     }
 
-    /// The moving average α · self + (1 − α) · old.
+    /// Computes the moving average α · self + (1 − α) · old.
     #[must_use]
     fn average(&self, old: &Self, alpha: I32F32) -> Self {
         let keep = I32F32::ONE - alpha;
         self.merge(old, |new, old| alpha * new + keep * old)
     }
 
-    /// The moving average with a separate α for each entry, from `alpha(row, column, new, old)`, clamped to 0..=1.
+    /// Computes the moving average with a separate α for each entry, from `alpha(row, column, new, old)`. Results are
+    /// clamped to 0..=1.
     #[must_use]
     fn average_by(&self, old: &Self, mut alpha: impl FnMut(usize, usize, I32F32, I32F32) -> I32F32) -> Self {
         self.merge_present(old, |row, column, new, old| {

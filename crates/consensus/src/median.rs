@@ -7,7 +7,7 @@ use crate::fixed::I32F32;
 pub struct Vote {
     /// The score of the vote.
     pub score: I32F32,
-    /// The share of stake.
+    /// The share of stake behind the vote.
     pub stake: I32F32,
 }
 
@@ -20,11 +20,11 @@ pub struct Median {
 }
 
 impl Median {
-    /// The smallest score at which the stake of all votes up to it exceeds `minority`; 0 without votes.
+    /// Returns the smallest score at which the stake of all votes up to that score exceeds `minority`; 0 without votes.
     ///
-    /// `below` is the stake known to be under all of `votes`, `total` that stake plus the stake of `votes`. The pivot
-    /// is the middle one of the remaining votes, as on the chain: for ties of stake and `minority`, the result depends
-    /// on the comparisons below.
+    /// `below` is the stake known to vote for less than all of `votes`; `total` is `below` plus the stake of `votes`.
+    /// As on the chain, the pivot is the middle one of the remaining votes: when a sum of stake equals `minority`, the
+    /// result depends on the pivot.
     pub fn find(
         &mut self,
         votes: impl IntoIterator<Item = Vote>,

@@ -9,24 +9,25 @@ use crate::input::Row;
 pub struct EpochOutput {
     /// Whether each neuron set weights recently enough.
     pub active: Vec<bool>,
-    /// Shares of the total stake.
+    /// Each neuron's share of the total stake.
     pub stake_weight: Vec<u16>,
     /// Whether each neuron has a validator permit until the next epoch.
     pub new_validator_permit: Vec<bool>,
-    /// The weights that a majority of stake supports.
+    /// For each neuron, the weight that a majority of stake supports.
     pub consensus: Vec<u16>,
     /// The part of each validator's weights left after clipping to consensus.
     pub validator_trust: Vec<u16>,
-    /// Shares of the reward for servers.
+    /// Each neuron's share of the reward for serving.
     pub incentive: Vec<u16>,
-    /// Shares of the reward for validators.
+    /// Each neuron's share of the reward for validating.
     pub dividends: Vec<u16>,
-    /// The reward for serving, in rao.
+    /// Each neuron's reward for serving, in rao.
     pub server_emission: Vec<u64>,
-    /// The reward for validating, in rao.
+    /// Each neuron's reward for validating, in rao.
     pub validator_emission: Vec<u64>,
-    /// The total reward, in rao. It is rounded down separately, so it may differ by 1 from the sum of both.
+    /// Each neuron's total reward, in rao. It is rounded down separately, so it may differ by 1 from the sum of the two
+    /// rewards.
     pub emission: Vec<u64>,
-    /// The bonds for the next epoch; empty without a new permit.
+    /// The bonds of each neuron for the next epoch; empty for neurons without a new permit.
     pub bonds: Vec<Row>,
 }

@@ -2,13 +2,13 @@
 
 use crate::fixed::I32F32;
 
-/// The numbers divided by their sum; unchanged when the sum is zero.
+/// Divides numbers by their sum; returns them unchanged when the sum is zero.
 pub fn normalize(numbers: &[I32F32]) -> Vec<I32F32> {
     let sum: I32F32 = numbers.iter().sum();
     if sum == I32F32::ZERO { numbers.to_vec() } else { numbers.iter().map(|&number| number / sum).collect() }
 }
 
-/// Marks the `k` largest numbers. Among equal ones those with the higher index win.
+/// Marks the `k` largest numbers. Among equal numbers, higher indices are preferred.
 pub fn is_topk<T: Ord>(numbers: &[T], k: usize) -> Vec<bool> {
     let mut ascending: Vec<usize> = (0..numbers.len()).collect();
     ascending.sort_by_key(|&index| numbers.get(index));
@@ -21,7 +21,7 @@ pub fn is_topk<T: Ord>(numbers: &[T], k: usize) -> Vec<bool> {
     marks
 }
 
-/// [`is_topk`] without numbers that are zero: a neuron without stake gets no permit, however few others there are.
+/// Like [`is_topk`], but never marks zeros: a neuron without stake gets no permit, however few others there are.
 pub fn is_topk_nonzero(numbers: &[I32F32], k: usize) -> Vec<bool> {
     is_topk(numbers, k).into_iter().zip(numbers).map(|(top, &number)| top && number != I32F32::ZERO).collect()
 }
@@ -39,7 +39,7 @@ pub fn max_upscale_to_u16(numbers: &[I32F32]) -> Vec<u16> {
     numbers.iter().map(|&number| scale(number).round_to_u16()).collect()
 }
 
-/// A submitted weight vector in the chain's storage format: scaled so that the largest weight is 65535.
+/// Converts a submitted weight vector to the chain's storage format: scaled so that the largest weight is 65535.
 pub fn max_upscale_weights(weights: &[u16]) -> Vec<u16> {
     let numbers: Vec<I32F32> = weights.iter().map(|&weight| I32F32::from_int(weight.into())).collect();
     max_upscale_to_u16(&numbers)

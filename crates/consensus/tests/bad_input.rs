@@ -1,4 +1,4 @@
-//! Invalid documents, and the errors that they cause.
+//! Tests of invalid documents and the errors that they cause.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a document that is not refused fails the test")]
 
 use serde_json::{Value, json};

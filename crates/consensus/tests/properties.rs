@@ -1,4 +1,4 @@
-//! Properties of every epoch.
+//! Property tests that hold for every epoch.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -15,7 +15,7 @@ fn block() -> impl Strategy<Value = u64> {
     prop_oneof![0_u64..20, 0_u64..20, Just(u64::MAX), any::<u64>()]
 }
 
-/// Rows with some neurons, and occasionally one outside the subnet.
+/// A strategy for rows with entries for some neurons, and occasionally for a uid outside the subnet.
 fn rows(n: u16) -> impl Strategy<Value = Vec<Row>> {
     let uids = (0..n.saturating_add(2)).collect::<Vec<u16>>();
     let most = uids.len();
@@ -24,7 +24,7 @@ fn rows(n: u16) -> impl Strategy<Value = Vec<Row>> {
     vec(row, usize::from(n))
 }
 
-/// Any epoch, however absurd its numbers.
+/// A strategy for any epoch that passes [`EpochInput::check`], with arbitrary numbers.
 fn any_epoch() -> impl Strategy<Value = EpochInput> {
     (0_u16..9).prop_flat_map(|n| {
         let count = usize::from(n);
@@ -68,7 +68,8 @@ fn any_epoch() -> impl Strategy<Value = EpochInput> {
     })
 }
 
-/// An epoch in which most steps take effect: all neurons have a permit, are active and registered long ago.
+/// A strategy for epochs in which most steps take effect: all neurons have a permit, are active and registered long
+/// ago.
 fn lively_epoch() -> impl Strategy<Value = EpochInput> {
     any_epoch().prop_map(|mut input| {
         input.block = 100;

@@ -42,7 +42,7 @@ impl AccessToken {
         })
     }
 
-    /// The `Authorization` header value with this token.
+    /// Returns the token as the value of an `Authorization` header.
     pub fn header(&self) -> Option<HeaderValue> {
         let text = Zeroizing::new(format!("Bearer {}", self.0.as_str()));
         let mut header = HeaderValue::from_str(&text).ok()?;

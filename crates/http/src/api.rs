@@ -26,12 +26,12 @@ pub enum BodyError {
         /// The deserialization error at that path.
         source: serde_json::Error,
     },
-    /// The body was not received within its bounds.
+    /// The body exceeds the limits on size, time or memory, or is incomplete.
     #[error("the body could not be read: {0}")]
     Read(#[from] BodyRefusal),
 }
 
-/// Reads a JSON body within the bounds of `bodies`, regardless of its content type.
+/// Reads a JSON body within the limits of `bodies`, regardless of its content type.
 ///
 /// # Errors
 /// [`BodyError`] when the body is not received, or is not valid JSON for `T`.
@@ -39,7 +39,7 @@ pub async fn read_json<T: DeserializeOwned>(request: Request, bodies: &WholeBodi
     parse_json(&bodies.read(request.into_body()).await?.bytes)
 }
 
-/// Parses a JSON body that was read before.
+/// Parses a JSON body that is already in memory.
 ///
 /// # Errors
 /// [`BodyError`] when it is not valid JSON for `T`.
@@ -54,7 +54,7 @@ pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BodyError> {
     Ok(value)
 }
 
-/// Rewrites the plain or empty error bodies of lower layers into the service's own error form.
+/// Rewrites a plain-text or empty error response of a lower layer into the service's own JSON error format.
 pub fn error_as_json(response: Response, form: impl FnOnce(&str) -> Value) -> Response {
     let (mut parts, body) = response.into_parts();
     let status = parts.status;

@@ -20,7 +20,7 @@ struct Token {
 }
 
 impl Token {
-    /// Whether the token is unexpired. A clock that was set back expires no token.
+    /// Whether the token is unexpired. Setting the clock back expires no token.
     fn is_good(&self, lifetime: Duration, now: SystemTime) -> bool {
         now.duration_since(self.issued).map_or(true, |age| age < lifetime)
     }
@@ -31,17 +31,17 @@ pub struct BearerTokens {
     lifetime: Duration,
     /// Maximum number of tokens of one hotkey; beyond it the oldest is dropped.
     per_hotkey: usize,
-    /// Keyed by SHA-256 of the token: the table reveals no token, and lookup time says nothing about one.
+    /// Tokens by their SHA-256, so that neither the table nor the lookup time reveals a token.
     tokens: Mutex<HashMap<[u8; 32], Token>>,
 }
 
 impl BearerTokens {
-    /// An empty table. Each token is valid for `lifetime`; a hotkey may have `per_hotkey` of them.
+    /// Creates an empty table. Each token is valid for `lifetime`; a hotkey may hold `per_hotkey` of them.
     pub fn new(lifetime: Duration, per_hotkey: usize) -> Self {
         Self { lifetime, per_hotkey, tokens: Mutex::default() }
     }
 
-    /// Validity period of a token.
+    /// Returns the validity period of the tokens.
     pub const fn lifetime(&self) -> Duration {
         self.lifetime
     }
@@ -63,7 +63,7 @@ impl BearerTokens {
         text
     }
 
-    /// The hotkey that a valid token was issued to.
+    /// Returns the hotkey that a valid token was issued to.
     pub fn owner(&self, token: &str, now: SystemTime) -> Option<Hotkey> {
         let tokens = self.lock();
         let known = tokens.get(&hash(token))?;
@@ -75,7 +75,7 @@ impl BearerTokens {
         self.len() == 0
     }
 
-    /// Number of tokens, including those that expired since the last one was issued.
+    /// Returns the number of tokens, including those that expired since the last one was issued.
     pub fn len(&self) -> usize {
         self.lock().len()
     }
@@ -92,7 +92,7 @@ pub fn shown_in(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// 32 random bytes in hexadecimal.
+/// Returns 32 random bytes in hexadecimal.
 pub fn random_hex() -> String {
     let mut bytes = [0; 32];
     rand::rng().fill_bytes(&mut bytes);

@@ -8,8 +8,8 @@ use url::Url;
 
 use crate::Fault;
 
-/// Builder of a client that follows no redirect and uses no proxy, so that tokens and signatures reach only the
-/// intended service.
+/// Creates the builder of a client that follows no redirect and uses no proxy, so that tokens and signatures reach only
+/// the intended service.
 pub fn builder() -> ClientBuilder {
     reqwest::Client::builder()
         .redirect(redirect::Policy::none())
@@ -17,7 +17,7 @@ pub fn builder() -> ClientBuilder {
         .user_agent(concat!("taonet/", env!("CARGO_PKG_VERSION")))
 }
 
-/// Joins a route to a base address, collapsing slashes between them.
+/// Joins a path to a base address, collapsing slashes between them.
 pub fn below(base: &Url, path: &str) -> Url {
     let mut url = base.clone();
     let path = format!("{}/{}", url.path().trim_end_matches('/'), path.trim().trim_start_matches('/'));
@@ -48,7 +48,7 @@ pub async fn read_capped(mut response: Response, limit: usize) -> Result<Vec<u8>
     Ok(bytes)
 }
 
-/// The delay in a response's `Retry-After` header.
+/// Returns the delay in a response's `Retry-After` header.
 pub fn retry_after(response: &Response) -> Option<Duration> {
     response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(seconds)
 }

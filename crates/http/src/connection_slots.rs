@@ -5,8 +5,8 @@
 //! does not read the response. The address with the most evictable connections loses the one that has been evictable
 //! longest. A client that opens many therefore only loses its own.
 //!
-//! An idle keep-alive connection is as evictable as one with half a request, since its client can reconnect. So an
-//! address may have more clients (NAT, a proxy) than connections: its limit counts only for requests in flight.
+//! An idle keep-alive connection is as evictable as one with an incomplete request, since its client can reconnect. So
+//! more clients than the limit can share one address (NAT, a proxy), unless that many requests are in flight.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -28,7 +28,7 @@ struct Shared {
     connections: usize,
     per_address: usize,
     state: Mutex<State>,
-    /// A slot became free, or a connection became evictable.
+    /// Notified when a slot becomes free or a connection becomes evictable.
     changed: Notify,
 }
 
@@ -42,15 +42,16 @@ struct State {
     next: u64,
 }
 
-/// An open connection.
+/// State of an open connection.
 #[derive(Debug)]
 struct Open {
     address: IpAddr,
-    /// When it began to wait for a complete request; `None` while a request is being answered.
+    /// Sequence number of the moment at which the wait for a complete request began; `None` while a request is being
+    /// answered.
     waiting_since: Option<u64>,
-    /// When its client stopped reading.
+    /// Sequence number of the moment at which the client stopped reading; `None` while it reads.
     stalled_since: Option<u64>,
-    /// Whether it was upgraded, for example to a WebSocket.
+    /// Whether the connection was upgraded, for example to a WebSocket.
     upgraded: bool,
     evicted: CancellationToken,
 }
@@ -62,22 +63,22 @@ impl Open {
     }
 }
 
-/// The position of a connection among the evictable ones of its address. Idle upgraded connections go last: their clients
-/// rely on them.
+/// Eviction order among the evictable connections of one address. Idle upgraded connections go last: their clients rely
+/// on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Turn {
     upgraded: bool,
     since: u64,
 }
 
-/// The position of an address among all: by its evictable connections, then by the first of them.
+/// Eviction order of addresses: by number of evictable connections, then by the first of them.
 type Rank = (usize, Reverse<Turn>, IpAddr);
 
 /// Connections of one address.
 #[derive(Debug, Default)]
 struct Address {
     open: usize,
-    /// The evictable ones, the next one to lose its slot first.
+    /// Evictable connections, the next one to be evicted first.
     evictable: BTreeMap<Turn, u64>,
 }
 
@@ -88,29 +89,30 @@ impl Address {
     }
 }
 
-/// Why no connection could make room.
+/// Why no slot is available.
 enum Full {
-    /// The address has as many connections as it may have.
+    /// The address has reached its limit of connections.
     Address,
-    /// All slots are taken.
+    /// All slots are in use.
     All,
 }
 
 impl ConnectionSlots {
-    /// Creates `connections` slots, of which at most `per_address` are for one address (for IPv6, one /64). There are
-    /// fewer if they would need more than half of the files that this process may open: a server without a file left
-    /// cannot accept the connection that would evict another.
+    /// Creates a set of `connections` slots, of which at most `per_address` are for one address (for IPv6, one /64).
+    /// The set is reduced to half of the process's open-file limit if that is lower: a server without a free file
+    /// descriptor cannot accept the connection that would evict another.
     pub fn new(connections: usize, per_address: usize) -> Self {
         let files = getrlimit(Resource::Nofile).current.and_then(|files| usize::try_from(files / 2).ok());
         let connections = connections.min(files.unwrap_or(usize::MAX)).max(1);
         Self(Arc::new(Shared { connections, per_address, state: Mutex::default(), changed: Notify::new() }))
     }
 
-    /// Acquires a slot for a connection from `address`.
+    /// Acquires a slot for a connection from `address`; `None` if the address is at its limit and none of its
+    /// connections is evictable.
     ///
     /// If all slots are in use, evicts a connection: of the address with the most evictable ones, the one that has been
-    /// evictable longest. If there is none, waits for the first. If the address is at its limit, evicts one of its own;
-    /// `None` if none of those is evictable.
+    /// evictable longest. If no connection is evictable, waits until one is. If the address is at its limit, evicts one
+    /// of its own connections.
     pub async fn acquire(&self, address: IpAddr) -> Option<ConnectionSlot> {
         loop {
             let changed = self.0.changed.notified();
@@ -122,7 +124,8 @@ impl ConnectionSlots {
         }
     }
 
-    /// As [`Self::acquire`], without waiting: `None` also while all slots are taken and no connection is evictable.
+    /// Like [`Self::acquire`], but also returns `None`, instead of waiting, if all slots are in use and no connection
+    /// is evictable.
     pub fn try_acquire(&self, address: IpAddr) -> Option<ConnectionSlot> {
         self.acquire_free(address).ok()
     }
@@ -141,7 +144,7 @@ impl ConnectionSlots {
         Ok(ConnectionSlot(Progress { shared: Arc::clone(&self.0), id, evicted }))
     }
 
-    /// Evicts a connection, as [`Self::acquire`] does when all slots are taken; whether one was evictable.
+    /// Evicts a connection, as [`Self::acquire`] does when all slots are in use. Returns whether one was evictable.
     pub fn evict(&self) -> bool {
         self.0.lock().evict(None)
     }
@@ -183,7 +186,8 @@ impl State {
         true
     }
 
-    /// Changes a connection at the moment `now`. `None` when it has no slot any more; else whether it became evictable.
+    /// Changes a connection at the moment `now`. Returns whether it became evictable; `None` when it has no slot any
+    /// more.
     fn change(&mut self, id: u64, change: impl FnOnce(&mut Open, u64)) -> Option<bool> {
         let now = self.tick();
         let open = self.open.get_mut(&id)?;
@@ -217,7 +221,7 @@ impl State {
         }
     }
 
-    /// Evicts a connection: where one address is given, one of this address.
+    /// Evicts a connection, if `of` is given one of that address. Returns whether one was evictable.
     fn evict(&mut self, of: Option<IpAddr>) -> bool {
         let address = of.or_else(|| self.ranks.last().map(|(_, _, address)| *address));
         let evictable = address.and_then(|address| Some(&self.addresses.get(&address)?.evictable));
@@ -271,7 +275,7 @@ impl Progress {
         self.change(|open, now| open.waiting_since = open.waiting_since.or(Some(now)));
     }
 
-    /// The connection was upgraded, and now has nothing in flight: it is evictable until it is [`Self::complete`] again.
+    /// Marks an upgraded connection as idle: it is evictable until [`Self::complete`] is called again.
     pub fn upgraded_idle(&self) {
         self.change(|open, now| {
             open.upgraded = true;
@@ -279,12 +283,12 @@ impl Progress {
         });
     }
 
-    /// The client does not read: the connection is evictable, whatever its request is.
+    /// Marks the client as not reading: the connection is evictable, whatever the state of its request.
     pub(crate) fn stalled(&self) {
         self.change(|open, now| open.stalled_since = open.stalled_since.or(Some(now)));
     }
 
-    /// The client reads again.
+    /// Marks the client as reading again.
     pub(crate) fn resumed(&self) {
         self.change(|open, _| open.stalled_since = None);
     }
@@ -294,7 +298,7 @@ impl Progress {
         self.evicted.cancelled().await;
     }
 
-    /// Whether the connection still has its slot.
+    /// Changes the connection. Returns whether it still has its slot.
     fn change(&self, change: impl FnOnce(&mut Open, u64)) -> bool {
         let changed = self.shared.lock().change(self.id, change);
         if changed == Some(true) {

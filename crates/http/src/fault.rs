@@ -9,7 +9,7 @@ pub enum Fault {
     /// The response status is not 200.
     #[error("HTTP {}", status.as_u16())]
     Status {
-        /// The response status.
+        /// HTTP status of the response.
         status: StatusCode,
         /// Delay from the `Retry-After` header.
         retry_after: Option<Duration>,
@@ -31,7 +31,7 @@ pub enum Fault {
     Transport(#[source] reqwest::Error),
 }
 
-/// Message of the innermost cause; the outer ones only repeat the address.
+/// Returns the message of the innermost cause; the outer ones only repeat the address.
 fn innermost(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(inner) = cause.source() {

@@ -15,7 +15,7 @@ const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub struct Readiness(Arc<AtomicBool>);
 
 impl Readiness {
-    /// A flag that is not ready yet, for a starting daemon.
+    /// Creates a flag that is not ready yet, for a starting daemon.
     pub fn starting() -> Self {
         Self(Arc::default())
     }
@@ -31,8 +31,9 @@ impl Readiness {
     }
 }
 
-/// Routes `/readyz` (200, or 503 while the daemon starts) and, when metrics are recorded, `/metrics`. Merge them into a
-/// daemon's router outside of layers that require signatures; `/healthz` belongs to the daemon's own protocol.
+/// Returns the routes `/readyz` (200, or 503 while the daemon starts) and, when metrics are recorded, `/metrics`. Merge
+/// them into a daemon's router outside of layers that require signatures; `/healthz` belongs to the daemon's own
+/// protocol.
 pub fn readiness_routes(readiness: Readiness, metrics: Option<Metrics>) -> Router {
     let ready = get(move || async move { ready(&readiness) });
     let router = Router::new().route("/readyz", ready);

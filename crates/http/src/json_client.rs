@@ -26,11 +26,11 @@ pub enum JsonCallError {
     /// The response has an error status.
     #[error("failed status={} body={}", status.as_u16(), body.chars().take(SHOWN).collect::<String>())]
     Status {
-        /// The response status.
+        /// HTTP status of the response.
         status: StatusCode,
-        /// The response body.
+        /// Body of the response.
         body: String,
-        /// Delay from the `Retry-After` header.
+        /// Delay from the `Retry-After` header, if the response had one.
         retry_after: Option<Duration>,
     },
     /// There is no response, or it is not a JSON object.
@@ -59,7 +59,7 @@ impl JsonCallError {
         matches!(self, Self::Status { status, .. } if *status == StatusCode::NOT_FOUND)
     }
 
-    /// Delay from the `Retry-After` header.
+    /// Delay from the `Retry-After` header, if the response had one.
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { retry_after, .. } => *retry_after,
@@ -88,7 +88,7 @@ impl JsonClient {
         Ok(Self { http, base: base.clone(), authorization, max_body })
     }
 
-    /// Returns the client with another `Authorization` header.
+    /// Returns a copy of the client with this `Authorization` header, or none.
     #[must_use]
     pub fn authorized(&self, authorization: Option<HeaderValue>) -> Self {
         Self { authorization, ..self.clone() }

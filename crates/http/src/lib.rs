@@ -4,10 +4,10 @@
 //! - [`serve`], [`serve_over`] TLS: HTTP/1.1 with bounded connections, heads and idle time, and a graceful shutdown;
 //! - [`ConnectionSlots`]: bounded connections, with eviction of idle ones;
 //! - [`WriteDeadline`]: a write timeout, against clients that do not read;
-//! - [`WholeBodies`]: bodies buffered within limits on size, time and shared memory; [`whole_body`]: before their
-//!   requests take a concurrency slot;
+//! - [`WholeBodies`]: bodies buffered within limits on size, time and shared memory; [`whole_body`]: a middleware
+//!   that buffers them before the request takes a concurrency slot;
 //! - [`readiness_routes`]: `/readyz` and `/metrics`;
-//! - [`read_json`], [`parse_json`], [`error_as_json`], [`count`], [`collapse_slashes`]: bodies, the form of errors,
+//! - [`read_json`], [`parse_json`], [`error_as_json`], [`count`], [`collapse_slashes`]: bodies, JSON errors,
 //!   request counters;
 //! - [`BearerTokens`] issued by a service, and the static [`AccessToken`] that operators store in a file;
 //! - [`SlidingWindow`]: rate limits per caller.

@@ -23,12 +23,12 @@ pub struct SlidingWindow<K> {
 }
 
 impl<K: Hash + Eq + Copy> SlidingWindow<K> {
-    /// A limiter with an empty table.
+    /// Creates a limiter with an empty table.
     pub fn new(limit: RateLimit) -> Self {
         Self { limit, admitted: Mutex::default() }
     }
 
-    /// The configured limit.
+    /// Returns the configured limit.
     pub const fn limit(&self) -> RateLimit {
         self.limit
     }
@@ -54,7 +54,8 @@ impl<K: Hash + Eq + Copy> SlidingWindow<K> {
         Ok(())
     }
 
-    /// How many more requests of `key` would be admitted now, and when all that were admitted will have left the window.
+    /// Returns how many more requests of `key` would be admitted now, and the time until its whole allowance is
+    /// available again.
     pub fn left(&self, key: K, now: SystemTime) -> (u32, Duration) {
         let admitted = self.admitted.lock().unwrap_or_else(PoisonError::into_inner);
         let times = admitted.get(&key).into_iter().flatten();
@@ -65,8 +66,8 @@ impl<K: Hash + Eq + Copy> SlidingWindow<K> {
     }
 }
 
-/// The part of an address that identifies a subscriber: the /64 prefix of IPv6, the whole address of IPv4. A subscriber
-/// has all addresses of its /64.
+/// Returns the part of an address that identifies a subscriber: the /64 prefix of IPv6, the whole address of IPv4. A
+/// subscriber has all addresses of its /64.
 pub fn subscriber(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
@@ -74,7 +75,7 @@ pub fn subscriber(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Time since `time`; zero when the clock was set back.
+/// Returns the time since `time`; zero when the clock was set back.
 fn age(time: SystemTime, now: SystemTime) -> Duration {
     now.duration_since(time).unwrap_or_default()
 }

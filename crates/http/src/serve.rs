@@ -29,19 +29,19 @@ const BUFFER_BYTES: usize = 64 * 1024;
 /// Resource limits of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ServeLimits {
-    /// Maximum number of connections, if half of the process's open files allow as many. At the limit, a new connection evicts one, see [`ConnectionSlots`]; if a request of
-    /// each is in progress, it waits.
+    /// Maximum number of connections; at most half of the process's open-file limit. At the limit, a new connection
+    /// evicts another (see [`ConnectionSlots`]), or waits while every connection has a request in progress.
     pub connections: usize,
-    /// Maximum number of connections from one address (for IPv6, one /64). At the limit, a new connection evicts one of
-    /// the same address; if a request of each is in progress, it is closed immediately. Behind a proxy, all connections
-    /// have its address.
+    /// Maximum number of connections from one address (for IPv6, one /64). At the limit, a new connection evicts
+    /// another from the same address, or is closed at once if all of them have a request in progress. Behind a proxy,
+    /// all connections have the proxy's address.
     pub connections_per_address: usize,
     /// Timeout for the head of a request, and idle timeout between requests.
     pub header_timeout: Duration,
     /// Maximum size of a request's head in bytes.
     pub header_bytes: usize,
-    /// Timeout for write progress: a connection whose client does not read is evictable after a second, and closed after
-    /// this time.
+    /// Timeout for write progress: a connection whose client does not read is evictable after a second, and closed
+    /// after this time.
     pub write_timeout: Duration,
     /// Grace period for in-flight requests at shutdown.
     pub drain: Duration,
@@ -50,8 +50,8 @@ pub struct ServeLimits {
 }
 
 impl Default for ServeLimits {
-    /// 1 024 connections, 256 from one address, heads of 32 KiB within 10 s, 30 s without write progress, 10 s to drain
-    /// (less than [`taonet_service::STOP_WITHIN`]), 2 s to linger.
+    /// Returns the defaults: 1 024 connections, 256 from one address, heads of 32 KiB within 10 s, 30 s without write
+    /// progress, 10 s to drain (less than [`taonet_service::STOP_WITHIN`]), 2 s to linger.
     fn default() -> Self {
         Self {
             connections: 1_024,
@@ -71,8 +71,8 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: &Shutdown, l
     serve_over(listener, router, shutdown, limits, |stream| std::future::ready(Ok(stream))).await;
 }
 
-/// As [`serve`], over a transport such as TLS. `handshake` opens it on a new connection; it has
-/// [`ServeLimits::header_timeout`], and its connection is evictable meanwhile.
+/// Like [`serve`], over a transport such as TLS. `handshake` sets up the transport on each new connection, within
+/// [`ServeLimits::header_timeout`]; the connection is evictable during the handshake.
 pub async fn serve_over<S, F>(
     listener: TcpListener,
     router: Router,
@@ -142,8 +142,8 @@ pub async fn serve_over<S, F>(
     connections.shutdown().await;
 }
 
-/// Pauses after a failed `accept`, except for connections lost before; without free file descriptors, others need time
-/// to close.
+/// Pauses after a failed `accept`, unless the error concerns a single lost connection. When file descriptors run out,
+/// connections need time to close.
 async fn pause(error: &io::Error, slots: &ConnectionSlots) {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
 

@@ -27,7 +27,7 @@ use crate::Progress;
 /// Size of a read of the unread rest, in bytes.
 const CHUNK: usize = 16 * 1024;
 
-/// Whether a response was sent before the request body was read to its end. Clones share one connection's flag.
+/// Flag: a response was sent before the request body was read to its end. Clones share one connection's flag.
 #[derive(Clone, Default)]
 pub(crate) struct Unread(Arc<AtomicBool>);
 
@@ -98,7 +98,7 @@ impl HttpBody for Answer {
 #[error("connection evicted: all connection slots are in use")]
 struct Evicted;
 
-/// Request body that records when it has been read to its end.
+/// Request body that records whether it was read to its end.
 struct Watched {
     inner: Body,
     is_read: Arc<AtomicBool>,

@@ -11,22 +11,23 @@ use axum::response::{IntoResponse as _, Response};
 use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Size up to which a body uses no budget of [`WholeBodies::large_bytes`], in bytes.
+/// Largest size, in bytes, of a body that does not count towards [`WholeBodies::large_bytes`].
 const SMALL_BODY: usize = 64 * 1024;
 
 /// Limits on buffered bodies. Clones share the memory budget.
 #[derive(Debug, Clone)]
 pub struct WholeBodies {
-    /// Maximum size of a body, in bytes.
+    /// Maximum size of a body in bytes.
     max_bytes: usize,
-    /// Timeout of a request body.
+    /// Timeout for receiving a body.
     within: Duration,
-    /// Budget of all bodies beyond [`SMALL_BODY`] each, in bytes.
+    /// Shared budget, in bytes, for the parts of bodies beyond [`SMALL_BODY`].
     large_bytes: Arc<Semaphore>,
 }
 
 impl WholeBodies {
-    /// Limits bodies to `max_bytes` and the timeout `within`; beyond 64 KiB each they share `large_bytes`.
+    /// Creates limits of `max_bytes` and the timeout `within` for each body; parts beyond 64 KiB share `large_bytes`
+    /// bytes.
     pub fn new(max_bytes: usize, within: Duration, large_bytes: usize) -> Self {
         Self { max_bytes, within, large_bytes: Arc::new(Semaphore::new(large_bytes.min(Semaphore::MAX_PERMITS))) }
     }
@@ -71,7 +72,7 @@ impl WholeBodies {
         Ok(WholeBody { bytes, _share: share })
     }
 
-    /// Refuses instead of waiting: bodies that wait while they hold memory would end in a deadlock.
+    /// Reserves memory for a body, or refuses: a body that waits while it holds memory could cause a deadlock.
     fn enlarge(&self, share: &mut Option<OwnedSemaphorePermit>, bytes: usize) -> Result<(), BodyRefusal> {
         if bytes == 0 {
             return Ok(());
@@ -89,7 +90,7 @@ impl WholeBodies {
 /// A buffered body, with its share of the memory of [`WholeBodies`].
 #[derive(Debug)]
 pub struct WholeBody {
-    /// The body.
+    /// Bytes of the body.
     pub bytes: Bytes,
     _share: Option<OwnedSemaphorePermit>,
 }
@@ -101,16 +102,16 @@ pub enum BodyRefusal {
     /// The body is too large.
     #[error("it is larger than {limit} bytes")]
     TooLarge {
-        /// Largest body, in bytes.
+        /// Maximum size of a body in bytes.
         limit: usize,
     },
-    /// The body did not arrive in time.
+    /// The body was not received before the timeout.
     #[error("it did not arrive within {} s", limit.as_secs_f64())]
     Timeout {
-        /// Timeout of a body.
+        /// Timeout for receiving a body.
         limit: Duration,
     },
-    /// The shared memory is in use.
+    /// The shared memory for large bodies is in use.
     #[error("too many large bodies at a time")]
     Busy,
     /// The body is truncated or malformed.
@@ -119,7 +120,7 @@ pub enum BodyRefusal {
 }
 
 impl BodyRefusal {
-    /// The status of the response: 413, 408, 503 or 400.
+    /// Returns the status of the response: 413, 408, 503 or 400.
     pub const fn status(&self) -> StatusCode {
         match self {
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -156,7 +157,7 @@ mod tests {
         Router::new().route("/", length).layer(middleware::from_fn_with_state(bodies.clone(), whole_body))
     }
 
-    /// The response to a body of these chunks, which ends, or never does.
+    /// Sends a body of these chunks, which ends or stays incomplete, and returns the response.
     async fn ask(bodies: &WholeBodies, chunks: &[usize], ends: bool) -> (StatusCode, Bytes) {
         let chunks: Vec<_> = chunks.iter().map(|length| Ok::<_, std::io::Error>(vec![0; *length])).collect();
         let body = if ends {

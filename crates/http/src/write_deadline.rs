@@ -17,8 +17,8 @@ use crate::Progress;
 /// Time without write progress after which a connection is evictable.
 const STALLED_AFTER: Duration = Duration::from_secs(1);
 
-/// A connection with a timeout for write progress: while the client does not read, its slot is evictable after a second,
-/// and after the timeout writes fail with [`io::ErrorKind::TimedOut`].
+/// A connection with a timeout for write progress: while the client does not read, its slot is evictable after a
+/// second, and after the timeout writes fail with [`io::ErrorKind::TimedOut`].
 #[derive(Debug)]
 pub struct WriteDeadline {
     stream: TcpStream,
@@ -36,7 +36,7 @@ struct Stall {
 }
 
 impl WriteDeadline {
-    /// Wraps a connection in this slot, with the timeout `within`.
+    /// Wraps the connection of this slot in a write timeout of `within`.
     pub fn new(stream: TcpStream, slot: Progress, within: Duration) -> Self {
         Self { stream, slot, within, stall: None }
     }

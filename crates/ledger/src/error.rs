@@ -5,18 +5,17 @@ use taonet_timelock::{EncryptError, ScheduleError};
 
 use crate::{LedgerError, State};
 
-/// Why weights were not submitted. The chain's verdict on a submission is not an error: see
-/// [`Submission`](crate::Submission).
+/// Why weights were not submitted. A refusal by the chain is not an error: see [`Submission`](crate::Submission).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubmitError {
-    /// The ledger failed, so nothing may be signed.
+    /// The ledger failed. Nothing is signed without it.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     /// A request to the chain failed.
     #[error(transparent)]
     Chain(#[from] ChainError),
-    /// No round exists to encrypt the weights to.
+    /// No beacon round could be computed to encrypt the weights to.
     #[error(transparent)]
     Schedule(#[from] ScheduleError),
     /// Encrypting the weights failed.
@@ -30,7 +29,7 @@ pub enum SubmitError {
     UnknownCommitReveal {
         /// The netuid of the subnet.
         netuid: NetUid,
-        /// The chain's `CommitRevealWeightsVersion`.
+        /// The commit-reveal version of the subnet (storage item `CommitRevealWeightsVersion`).
         version: u16,
     },
     /// The version key is below the subnet's minimum.
@@ -38,7 +37,7 @@ pub enum SubmitError {
     VersionKey {
         /// The netuid of the subnet.
         netuid: NetUid,
-        /// The subnet's minimum.
+        /// The subnet's minimum version key.
         wanted: u64,
         /// The given version key.
         given: u64,
@@ -51,7 +50,7 @@ pub enum SubmitError {
         /// The violated limit.
         source: RowError,
     },
-    /// The first weights after a start are based on a stale state.
+    /// The first weights after a start are based on state older than one tempo.
     #[error(
         "the weights are stale: they are based on block {state_block}, {age} blocks ago, more than the tempo of \
          {tempo}; hint: after a restart, evaluate the miners again before submitting weights"
@@ -70,7 +69,7 @@ pub enum SubmitError {
          chain; hint: wait until it has caught up, or use another ledger directory"
     )]
     AnotherChain(Block),
-    /// The node is behind a block seen before: its epoch data is stale.
+    /// The node lags behind a block seen earlier, so its epoch data is stale.
     #[error(
         "the node lags behind: its newest block is {head}, but block {seen} was seen before; hint: wait until it has \
          caught up"
@@ -81,22 +80,22 @@ pub enum SubmitError {
         /// The newest block seen.
         seen: BlockNumber,
     },
-    /// The epoch has no intent.
+    /// The ledger has no intent for the epoch.
     #[error("the ledger has no weights for epoch {0}; hint: submit them first")]
     NothingToRetry(u64),
     /// The time to submit or to reveal has passed.
     #[error("the window for this step has passed; hint: submit new weights in the current epoch")]
     TooLate,
-    /// An extrinsic signed before may still take effect.
+    /// An extrinsic signed earlier may still take effect.
     #[error(
         "not signed again: the previous extrinsic is {state} and may still be included {}; hint: try again after \
          that",
         last_block.map_or_else(|| "in any later block".to_owned(), |block| format!("up to block {block}"))
     )]
     Unsettled {
-        /// The state of that extrinsic.
+        /// The state of the previous extrinsic.
         state: State,
-        /// The last block of its era.
+        /// The last block of the previous extrinsic's era.
         last_block: Option<BlockNumber>,
     },
 }

@@ -1,4 +1,4 @@
-//! The forms of submitting weights: unencrypted, as a hash commit, or timelocked.
+//! The forms in which weights are submitted: unencrypted, as a hash commit, or timelocked.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ const TIMELOCKED: u16 = 4;
 /// The last commit-reveal version with hash commits.
 const LAST_BY_HASH: u16 = 2;
 
-/// The number of values of a salt, as in the SDK.
+/// The number of values in a salt, as in Bittensor's SDK.
 const SALT: usize = 8;
 
 /// The form in which weights are submitted.
@@ -28,16 +28,16 @@ const SALT: usize = 8;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Form {
-    /// Unencrypted, effective at once.
+    /// The weights are submitted unencrypted and take effect immediately.
     Plain,
-    /// As a hash commit; weights and salt are revealed `period_epochs` later.
+    /// A hash of the weights is committed; weights and salt are revealed `period_epochs` later.
     Hash {
         /// The salt, which keeps others from guessing the weights.
         salt: Vec<u16>,
         /// The number of epochs from commit to reveal.
         period_epochs: u64,
     },
-    /// Encrypted until a round of the beacon; the chain reveals them itself.
+    /// The weights are encrypted until a round of the beacon, after which the chain decrypts them.
     Timelocked {
         /// The number of epochs from commit to reveal.
         period_epochs: u64,
@@ -45,7 +45,7 @@ pub enum Form {
 }
 
 impl Form {
-    /// The form required by a subnet's settings.
+    /// Creates the form that a subnet requires, with a new salt for a hash commit.
     ///
     /// # Errors
     /// [`SubmitError::UnknownCommitReveal`] for an unsupported version.
@@ -60,7 +60,7 @@ impl Form {
         }
     }
 
-    /// The number of epochs until our own call must reveal the weights; `None` if no such call is needed.
+    /// The number of epochs after which a reveal call must be submitted; `None` if none is needed.
     pub(crate) const fn reveal_after(&self) -> Option<u64> {
         match self {
             Self::Hash { period_epochs, .. } => Some(*period_epochs),
@@ -87,7 +87,7 @@ pub struct Sealing<'a> {
     pub time: Duration,
 }
 
-/// Builds a timelocked commit that the chain reveals `period_epochs` later, and returns it with its round.
+/// Builds a timelocked commit that the chain reveals `period_epochs` later, and returns the call with its beacon round.
 ///
 /// # Errors
 /// [`SubmitError::Schedule`] or [`SubmitError::Encrypt`] if no such round exists.
@@ -151,8 +151,8 @@ fn schedule(rules: &WeightRules, head: BlockNumber, reveal_period_epochs: u64) -
     }
 }
 
-/// The hash of a hash commit: BLAKE2b-256 of hotkey, mechanism index, uids, values, salt and version key in SCALE (spec
-/// §3.6).
+/// Computes the hash of a hash commit: BLAKE2b-256 of the SCALE encoding of hotkey, storage index, uids, values, salt
+/// and version key.
 pub fn commit_hash(
     hotkey: &Hotkey,
     netuid: NetUid,
@@ -222,7 +222,8 @@ mod tests {
         }
     }
 
-    /// The first is that of `generate_weight_hash` in bittensor 10.5.0, which takes the index where ours computes it.
+    /// The first expected hash comes from `generate_weight_hash` in bittensor 10.5.0, which takes the storage index as
+    /// an argument.
     #[test]
     fn commits_are_hashed_as_by_the_sdk() {
         let hotkey = Keypair::from_uri("//Alice").unwrap().hotkey();

@@ -2,8 +2,8 @@
 //!
 //! A validator that loses its connection, is killed or runs twice must neither lose a submission nor repeat it. So
 //! before anything is signed, an *intent* is recorded: one for each hotkey, subnet, mechanism and epoch. A signed
-//! extrinsic is stored before it is sent; from then on every retry sends the same bytes, and nothing is signed again
-//! until it is certain that they have no effect: the chain accepts the same bytes at most once.
+//! extrinsic is stored before it is sent. From then on every retry sends the same bytes, which the chain includes at
+//! most once, and nothing is signed again until it is certain that those bytes can never take effect.
 //!
 //! Uses `taonet-chain`, `taonet-timelock` and `taonet-wallet`. Used by `taonet-validator` and `tao weights`.
 //!
@@ -11,7 +11,7 @@
 //!
 //! [`Ledger::open`] opens and locks the file: one process at a time. A [`Submitter`] carries out intents on a
 //! [`Chain`](taonet_chain::Chain). [`Submitter::submit`] turns [`NewWeights`] into a [`Submission`] for the current
-//! epoch; [`Submitter::advance`], called after a start and after every block, does all the rest.
+//! epoch; [`Submitter::advance`], called after a start and after every block, performs all later steps.
 //!
 //! ```
 //! # use std::sync::Arc;
@@ -60,33 +60,34 @@
 //!                            └── invalid                        every pool refuses it: see retry
 //! ```
 //!
-//! - **The form** is a setting of the subnet: unencrypted, hash commit, or timelocked ([`Form`]). Salt and weights of a
-//!   hash commit stay in the ledger; [`Submitter::advance`] reveals them in the epoch required by the chain, also after
-//!   a restart.
-//! - **No late submissions.** Nothing of a past epoch is sent again, and eras end with their epoch: if the epoch has
-//!   too few blocks left, the weights are for the next one. An extrinsic that was sent is followed until its era is
-//!   over and finalized.
-//! - **Only finalized blocks count.** When a block is reverted, everything learnt from it is discarded; the same bytes
-//!   are sent again.
+//! - **The form** depends on the subnet's settings: unencrypted, hash commit, or timelocked ([`Form`]). Salt and
+//!   weights of a hash commit stay in the ledger; [`Submitter::advance`] reveals them in the epoch required by the
+//!   chain, also after a restart.
+//! - **No late submissions.** Nothing is resent after its epoch, and eras end with their epoch: if the epoch has too
+//!   few blocks left, the weights are submitted in the next one. An extrinsic that was sent is followed until all
+//!   blocks of its era are finalized.
+//! - **Only finalized blocks count.** When a block is reverted, results from it are discarded and the same bytes are
+//!   sent again.
 //! - **After a runtime upgrade** no pool accepts older extrinsics: the call is signed again with the same nonce, so
 //!   that at most one of the two is ever in a block.
 //! - **After a refusal** (a rate limit, for example) nothing is signed automatically. [`Submitter::retry`] signs again
-//!   if the refused bytes can certainly have no effect any more, or with the same nonce, so that at most one of the two
-//!   ever has.
-//! - **Newer weights** replace the epoch's older ones only while nothing is signed for those, or when everything signed
-//!   has no effect and never will: failed in a finalized block, superseded, expired or withdrawn.
-//! - **After a start** the first weights are accepted only if they are based on a state younger than a tempo.
+//!   if the refused bytes can no longer take effect, or with the same nonce, so that at most one of the two extrinsics
+//!   is ever included.
+//! - **Newer weights** replace older ones of the same epoch only if no extrinsic was signed for the older ones, or if
+//!   each one signed can never take effect: failed in a finalized block, superseded, expired or withdrawn.
+//! - **After a start** the first weights are accepted only if they are based on state at most one tempo old.
 //!
 //! # Limits
 //!
-//! One hotkey, one ledger: the crate does not know about ledgers in another directory or on another machine, nor about
-//! other programs that sign with the same hotkey; two of them submit twice. The directory also contains salts and
-//! weights that are not revealed yet; it is readable by its owner only.
+//! Use one ledger per hotkey: the crate does not know about ledgers in another directory or on another machine, nor
+//! about other programs that sign with the same hotkey. Two ledgers submit twice. The directory also contains
+//! unrevealed salts and weights; only its owner can read it.
 //!
-//! # Why a crate of its own
+//! # Why a separate crate
 //!
-//! What can hurt a validator, what it signs and sends, is easier to read and to test alone; and miners and engines,
-//! which share `taonet-service` with it, are built without a chain client, a database and a pairing library.
+//! Signing and sending are what can harm a validator; a separate crate makes them easier to review and test. Miners and
+//! engines, which share `taonet-service` with the validator, also build without a chain client, a database and a
+//! pairing library.
 
 #![warn(clippy::arithmetic_side_effects)]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]

@@ -7,33 +7,33 @@ use taonet_chain::Outcome;
 
 use crate::LedgerError;
 
-/// The state of a signed extrinsic: the chain's [`Outcome`], combined with what this side has done.
+/// The state of a signed extrinsic: the chain's [`Outcome`], combined with the submitter's own actions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum State {
-    /// Stored, but never sent.
+    /// The extrinsic is stored, but was never sent.
     Signed,
-    /// Sent, or the process ended just before sending.
+    /// The extrinsic was sent, or the process ended just before sending it.
     Sent,
-    /// Sent; the outcome was not known before the timeout.
+    /// The extrinsic was sent, and its outcome was unknown at the timeout.
     Unknown,
-    /// Dropped by the pool; another node's pool may still submit it.
+    /// The pool dropped the extrinsic; another node's pool may still submit it.
     Dropped,
-    /// In a block, which a fork may still revert.
+    /// The extrinsic is in a block, which a fork may still revert.
     Included,
-    /// In a finalized block, and the call succeeded.
+    /// The extrinsic is in a finalized block, and its call succeeded.
     Finalized,
-    /// In a finalized block, and the call failed.
+    /// The extrinsic is in a finalized block, and its call failed.
     Failed,
-    /// Another extrinsic with its nonce is in a finalized block.
+    /// Another extrinsic with the same nonce is in a finalized block.
     Superseded,
-    /// Its era ended without inclusion.
+    /// The era of the extrinsic ended without inclusion.
     Expired,
-    /// Refused by every pool.
+    /// Every pool refuses the extrinsic.
     Invalid,
-    /// Never sent, and now too late.
+    /// The extrinsic was never sent, and its epoch is over.
     Withdrawn,
-    /// Its era is over, and the nodes have pruned the blocks to search.
+    /// The outcome can no longer be determined: the nodes have pruned the blocks to search.
     Lost,
 }
 
@@ -70,12 +70,12 @@ impl State {
         }
     }
 
-    /// Whether the bytes may still enter a block, sent now or before.
+    /// Whether the outcome is pending: the extrinsic may still be included in a block.
     pub const fn is_pending(self) -> bool {
         matches!(self, Self::Signed | Self::Sent | Self::Unknown | Self::Dropped)
     }
 
-    /// Whether the bytes certainly have no effect and never will, so that others may be signed in their place.
+    /// Whether the extrinsic can never take effect, so that another may be signed in its place.
     pub const fn is_void(self) -> bool {
         matches!(self, Self::Failed | Self::Superseded | Self::Expired | Self::Withdrawn)
     }
@@ -85,7 +85,7 @@ impl State {
         matches!(self, Self::Finalized | Self::Lost) || self.is_void()
     }
 
-    /// The next state after an outcome on the chain.
+    /// Returns the next state after an outcome on the chain.
     pub(crate) fn after(self, outcome: &Outcome) -> Self {
         match outcome {
             Outcome::Included(_) => Self::Included,

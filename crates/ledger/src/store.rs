@@ -1,8 +1,8 @@
 //! The database of intents and signed extrinsics.
 //!
-//! One process at a time opens it: the operating system holds the lock and releases it however the process ends. Every
-//! commit is synced to disk before it counts (`synchronous` FULL): a row lost in a power cut might be one whose
-//! extrinsic is on the chain.
+//! Only one process at a time can open the database: it is locked through the operating system, which releases the lock
+//! however the process ends. Every transaction is synced to disk (`synchronous = FULL`): otherwise a power failure
+//! could lose the record of an extrinsic that is already on the chain.
 
 use std::fs::{DirBuilder, OpenOptions, Permissions};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
@@ -26,7 +26,8 @@ pub use intents::{Intent, IntentKey, IntentState, Plan};
 /// The name of the database file in its directory.
 const FILE: &str = "weights.sqlite";
 
-/// The schema's migrations. `sqlx::migrate!` would compile the database drivers a second time, for the host.
+/// The schema's migrations. They are built without `sqlx::migrate!`, which would compile the database drivers a second
+/// time, for the host.
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     let sql = include_str!("../migrations/0001_weights.sql").into_sql_str();
     Migrator::with_migrations(vec![Migration::new(1, "weights".into(), MigrationType::Simple, sql, false)])
@@ -42,7 +43,7 @@ pub enum LedgerError {
     /// Creating the directory or its file failed.
     #[error("cannot create the weight ledger in {}; hint: check the owner of the directory and of its parent", path.display())]
     Directory {
-        /// The directory.
+        /// Path of the directory.
         path: PathBuf,
         /// The operating system's error.
         source: std::io::Error,
@@ -50,7 +51,7 @@ pub enum LedgerError {
     /// The file has a newer schema version, or is not a ledger.
     #[error("cannot migrate the weight ledger {}; hint: a newer version of this program may have written it", path.display())]
     Migrate {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// The migration's error.
         source: sqlx::migrate::MigrateError,
@@ -64,7 +65,7 @@ pub enum LedgerError {
          written it"
     )]
     Column {
-        /// The column.
+        /// Name of the column.
         column: &'static str,
         /// The JSON error.
         source: serde_json::Error,
@@ -72,14 +73,14 @@ pub enum LedgerError {
     /// A row has an invalid value.
     #[error("invalid value {value:?} in column {column} of the weight ledger; hint: undo manual changes")]
     Value {
-        /// The column.
+        /// Name of the column.
         column: &'static str,
         /// The invalid value.
         value: String,
     },
 }
 
-/// The open ledger. See the module's documentation.
+/// The ledger: an open database of intents and signed extrinsics, locked by this process.
 #[derive(Debug)]
 pub struct Ledger {
     // One connection for the lifetime of the ledger: it holds the lock.
@@ -87,7 +88,7 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Opens the ledger in a directory; creates both if missing.
+    /// Opens the ledger in a directory, creating the directory and the ledger if missing.
     ///
     /// # Errors
     /// [`LedgerError::Locked`] when another process has it open, otherwise the reason for the failure.
@@ -128,8 +129,8 @@ impl Ledger {
     }
 }
 
-/// Makes directory and file private: they contain salts and weights that are not revealed yet. SQLite gives its other
-/// files the permissions of the first.
+/// Makes the directory and the file private, since they contain unrevealed salts and weights. SQLite copies the file's
+/// permissions to the other files that it creates.
 fn make_private(directory: &Path, file: &Path) -> std::io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     OpenOptions::new().create(true).append(true).mode(0o600).open(file)?.set_permissions(Permissions::from_mode(0o600))

@@ -22,16 +22,16 @@ mod now;
 
 use now::Now;
 
-/// A source of the current time, for the rounds that weights are encrypted to.
+/// A source of the current time, used to compute the round that weights are encrypted to.
 pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
-/// A callback with the progress of a submission, called from the task that carries it out.
+/// A callback for the progress of submissions, called from the submitting task.
 pub type Observer = Arc<dyn Fn(&IntentKey, Step, Moment) + Send + Sync>;
 
 /// The step of an intent that an extrinsic carries out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// Submits the weights, or the commit to them.
+    /// Submits the weights, or a commit to them.
     Submit,
     /// Reveals a hash commit.
     Reveal,
@@ -46,7 +46,7 @@ impl Step {
     }
 }
 
-/// A moment in the progress of a step, in this order.
+/// A point in the progress of a [`Step`]. Variants are in chronological order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Moment {
@@ -76,23 +76,23 @@ pub struct NewWeights {
     pub weights: WeightRow,
     /// The version of the validator's code.
     pub version_key: u64,
-    /// The block whose state they are based on.
+    /// The block whose state the weights are based on.
     pub state_block: BlockNumber,
 }
 
 /// The progress of a submission.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Submission {
-    /// The intent: if an extrinsic signed earlier for the epoch may still take effect, the one with that extrinsic's
-    /// weights.
+    /// The intent of the submission. If an extrinsic signed earlier for the epoch may still take effect, this intent
+    /// has the weights of that extrinsic.
     pub intent: Intent,
-    /// The latest extrinsic that submits the weights, or the commit to them.
+    /// The latest extrinsic that submits the weights, or a commit to them.
     pub submit: Option<Signed>,
     /// The latest extrinsic that reveals a hash commit.
     pub reveal: Option<Signed>,
 }
 
-/// Submits the weights of one hotkey on one chain, once per epoch. See the crate's documentation.
+/// Submits the weights of one hotkey on one chain, once per epoch. See the crate documentation.
 pub struct Submitter {
     ledger: Ledger,
     chain: Arc<dyn Chain>,
@@ -102,16 +102,16 @@ pub struct Submitter {
     clock: Clock,
     observer: Observer,
     turns: SyncMutex<Turns>,
-    /// The height of the newest block that any node announced.
+    /// The height of the newest block seen so far.
     seen: AtomicU32,
 }
 
 type Turns = HashMap<(NetUid, MechId), Arc<Mutex<Turn>>>;
 
-/// The state of a mechanism, locked while it is worked on.
+/// The state of a mechanism, locked during every operation on its intents.
 #[derive(Debug, Default)]
 struct Turn {
-    /// Whether weights were signed since the start.
+    /// Whether weights were signed since the process started.
     has_signed: bool,
 }
 
@@ -143,7 +143,7 @@ impl Submitter {
         })
     }
 
-    /// Uses this clock instead of the system's.
+    /// Replaces the system clock.
     #[must_use]
     pub fn with_clock(self, clock: Clock) -> Self {
         Self { clock, ..self }
@@ -155,7 +155,7 @@ impl Submitter {
         Self { observer, ..self }
     }
 
-    /// The ledger, for queries.
+    /// The ledger, for reading intents and extrinsics.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
     }
@@ -168,12 +168,12 @@ impl Submitter {
         self.ledger.close().await
     }
 
-    /// Submits weights for the epoch of the next block, and follows them into a block. Once anything was signed for the
-    /// epoch, by this call or before a restart, nothing else is: calling again only follows the signed extrinsic. Newer
-    /// weights replace older ones only when it is certain that nothing signed for those has an effect.
+    /// Submits weights for the epoch of the next block, and follows them into a block. Once an extrinsic is signed for
+    /// the epoch, by this call or before a restart, no other is signed: calling again only follows the first. Newer
+    /// weights replace older ones only when no extrinsic signed for the older ones can take effect.
     ///
-    /// If nothing was signed and the epoch has too few blocks left, the weights are for the next one: nothing is signed
-    /// before [`Submitter::advance`] is called in it.
+    /// If nothing was signed and the epoch has too few blocks left, the weights are stored for the next epoch: they are
+    /// signed when [`Submitter::advance`] is called in that epoch.
     ///
     /// # Errors
     /// [`SubmitError`] when the ledger or the chain fails, or when the chain in its current state would not accept the
@@ -195,12 +195,12 @@ impl Submitter {
         self.submission(intent).await
     }
 
-    /// Signs again after a refusal by the chain, such as a rate limit: the weights within their epoch, or a reveal
-    /// within its own. Signs nothing unless the extrinsic signed before can certainly have no effect any more.
+    /// Signs again after a refusal by the chain, such as a rate limit: the weights during their epoch, or a reveal
+    /// during its epoch. Signs nothing unless the earlier extrinsic can no longer take effect, or has the same nonce.
     ///
     /// # Errors
-    /// [`SubmitError::Unsettled`] without that certainty, [`SubmitError::TooLate`] after the epoch, otherwise as for
-    /// [`Submitter::submit`].
+    /// [`SubmitError::Unsettled`] if the earlier extrinsic may still take effect, [`SubmitError::TooLate`] after the
+    /// epoch, and the errors of [`Submitter::submit`].
     pub async fn retry(&self, key: &IntentKey) -> Result<Submission, SubmitError> {
         let mut turn = self.turn(key.netuid, key.mech).await;
         let now = self.now(key.netuid).await?;
@@ -210,8 +210,8 @@ impl Submitter {
         self.submission(intent).await
     }
 
-    /// Does all pending work: follows sent extrinsics, resends those that may be lost, reveals. Call it after a start
-    /// and after every block. Returns the result for each intent that is not done.
+    /// Advances all open intents: follows sent extrinsics, resends those that may be lost, and reveals commits. Call it
+    /// after a start and after every block. Returns the result for each open intent.
     ///
     /// # Errors
     /// [`SubmitError::Ledger`] when the ledger fails; other errors are returned with their intent.
@@ -224,10 +224,10 @@ impl Submitter {
         Ok(results)
     }
 
-    /// As [`Submitter::advance`], for one intent: the one for `key`, of whichever epoch.
+    /// Like [`Submitter::advance`], for the intent with this key, whatever its epoch.
     ///
     /// # Errors
-    /// [`SubmitError::NothingToRetry`] without an intent for `key`, otherwise as for [`Submitter::submit`].
+    /// [`SubmitError::NothingToRetry`] without an intent for `key`, and the errors of [`Submitter::submit`].
     pub async fn follow(&self, key: &IntentKey) -> Result<Submission, SubmitError> {
         let mut turn = self.turn(key.netuid, key.mech).await;
         let now = self.now(key.netuid).await?;
@@ -238,7 +238,7 @@ impl Submitter {
         self.submission(intent).await
     }
 
-    /// Stores the intent, after all checks that could make it pointless.
+    /// Stores the intent, after checking that the chain would accept its weights.
     async fn intend(&self, key: IntentKey, weights: NewWeights, now: &Now, turn: &Turn) -> Result<Intent, SubmitError> {
         let NewWeights { netuid, weights, version_key, state_block, .. } = weights;
         if version_key < now.rules.version_key {
@@ -257,7 +257,7 @@ impl Submitter {
         Ok(intent)
     }
 
-    /// Reads the chain's current state; an error if the node is behind a block seen before.
+    /// Reads the chain's current state. Fails if the node lags behind a block seen earlier.
     async fn now(&self, netuid: NetUid) -> Result<Now, SubmitError> {
         let now = Now::read(&*self.chain, netuid).await?;
         let head = now.head.number;
@@ -265,14 +265,15 @@ impl Submitter {
         if head < seen { Err(SubmitError::Behind { head, seen }) } else { Ok(now) }
     }
 
-    /// The intent for a key if an extrinsic signed for it may take effect, so that its weights must stay.
+    /// The intent for a key, if an extrinsic signed for the intent may take effect, so that its weights must not
+    /// change.
     async fn bound(&self, key: &IntentKey, now: &Now) -> Result<Option<Intent>, SubmitError> {
         let Some(known) = self.ledger.intent(key).await? else { return Ok(None) };
         self.check_chain(&known, now).await?;
         Ok(self.ledger.is_bound(&known).await?.then_some(known))
     }
 
-    /// Refuses a chain other than the intent's with the same genesis: local chains can be restarted.
+    /// Fails if the node serves another chain than the intent's, such as a restarted local chain with the same genesis.
     async fn check_chain(&self, intent: &Intent, now: &Now) -> Result<(), SubmitError> {
         let anchor = intent.plan.anchor;
         let hash = self.chain.block_hash(anchor.number).await?;
@@ -287,7 +288,7 @@ impl Submitter {
         Ok(Submission { intent, submit, reveal })
     }
 
-    /// The decisive extrinsic: the one in the chain, otherwise the one signed last.
+    /// The decisive extrinsic of a step: the finalized one, otherwise the one signed last.
     async fn latest(&self, intent: &Intent, step: Step) -> Result<Option<Signed>, SubmitError> {
         let mut all = self.ledger.extrinsics(intent, step).await?;
         let in_chain = all.iter().position(|signed| signed.state == State::Finalized);
@@ -302,7 +303,7 @@ impl Submitter {
         self.signer.hotkey()
     }
 
-    /// Locks the mechanism, waiting for other tasks.
+    /// Locks a mechanism, waiting for other tasks.
     async fn turn(&self, netuid: NetUid, mech: MechId) -> OwnedMutexGuard<Turn> {
         let turn = {
             let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
@@ -315,14 +316,14 @@ impl Submitter {
         (self.observer)(&intent.plan.key, step, moment);
     }
 
-    /// Time since the Unix epoch; zero if the clock is set to before it.
+    /// The time since the Unix epoch; zero for an earlier time.
     fn time(&self) -> Duration {
         (self.clock)().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
     }
 }
 
 impl Submission {
-    /// Whether everything is in finalized blocks.
+    /// Whether the intent is done: the weights, and a reveal if required, are in finalized blocks.
     pub fn is_done(&self) -> bool {
         self.intent.state == IntentState::Done
     }
@@ -332,7 +333,7 @@ impl Submission {
         self.latest().is_some_and(|signed| matches!(signed.state, State::Invalid | State::Failed))
     }
 
-    /// The latest extrinsic of either step.
+    /// The latest extrinsic: the reveal, or otherwise the submission.
     pub fn latest(&self) -> Option<&Signed> {
         self.reveal.as_ref().or(self.submit.as_ref())
     }

@@ -1,4 +1,4 @@
-//! The ledger on the localnet.
+//! Tests of the ledger on the localnet.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 use std::collections::BTreeSet;

@@ -1,5 +1,5 @@
-//! A model-based test: any order of submissions, retries, process ends, outcomes and blocks. Nothing is submitted
-//! twice, and in the end every outcome is known.
+//! A model-based test with any order of submissions, retries, process ends, outcomes and blocks. Nothing may be
+//! submitted twice, and in the end every outcome must be known.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ enum Event {
     Submit,
     Advance,
     Retry,
-    /// Ends the process at this moment of the next event, or after it.
+    /// Ends the process at this moment of the next event, or after the event.
     EndAt(Step, Moment),
     Answer(Script),
     Blocks(u32),
@@ -105,7 +105,7 @@ impl Machine {
         self.chain.set_weight_rules(NETUID, self.rules.clone());
     }
 
-    /// The running process; starts one if none runs and a node responds.
+    /// Returns the running submitter; starts one if none is running and a node responds.
     async fn submitter(&mut self) -> Option<Arc<Submitter>> {
         if self.submitter.is_none() {
             let end = Arc::clone(&self.end);
@@ -175,7 +175,7 @@ impl Machine {
         result
     }
 
-    /// Compares the ledger with the chain.
+    /// Checks that the ledger agrees with the chain.
     async fn compare(&mut self) -> Result<(), TestCaseError> {
         let (chain, head) = (self.chain.clone(), self.head());
         let submitter = self.submitter().await.unwrap();
@@ -220,7 +220,7 @@ impl Machine {
         Ok(())
     }
 
-    /// Once the chain responds and time passes, nothing stays open.
+    /// Makes the chain reachable and mines blocks, after which no intent may stay open.
     async fn settle(&mut self) -> Result<(), TestCaseError> {
         self.set_unreachable(false);
         *self.end.lock().unwrap() = None;

@@ -1,5 +1,5 @@
-//! Benchmark of continuous batching against one answer after another: `cargo bench -p taonet-lm`. Prints tokens per
-//! second and their ratio, and fails if the tokens differ.
+//! Benchmark of continuous batching against sequential generation: `cargo bench -p taonet-lm`. Prints tokens per second
+//! and their ratio, and fails if the tokens differ.
 
 use std::process::ExitCode;
 use std::sync::Arc;

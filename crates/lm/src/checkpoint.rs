@@ -32,7 +32,7 @@ pub enum LoadError {
         source: serde_json::Error,
     },
     /// The model's architecture or weight format is unsupported.
-    #[error("{path}: {what} is not supported; hint: Llama models in plain weights are")]
+    #[error("{path}: {what} is not supported; hint: use a Llama model without quantisation")]
     Foreign {
         /// Path of the file.
         path: PathBuf,
@@ -48,7 +48,7 @@ pub enum LoadError {
         source: candle_core::Error,
     },
     /// A tensor is missing.
-    #[error("tensor {0} is missing; hint: are all files of the model there?")]
+    #[error("tensor {0} is missing; hint: check that all files of the model are present")]
     Missing(String),
     /// A tensor's shape differs from that of the configuration.
     #[error("tensor {name} has the shape {found:?}, expected {expected:?}")]

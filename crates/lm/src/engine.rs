@@ -34,7 +34,7 @@ pub struct EngineSettings {
 }
 
 impl Default for EngineSettings {
-    /// 16 concurrent answers, 32 768 tokens in the cache, no minimum time per token.
+    /// Returns the defaults: 16 concurrent answers, 32 768 tokens in the cache, no minimum time per token.
     fn default() -> Self {
         Self { streams: 16, cache_tokens: 32_768, pace: Duration::ZERO }
     }
@@ -117,11 +117,11 @@ impl Engine {
 
 /// An answer in progress.
 struct Stream {
-    /// Unread tokens: the rest of the prompt, or the last token.
+    /// Tokens that the model has not read yet: the rest of the prompt, or the last token.
     pending: VecDeque<u32>,
-    /// Number of tokens read.
+    /// Number of tokens that the model has read.
     read: usize,
-    /// Number of tokens that its pages have room for.
+    /// Number of tokens for which cache pages are reserved.
     room: usize,
     sampler: Sampler,
     pages: Pages,

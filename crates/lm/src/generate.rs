@@ -21,7 +21,7 @@ pub struct Sampling {
 }
 
 impl Default for Sampling {
-    /// Temperature 1, all tokens as candidates, at most 64 tokens.
+    /// Returns the defaults: temperature 1, all tokens as candidates, at most 64 tokens.
     fn default() -> Self {
         Self { temperature: 1.0, top_p: 1.0, top_k: 0, seed: 0, max_tokens: 64, top_logprobs: 0 }
     }

@@ -26,7 +26,7 @@ pub struct Place {
     pub rank: u32,
     /// Log-probability of the answer's token.
     pub logprob: f64,
-    /// Log-probability that the answer ends here instead.
+    /// Log-probability of the end of the answer at this position.
     pub end_logprob: f64,
     /// The likeliest tokens with their log-probabilities, the likeliest first.
     pub top: Vec<(u32, f64)>,

@@ -2,9 +2,9 @@
 //! `/v1/models`. An [`Engine`] generates many answers at a time.
 //!
 //! The server supports what Nineteen's miners and checkers send: sampling parameters, `logprobs`, streams, and two
-//! extensions of vLLM, `continue_final_message` (the last message is an unfinished turn) and `prompt_logprobs` (how
-//! likely each token of the prompt was). Unsupported fields are rejected by name: `n`, `stop`, `tools`,
-//! `response_format`.
+//! extensions of vLLM, `continue_final_message` (the last message is an unfinished turn) and `prompt_logprobs` (the
+//! log-probability of each prompt token). The fields `n`, `stop`, `tools` and `response_format` are rejected with an
+//! error that names the field.
 
 mod answer;
 mod embeddings;
@@ -92,7 +92,7 @@ async fn respond(served: Served, request: Result<Request, RequestError>) -> Resp
     }
 }
 
-/// Computes how likely each token of a prompt was after those before it.
+/// Computes the probability of each prompt token, given the tokens before it.
 async fn judge(model: &Arc<LanguageModel>, prompt: Vec<u32>, top: usize) -> Result<(Vec<u32>, Vec<Place>), ModelError> {
     let model = Arc::clone(model);
     let judged = tokio::task::spawn_blocking(move || {

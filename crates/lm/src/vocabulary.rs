@@ -37,8 +37,8 @@ enum Coder {
 }
 
 impl Default for Vocabulary {
-    /// Vocabulary of seeded models: a few special tokens, the printable characters of ASCII, and syllables with and
-    /// without a leading space. All pieces are plain text, so that every answer is valid UTF-8.
+    /// Creates the vocabulary of seeded models: a few special tokens, the printable characters of ASCII, and syllables
+    /// with and without a leading space. All pieces are plain text, so that every answer is valid UTF-8.
     fn default() -> Self {
         let mut pieces: Vec<String> = STEERING.map(str::to_owned).to_vec();
         pieces.extend((b' '..=b'~').chain([b'\n']).map(|byte| char::from(byte).to_string()));

@@ -19,23 +19,23 @@ use crate::{S3Addressing, S3Settings};
 
 /// Part size of multipart uploads in bytes, used for larger files; services require at least 5 MiB.
 const PART: usize = 8 << 20;
-/// Timeout of one request; the largest carry [`PART`] bytes.
+/// Timeout of one request; an upload request carries at most [`PART`] bytes.
 const REQUEST: Duration = Duration::from_mins(2);
 
 /// Why a storage operation failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StorageError {
-    /// No bucket is configured.
+    /// No bucket name is configured.
     #[error("S3_BUCKET_NAME is empty; hint: name the bucket, or set BB_ENABLE_S3_UPLOADS=0")]
     NoBucket,
     /// Only one of access key and secret key is configured.
     #[error("only one of S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY is set; hint: set both or neither")]
     HalfAKey,
     /// The endpoint is not a valid URL.
-    #[error("S3_ENDPOINT_URL: {0}")]
+    #[error("invalid S3_ENDPOINT_URL: {0}")]
     Endpoint(url::ParseError),
-    /// The file is unreadable.
+    /// The file to upload cannot be read.
     #[error("cannot read {}", path.display())]
     File {
         /// Path of the file.
@@ -43,18 +43,33 @@ pub enum StorageError {
         /// The I/O error.
         source: std::io::Error,
     },
+    /// The object is larger than the caller allows.
+    #[error("object {key} in bucket {bucket} is larger than {limit} bytes")]
+    TooLarge {
+        /// The bucket's name.
+        bucket: String,
+        /// The object's key.
+        key: String,
+        /// The limit in bytes.
+        limit: usize,
+    },
     /// The service failed or refused the request.
-    #[error("bucket {bucket} failed: {source}")]
+    #[error("request to bucket {bucket} failed: {source}")]
     Service {
         /// The bucket's name.
         bucket: String,
-        /// The client's error.
+        /// Error of the S3 client.
         source: object_store::Error,
     },
 }
 
 impl StorageError {
-    /// Whether a retry is useless until credentials or settings change.
+    /// Whether there is no object under the key.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Service { source: object_store::Error::NotFound { .. }, .. })
+    }
+
+    /// Whether retrying is useless until credentials, permissions or settings change.
     pub fn is_refusal(&self) -> bool {
         use object_store::Error::{NotFound, PermissionDenied, Unauthenticated};
         matches!(self, Self::Service { source: NotFound { .. } | PermissionDenied { .. } | Unauthenticated { .. }, .. })
@@ -75,13 +90,13 @@ impl fmt::Debug for ObjectStorage {
     }
 }
 
-/// Client options with a request timeout.
+/// Returns HTTP client options with a request timeout.
 pub fn client_options(timeout: Duration) -> ClientOptions {
     ClientOptions::new().with_timeout(timeout).with_allow_http(true)
 }
 
 impl ObjectStorage {
-    /// Opens the configured bucket. Sends nothing yet.
+    /// Opens the configured bucket, without sending a request.
     ///
     /// # Errors
     /// [`StorageError`] when settings are missing or contradictory.
@@ -89,10 +104,10 @@ impl ObjectStorage {
         Self::open_with(settings, client_options(REQUEST))
     }
 
-    /// Like [`Self::open`], with custom client options.
+    /// Opens the configured bucket like [`Self::open`], with custom HTTP client options.
     ///
     /// # Errors
-    /// As [`Self::open`].
+    /// Same as [`Self::open`].
     pub fn open_with(settings: &S3Settings, options: ClientOptions) -> Result<Self, StorageError> {
         let bucket = settings.bucket.trim();
         if bucket.is_empty() {
@@ -125,15 +140,15 @@ impl ObjectStorage {
         Ok(Self { store, bucket: bucket.to_owned(), log_dir: settings.log_dir.clone() })
     }
 
-    /// Folder prefix of run-log objects.
+    /// Parent folder of run logs, as an object key prefix.
     pub fn log_dir(&self) -> &str {
         &self.log_dir
     }
 
-    /// Uploads a file, replacing an existing object under this key as a whole.
+    /// Uploads a file as the object with this key; replaces an existing object atomically.
     ///
     /// # Errors
-    /// [`StorageError`] when the file cannot be read, or the service fails or refuses.
+    /// [`StorageError`] when the file cannot be read, or the service fails or refuses the request.
     pub async fn upload(&self, key: &str, path: &Path) -> Result<(), StorageError> {
         let unread = |source| StorageError::File { path: path.to_owned(), source };
         let mut file = File::open(path).await.map_err(unread)?;
@@ -168,11 +183,35 @@ impl ObjectStorage {
         Ok(())
     }
 
-    /// Reads the object under a key from a byte on.
+    /// Stores an object that is in memory, replacing an existing one under this key as a whole.
     ///
     /// # Errors
-    /// [`StorageError`] when there is no object, `from` is beyond its end, or the service fails or refuses; so do the
-    /// pieces of the stream.
+    /// [`StorageError`] when the service fails or refuses.
+    pub async fn put(&self, key: &str, content: Bytes) -> Result<(), StorageError> {
+        self.store.put(&Key::from(key), content.into()).await.map(drop).map_err(|source| self.failed(source))
+    }
+
+    /// Reads the whole object under a key.
+    ///
+    /// # Errors
+    /// [`StorageError`] when there is no object, it is larger than `limit` bytes, or the service fails or refuses.
+    pub async fn get(&self, key: &str, limit: usize) -> Result<Vec<u8>, StorageError> {
+        let mut pieces = self.read(key, 0).await?;
+        let mut content = Vec::new();
+        while let Some(piece) = pieces.try_next().await? {
+            if content.len() + piece.len() > limit {
+                return Err(StorageError::TooLarge { bucket: self.bucket.clone(), key: key.to_owned(), limit });
+            }
+            content.extend_from_slice(&piece);
+        }
+        Ok(content)
+    }
+
+    /// Streams the object with this key, starting at byte offset `from`.
+    ///
+    /// # Errors
+    /// [`StorageError`] when the object does not exist, `from` is beyond its end, or the service fails or refuses the
+    /// request. The chunks of the stream can fail with the same errors.
     pub async fn read(
         &self,
         key: &str,
@@ -185,10 +224,10 @@ impl ObjectStorage {
         Ok(object.into_stream().map_err(move |source| StorageError::Service { bucket: bucket.clone(), source }).boxed())
     }
 
-    /// Removes the object under a key, if it exists.
+    /// Deletes the object with this key, if it exists.
     ///
     /// # Errors
-    /// [`StorageError`] when the service fails or refuses.
+    /// [`StorageError`] when the service fails or refuses the request.
     pub async fn remove(&self, key: &str) -> Result<(), StorageError> {
         match self.store.delete(&Key::from(key)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
@@ -196,10 +235,10 @@ impl ObjectStorage {
         }
     }
 
-    /// Lists the keys under a prefix ending in `/` whose objects were written before a time.
+    /// Lists the keys under a prefix ending in `/` whose objects were last modified before `time`.
     ///
     /// # Errors
-    /// [`StorageError`] when the service fails or refuses.
+    /// [`StorageError`] when the service fails or refuses the request.
     pub async fn written_before(&self, prefix: &str, time: SystemTime) -> Result<Vec<String>, StorageError> {
         let prefix = Key::from(prefix);
         let mut objects = self.store.list(Some(&prefix));
@@ -217,7 +256,7 @@ impl ObjectStorage {
     }
 }
 
-/// The endpoint with a scheme, and with the bucket's name before the host for virtual-host addressing.
+/// Returns the endpoint URL with a scheme and, for virtual-host addressing, with the bucket's name before the host.
 fn endpoint_of(endpoint: &str, use_ssl: bool, bucket: Option<&str>) -> Result<String, StorageError> {
     let scheme = if use_ssl { "https" } else { "http" };
     let full = if endpoint.contains("://") { endpoint.to_owned() } else { format!("{scheme}://{endpoint}") };

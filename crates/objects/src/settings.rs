@@ -1,4 +1,4 @@
-//! Settings of a bucket and parsers of their variables.
+//! Settings of a bucket, and parsers for their environment variables.
 
 use taonet_settings::value::Expected;
 use taonet_settings::{Secret, Shown};
@@ -33,7 +33,7 @@ impl Shown for S3Addressing {
 pub struct S3Settings {
     /// Whether result files are uploaded before they are submitted.
     pub enabled: bool,
-    /// URL of the service; AWS if unset.
+    /// URL of the service; AWS S3 if unset.
     pub endpoint_url: Option<String>,
     /// Region of the bucket.
     pub region: String,
@@ -67,10 +67,10 @@ impl Default for S3Settings {
     }
 }
 
-/// Parses [`S3Addressing`]; `auto` means path addressing, as in the reference's library.
+/// Parses [`S3Addressing`]; `auto` means path addressing, as in the S3 library of the reference implementation.
 ///
 /// # Errors
-/// For any other text.
+/// The expected form, for any other text.
 pub fn addressing(text: &str) -> Result<S3Addressing, Expected> {
     match text {
         "path" | "auto" => Ok(S3Addressing::Path),
@@ -79,10 +79,10 @@ pub fn addressing(text: &str) -> Result<S3Addressing, Expected> {
     }
 }
 
-/// Parses the URL of the service.
+/// Parses the endpoint URL of the service.
 ///
 /// # Errors
-/// For schemes other than HTTP(S), and for URLs with credentials.
+/// The expected form, for schemes other than HTTP(S) and for URLs with credentials.
 pub fn endpoint(text: &str) -> Result<Option<String>, Expected> {
     let (scheme, rest) = text.split_once("://").unwrap_or(("https", text));
     let host = rest.trim_end_matches('/');
@@ -93,15 +93,15 @@ pub fn endpoint(text: &str) -> Result<Option<String>, Expected> {
     }
 }
 
-/// Accepts the only supported signature version, `s3v4`.
+/// Accepts `s3v4`, the only supported signature version.
 ///
 /// # Errors
-/// For any other version.
+/// The expected form, for any other version.
 pub fn signature_version(text: &str) -> Result<(), Expected> {
     if text == "s3v4" { Ok(()) } else { Err("s3v4, the only supported signature version") }
 }
 
-/// Parses a folder of a bucket; leading and trailing slashes are dropped.
+/// Parses a folder of a bucket; leading and trailing slashes are removed.
 ///
 /// # Errors
 /// Never.

@@ -1,4 +1,4 @@
-//! An in-process S3 server, over real HTTP, that checks signatures.
+//! An in-process S3 server for tests, over real HTTP, that checks signatures.
 #![allow(
     missing_docs,
     clippy::indexing_slicing,
@@ -26,7 +26,7 @@ use taonet_settings::Secret;
 
 use crate::{S3Addressing, S3Settings};
 
-/// Name of the bucket.
+/// Name of the test bucket.
 pub const BUCKET: &str = "results";
 const ID: &str = "AKIAEXAMPLE";
 const SECRET: &str = "wJalrXUtnFEMI";
@@ -34,7 +34,7 @@ const SECRET: &str = "wJalrXUtnFEMI";
 /// An S3 server with one bucket.
 pub struct S3Server {
     folder: TempDir,
-    /// Address of the server.
+    /// Base URL of the server.
     pub url: Url,
 }
 
@@ -60,7 +60,7 @@ impl S3Server {
     }
 }
 
-/// Settings of the test bucket at an address.
+/// Returns settings for the test bucket of the server at `url`.
 pub fn settings(url: &Url, addressing: S3Addressing) -> S3Settings {
     S3Settings {
         enabled: true,

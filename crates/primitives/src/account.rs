@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Ss58, Ss58Error, Ss58Prefix};
 
-/// Defines a public key with a role: 32 bytes, written as a Bittensor address. Roles are types, so that an owner's
-/// account cannot be used as a neuron's.
+/// Defines a public key with a role: 32 bytes, written as a Bittensor address. Each role is a type of its own, so that
+/// a coldkey cannot be used as a hotkey.
 macro_rules! account {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -15,7 +15,7 @@ macro_rules! account {
         pub struct $name([u8; 32]);
 
         impl $name {
-            /// Wraps the 32 bytes of a public key.
+            /// Creates a key from its 32 bytes.
             pub const fn from_bytes(key: [u8; 32]) -> Self {
                 Self(key)
             }
@@ -63,17 +63,18 @@ macro_rules! account {
 }
 
 account! {
-    /// The public key of a neuron, which signs its requests; written as an SS58 address with prefix 42.
+    /// A hotkey: the public key with which a neuron signs its requests; written as an SS58 address with prefix 42.
     Hotkey
 }
 
 account! {
-    /// The public key of an owner's account, which holds the funds; written as an SS58 address with prefix 42.
+    /// A coldkey: the public key of an owner's account, which holds the funds; written as an SS58 address with prefix
+    /// 42.
     Coldkey
 }
 
 account! {
-    /// Any account of the chain, whatever its role; written as an SS58 address with prefix 42.
+    /// The public key of any account on the chain, whatever its role; written as an SS58 address with prefix 42.
     AccountId
 }
 

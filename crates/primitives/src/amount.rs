@@ -3,7 +3,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// The decimals of TAO and of every alpha: one is 10⁹ of the smallest unit.
+/// The number of decimals of TAO and alpha: one TAO or alpha has 10⁹ smallest units.
 const DECIMALS: usize = 9;
 const WHOLE: u64 = 1_000_000_000;
 
@@ -17,13 +17,13 @@ pub enum AmountError {
     /// The text has more than nine decimals.
     #[error("more than nine decimals; hint: the smallest amount is 0.000000001")]
     TooFine,
-    /// The amount exceeds the chain's largest.
+    /// The amount exceeds 64 bits, the size of amounts on the chain.
     #[error("amount too large; hint: the largest amount is 18446744073.709551615")]
     TooLarge,
 }
 
-/// Defines a quantity with nine decimals, stored in its smallest unit. Text is parsed and written in whole units,
-/// exactly; serialised, it is the integer, as on the chain.
+/// Defines an amount with nine decimals, stored in its smallest unit. Text is parsed and formatted exactly, in whole
+/// units; serde uses the integer, as on the chain.
 macro_rules! amount {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -35,12 +35,12 @@ macro_rules! amount {
             /// The amount zero.
             pub const ZERO: Self = Self(0);
 
-            /// Creates an amount from a number of the smallest unit.
+            /// Creates an amount from a number of smallest units.
             pub const fn new(smallest: u64) -> Self {
                 Self(smallest)
             }
 
-            /// The amount in the smallest unit.
+            /// The amount as a number of smallest units.
             pub const fn get(self) -> u64 {
                 self.0
             }
@@ -105,7 +105,7 @@ fn parse(text: &str) -> Result<u64, AmountError> {
     number(whole)?.checked_mul(WHOLE).and_then(|whole| whole.checked_add(smallest)).ok_or(AmountError::TooLarge)
 }
 
-/// Only digits get here, so the only possible error is overflow.
+/// Parses digits; the only possible error is overflow.
 fn number(digits: &str) -> Result<u64, AmountError> {
     digits.parse().map_err(|_| AmountError::TooLarge)
 }

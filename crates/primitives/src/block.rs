@@ -51,7 +51,7 @@ impl FromStr for BlockNumber {
     }
 }
 
-/// Why a text does not parse as a hash.
+/// The text does not parse as a hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("malformed hash, expected 0x and 64 hex digits")]
 pub struct HashError;

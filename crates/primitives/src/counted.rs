@@ -1,8 +1,8 @@
 use std::fmt;
 
-/// A count with its noun in the right number: `1 mismatch`, `2 mismatches`, `0 replies`.
+/// Formats a count with its noun in the singular or plural: `1 mismatch`, `2 mismatches`, `0 replies`.
 ///
-/// The noun is given in the singular and forms its plural regularly.
+/// The noun is given in the singular and must have a regular plural.
 ///
 /// ```
 /// assert_eq!(taonet_primitives::counted(1, "score"), "1 score");

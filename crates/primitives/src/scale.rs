@@ -1,4 +1,4 @@
-//! Decodes the newtypes from the chain's bytes, with the types of its metadata.
+//! Decodes the newtypes from SCALE bytes, by the types in the chain's metadata.
 
 use std::marker::PhantomData;
 
@@ -7,11 +7,11 @@ use scale_decode::{Error, IntoVisitor, TypeResolver, Visitor};
 
 use crate::{AccountId, Alpha, BlockHash, BlockNumber, Coldkey, Hotkey, MechId, NetUid, Rao, Uid};
 
-/// Decodes a newtype as its inner value, through any newtypes of the chain.
+/// Implements decoding of a newtype as its inner value, even if the chain's type is a newtype too.
 macro_rules! read_as {
     ($($name:ident: $inner:ty, $wrap:expr;)*) => {$(
         const _: () = {
-            /// Decodes one value.
+            /// A visitor that decodes one value.
             #[derive(Debug)]
             pub struct Reader<R>(PhantomData<R>);
 

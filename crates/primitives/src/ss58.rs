@@ -23,7 +23,7 @@ pub enum Ss58Error {
         expected: Ss58Prefix,
     },
     /// The prefix is reserved (46, 47), too large, or not in its shortest form.
-    #[error("address prefix is reserved, expected 0 to 16383 without 46 and 47")]
+    #[error("invalid address prefix, expected 0 to 16383 without 46 and 47")]
     UnknownPrefix,
     /// The checksum does not match: a character was mistyped.
     #[error("address checksum does not match")]
@@ -38,7 +38,7 @@ impl Ss58Prefix {
     /// The prefix of generic Substrate, used by Bittensor: addresses begin with 5.
     pub const BITTENSOR: Self = Self(42);
 
-    /// Checks a prefix number.
+    /// Creates a prefix from its number.
     ///
     /// # Errors
     /// [`Ss58Error::UnknownPrefix`] for 46, 47 and numbers above 16 383.
@@ -54,8 +54,8 @@ impl Ss58Prefix {
         self.0
     }
 
-    /// Encodes the prefix: one byte below 64; above, two, with the 14 bits in the order 7…2, then 1…0 and 13…8, under
-    /// the mark 01.
+    /// Encodes the prefix: below 64 as one byte, otherwise as two. The first has the marker `01` and bits 7 to 2, the
+    /// second bits 1 to 0 and 13 to 8.
     fn encode(self) -> Vec<u8> {
         let [high, low] = self.0.to_be_bytes();
         if self.0 < 64 { vec![low] } else { vec![0b0100_0000 | low >> 2, low << 6 | high] }
@@ -83,7 +83,7 @@ impl fmt::Display for Ss58Prefix {
     }
 }
 
-/// A 32-byte public key as an address on any Substrate network, with `Display` and `FromStr`.
+/// An SS58 address: a 32-byte public key with the prefix of a Substrate network.
 ///
 /// [`crate::Hotkey`] and [`crate::Coldkey`] are Bittensor addresses; this type converts between networks.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -94,7 +94,7 @@ pub struct Ss58 {
 }
 
 impl Ss58 {
-    /// The address of a public key on a network.
+    /// Creates the address of a public key on a network.
     pub const fn new(key: [u8; 32], prefix: Ss58Prefix) -> Self {
         Self { prefix, key }
     }
@@ -115,7 +115,7 @@ impl Ss58 {
         Self { prefix, ..self }
     }
 
-    /// The key, provided that the address has the expected prefix.
+    /// Returns the public key, provided that the address has the expected prefix.
     ///
     /// # Errors
     /// [`Ss58Error::Prefix`] for an address of another network.

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 /// A spoken word with its timestamps.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Word {
-    /// The word without surrounding white space.
+    /// The text of the word, without surrounding white space.
     #[serde(rename = "word")]
     pub text: String,
     /// The start time, in seconds from the start of the recording.
@@ -12,10 +12,10 @@ pub struct Word {
     pub end: f64,
 }
 
-/// The output of a speech recogniser for one recording.
+/// The transcript of a recording by a speech recogniser.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Transcript {
-    /// The whole text, trimmed.
+    /// The whole text, without surrounding white space.
     #[serde(default)]
     pub text: String,
     /// The words in order of time.

@@ -23,7 +23,7 @@ impl Seconds {
     /// Zero duration.
     pub const ZERO: Self = Self(0.0);
 
-    /// Checks a number of seconds.
+    /// Creates a duration from a number of seconds.
     ///
     /// # Errors
     /// [`UnitError::Seconds`] when the number is NaN or infinite.
@@ -62,7 +62,7 @@ impl fmt::Display for Seconds {
     }
 }
 
-/// Samples per second and channel. Always between 1 Hz and 768 kHz.
+/// A sample rate: samples per second and channel, always from 1 Hz to 768 kHz.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u32", into = "u32")]
 pub struct SampleRate(u32);
@@ -72,10 +72,10 @@ impl SampleRate {
     pub const HZ_16K: Self = Self(16_000);
     /// 22.05 kHz, the output rate of espeak-ng.
     pub const HZ_22K: Self = Self(22_050);
-    /// 24 kHz, the rate between miners and validators.
+    /// 24 kHz, the rate of audio between miners and validators.
     pub const HZ_24K: Self = Self(24_000);
 
-    /// Checks a rate in Hz.
+    /// Creates a sample rate from a number of Hz.
     ///
     /// # Errors
     /// [`UnitError::SampleRate`] when it is 0 or above 768 000.
@@ -83,7 +83,7 @@ impl SampleRate {
         if (1..=768_000).contains(&hz) { Ok(Self(hz)) } else { Err(UnitError::SampleRate(hz)) }
     }
 
-    /// The rate in Hz.
+    /// The sample rate in Hz.
     pub const fn hz(self) -> u32 {
         self.0
     }

@@ -2,10 +2,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::Uid;
 
-/// The tolerance of sums and residuals: smaller deviations are not corrected.
+/// The tolerance of normalisation: smaller deviations from a sum of 1 are not corrected.
 const TOLERANCE: f64 = 1e-9;
 
-/// Weights to submit, in the order in which uids were first added. They sum to 1, or are empty.
+/// Weights by uid, in the order in which uids were first added. [`Self::normalised`] scales them to a sum of 1.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Weights {
     /// The uids with a weight.

@@ -1,11 +1,11 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Why an entry of the chain is not an IP address.
+/// Why an address entry on the chain is not an IP address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChainIpError {
     /// The IP version is neither 4 nor 6.
-    #[error("address kind is {0}, expected 4 or 6")]
+    #[error("IP version is {0}, expected 4 or 6")]
     Kind(u8),
     /// The number exceeds the 32 bits of an IPv4 address.
     #[error("{0} is too large for an IPv4 address")]
@@ -46,7 +46,7 @@ impl ChainIp {
         }
     }
 
-    /// Whether a neuron with this address is serving: all but 0.0.0.0, the chain's "not serving".
+    /// Whether a neuron with this address is serving: on the chain, the address 0.0.0.0 means "not serving".
     pub const fn is_serving(self) -> bool {
         self.ip != 0
     }

@@ -15,7 +15,7 @@ pub const SOURCES: [&str; 5] = [
 /// Maximum bytes to read of a response: an address has at most 45 characters.
 const ANSWER_BYTES: usize = 64;
 
-/// Why a service gave no address.
+/// Why a service returned no usable address.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {
@@ -48,12 +48,12 @@ fn list(failures: &[(String, SourceError)]) -> String {
 
 /// Determines this machine's external IP address: the first public address returned by a source.
 ///
-/// The sources ([`SOURCES`], or others) are queried in order, each with `timeout`, so that no more of them than
-/// necessary learn about this machine. The first response is trusted: a wrong one makes a neuron unreachable, which its
-/// operator notices, and changes nothing else. Failing sources are logged.
+/// The sources ([`SOURCES`], or others) are queried one after another, each with `timeout`, so that no more of them
+/// than necessary learn about this machine. The first public address is trusted: a wrong one only makes a neuron
+/// unreachable, which its operator notices. Failing sources are logged.
 ///
 /// # Errors
-/// [`ExternalIpError::NoSource`] with the error of each source.
+/// [`ExternalIpError::NoSource`] with the error of each source, if all fail.
 pub async fn external_ip<S: AsRef<str>>(sources: &[S], timeout: Duration) -> Result<IpAddr, ExternalIpError> {
     let client = reqwest::Client::builder().redirect(Policy::none()).timeout(timeout).no_proxy().build();
     let client = client.map_err(ExternalIpError::Setup)?;

@@ -8,9 +8,9 @@ use tokio::net::UdpSocket;
 
 use crate::is_public;
 
-/// The lease of a mapping: after a killed process, the mapping expires after this time.
+/// The lease of a port mapping: if the process is killed, the mapping expires after this time.
 const LEASE: Duration = Duration::from_hours(1);
-/// The description of the mapping, as the router shows it.
+/// The description of the port mapping, as shown by the router.
 const DESCRIPTION: &str = "taonet";
 
 /// Why a port mapping could not be opened or closed.
@@ -18,7 +18,7 @@ const DESCRIPTION: &str = "taonet";
 #[non_exhaustive]
 pub enum UpnpError {
     /// No router responded.
-    #[error("no router answers UPnP requests; hint: enable UPnP in the router, or forward the port by hand")]
+    #[error("no router answers UPnP requests; hint: enable UPnP in the router, or forward the port manually")]
     Search(#[from] SearchError),
     /// This machine's local address is unknown.
     #[error("cannot determine this machine's address in the local network")]
@@ -32,7 +32,7 @@ pub enum UpnpError {
     /// The router did not return its external address.
     #[error("the router does not report its external address")]
     ExternalAddress(#[from] GetExternalIpError),
-    /// The router's address is not public: it is behind another router.
+    /// The router's external address is not public, so the router is behind another one.
     #[error(
         "the router's external address {0} is not public: it is behind another router; hint: forward the port there \
          too"
@@ -75,7 +75,7 @@ impl HomeRouter {
     /// Discovers the router.
     ///
     /// # Errors
-    /// [`UpnpError::Search`], after a timeout of ten seconds.
+    /// [`UpnpError::Search`] if no router responds within ten seconds.
     pub async fn find() -> Result<Self, UpnpError> {
         Self::search(SearchOptions::default()).await
     }
@@ -87,7 +87,8 @@ impl HomeRouter {
     /// The router's external address.
     ///
     /// # Errors
-    /// [`UpnpError::ExternalAddress`], [`UpnpError::NotPublic`].
+    /// [`UpnpError::ExternalAddress`] if the router reports no address, [`UpnpError::NotPublic`] if the address is not
+    /// public.
     pub async fn external_ip(&self) -> Result<IpAddr, UpnpError> {
         let ip = self.gateway.get_external_ip().await?;
         if is_public(ip) { Ok(ip) } else { Err(UpnpError::NotPublic(ip)) }
@@ -96,7 +97,8 @@ impl HomeRouter {
     /// Maps `external_port` of the router to a service that listens on `local` on this machine.
     ///
     /// # Errors
-    /// [`UpnpError::Loopback`], [`UpnpError::LocalAddress`], [`UpnpError::Add`].
+    /// [`UpnpError::Loopback`] if the service listens on loopback, [`UpnpError::LocalAddress`] if this machine's
+    /// address is unknown, [`UpnpError::Add`] if the router refuses.
     pub async fn map(self, local: SocketAddr, external_port: u16) -> Result<PortMapping, UpnpError> {
         let listens = local.ip().to_canonical();
         let ip = match listens {
@@ -136,7 +138,7 @@ impl PortMapping {
     /// Renews the lease.
     ///
     /// # Errors
-    /// [`UpnpError::Add`].
+    /// [`UpnpError::Add`] if the router refuses.
     pub async fn renew(&mut self) -> Result<(), UpnpError> {
         let port = self.external_port;
         let add = async |lease: Option<Duration>| {
@@ -159,7 +161,7 @@ impl PortMapping {
     /// Removes the mapping.
     ///
     /// # Errors
-    /// [`UpnpError::Remove`].
+    /// [`UpnpError::Remove`] if the router refuses.
     pub async fn close(self) -> Result<(), UpnpError> {
         let (port, lease) = (self.external_port, self.lease);
         let removed = self.gateway.remove_port(PortMappingProtocol::TCP, port).await;
@@ -167,7 +169,7 @@ impl PortMapping {
     }
 }
 
-/// The local address from which packets reach the router. Nothing is sent.
+/// The local address used for packets to the router. Nothing is sent.
 async fn local_address(router: SocketAddr) -> std::io::Result<IpAddr> {
     let any: SocketAddr = if router.is_ipv4() { ([0; 4], 0).into() } else { ([0_u16; 8], 0).into() };
     let socket = UdpSocket::bind(any).await?;

@@ -5,13 +5,13 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// Read permission of a written file.
+/// Who may read a written file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Access {
-    /// All users (mode 0644).
+    /// Readable by all users (mode 0644).
     #[default]
     Everyone,
-    /// The owner only (mode 0600): for keys, tokens and passwords.
+    /// Readable by the owner only (mode 0600): for keys, tokens and passwords.
     Owner,
 }
 
@@ -35,15 +35,15 @@ pub struct WriteError {
 /// This blocks on disk I/O: call it from a blocking task where that matters.
 ///
 /// # Errors
-/// [`WriteError`]: missing directory, no permission, disk full.
+/// [`WriteError`], for example for a missing directory, missing permissions or a full disk.
 pub fn atomic_write(path: impl AsRef<Path>, bytes: &[u8], access: Access) -> Result<(), WriteError> {
     atomic_write_with(path, access, |file| file.write_all(bytes))
 }
 
-/// Like [`atomic_write`], with content written in pieces. When `write` fails, the old file stays.
+/// Replaces the file at `path` atomically with content that `write` produces. If `write` fails, the old file stays.
 ///
 /// # Errors
-/// [`WriteError`]: as for [`atomic_write`], or the error of `write`.
+/// [`WriteError`]: the errors of [`atomic_write`], or the error of `write`.
 pub fn atomic_write_with(
     path: impl AsRef<Path>,
     access: Access,
@@ -79,7 +79,7 @@ fn fill(file: &mut File, access: Access, write: impl FnOnce(&mut File) -> io::Re
     file.sync_all()
 }
 
-/// Opens the draft and waits for other writers to release it.
+/// Opens and locks the draft file; waits while another writer holds the lock.
 fn open_locked(draft: &Path) -> io::Result<File> {
     loop {
         let mut options = OpenOptions::new();

@@ -3,7 +3,7 @@
 //! - [`Shutdown`]: signals, tasks and an orderly stop within [`STOP_WITHIN`];
 //! - [`Clock`], [`MonotonicClock`] and [`Sleeper`]: injected time, so that tests never sleep;
 //! - [`atomic_write`]: files that are either old or new, never half-written;
-//! - [`lock_file`]: one process at a time in a directory.
+//! - [`lock_file`]: a lock that excludes other processes, for example from a directory.
 //!
 //! Uses no other crate of the workspace. Used by every daemon, and by everything that keeps state on disk.
 

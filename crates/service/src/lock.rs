@@ -3,16 +3,16 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-/// Maximum wait for an exiting process to release the lock.
+/// Timeout for acquiring the lock, which covers the exit of a previous process.
 const LETS_GO_WITHIN: Duration = Duration::from_secs(1);
 /// Poll interval while waiting for the lock.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// Acquires an exclusive lock on a file, which is created if missing. The lock ends with the process, however that
-/// exits. Returns `None` when another process holds it for longer than a second.
+/// Acquires an exclusive lock on a file, which is created if missing. The operating system releases the lock when the
+/// process exits, even after a crash. Returns `None` when another process holds the lock for longer than a second.
 ///
 /// # Errors
-/// I/O errors of creating or locking the file. File systems without locks are no error: there every process gets it.
+/// I/O errors of creating or locking the file. On a file system without lock support, every process gets the lock.
 pub async fn lock_file(path: &Path) -> io::Result<Option<File>> {
     let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
     let mut waited = Duration::ZERO;

@@ -8,7 +8,7 @@ use tokio_util::task::TaskTracker;
 /// Maximum duration of a daemon's shutdown.
 pub const STOP_WITHIN: Duration = Duration::from_secs(15);
 
-/// Why a shutdown was not orderly.
+/// Why a shutdown was incomplete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StopError {
@@ -17,15 +17,15 @@ pub enum StopError {
     StillRunning {
         /// Number of running tasks.
         tasks: usize,
-        /// The deadline.
+        /// Timeout of the shutdown.
         within: Duration,
     },
 }
 
 /// Lifecycle of a daemon: its tasks and the shutdown signal. Clones share one lifecycle.
 ///
-/// Every task is spawned here and ends soon after [`Shutdown::requested`]. A task that panics shuts the daemon down,
-/// since a daemon without one of its tasks only looks alive.
+/// Every task is spawned with [`Shutdown::spawn`] and ends soon after [`Shutdown::requested`]. A task that panics shuts
+/// the daemon down, since the remaining tasks cannot do its work.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
     token: CancellationToken,
@@ -33,12 +33,12 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// A lifecycle that ends when [`Shutdown::request`] is called.
+    /// Creates a lifecycle that ends when [`Shutdown::request`] is called.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A lifecycle that also ends on SIGTERM or SIGINT (Ctrl-C elsewhere).
+    /// Creates a lifecycle that also ends on SIGTERM or SIGINT (on Ctrl-C where signals are unsupported).
     ///
     /// # Errors
     /// When the signal handlers cannot be installed.
@@ -49,7 +49,7 @@ impl Shutdown {
         shutdown.tasks.spawn(async move {
             tokio::select! {
                 name = signal => {
-                    tracing::info!(signal = name, "stopping");
+                    tracing::info!(signal = name, "signal received, shutting down");
                     token.cancel();
                 }
                 () = token.cancelled() => {}
@@ -78,7 +78,7 @@ impl Shutdown {
         self.token.clone()
     }
 
-    /// Spawns a task of the daemon. The log names it when it panics.
+    /// Spawns a task of the daemon. If the task panics, the log contains its name.
     pub fn spawn<F>(&self, name: &'static str, task: F)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -93,7 +93,7 @@ impl Shutdown {
     /// Waits for the shutdown request, and then at most [`STOP_WITHIN`] for all tasks to end.
     ///
     /// # Errors
-    /// [`StopError::StillRunning`].
+    /// [`StopError::StillRunning`] if tasks are still running at the deadline.
     pub async fn finished(&self) -> Result<(), StopError> {
         self.requested().await;
         self.tasks.close();
@@ -106,7 +106,7 @@ impl Shutdown {
     }
 }
 
-/// Requests a shutdown when the task that holds it unwinds.
+/// Guard of a task that requests a shutdown if the task panics.
 struct PanicGuard {
     name: &'static str,
     token: CancellationToken,

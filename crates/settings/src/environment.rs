@@ -4,7 +4,7 @@ use std::fmt;
 use crate::Variable;
 use crate::network::without_credentials;
 
-/// Environment variables of a process that have a value; blank ones count as unset.
+/// Environment variables of a process that have a value; blank values count as unset.
 #[derive(Debug)]
 pub struct Environment {
     set: Vec<(String, String)>,
@@ -12,7 +12,8 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// Takes `(name, value)` pairs. A value that is not UTF-8 is a problem only for a known variable.
+    /// Creates the environment from `(name, value)` pairs. A value that is not UTF-8 is reported only for a known
+    /// variable.
     pub fn new<C>(pairs: impl IntoIterator<Item = (OsString, OsString)>, variables: &[Variable<C>]) -> Self {
         let mut set: Vec<(String, String)> = Vec::new();
         let mut problems = Vec::new();
@@ -32,7 +33,7 @@ impl Environment {
         Self { set, problems }
     }
 
-    /// The value of a variable, if it is set.
+    /// Returns the value of a variable, if it is set.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.set.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
@@ -67,7 +68,7 @@ impl Environment {
     }
 }
 
-/// The known name most similar to `name`, for a "did you mean" hint.
+/// Returns the known name most similar to `name`, for a "did you mean" hint.
 fn nearest<C>(name: &str, variables: &'static [Variable<C>]) -> Option<&'static str> {
     variables
         .iter()
@@ -77,10 +78,10 @@ fn nearest<C>(name: &str, variables: &'static [Variable<C>]) -> Option<&'static 
         .map(|(_, known)| known)
 }
 
-/// A variable that is set but has no effect.
+/// A warning about a variable that is set but has no effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Warning {
-    /// The name is unknown to every part of the program.
+    /// The variable's name is unknown.
     Unknown {
         /// The variable's name.
         name: String,
@@ -91,7 +92,7 @@ pub enum Warning {
     NoEffect {
         /// The variable's name.
         name: String,
-        /// The replacement; empty if there is none.
+        /// Hint that names the replacement; empty if there is none.
         instead: &'static str,
     },
 }
@@ -116,11 +117,11 @@ pub struct Problem {
     pub name: String,
     /// The invalid value.
     pub value: String,
-    /// The expected form of the value.
+    /// Expected form of the value.
     pub expected: &'static str,
 }
 
-/// The environment contains invalid values.
+/// Error of an environment that contains invalid values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
     /// All variables with invalid values.

@@ -3,7 +3,7 @@ use std::fmt::Write as _;
 
 use crate::Variable;
 
-/// A section of the example file.
+/// A section of the example environment file.
 #[derive(Debug, Clone, Copy)]
 pub struct Section {
     /// Heading of the section.
@@ -12,13 +12,14 @@ pub struct Section {
     pub prefixes: &'static [&'static str],
 }
 
-/// Renders the example file: every variable, commented out, with its help and its value in `defaults`, by section.
+/// Renders the example environment file: by section, every variable, commented out, with its help and its default
+/// value.
 ///
-/// `defaults` is a configuration whose home directory is `HOME`: paths below it are written as `~/…` and left empty, so
-/// that the file is the same on every machine.
+/// `defaults` is a configuration whose home directory is `HOME`: a default path below `HOME` appears as `~/…` in the
+/// help and its value is left empty, so that the file is the same on every machine.
 ///
 /// # Errors
-/// The name of a variable that belongs to no section.
+/// Returns the name of a variable that belongs to no section.
 pub fn example<C>(
     head: &str,
     sections: &[Section],

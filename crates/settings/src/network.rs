@@ -1,7 +1,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// The chain network named by `BITTENSOR_SUBTENSOR_ENDPOINT`.
+/// The chain network configured by `BITTENSOR_SUBTENSOR_ENDPOINT`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Network {
     /// The main network.
@@ -46,7 +46,7 @@ impl fmt::Display for Network {
     }
 }
 
-/// Strips user name and password from an endpoint URL.
+/// Removes user name and password from an endpoint URL.
 pub(crate) fn without_credentials(endpoint: &str) -> String {
     let Ok(mut url) = url::Url::parse(endpoint) else { return endpoint.to_owned() };
     // Both only fail for URLs that cannot hold credentials.

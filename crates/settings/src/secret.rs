@@ -7,12 +7,12 @@ use zeroize::Zeroizing;
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// Wraps a text.
+    /// Creates a secret from its text.
     pub fn new(text: &str) -> Self {
         Self(Zeroizing::new(text.to_owned()))
     }
 
-    /// The secret text.
+    /// Returns the secret text.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -12,10 +12,10 @@ use crate::Secret;
 /// The expected form of a value, as error messages show it.
 pub type Expected = &'static str;
 
-/// Parses a flag: `1`, `true`, `yes`, `on`, `y` and their opposites, case-insensitive.
+/// Parses a boolean: `1`, `true`, `yes`, `on`, `y` and their opposites, case-insensitive.
 ///
 /// # Errors
-/// For any other text.
+/// The expected form, for any other text.
 pub fn flag(text: &str) -> Result<bool, Expected> {
     match text.to_ascii_lowercase().as_str() {
         "1" | "true" | "yes" | "on" | "y" => Ok(true),
@@ -24,10 +24,10 @@ pub fn flag(text: &str) -> Result<bool, Expected> {
     }
 }
 
-/// Parses a duration in seconds, with fractions, of at most one day.
+/// Parses a duration in seconds, possibly fractional, of at most one day.
 ///
 /// # Errors
-/// For anything else.
+/// The expected form, for any other text.
 pub fn seconds(text: &str) -> Result<Duration, Expected> {
     const EXPECTED: Expected = "a number of seconds from 0 to 86400";
     let seconds: f64 = text.parse().map_err(|_| EXPECTED)?;
@@ -37,12 +37,12 @@ pub fn seconds(text: &str) -> Result<Duration, Expected> {
 /// Parses a finite number.
 ///
 /// # Errors
-/// For anything else.
+/// The expected form, for any other text.
 pub fn number(text: &str) -> Result<f64, Expected> {
     text.parse().ok().filter(|value: &f64| value.is_finite()).ok_or("a number")
 }
 
-/// Parses any text, as a `String` or a `PathBuf`.
+/// Parses any text into a `String` or a `PathBuf`.
 ///
 /// # Errors
 /// Never.
@@ -50,10 +50,10 @@ pub fn any<T: FromStr<Err = Infallible>>(text: &str) -> Result<T, Expected> {
     text.parse().map_err(|never| match never {})
 }
 
-/// Parses a whole number in the range of `T`.
+/// Parses an integer in the range of `T`.
 ///
 /// # Errors
-/// For anything else.
+/// The expected form, for any other text.
 pub fn whole<T: FromStr>(text: &str) -> Result<T, Expected> {
     text.parse().map_err(|_| "an integer in range")
 }
@@ -61,7 +61,7 @@ pub fn whole<T: FromStr>(text: &str) -> Result<T, Expected> {
 /// Parses an IP address or `localhost`.
 ///
 /// # Errors
-/// For any other name.
+/// The expected form, for any other text.
 pub fn address(text: &str) -> Result<IpAddr, Expected> {
     if text == "localhost" {
         return Ok(IpAddr::V4(Ipv4Addr::LOCALHOST));
@@ -72,12 +72,12 @@ pub fn address(text: &str) -> Result<IpAddr, Expected> {
 /// Parses an `http` or `https` URL.
 ///
 /// # Errors
-/// For anything else.
+/// The expected form, for any other text.
 pub fn http_url(text: &str) -> Result<Url, Expected> {
     Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https")).ok_or("an http or https URL")
 }
 
-/// Parses a secret from any text.
+/// Wraps any text in a [`Secret`].
 ///
 /// # Errors
 /// Never.

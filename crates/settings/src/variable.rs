@@ -8,14 +8,14 @@ use crate::network::without_credentials;
 use crate::value::Expected;
 use crate::{Network, Secret};
 
-/// Parses a variable's text into a configuration `C`; the error says what was expected.
+/// Parses the value of a variable into a configuration `C`; the error is the expected form.
 pub type Apply<C> = fn(&mut C, &str) -> Result<(), Expected>;
 
 /// A known environment variable of a configuration `C`.
 pub struct Variable<C> {
     /// The variable's name.
     pub name: &'static str,
-    /// One-line description; for a variable without effect, its replacement, if any.
+    /// One-line description; for a variable without effect, the replacement, if any.
     pub help: &'static str,
     /// Writes the value into the configuration; `None` if the variable has no effect in this version.
     pub apply: Option<Apply<C>>,
@@ -23,9 +23,9 @@ pub struct Variable<C> {
     pub show: fn(&C) -> String,
 }
 
-/// Rendering of a value in the syntax of its variable.
+/// Values that can be rendered in the syntax of their environment variable.
 pub trait Shown {
-    /// The value as text; a secret shows only whether it is set.
+    /// Returns the value as text; for a secret, only whether it is set.
     fn shown(&self) -> String;
 }
 
@@ -86,12 +86,12 @@ macro_rules! variable {
     };
 }
 
-/// A variable of the reference system that has no effect in this program.
+/// Creates a variable of the reference system that has no effect in this program.
 pub const fn unused<C>(name: &'static str) -> Variable<C> {
     replaced(name, "")
 }
 
-/// Like [`unused`], with a `help` that names the replacement.
+/// Creates a variable like [`unused`], with a `help` that names the replacement.
 pub const fn replaced<C>(name: &'static str, help: &'static str) -> Variable<C> {
     Variable { name, help, apply: None, show: |_| String::new() }
 }

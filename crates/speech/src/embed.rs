@@ -12,7 +12,7 @@ use crate::models::ModelError;
 pub struct Embedding(pub Arc<[f32]>);
 
 impl Embedding {
-    /// The cosine similarity of two sentences, computed in 32-bit floats as in the reference.
+    /// Computes the cosine similarity of two sentences in 32-bit floats, as in the reference.
     pub fn dot(&self, other: &Self) -> f32 {
         self.0.iter().zip(other.0.iter()).map(|(a, b)| a * b).sum()
     }
@@ -43,7 +43,7 @@ pub trait SentenceEmbedder: Send + Sync {
     /// Identifies weights and options: embedders with equal fingerprints give equal vectors.
     fn fingerprint(&self) -> &str;
 
-    /// Embeds texts: one vector per text, in order.
+    /// Embeds texts: returns one vector per text, in order.
     ///
     /// # Errors
     /// [`EmbedError`] when a text cannot be tokenised or the engine fails.

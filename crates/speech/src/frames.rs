@@ -23,8 +23,8 @@ pub fn samples_to_bytes(samples: &[f32]) -> Vec<u8> {
     samples.iter().flat_map(|sample| sample.to_le_bytes()).collect()
 }
 
-/// Decodes little-endian 32-bit floats, bit for bit: NaN and values beyond ±1 are kept; encoding as a WAV file replaces
-/// them.
+/// Decodes little-endian 32-bit floats, bit for bit. NaN and values beyond ±1 are preserved; encoding as a WAV file
+/// replaces them.
 ///
 /// # Errors
 /// [`FrameError::PartialSample`] when the number of bytes is not a multiple of 4.

@@ -23,7 +23,7 @@ pub struct ModelFile {
     pub name: &'static str,
     /// The SHA-256 of the content, 64 hex digits.
     pub sha256: &'static str,
-    /// The size in bytes.
+    /// The file's size in bytes.
     pub bytes: u64,
 }
 
@@ -98,7 +98,7 @@ impl ModelSpec {
         self.repository.is_none()
     }
 
-    /// The total size of the files in bytes.
+    /// Returns the total size of the files in bytes.
     pub fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.bytes).sum()
     }
@@ -116,7 +116,7 @@ impl ModelSpec {
         Ok(content)
     }
 
-    /// Compares a computed hash of the file at `path` with the published one.
+    /// Compares the computed hash of the file at `path` with the published one.
     fn check(&self, file: &ModelFile, path: &Path, found: &str) -> Result<(), ModelError> {
         if found == file.sha256 {
             return Ok(());
@@ -136,7 +136,7 @@ impl ModelSpec {
     }
 }
 
-/// The SHA-256 of a file, in hex, computed without loading the file into memory.
+/// Computes the SHA-256 of a file, in hex, without loading the file into memory.
 fn sha256_of(path: &Path) -> std::io::Result<String> {
     let mut file = std::fs::File::open(path)?;
     let mut hasher = Sha256::new();

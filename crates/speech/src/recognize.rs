@@ -70,7 +70,7 @@ pub trait Recognizer: Send + Sync {
         None
     }
 
-    /// Recognises mono samples at 16 kHz in `-1..=1`. NaN counts as 0.
+    /// Recognises mono samples at 16 kHz in `-1..=1`. NaN is treated as 0.
     ///
     /// # Errors
     /// [`RecognizeError`] when the recording is empty or too long, or the engine fails.

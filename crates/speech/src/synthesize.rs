@@ -50,19 +50,19 @@ pub enum SynthesisError {
     /// The synthesiser is not installed.
     #[error("espeak-ng is not installed; hint: install it with {install}")]
     Missing {
-        /// The command that installs it on this machine.
+        /// The command that installs the synthesiser on this machine.
         install: String,
     },
     /// The name is not a valid voice name: it could be taken for an option or a path.
     #[error("malformed voice name `{name}`, expected 1 to 64 letters, digits, `+`, `-` and `_`, without a leading `-`")]
     VoiceName {
-        /// The rejected name.
+        /// The rejected voice name.
         name: String,
     },
     /// A setting of the voice is outside its range.
     #[error("{what} is {value}, expected {min} to {max}")]
     Range {
-        /// The setting's name.
+        /// Name of the setting.
         what: &'static str,
         /// The rejected value.
         value: u16,

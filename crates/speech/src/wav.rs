@@ -16,7 +16,7 @@ pub use samples::{decode_pcm, encode_pcm};
 /// The header of a WAV file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WavHeader {
-    /// The sample format.
+    /// The sample format of the file.
     pub format: SampleFormat,
     /// The number of channels, at least 1.
     pub channels: u16,

@@ -1,8 +1,9 @@
-//! The filter of log events.
+//! Log filter of a binary.
 
 use tracing_subscriber::EnvFilter;
 
-/// Builds the filter: our crates at the level of `verbosity`, or the directives of `own`.
+/// Builds the log filter: taonet's crates at the level of `verbosity`, all others at `warn`; or the directives in
+/// `own`.
 pub(crate) fn filter(verbosity: u8, own: Option<&str>) -> EnvFilter {
     let level = match verbosity {
         0 => "warn",

@@ -1,7 +1,7 @@
 //! Tracing and Prometheus metrics for taonet's daemons.
 //!
-//! Libraries only emit; a binary calls [`init_tracing`] once, and a daemon that serves `/metrics` installs
-//! [`Metrics`] once.
+//! Libraries only emit events and metrics; a binary calls [`init_tracing`] once, and a daemon that serves `/metrics`
+//! installs [`Metrics`] once.
 //!
 //! Uses no other crate of the workspace. Used by the command line, which installs both, and by `taonet-http`, which
 //! serves `/metrics`.
@@ -22,8 +22,8 @@ pub enum LogFormat {
 
 /// Sends tracing events to standard error: warnings by default, `-v` adds info, `-vv` debug, `-vvv` trace.
 ///
-/// `filter`, the value of the variable `RUST_LOG`, overrides the level. Does nothing if a subscriber is already
-/// installed, as in tests.
+/// `filter`, the value of the environment variable `RUST_LOG`, overrides `verbosity`. Does nothing if a subscriber is
+/// already installed, as in tests.
 pub fn init_tracing(verbosity: u8, filter: Option<&str>, format: LogFormat) {
     let filter = filter::filter(verbosity, filter);
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
@@ -33,7 +33,7 @@ pub fn init_tracing(verbosity: u8, filter: Option<&str>, format: LogFormat) {
     };
 }
 
-/// Bucket bounds of every histogram of seconds: from a response out of memory to a miner's longest deadline.
+/// Bucket bounds of all histograms in seconds: from a response served from memory to the longest deadline of a miner.
 const SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 3.0, 10.0];
 
 /// The process's metrics, rendered in the Prometheus text format.
@@ -52,7 +52,7 @@ impl Metrics {
             .map(Self)
     }
 
-    /// All metrics in the Prometheus text format.
+    /// Returns all metrics in the Prometheus text format.
     pub fn render(&self) -> String {
         self.0.run_upkeep();
         self.0.render()

@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 /// The domain separation tag of drand's signatures in G1, as required by RFC 9380.
 const DOMAIN: &[u8] = b"BLS_SIG_BLS12381G1_XMD:SHA-256_SSWU_RO_NUL_";
 
-/// The number of a round; the first is 1.
+/// The number of a drand round; the first is 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Round(pub u64);
 
@@ -69,8 +69,8 @@ impl Beacon {
         Ok(Self { public_key, genesis: Duration::from_secs(genesis_unix), period })
     }
 
-    /// The network used by Subtensor: chain `52db9ba70e0cc0f6eaf7803dd07447a1f5477735fd3f661792ba94600c84e971`, with a
-    /// period of three seconds.
+    /// The drand network "quicknet", which Subtensor uses: chain
+    /// `52db9ba70e0cc0f6eaf7803dd07447a1f5477735fd3f661792ba94600c84e971`, with a period of three seconds.
     #[expect(clippy::expect_used, reason = "a constant")]
     pub fn quicknet() -> &'static Self {
         static QUICKNET: LazyLock<Beacon> = LazyLock::new(|| {
@@ -88,7 +88,7 @@ impl Beacon {
         bytes
     }
 
-    /// The latest round published at a time since the Unix epoch; `None` before the first.
+    /// The latest round published at a time, given since the Unix epoch; `None` before the first round.
     pub fn round_at(&self, time: Duration) -> Option<Round> {
         self.periods_until(time)?.checked_add(1).map(Round)
     }

@@ -43,7 +43,7 @@ pub enum DecryptError {
     Changed(Round),
 }
 
-/// Encrypts to a round of a beacon with fresh randomness: no two ciphertexts are equal.
+/// Encrypts data to a round of a beacon. Fresh randomness makes every ciphertext different.
 ///
 /// # Errors
 /// [`EncryptError::TooLong`] when the plaintext exceeds 64 GiB.
@@ -69,7 +69,7 @@ pub fn encrypt(
 #[derive(Clone, PartialEq, Eq)]
 pub struct Ciphertext {
     key: SealedKey,
-    /// The encrypted data, with the tag at its end.
+    /// The encrypted data, followed by the AES-GCM tag.
     data: Vec<u8>,
     nonce: [u8; NONCE],
 }
@@ -78,7 +78,7 @@ impl Ciphertext {
     /// Decrypts the data with the pulse of its round.
     ///
     /// # Errors
-    /// [`DecryptError`] for the wrong pulse, or an altered ciphertext.
+    /// [`DecryptError`] if the pulse is the wrong one, or the ciphertext was altered.
     pub fn decrypt(&self, pulse: &Pulse) -> Result<Vec<u8>, DecryptError> {
         let key = self.key.open(pulse).ok_or(DecryptError::WrongPulse(pulse.round()))?;
         Aes256Gcm::new((&*key).into())

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::{Beacon, Pulse, Round};
 
-/// The length in bytes of σ, of the key and of V and W.
+/// The length in bytes of σ, the key, V and W.
 pub(crate) const WIDTH: usize = 32;
 
 /// The length in bytes of an element of the pairing's target group: twelve field elements of 48 bytes.
@@ -24,7 +24,7 @@ const TARGET: usize = 576;
 
 type Secret = Zeroizing<[u8; WIDTH]>;
 
-/// An encrypted key: U, V and W of the module's formula.
+/// An encrypted key: U, V and W of the formula in the module documentation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SealedKey {
     pub(crate) u: G2Affine,

@@ -30,12 +30,12 @@
 //! ```
 //!
 //! - [`Beacon`] is a drand network: its key and the times of its rounds; [`Pulse`] is its publication for one round.
-//! - [`encrypt`] makes a [`Ciphertext`], [`Ciphertext::decrypt`] decrypts it. [`Wrapped`] is the form used by the
-//!   Python helpers, with the round beside the ciphertext.
+//! - [`encrypt`] creates a [`Ciphertext`], [`Ciphertext::decrypt`] decrypts it. [`Wrapped`] is a ciphertext with its
+//!   round, as in the helpers of the Python packages.
 //! - [`EpochSchedule`] computes the round to encrypt weights to; [`WeightsPayload`] is the plaintext.
 //!
 //! The scheme is identity-based encryption after Boneh and Franklin with the transform of Fujisaki and Okamoto, over
-//! BLS12-381 with signatures in G1; the "identity" is the round. The container format is that of the chain's decoder.
+//! BLS12-381 with signatures in G1; the "identity" is the round. The container format is the one that the chain reads.
 //!
 //! All functions are pure: time and randomness are arguments. Keys are wiped from memory after use, as far as the
 //! libraries used allow.

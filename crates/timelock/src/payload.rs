@@ -7,7 +7,7 @@ use taonet_primitives::{Hotkey, Uid};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PayloadError {
-    /// The bytes do not have the payload's form.
+    /// The bytes are not a SCALE-encoded payload.
     #[error("the decrypted commit is malformed, expected hotkey, uids, values and version key (SCALE)")]
     Form,
 }

@@ -1,4 +1,4 @@
-//! Pulses: the beacon's publication for each round.
+//! Pulses: what a beacon publishes for each round.
 
 use ark_bls12_381::{Bls12_381, G1Affine, G2Affine};
 use ark_ec::AffineRepr as _;
@@ -69,7 +69,7 @@ impl Pulse {
     /// Verifies that the beacon published this pulse: e(signature, g₂) = e(H(round), public key).
     ///
     /// # Errors
-    /// [`PulseError::Unverified`] when it did not.
+    /// [`PulseError::Unverified`] when the signature does not verify.
     #[expect(clippy::arithmetic_side_effects, reason = "the arithmetic of groups has no overflow")]
     pub fn verify(&self, beacon: &Beacon) -> Result<(), PulseError> {
         let product = Bls12_381::multi_pairing(

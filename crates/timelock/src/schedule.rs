@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use crate::{Beacon, Round};
 
-/// Blocks from the epoch to the reveal, so that the chain has certainly reached the epoch.
+/// The number of blocks from the epoch to the reveal, so that the chain has certainly reached the epoch.
 const MARGIN: u64 = 3;
 
 /// The longest interval between two epochs, in blocks.
 const MAX_INTERVAL: u64 = 50_401;
 
-/// Why there is no round to encrypt to.
+/// Why no round to encrypt to could be computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScheduleError {
@@ -30,21 +30,22 @@ pub enum ScheduleError {
 pub struct EpochSchedule {
     /// The block at which the values below were read.
     pub current_block: u64,
-    /// `LastEpochBlock`.
+    /// The block of the last epoch (storage item `LastEpochBlock`).
     pub last_epoch_block: u64,
-    /// `PendingEpochAt`; `None` if it is 0.
+    /// The block of a manually triggered epoch (storage item `PendingEpochAt`); `None` if the item is 0.
     pub pending_epoch_at: Option<u64>,
-    /// `BlocksSinceLastStep`.
+    /// The number of blocks since the last epoch (storage item `BlocksSinceLastStep`).
     pub blocks_since_last_step: u64,
-    /// `Tempo`, in blocks; on the chain at most 50 400.
+    /// The tempo in blocks, at most 50 400 on the chain (storage item `Tempo`).
     pub tempo: u16,
-    /// `RevealPeriodEpochs`.
+    /// The number of epochs from commit to reveal (storage item `RevealPeriodEpochs`).
     pub reveal_period_epochs: u64,
 }
 
 impl EpochSchedule {
-    /// The block from which on weights of the next block can be revealed: a margin after the epoch whose index is the
-    /// commit's plus the reveal period. An epoch in the commit's own block counts before the commit, as on the chain.
+    /// The first block in which weights committed in the next block can safely be revealed: three blocks after the
+    /// epoch whose index is the commit's plus the reveal period. An epoch in the commit's own block precedes the
+    /// commit, as on the chain.
     ///
     /// # Errors
     /// [`ScheduleError`] when there is no such block.
@@ -55,8 +56,8 @@ impl EpochSchedule {
         self.reveal_epoch_block().and_then(|block| block.checked_add(MARGIN)).ok_or(ScheduleError::Overflow)
     }
 
-    /// The latest round certainly published by [`EpochSchedule::reveal_block`], for a block time of `block_time` and
-    /// the current block at `now` (since the Unix epoch): floor((time − genesis) / period).
+    /// The latest round certainly published by [`EpochSchedule::reveal_block`]: floor((time − genesis) / period), where
+    /// the time is extrapolated from `now` (since the Unix epoch, at the current block) with `block_time`.
     ///
     /// # Errors
     /// [`ScheduleError`] when there is no such round.

@@ -1,4 +1,4 @@
-//! Ciphertexts and schedules of the Python tools, and pulses of the public beacon.
+//! Tests with ciphertexts and schedules of the Python tools, and pulses of the public beacon.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -71,7 +71,7 @@ fn bytes(hex: &str) -> Vec<u8> {
     hex::decode(hex.trim_start_matches("0x")).unwrap()
 }
 
-/// Reads the recordings; `None` if they are missing.
+/// Reads the recorded vectors; `None` if they are missing.
 fn vectors() -> Option<Vectors> {
     Some(serde_json::from_slice(&taonet_chain_vectors::read("drand_timelock.json")?).unwrap())
 }

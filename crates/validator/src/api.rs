@@ -20,7 +20,7 @@ pub struct WeightsRequest {
     pub uids: Vec<Uid>,
     /// Weights in the order of `uids`; only the proportions count.
     pub weights: Vec<f64>,
-    /// Ignored: the response always waits for inclusion in a block.
+    /// Ignored field: the response always waits for inclusion in a block.
     pub wait_for_inclusion: bool,
     /// Maximum number of attempts to confirm the weights.
     pub retries: u32,
@@ -44,7 +44,7 @@ pub enum WeightsProblem {
     /// A field has the wrong type or is out of range.
     #[error("{field}: expected {expected}")]
     Field {
-        /// The field's name.
+        /// Name of the field.
         field: &'static str,
         /// The expected type or range.
         expected: &'static str,
@@ -52,7 +52,7 @@ pub enum WeightsProblem {
 }
 
 impl WeightsRequest {
-    /// A request for these weights, with the reference's retry settings.
+    /// Creates a request for these weights, with the reference's retry settings.
     pub fn new(netuid: NetUid, uids: Vec<Uid>, weights: Vec<f64>) -> Self {
         Self {
             netuid,
@@ -154,7 +154,7 @@ pub struct WeightsAnswer {
 }
 
 impl WeightsAnswer {
-    /// Whether other weights were already submitted in this epoch and remain in force: these were not submitted.
+    /// Whether the requested weights were not submitted because others were submitted earlier in this epoch.
     pub fn is_kept(&self) -> bool {
         self.success && self.details.get("unchanged") == Some(&Value::Bool(true))
     }
@@ -186,18 +186,18 @@ pub struct MetagraphSnapshot {
     pub stake: Vec<u64>,
 }
 
-/// Announced endpoint of a neuron; `0.0.0.0` and port 0, or nothing, if there is none.
+/// Announced endpoint of a neuron. Without one, the address is `0.0.0.0` or empty, and the port is 0.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AxonSnapshot {
-    /// IP address.
+    /// IP address of the endpoint.
     #[serde(default, deserialize_with = "text_or_nothing")]
     pub ip: String,
-    /// TCP port.
+    /// TCP port of the endpoint.
     #[serde(default, deserialize_with = "port_or_nothing")]
     pub port: u16,
 }
 
-/// A neuron with a missing or malformed address must not fail the whole snapshot.
+/// Deserializes a text, or returns an empty one: a malformed address of one neuron must not fail the whole snapshot.
 fn text_or_nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
         Value::String(text) => text,
@@ -205,7 +205,7 @@ fn text_or_nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String,
     })
 }
 
-/// Like [`text_or_nothing`], for a port.
+/// Deserializes a port, or returns 0.
 fn port_or_nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
         Value::Number(number) => number.as_u64().and_then(|port| port.try_into().ok()),
@@ -241,7 +241,7 @@ mod tests {
         assert_eq!(read(json!({ "uids": 5, "weights": 1, "netuid": null })), Ok(one));
     }
 
-    /// body · error
+    /// Columns: body · error
     #[test]
     fn each_problem_is_named() {
         let many = json!({ "uids": vec![1; 5_000], "weights": vec![1; 5_000] });

@@ -1,4 +1,4 @@
-//! Shared HTTP layers of signer and subtensor gateway: authentication, the form of errors, limits.
+//! Shared HTTP layers of signer and subtensor gateway: authentication, JSON errors, limits.
 //!
 //! Both act with the validator's key on request, so that anyone who reaches them acts as the validator. On a loopback
 //! address that is every user of the machine; elsewhere callers present an [`AccessToken`] that both sides read from
@@ -48,14 +48,14 @@ pub struct OperatorLimits {
 }
 
 impl OperatorLimits {
-    /// 1 MiB (the reference's), ten minutes, 256 in-flight requests.
+    /// Creates limits of 1 MiB per body (the reference's), ten minutes and 256 in-flight requests.
     pub fn new(token: Option<AccessToken>) -> Self {
         Self { token, max_body_bytes: 1 << 20, request_timeout: Duration::from_mins(10), concurrency: 256 }
     }
 }
 
-/// Wraps a service's routes in limits, authentication and the form of errors, and adds `/healthz`. `counter` is the name
-/// of its request counter.
+/// Wraps a service's routes in limits, authentication and JSON errors, and adds `/healthz`. `counter` is the name of
+/// its request counter.
 pub(crate) fn protect(routes: Router, limits: OperatorLimits, counter: &'static str) -> Router {
     let bodies = WholeBodies::new(limits.max_body_bytes, BODY_WITHIN, LARGE_BODIES);
     let routes = routes

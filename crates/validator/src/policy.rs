@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use taonet_primitives::{BlockNumber, Uid, Weights};
 
-/// The weight epoch of a block, if it is due: later than the last processed one. An epoch is due from its first block
-/// to its last, so that none is missed between two polls.
+/// Returns the weight epoch of a block, if it is due: later than the last processed one. An epoch is due from its first
+/// block to its last, so that none is missed between two polls.
 ///
 /// A chain more than one epoch behind the last processed one was restarted from genesis; its epochs are due again.
 pub(crate) fn due_epoch(block: BlockNumber, tempo: u32, last: Option<u64>) -> Option<u64> {
@@ -13,7 +13,7 @@ pub(crate) fn due_epoch(block: BlockNumber, tempo: u32, last: Option<u64>) -> Op
     is_due.then_some(epoch)
 }
 
-/// Blocks left in a block's weight epoch, including that block.
+/// Returns the number of blocks left in a block's weight epoch, including that block.
 pub(crate) fn blocks_left(block: BlockNumber, tempo: u32) -> u32 {
     let tempo = tempo.max(1);
     tempo - block.get() % tempo
@@ -31,7 +31,7 @@ pub(crate) struct Previous {
 }
 
 impl Previous {
-    /// Maps weights by uid to `hotkeys`, which are in the order of the uids.
+    /// Creates the record of submitted weights; `hotkeys` is indexed by uid.
     pub(crate) fn new(weights: &Weights, hotkeys: &[String], block: BlockNumber) -> Self {
         let pairs = weights.uids.iter().zip(&weights.weights);
         let known = pairs.filter_map(|(uid, weight)| Some((hotkeys.get(usize::from(uid.0))?.clone(), *weight)));
@@ -39,8 +39,8 @@ impl Previous {
         Self { hotkeys, weights, block }
     }
 
-    /// The same weights for the current uids. Shares of deregistered hotkeys go to `burn_uid`, or else are distributed
-    /// in proportion; `None` when all have deregistered.
+    /// Maps the weights to the current uids. Shares of deregistered hotkeys go to `burn_uid`, or else are distributed
+    /// in proportion; `None` when all hotkeys have deregistered.
     fn now(&self, uid_of: impl Fn(&str) -> Option<Uid>, burn_uid: Option<Uid>) -> Option<Weights> {
         let mut weights = Weights::default();
         let mut is_anybody_there = false;
@@ -58,7 +58,7 @@ impl Previous {
 /// State that a validator keeps from epoch to epoch.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(crate) struct PolicyState {
-    /// The round of the last epoch in which one was known.
+    /// The round of the last epoch in which the round was known.
     #[serde(default, alias = "challenge_uid")]
     pub(crate) round: Option<String>,
     /// Number of consecutive epochs without scores.
@@ -85,9 +85,9 @@ impl PolicyState {
 /// Policy for epochs without scores.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct WeightPolicy {
-    /// Receives unearned weight; `None` if it is not registered on the subnet.
+    /// The uid that receives unearned weight; `None` if it is not registered on the subnet.
     pub(crate) burn_uid: Option<Uid>,
-    /// After this many consecutive epochs without scores, and without previous weights, all weight goes to `burn_uid`.
+    /// Number of consecutive epochs without scores and previous weights, after which all weight goes to `burn_uid`.
     pub(crate) max_skipped_epochs: u32,
 }
 
@@ -96,18 +96,18 @@ pub(crate) struct WeightPolicy {
 pub(crate) enum Decision {
     /// Weights based on the scores of the current round.
     Scored(Weights),
-    /// No scores: the last submitted weights again.
+    /// Previously submitted weights, since there are no scores.
     Previous(Weights),
-    /// No scores for too long: all weight to the burn uid.
+    /// All weight for the burn uid, since there have been no scores for too long.
     Fallback(Weights),
-    /// No weights: there are no scores yet.
+    /// No weights, since there are no scores yet.
     Wait,
-    /// Nothing: there are scores, and none of them earns weight.
+    /// No weights, since no score earns weight.
     Unearned,
 }
 
 impl Decision {
-    /// The weights to submit, if any.
+    /// Returns the weights to submit, if any.
     pub(crate) const fn weights(&self) -> Option<&Weights> {
         match self {
             Self::Scored(weights) | Self::Previous(weights) | Self::Fallback(weights) => Some(weights),

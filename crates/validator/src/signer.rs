@@ -30,7 +30,7 @@ pub use policy::{NoTexts, PayloadRefusal, SigningPolicy};
 
 /// Dependencies and settings of a [`Signer`].
 pub struct SignerConfig {
-    /// The validator's hotkey.
+    /// Keypair of the validator's hotkey.
     pub keypair: Arc<Keypair>,
     /// The only subnet for which weights are submitted.
     pub netuid: NetUid,
@@ -58,12 +58,12 @@ impl Signer {
         Self { config: Arc::new(config) }
     }
 
-    /// Router with all limits applied.
+    /// Creates the router, with all limits applied.
     pub fn router(&self, limits: OperatorLimits) -> Router {
         protect(routes::routes(self.clone()), limits, "taonet_signer_requests_total")
     }
 
-    /// Registers help texts of the signer's metrics. Call after the recorder is installed.
+    /// Registers the help texts of the signer's metrics. Call it after the recorder is installed.
     pub fn describe_metrics() {
         metrics::describe_counter!("taonet_signer_requests_total", "Requests by route and status");
         metrics::describe_counter!("taonet_signer_signatures_total", "Payloads signed, by kind");

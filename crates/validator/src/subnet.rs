@@ -29,7 +29,7 @@ pub trait Subnet: Send + Sync {
     /// on the subnet.
     fn weights(&self, scores: &Self::Scores, burn_uid: Option<Uid>) -> Option<Weights>;
 
-    /// Why scores gave nobody weight, for operators; called where [`Subnet::weights`] were empty.
+    /// Explains to operators why no miner earned weight. Called when [`Subnet::weights`] is empty.
     fn why_unearned(&self) -> &'static str;
 
     /// Records the subnet's own metrics of the scores.
@@ -50,7 +50,7 @@ pub struct RoundScores<T> {
 pub struct Neurons<'a>(HashMap<&'a str, Uid>);
 
 impl<'a> Neurons<'a> {
-    /// Indexes the neurons of a snapshot; a hotkey with several uids maps to the lowest.
+    /// Creates an index of the neurons of a snapshot; a hotkey with several uids maps to the lowest.
     pub fn new(snapshot: &'a MetagraphSnapshot) -> Self {
         let mut uids = HashMap::new();
         for (hotkey, uid) in snapshot.hotkeys.iter().zip(0..) {
@@ -59,7 +59,7 @@ impl<'a> Neurons<'a> {
         Self(uids)
     }
 
-    /// The uid of a hotkey, if it is registered.
+    /// Returns the uid of a hotkey, if it is registered.
     pub fn uid_of(&self, hotkey: &str) -> Option<Uid> {
         self.0.get(hotkey).copied()
     }

@@ -10,8 +10,8 @@
 //! | `POST /v1/weights/set_and_confirm` | `{"success": true, "details": …}` once the weights are in a block |
 //!
 //! Weights go through the [weight ledger](taonet_ledger): an epoch's weights are signed once, however many clients
-//! request them, and a repeated request only follows what was signed. [`Gateway::follow`] reveals commits and resubmits
-//! lost transactions, block by block, even without requests.
+//! request them, and a repeated request only tracks the signed submission. [`Gateway::follow`] reveals commits and
+//! resubmits lost transactions, block by block, even without requests.
 
 mod client;
 mod confirm;
@@ -37,9 +37,9 @@ pub use client::{GatewayClient, GatewayError};
 pub struct GatewaySettings {
     /// The only subnet for which weights are submitted.
     pub netuid: NetUid,
-    /// The submitting hotkey.
+    /// Hotkey that submits the weights.
     pub hotkey: Hotkey,
-    /// Timeout of a request for weights, after which it is answered as not confirmed. Shorter than the callers'
+    /// Timeout of a request for weights, after which the response is "not confirmed". Shorter than the callers'
     /// timeouts, so that they learn the state of the submission.
     pub confirm_within: Duration,
     /// Default timeout of a request for a new block.
@@ -47,7 +47,7 @@ pub struct GatewaySettings {
 }
 
 impl GatewaySettings {
-    /// 240 s for weights (callers wait 300 s), five minutes for a block.
+    /// Creates settings with the default timeouts: 240 s for weights, since callers wait 300 s, and 5 min for a block.
     pub const fn new(netuid: NetUid, hotkey: Hotkey) -> Self {
         Self { netuid, hotkey, confirm_within: Duration::from_mins(4), wait_within: Duration::from_mins(5) }
     }
@@ -89,7 +89,7 @@ impl Gateway {
         }
     }
 
-    /// Router with all limits applied.
+    /// Creates the router, with all limits applied.
     pub fn router(&self, limits: OperatorLimits) -> Router {
         protect(routes::routes(self.clone()), limits, "taonet_subtensor_gateway_requests_total")
     }
@@ -129,7 +129,7 @@ impl Gateway {
         }
     }
 
-    /// Registers help texts of the gateway's metrics. Call after the recorder is installed.
+    /// Registers the help texts of the gateway's metrics. Call it after the recorder is installed.
     pub fn describe_metrics() {
         metrics::describe_counter!("taonet_subtensor_gateway_requests_total", "Requests by route and status");
         metrics::describe_counter!("taonet_subtensor_gateway_submissions_total", "Weight submissions by result");

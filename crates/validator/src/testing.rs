@@ -39,7 +39,7 @@ pub fn key(uri: &str) -> Keypair {
     Keypair::from_uri(uri).unwrap()
 }
 
-/// A chain with one validator that has a permit, and miners.
+/// A development chain with miners and a validator that has a permit.
 pub struct LocalChain {
     pub node: NodeHandle,
     pub client: Arc<Client>,
@@ -80,13 +80,13 @@ impl LocalChain {
         self.client.uid(NETUID, &of.hotkey(), taonet_chain::At::Head).await.unwrap().unwrap()
     }
 
-    /// The validator's weights on the chain.
+    /// Returns the validator's weights on the chain.
     pub async fn weights(&self) -> Vec<(Uid, u16)> {
         let uid = self.uid(&self.validator).await;
         self.client.weights_of(NETUID, MechId(0), uid, taonet_chain::At::Head).await.unwrap()
     }
 
-    /// A gateway that submits for the validator, with its ledger in `directory`.
+    /// Creates a gateway that submits for the validator, with its ledger in `directory`.
     pub async fn gateway(&self, directory: &Path) -> Gateway {
         let gateway = Gateway::new(GatewaySettings::new(NETUID, self.validator.hotkey()));
         let ledger = Ledger::open(directory).await.unwrap();
@@ -122,7 +122,7 @@ pub async fn post(router: &Router, path: &str, body: &Value) -> (u16, Value) {
     ask(router, Method::POST, path, &[("content-type", "application/json")], &body.to_string()).await
 }
 
-/// A loopback address without a listener.
+/// Returns a loopback address without a listener.
 pub fn nowhere() -> Url {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     format!("http://{}", listener.local_addr().unwrap()).parse().unwrap()

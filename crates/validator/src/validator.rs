@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! gateway ── new block ── is an epoch due? ── subnet: scores of the current round ──┐
-//!                                             gateway: who is on the subnet ────────┤
+//!                                             gateway: neurons of the subnet ───────┤
 //! signer, else gateway ◀── weights ◀── policy (fallback, reuse) ◀───────────────────┘
 //! ```
 //!
@@ -46,15 +46,15 @@ const AFTER_FAILURE: Duration = Duration::from_secs(5);
 /// Settings of weight decisions and submission.
 #[derive(Debug, Clone)]
 pub struct ValidatorSettings {
-    /// The subnet.
+    /// Netuid of the subnet.
     pub netuid: NetUid,
     /// Length of a weight epoch in blocks.
     pub tempo: u32,
-    /// Receives unearned weight, if it is registered on the subnet.
+    /// The uid that receives unearned weight, if it is registered on the subnet.
     pub burn_uid: Uid,
-    /// After this many consecutive epochs without scores, and without previous weights, all weight goes to `burn_uid`.
+    /// Number of consecutive epochs without scores and previous weights, after which all weight goes to `burn_uid`.
     pub max_skipped_epochs: u32,
-    /// Maximum number of the gateway's attempts to confirm weights, when the signer failed.
+    /// Maximum number of the gateway's attempts to confirm weights.
     pub retries: u32,
     /// Delay between two attempts.
     pub retry_delay: Duration,
@@ -85,7 +85,7 @@ pub struct Validator<S> {
 }
 
 impl<S: Subnet> Validator<S> {
-    /// A validator that resumes from `state`.
+    /// Creates a validator that resumes from `state`.
     pub fn new(
         subnet: S,
         services: Services,
@@ -101,7 +101,7 @@ impl<S: Subnet> Validator<S> {
         Self { subnet, services, settings, state, clock, sleeper, is_connected: true, has_decided: false, readiness }
     }
 
-    /// Sets `readiness` once a first block is seen: before that, no weights can be submitted.
+    /// Sets `readiness` once the first block is seen: before that, no weights can be submitted.
     #[must_use]
     pub fn with_readiness(self, readiness: Readiness) -> Self {
         Self { readiness, ..self }
@@ -145,7 +145,7 @@ impl<S: Subnet> Validator<S> {
             return match error {
                 EpochError::Gateway(error) => self.log_outage(&error, AFTER_FAILURE).await,
                 EpochError::Scores(missing) => {
-                    tracing::warn!(epoch, %block, %missing, "weights not decided, retrying");
+                    tracing::warn!(epoch, %block, %missing, "cannot decide the weights, retrying");
                     (self.sleeper)(AFTER_MISSING_SCORES).await;
                     None
                 }
@@ -179,7 +179,7 @@ impl<S: Subnet> Validator<S> {
     }
 }
 
-/// Registers help texts of the validator's metrics. Call after the recorder is installed.
+/// Registers the help texts of the validator's metrics. Call it after the recorder is installed.
 pub fn describe_metrics() {
     metrics::describe_counter!("taonet_validator_epochs_total", "Epochs processed, by decision");
     metrics::describe_counter!("taonet_validator_submissions_total", "Weight submissions by result");

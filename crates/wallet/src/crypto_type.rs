@@ -7,9 +7,9 @@ use crate::KeyError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[repr(u8)]
 pub enum CryptoType {
-    /// Ed25519: 0.
+    /// The scheme ed25519, number 0 in keyfiles.
     Ed25519 = 0,
-    /// Schnorr signatures on Ristretto, used by Bittensor's keys: 1.
+    /// The scheme sr25519 (Schnorr signatures on Ristretto), number 1 in keyfiles. Bittensor's keys use it.
     #[default]
     Sr25519 = 1,
 }

@@ -2,14 +2,14 @@
 
 use zeroize::Zeroizing;
 
-/// Parses exactly `2 N` digits, with or without `0x`.
+/// Parses exactly `2 N` hex digits, with or without `0x`.
 pub(crate) fn secret_from_hex<const N: usize>(text: &str) -> Option<Zeroizing<[u8; N]>> {
     let mut bytes = Zeroizing::new([0; N]);
     hex::decode_to_slice(text.strip_prefix("0x").unwrap_or(text), bytes.as_mut_slice()).ok()?;
     Some(bytes)
 }
 
-/// Formats bytes as `0x` and two digits per byte.
+/// Formats bytes as `0x` and two hex digits per byte.
 pub(crate) fn secret_to_hex(bytes: &[u8]) -> Zeroizing<String> {
     // Allocated at full length: a growing buffer leaves copies behind.
     let mut digits = Zeroizing::new(vec![0; bytes.len().saturating_mul(2)]);

@@ -1,11 +1,11 @@
 use crate::CryptoType;
 use taonet_primitives::counted;
 
-/// Why a key could not be created or parsed. Never repeats the secret text.
+/// Why a key could not be created or parsed. Messages never contain the secret text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// The number of words is none of 12, 15, 18, 21 and 24.
+    /// The number of words is not 12, 15, 18, 21 or 24.
     #[error("mnemonic has {}, expected 12, 15, 18, 21 or 24", counted(.0, "word"))]
     WordCount(usize),
     /// A word, counted from 1, is not in the English list.
@@ -14,7 +14,7 @@ pub enum KeyError {
     /// All words are known, but the checksum does not match.
     #[error("mnemonic checksum does not match: a word is wrong or out of order")]
     Checksum,
-    /// The seed is not 64 hex digits, in a derivation URI with the prefix `0x`.
+    /// The seed is not 64 hex digits. In a derivation URI it requires the prefix `0x`.
     #[error("seed is not 64 hex digits")]
     Seed,
     /// The private key is neither 128 hex digits with a canonical scalar (sr25519) nor 64 hex digits (ed25519).

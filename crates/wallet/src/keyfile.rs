@@ -13,7 +13,7 @@ mod sealed;
 
 pub use sealed::{Encryption, Sealed};
 
-/// Why a keyfile could not be read or written. Never repeats its content.
+/// Why a keyfile could not be read or written. Messages never contain the file's content.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyfileError {
@@ -97,7 +97,7 @@ impl Keyfile {
         Self::from_json(&Self::plain(file, password)?)
     }
 
-    /// The plain content of a keyfile, unchanged, with fields that we do not know.
+    /// Returns the decrypted content of a keyfile unchanged, including unknown fields.
     pub(crate) fn plain(file: &[u8], password: Option<&Password>) -> Result<Zeroizing<Vec<u8>>, KeyfileError> {
         match (Sealed::parse(file)?, password) {
             (None, _) => Ok(Zeroizing::new(file.to_vec())),
@@ -106,7 +106,7 @@ impl Keyfile {
         }
     }
 
-    /// Encrypts plain content as [`Self::seal`] does.
+    /// Encrypts plain content in the format of [`Self::seal`].
     pub(crate) fn seal_plain(plain: &[u8], password: &Password) -> Result<Vec<u8>, KeyfileError> {
         nacl::seal(plain, password)
     }
@@ -126,21 +126,20 @@ impl Keyfile {
         json::stated_public(text)
     }
 
-    /// The plain content of the file. It contains the secret key.
+    /// Returns the unencrypted keyfile JSON, including the secret key if there is one.
     pub fn to_json(&self) -> Zeroizing<Vec<u8>> {
         json::write(self)
     }
 
-    /// The content of the public file beside it.
+    /// Returns the keyfile JSON with the public key only.
     pub fn to_public_json(&self) -> Vec<u8> {
         json::write(&Self::from_public(self.public)).to_vec()
     }
 
-    /// The encrypted content of the file, in the format of Bittensor's wallet (`$NACL`). Takes seconds and 512 MiB of
-    /// memory.
+    /// Encrypts the keyfile in the format of Bittensor's wallet (`$NACL`). Takes seconds and 512 MiB of memory.
     ///
     /// # Errors
-    /// [`KeyfileError::Memory`] or [`KeyError::Randomness`].
+    /// [`KeyfileError::Memory`] if allocation fails, [`KeyError::Randomness`] if the random number generator fails.
     pub fn seal(&self, password: &Password) -> Result<Vec<u8>, KeyfileError> {
         Self::seal_plain(&self.to_json(), password)
     }
@@ -150,7 +149,7 @@ impl Keyfile {
         self.public
     }
 
-    /// The key pair, if the file has a secret.
+    /// The key pair; `None` if the file has no secret.
     pub const fn keypair(&self) -> Option<&Keypair> {
         self.pair.as_ref()
     }

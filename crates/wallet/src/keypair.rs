@@ -9,13 +9,13 @@ use crate::derive::SecretUri;
 use crate::public_key::CONTEXT;
 use crate::{CryptoType, KeyError, PublicKey, Signature};
 
-/// A key pair of either scheme. Wiped from memory when dropped; `Debug` shows the address only.
+/// An sr25519 or ed25519 key pair. Wiped from memory when dropped; `Debug` shows the address only.
 ///
 /// The short constructors create sr25519 pairs, which neurons sign with; those that end in `_with` take the scheme.
 #[derive(Clone)]
 pub struct Keypair(Pair);
 
-/// Boxed: a move copies only a pointer, and leaves no copy of the secret behind.
+/// A key pair by scheme. It is boxed, so that a move copies only a pointer and leaves no copy of the secret behind.
 #[derive(Clone)]
 enum Pair {
     Sr25519(Box<schnorrkel::Keypair>),
@@ -29,15 +29,15 @@ impl Keypair {
     /// is the public development phrase [`crate::DEV_PHRASE`], so that `//Alice` is the well-known Alice.
     ///
     /// # Errors
-    /// [`KeyError`], which does not repeat the text.
+    /// [`KeyError`] if the URI is malformed. The message never contains the URI.
     pub fn from_uri(uri: &str) -> Result<Self, KeyError> {
         Self::from_uri_with(uri, CryptoType::Sr25519)
     }
 
-    /// As [`Self::from_uri`], for either scheme. ed25519 supports hard junctions only.
+    /// Like [`Self::from_uri`], with a signature scheme. ed25519 supports hard junctions only.
     ///
     /// # Errors
-    /// As [`Self::from_uri`].
+    /// The errors of [`Self::from_uri`], and [`KeyError::SoftJunction`] for ed25519.
     pub fn from_uri_with(uri: &str, crypto_type: CryptoType) -> Result<Self, KeyError> {
         let uri = SecretUri::parse(uri)?;
         Ok(Self(match crypto_type {
@@ -46,12 +46,12 @@ impl Keypair {
         }))
     }
 
-    /// Creates a pair from a 32-byte seed (the "mini secret").
+    /// Creates an sr25519 pair from a 32-byte seed (the "mini secret").
     pub fn from_seed(seed: &[u8; 32]) -> Self {
         Self::from_seed_with(seed, CryptoType::Sr25519)
     }
 
-    /// As [`Self::from_seed`], for either scheme.
+    /// Like [`Self::from_seed`], with a signature scheme.
     #[expect(
         clippy::expect_used,
         clippy::missing_panics_doc,
@@ -67,7 +67,7 @@ impl Keypair {
         })
     }
 
-    /// Creates a pair from the 64-byte form of keyfiles: canonical scalar and nonce.
+    /// Creates an sr25519 pair from a 64-byte private key as in keyfiles: canonical scalar and nonce.
     ///
     /// # Errors
     /// [`KeyError::PrivateKey`] when the scalar is not canonical.
@@ -75,7 +75,7 @@ impl Keypair {
         Self::from_private_key_with(key, CryptoType::Sr25519)
     }
 
-    /// As [`Self::from_private_key`], for either scheme: an ed25519 private key is its 32-byte seed.
+    /// Like [`Self::from_private_key`], with a signature scheme. An ed25519 private key is its 32-byte seed.
     ///
     /// # Errors
     /// [`KeyError::PrivateKey`] when the length is wrong or the scalar is not canonical.
@@ -118,8 +118,7 @@ impl Keypair {
         self.public().coldkey()
     }
 
-    /// The private key in the form of keyfiles: 64 bytes (canonical scalar and nonce) for sr25519, the 32-byte seed for
-    /// ed25519.
+    /// The private key as in keyfiles: 64 bytes (canonical scalar and nonce) for sr25519, the 32-byte seed for ed25519.
     pub fn to_private_key(&self) -> Zeroizing<Vec<u8>> {
         match &self.0 {
             Pair::Sr25519(pair) => Zeroizing::new(Zeroizing::new(pair.secret.to_bytes()).to_vec()),
@@ -127,7 +126,7 @@ impl Keypair {
         }
     }
 
-    /// The sr25519 pair, if the scheme is sr25519.
+    /// The sr25519 pair; `None` for ed25519.
     pub(crate) fn sr25519(&self) -> Option<&schnorrkel::Keypair> {
         match &self.0 {
             Pair::Sr25519(pair) => Some(pair),

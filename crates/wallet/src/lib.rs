@@ -19,8 +19,9 @@
 //! ```
 //!
 //! **Signatures.** [`verify`] and [`verify_batch`] are for requests between neurons, [`PublicKey::verify_wrapped`] for
-//! texts that people sign, also in a browser. [`message_bytes`] is the rule for texts that begin with `0x`. In this
-//! example a validator proves its identity: it signs a text with its address, and anyone can verify it.
+//! texts that people sign, also in a browser. [`message_bytes`] converts a text to the bytes to sign, decoding texts
+//! that begin with `0x`. In this example a validator proves its identity: it signs a text with its address, and anyone
+//! can verify it.
 //!
 //! ```
 //! use taonet_wallet::{CryptoType, Keypair, PublicKey, message_bytes};
@@ -57,14 +58,14 @@
 //! # Guarantees
 //!
 //! - Secrets never appear in `Debug` output, errors or logs. They are wiped from memory when dropped, and keys are on
-//!   the heap, so that moves leave no copy behind. For the stack this is best effort: copies made there by the
-//!   compiler, or by a library during a computation, stay until they are overwritten.
+//!   the heap, so that moves leave no copy behind. On the stack this is best effort: copies made by the compiler, or by
+//!   a library during a computation, stay until they are overwritten.
 //! - A file is written atomically, with access for its owner only; a key is overwritten only on request, and then the
 //!   old one is kept in the wallet's `.backups`. Programs that use this crate lock a wallet while they write it.
 //! - After an error the old key is in its place, except after [`WalletError::PartlyWritten`], which lists the new
 //!   files.
 //! - A wrong password and a damaged file give the same error, after a comparison in constant time.
-//! - The crate reads no environment variables and never prompts: that is for programs.
+//! - The crate reads no environment variables and never prompts: that is left to the program.
 
 #![warn(clippy::arithmetic_side_effects)]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]

@@ -3,7 +3,7 @@
 #[error("text starts with 0x but is not hex; hint: to sign the text itself, pass it as a file or without 0x")]
 pub struct MessageError;
 
-/// The bytes of a text that people sign and verify: hex digits after `0x`, otherwise the UTF-8 of the text.
+/// Converts a text to the bytes to sign or verify: the decoded hex digits after `0x`, otherwise the text as UTF-8.
 ///
 /// # Errors
 /// [`MessageError`] for `0x` not followed by pairs of hex digits.

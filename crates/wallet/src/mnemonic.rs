@@ -7,33 +7,33 @@ use zeroize::Zeroizing;
 
 use crate::KeyError;
 
-/// The public phrase behind `//Alice`, `//Bob` and the other development keys. Never fund them.
+/// The public development mnemonic, from which `//Alice`, `//Bob` and others are derived. Never fund these keys.
 pub const DEV_PHRASE: &str = "bottom drive obey lake curtain smoke basket hold race lonely fit walk";
 
 /// The number of PBKDF2 rounds from a mnemonic's entropy to a seed.
 const ROUNDS: u32 = 2048;
 
-/// The entropy of the longest mnemonic, in bytes.
+/// The length of the longest mnemonic's entropy, in bytes.
 const MAX_ENTROPY: usize = 32;
 
 /// The number of words of a mnemonic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum WordCount {
-    /// 12 words, 128 bits.
+    /// 12 words, from 128 bits of entropy.
     #[default]
     Twelve,
-    /// 15 words, 160 bits.
+    /// 15 words, from 160 bits of entropy.
     Fifteen,
-    /// 18 words, 192 bits.
+    /// 18 words, from 192 bits of entropy.
     Eighteen,
-    /// 21 words, 224 bits.
+    /// 21 words, from 224 bits of entropy.
     TwentyOne,
-    /// 24 words, 256 bits.
+    /// 24 words, from 256 bits of entropy.
     TwentyFour,
 }
 
 impl WordCount {
-    /// Every valid length.
+    /// Every valid number of words.
     pub const ALL: [Self; 5] = [Self::Twelve, Self::Fifteen, Self::Eighteen, Self::TwentyOne, Self::TwentyFour];
 
     /// The number of words.
@@ -99,7 +99,7 @@ impl Mnemonic {
         )
     }
 
-    /// The words, separated by single spaces. They are the secret: show them once, to the owner, and nowhere else.
+    /// The words, separated by single spaces. They are the secret: show them only once, and only to the owner.
     pub fn phrase(&self) -> Zeroizing<String> {
         // No word has more than 8 letters: the buffer never reallocates.
         let mut phrase = Zeroizing::new(String::with_capacity(24 * 9));
@@ -117,9 +117,9 @@ impl Mnemonic {
         self.0.word_count()
     }
 
-    /// The 32-byte seed ("mini secret") under an optional passphrase, empty for none.
+    /// Derives the 32-byte seed ("mini secret") with a passphrase, which may be empty.
     ///
-    /// Substrate derives it from the words' entropy, whereas BIP-39 derives it from their text.
+    /// Substrate derives the seed from the mnemonic's entropy, whereas BIP-39 derives it from the text.
     pub fn to_seed(&self, passphrase: &str) -> Zeroizing<[u8; 32]> {
         // Accessed in place: a pattern would copy the entropy out of the pair.
         let entropy = Zeroizing::new(self.0.to_entropy_array());

@@ -1,11 +1,11 @@
-//! Opening files named by users, which may be anything.
+//! Opens files at paths given by users, which may be pipes, devices or directories.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::path::Path;
 
-/// Opens a regular file; `None` for anything else. The type is checked on the open file, so it cannot be swapped in
-/// between, and opening a named pipe does not block.
+/// Opens a regular file; `None` for anything else. The type is checked after opening, so that the file cannot be
+/// replaced in between; opening a named pipe does not block.
 pub(crate) fn open_file(path: &Path) -> io::Result<Option<(File, Metadata)>> {
     let mut options = OpenOptions::new();
     options.read(true);
@@ -19,7 +19,7 @@ pub(crate) fn open_file(path: &Path) -> io::Result<Option<(File, Metadata)>> {
     Ok(metadata.is_file().then_some((file, metadata)))
 }
 
-/// The mode bits of a regular file that others than its owner can access; `None` for a private file.
+/// The mode bits of a regular file that users other than its owner can access; `None` for a private file.
 #[cfg(unix)]
 pub(crate) fn exposed(metadata: &Metadata) -> Option<u32> {
     use std::os::unix::fs::PermissionsExt;
@@ -32,7 +32,7 @@ pub(crate) const fn exposed(_: &Metadata) -> Option<u32> {
     None
 }
 
-/// Logs a warning if others can read a file with a secret. Pipes and terminals are skipped: their modes mean nothing.
+/// Logs a warning if a file with a secret is accessible to users other than its owner. Pipes and terminals are skipped.
 pub fn warn_if_exposed(file: &File, path: &Path) {
     if let Some(mode) = file.metadata().ok().as_ref().and_then(exposed) {
         tracing::warn!(
@@ -48,7 +48,7 @@ mod tests {
 
     use super::*;
 
-    /// The pipe has no writer: a plain open would block forever.
+    /// Opening a pipe without a writer must not block.
     #[test]
     fn pipes_and_directories_are_no_files() {
         let dir = tempfile::tempdir().unwrap();

@@ -12,13 +12,13 @@ pub use strength::{MIN_LENGTH, MIN_STRENGTH, WeakPassword};
 
 /// The password of a keyfile. Wiped from memory when dropped and never shown by `Debug`.
 ///
-/// Prompting is for programs; the other sources of a password are here: [`Password::from_file`],
-/// [`Password::from_descriptor`], [`Password::from_lookup`].
+/// Programs may prompt for a password, or read it with [`Password::from_file`], [`Password::from_descriptor`] or
+/// [`Password::from_lookup`].
 #[derive(Clone)]
 pub struct Password(Zeroizing<String>);
 
 impl Password {
-    /// Wraps a password. The given text itself is wiped on drop: no copy is made.
+    /// Creates a password from a text. The text is moved, not copied, and wiped on drop.
     pub fn new(text: impl Into<Zeroizing<String>>) -> Self {
         Self(text.into())
     }
@@ -37,7 +37,7 @@ impl Password {
         strength::check(&self.0)
     }
 
-    /// Whether two entries of a new password are equal.
+    /// Whether two passwords are equal, such as a new password and its repetition.
     pub fn matches(&self, other: &Self) -> bool {
         self.0 == other.0
     }

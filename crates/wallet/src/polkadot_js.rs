@@ -13,16 +13,16 @@ use zeroize::Zeroizing;
 
 use crate::{CryptoType, KeyError, Keypair, Password};
 
-/// The header before the secret in the plain content: PKCS#8 in Polkadot-JS's form, with 64 bytes of secret key.
+/// The header before the secret in the plain content: PKCS#8 as written by Polkadot-JS, with a secret key of 64 bytes.
 const HEADER: [u8; 16] =
     [0x30, 0x53, 0x02, 0x01, 0x01, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
 
-/// The divider between the secret and the public key.
+/// The bytes between the secret and the public key.
 const DIVIDER: [u8; 5] = [0xa1, 0x23, 0x03, 0x21, 0x00];
 
 const PLAIN_BYTES: usize = HEADER.len() + 64 + DIVIDER.len() + 32;
 
-/// The scrypt cost of new exports: Polkadot-JS's own.
+/// The scrypt cost of new exports, as in Polkadot-JS.
 const LOG_N: u8 = 15;
 const R: u32 = 8;
 const P: u32 = 1;
@@ -33,7 +33,7 @@ const MAX_N_R: u32 = 1 << 21;
 const MAX_R: u32 = 64;
 const MAX_P: u32 = 16;
 
-/// Why a Polkadot-JS export could not be read or written. Never repeats its content.
+/// Why a Polkadot-JS export could not be read or written. Messages never contain the export's content.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PolkadotJsError {
@@ -51,10 +51,11 @@ pub enum PolkadotJsError {
     /// The account is not sr25519, the only supported scheme.
     #[error("the export does not contain an sr25519 account")]
     Content,
-    /// The encryption is none of `scrypt` with `xsalsa20-poly1305`, `xsalsa20-poly1305`, `none`.
+    /// The encryption is unsupported: neither `scrypt` with `xsalsa20-poly1305`, nor `xsalsa20-poly1305` alone, nor
+    /// `none`.
     #[error("unsupported encryption type of the export")]
     Encryption,
-    /// The scrypt parameters are invalid or beyond those of any wallet.
+    /// The scrypt parameters are invalid or exceed the limits.
     #[error(
         "unsupported scrypt parameters of the export: N={n}, r={r}, p={p}; expected a power of two as N, N*r at most \
          2^21, r at most 64 and p at most 16"
@@ -104,11 +105,11 @@ struct Encoding {
 
 /// The encryption of the content.
 enum Cipher {
-    /// Unencrypted.
+    /// The content is not encrypted.
     None,
-    /// Encrypted with the password itself, padded with zeros.
+    /// The content is encrypted with the password itself, padded with zeros.
     Password { nonce: [u8; 24] },
-    /// Encrypted with a key derived by scrypt from the password.
+    /// The content is encrypted with a key derived from the password by scrypt.
     Scrypt { salt: [u8; 32], params: Params, nonce: [u8; 24] },
 }
 
@@ -119,7 +120,7 @@ enum Cipher {
 pub struct PolkadotJs {
     address: Ss58,
     cipher: Cipher,
-    /// Poly1305 tag and ciphertext, or the plain content.
+    /// The Poly1305 tag and ciphertext, or the plain content.
     content: Zeroizing<Vec<u8>>,
 }
 
@@ -127,7 +128,7 @@ impl PolkadotJs {
     /// Parses an export.
     ///
     /// # Errors
-    /// [`PolkadotJsError`]: another kind of file, or one that needs too much memory.
+    /// [`PolkadotJsError`] if the text is not a supported export, or decrypting it would need too much memory.
     pub fn parse(json: &[u8]) -> Result<Self, PolkadotJsError> {
         let Fields { encoded, encoding, address } = serde_json::from_slice(json)
             .map_err(|error| PolkadotJsError::Json { line: error.line(), column: error.column() })?;
@@ -162,12 +163,12 @@ impl PolkadotJs {
         Ok(Self { address, cipher, content })
     }
 
-    /// The account's address on the export's network. Not yet checked against the key.
+    /// The account's address on the export's network, not yet checked against the key.
     pub const fn address(&self) -> Ss58 {
         self.address
     }
 
-    /// Whether opening needs a password.
+    /// Whether [`Self::open`] needs a password.
     pub const fn is_encrypted(&self) -> bool {
         !matches!(self.cipher, Cipher::None)
     }
@@ -197,8 +198,8 @@ impl PolkadotJs {
         Ok(text)
     }
 
-    /// Exports a pair as JSON that Polkadot-JS imports: scrypt with N = 32 768, r = 8, p = 1. `created` is in
-    /// milliseconds since 1970.
+    /// Exports a pair as encrypted JSON for Polkadot-JS, with scrypt (N = 32 768, r = 8, p = 1). `created` is in
+    /// milliseconds since the Unix epoch.
     ///
     /// # Errors
     /// [`PolkadotJsError::Scheme`] for an ed25519 pair.
@@ -255,7 +256,7 @@ fn stretched(password: &Password, salt: &[u8], params: &Params) -> Result<Zeroiz
     Ok(key)
 }
 
-/// The file has the scalar in ed25519's expanded form, eight times ours.
+/// Reads a key pair from PKCS#8, where the scalar is in ed25519's expanded form: multiplied by 8.
 fn read_pkcs8(text: &[u8]) -> Option<Keypair> {
     let (secret, rest) = text.strip_prefix(&HEADER)?.split_first_chunk::<64>()?;
     let public = rest.strip_prefix(&DIVIDER)?;

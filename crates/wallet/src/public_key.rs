@@ -17,7 +17,7 @@ pub struct PublicKey {
 }
 
 impl PublicKey {
-    /// Wraps the 32 bytes of a public key. Invalid bytes verify no signature.
+    /// Creates a public key from its 32 bytes and scheme. Invalid bytes verify no signature.
     pub const fn new(key: [u8; 32], crypto_type: CryptoType) -> Self {
         Self { crypto_type, key }
     }
@@ -55,15 +55,15 @@ impl PublicKey {
         Coldkey::from_bytes(self.key)
     }
 
-    /// The key as an address on any network.
+    /// The key as an address on the network with this prefix.
     pub const fn address_on(&self, prefix: Ss58Prefix) -> Ss58 {
         Ss58::new(self.key, prefix)
     }
 
     /// Whether the key signed exactly `message`.
     ///
-    /// A key that anyone can sign for verifies nothing: neither the all-zero address under sr25519, nor keys and nonces
-    /// of small order under ed25519.
+    /// Keys for which anyone can sign verify nothing: the all-zero sr25519 key, and ed25519 keys or nonces of small
+    /// order.
     pub fn verify(&self, message: &[u8], signature: &Signature) -> bool {
         match self.crypto_type {
             CryptoType::Sr25519 => {
@@ -78,9 +78,9 @@ impl PublicKey {
         }
     }
 
-    /// Whether the key signed `message`, either plain or wrapped in `<Bytes>…</Bytes>` as by browser wallets.
+    /// Whether the key signed `message`, either plain or wrapped in `<Bytes>…</Bytes>` as browser wallets do.
     ///
-    /// For messages that people sign. Verify requests between neurons with [`Self::verify`].
+    /// Use it for messages that people sign; verify requests between neurons with [`Self::verify`].
     pub fn verify_wrapped(&self, message: &[u8], signature: &Signature) -> bool {
         self.verify(message, signature) || self.verify(&[b"<Bytes>", message, b"</Bytes>"].concat(), signature)
     }
@@ -103,7 +103,7 @@ impl fmt::Debug for PublicKey {
     }
 }
 
-/// Why a text is not a public key.
+/// Why a text does not parse as a public key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PublicKeyError {

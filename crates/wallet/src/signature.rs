@@ -6,7 +6,7 @@ use taonet_primitives::Hotkey;
 
 use crate::{CryptoType, PublicKey};
 
-/// Why a text is not a signature.
+/// Why a text does not parse as a signature.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignatureError {
@@ -18,13 +18,13 @@ pub enum SignatureError {
     Hex,
 }
 
-/// A signature of either scheme: 64 bytes, written as `0x` and 128 hex digits.
+/// An sr25519 or ed25519 signature of 64 bytes, written as `0x` and 128 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Signature([u8; 64]);
 
 impl Signature {
-    /// Wraps the 64 bytes of a signature. Only [`verify`] tells whether it is valid.
+    /// Creates a signature from its 64 bytes, without verifying it; see [`verify`].
     pub const fn from_bytes(bytes: [u8; 64]) -> Self {
         Self(bytes)
     }
@@ -86,9 +86,9 @@ pub fn verify(signer: &Hotkey, message: &[u8], signature: &Signature) -> bool {
     PublicKey::new(*signer.as_bytes(), CryptoType::Sr25519).verify(message, signature)
 }
 
-/// Whether `signer` signed `message`, either plain or wrapped in `<Bytes>…</Bytes>` as by browser wallets.
+/// Whether `signer` signed `message`, either plain or wrapped in `<Bytes>…</Bytes>` as browser wallets do.
 ///
-/// For messages that people sign. Verify requests between neurons with [`verify`].
+/// Use it for messages that people sign; verify requests between neurons with [`verify`].
 pub fn verify_wrapped(signer: &Hotkey, message: &[u8], signature: &Signature) -> bool {
     PublicKey::new(*signer.as_bytes(), CryptoType::Sr25519).verify_wrapped(message, signature)
 }

@@ -8,34 +8,34 @@ use crate::wallets::HOTKEYS;
 use crate::write::directory_of;
 use crate::{Encryption, Keyfile, KeyfileError, Password, PublicKey, WalletError};
 
-/// The largest keyfile, in bytes. Keyfiles have a few hundred; anything much larger is another kind of file.
+/// The maximum size of a keyfile, in bytes. Typical keyfiles have a few hundred bytes.
 pub(crate) const MAX_BYTES: u64 = 64 * 1024;
 
 /// A keyfile that was read but not decrypted, so that a program can check whether it needs to prompt for a password.
 ///
-/// Its bytes are wiped from memory when dropped; `Debug` shows the path only.
+/// The file's bytes are wiped from memory when dropped; `Debug` shows the path only.
 pub struct StoredKey {
     path: PathBuf,
-    /// The directory of its wallet.
+    /// The directory of the key's wallet.
     wallet: PathBuf,
     bytes: Zeroizing<Vec<u8>>,
     exposed: Option<u32>,
 }
 
 impl StoredKey {
-    /// Reads a keyfile outside a known wallet: for a file in a directory named `hotkeys`, the wallet is the directory
-    /// above. Links are followed, to regular files only. If others can read the file, a warning is logged; see also
-    /// [`Self::exposed`].
+    /// Reads a keyfile at any path. Its wallet is the directory of the file, or the directory above if that is named
+    /// `hotkeys`. Symbolic links to regular files are followed. Logs a warning if other users can access the file; see
+    /// also [`Self::exposed`].
     ///
     /// # Errors
-    /// [`WalletError`]: unreadable, not a regular file, too large.
+    /// [`WalletError`] if the file is unreadable, not a regular file, or too large.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, WalletError> {
         let directory = directory_of(path.as_ref());
         let wallet = if directory.ends_with(HOTKEYS) { directory_of(directory) } else { directory };
         Self::read_in(wallet, path.as_ref())
     }
 
-    /// As [`Self::read`], for a file in a known wallet directory.
+    /// Like [`Self::read`], for a file in a known wallet directory.
     pub(crate) fn read_in(wallet: &Path, path: &Path) -> Result<Self, WalletError> {
         let stored = Self { wallet: wallet.into(), ..Self::read_quietly(path)? };
         if let Some(mode) = stored.exposed {
@@ -45,7 +45,7 @@ impl StoredKey {
         Ok(stored)
     }
 
-    /// As [`Self::read`], without the warning: for public files and listings.
+    /// Like [`Self::read`], without the warning: for public files and listings.
     pub(crate) fn read_quietly(path: &Path) -> Result<Self, WalletError> {
         let failed = |source| WalletError::Read { path: path.into(), source };
         let Some((file, metadata)) = open_file(path).map_err(failed)? else {
@@ -61,17 +61,17 @@ impl StoredKey {
         Ok(Self { path: path.into(), wallet: directory_of(path).into(), bytes, exposed: exposed(&metadata) })
     }
 
-    /// The path of the file.
+    /// The path of the keyfile.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The directory of its wallet.
+    /// The directory of the key's wallet.
     pub(crate) fn wallet(&self) -> &Path {
         &self.wallet
     }
 
-    /// The bytes of the file.
+    /// The bytes of the keyfile.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
@@ -81,16 +81,16 @@ impl StoredKey {
         Encryption::of(&self.bytes)
     }
 
-    /// The file's mode bits, if others than the owner have access.
+    /// The file's mode bits if users other than the owner have access; otherwise `None`.
     pub const fn exposed(&self) -> Option<u32> {
         self.exposed
     }
 
     /// Decrypts the key. The password is used only if the file is encrypted; opening then takes seconds and 512 MiB of
-    /// memory. If the public file beside it names another key, a warning is logged.
+    /// memory. Logs a warning if the public file beside it has another key.
     ///
     /// # Errors
-    /// [`WalletError::Keyfile`] with the reason.
+    /// [`WalletError::Keyfile`] if the content is malformed or cannot be decrypted.
     pub fn open(&self, password: Option<&Password>) -> Result<Keyfile, WalletError> {
         let key = self.content(password)?;
         let mut public_file = self.path.clone().into_os_string();
@@ -117,14 +117,14 @@ impl StoredKey {
         self.content(None).map(|key| key.public())
     }
 
-    /// Decrypts the content, after checking that it has a key.
+    /// Decrypts the content, and checks that it contains a key.
     pub(crate) fn plain(&self, password: Option<&Password>) -> Result<Zeroizing<Vec<u8>>, WalletError> {
         let plain = Keyfile::plain(&self.bytes, password).map_err(|source| self.error(source))?;
         Keyfile::from_json(&plain).map_err(|source| self.error(source))?;
         Ok(plain)
     }
 
-    /// The public key stated in a plain file, whatever else the file has.
+    /// The public key stated in a plain file, ignoring the file's other fields.
     pub(crate) fn stated_public(&self) -> Option<PublicKey> {
         Keyfile::stated_public(&self.bytes)
     }

@@ -3,14 +3,14 @@ use std::path::PathBuf;
 
 use crate::{KeyfileError, NameError};
 
-/// Why a key could not be read from or written to disk. Never repeats a file's content.
+/// Why a key could not be read from or written to disk. Messages never contain a file's content.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WalletError {
     /// Reading the file or directory failed.
     #[error("cannot read {path}")]
     Read {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// The operating system's error.
         source: io::Error,
@@ -18,25 +18,25 @@ pub enum WalletError {
     /// Writing the file or directory failed. The previous content is unchanged.
     #[error("cannot write {path}, its previous content is unchanged")]
     Write {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// The operating system's error.
         source: io::Error,
     },
-    /// Some of several files were written before an error. The new key is in place: keep what can restore it.
+    /// An error occurred after some of the key's files were written. The new key is in place: keep the backups.
     #[error("the key is written, but some of its files are missing; written: {}", list(.files))]
     PartlyWritten {
-        /// The new files.
+        /// Paths of the written files.
         files: Vec<PathBuf>,
-        /// Backups of the old ones.
+        /// Paths of the replaced files' backups.
         backups: Vec<PathBuf>,
-        /// The error.
+        /// The error that occurred.
         source: Box<WalletError>,
     },
     /// The directory could not be synced to disk.
     #[error("cannot flush {path} to disk: its files may not survive a power failure")]
     Sync {
-        /// The directory.
+        /// Path of the directory.
         path: PathBuf,
         /// The operating system's error.
         source: io::Error,
@@ -53,26 +53,26 @@ pub enum WalletError {
     /// The file is too large for a keyfile.
     #[error("{path} has {bytes} bytes, which is too large for a keyfile")]
     TooLarge {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// The file size in bytes.
         bytes: u64,
     },
-    /// A key exists, and overwriting was not requested.
-    #[error("{0} already exists; hint: request to overwrite it, with a backup")]
+    /// A key already exists, and overwriting was not requested.
+    #[error("{0} already exists; hint: overwrite it explicitly, a backup is kept")]
     Exists(PathBuf),
     /// The content of the file is malformed or cannot be decrypted.
     #[error("{path} contains no usable key")]
     Keyfile {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why it gives no key.
+        /// Why the keyfile contains no usable key.
         source: KeyfileError,
     },
     /// Encrypting the key failed.
     #[error("cannot encrypt the key")]
     Seal(#[source] KeyfileError),
-    /// The path begins with `~`, and there is no home directory.
+    /// The path begins with `~`, and the home directory is unknown.
     #[error(
         "{0} is relative to the home directory, which is unknown; hint: set HOME, or use an absolute path of the \
          wallets"

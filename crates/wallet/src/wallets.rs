@@ -21,7 +21,7 @@ pub(crate) const HOTKEYS: &str = "hotkeys";
 /// Expands a leading `~` to the home directory.
 ///
 /// # Errors
-/// [`WalletError::NoHome`] for a `~` without a home directory: a directory named `~` is never intended.
+/// [`WalletError::NoHome`] for a path that begins with `~` if `home` is `None`.
 pub fn expand_home(path: impl AsRef<Path>, home: Option<&Path>) -> Result<PathBuf, WalletError> {
     let path = path.as_ref();
     match (path.strip_prefix("~"), home) {
@@ -41,20 +41,21 @@ pub fn expand_home(path: impl AsRef<Path>, home: Option<&Path>) -> Result<PathBu
 /// ROOT/WALLET/hotkeys/HOTKEYpub.txt its public half
 /// ```
 ///
-/// We add `ROOT/WALLET/.backups`, with overwritten keys (`coldkey.1`, `hotkeys/HOTKEY.1`), and `ROOT/WALLET/.lock`,
-/// which is empty.
+/// This crate adds `ROOT/WALLET/.backups` with overwritten keys (`coldkey.1`, `hotkeys/HOTKEY.1`), and the empty file
+/// `ROOT/WALLET/.lock`.
 #[derive(Debug, Clone)]
 pub struct Wallets {
     root: PathBuf,
 }
 
 impl Wallets {
-    /// The wallets in a directory, which need not exist yet. Does not expand `~`: see [`expand_home`].
+    /// Creates a handle to a directory of wallets, which need not exist yet. A leading `~` is not expanded: see
+    /// [`expand_home`].
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }
     }
 
-    /// The directory.
+    /// The directory of the wallets.
     pub fn root(&self) -> &Path {
         &self.root
     }
@@ -64,7 +65,7 @@ impl Wallets {
         Wallet::new(&self.root, name)
     }
 
-    /// Lists all wallets by name. Nothing is decrypted; for an unreadable file the fields are empty.
+    /// Lists all wallets by name, without decrypting anything. Fields of unreadable files are empty.
     ///
     /// # Errors
     /// [`WalletError::Read`] when the directory cannot be read. A missing directory has no wallets.

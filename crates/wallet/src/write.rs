@@ -14,25 +14,26 @@ mod lock;
 
 pub(crate) use lock::{Lock, make_directory, refuse_links};
 
-/// Policy for existing keys.
+/// The policy for existing keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Overwrite {
-    /// Keep it and refuse to write.
+    /// Keeps the existing file and refuses to write.
     Refuse,
-    /// Copy it into the wallet's `.backups` first, as `coldkey.1` or `hotkeys/NAME.1`, or with the next free number.
+    /// Copies the existing file into the wallet's `.backups` before overwriting it, as `coldkey.1` or `hotkeys/NAME.1`,
+    /// or with the next free number.
     KeepBackup,
 }
 
-/// The files that were written.
+/// The files written by one operation, and their backups.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Written {
-    /// The new files.
+    /// Paths of the written files.
     pub files: Vec<PathBuf>,
-    /// Backups of the old ones.
+    /// Paths of the replaced files' backups.
     pub backups: Vec<PathBuf>,
 }
 
-/// Checks, as far as possible without writing, that a file may be written here.
+/// Checks, as far as possible without writing, that a file may be written at a path.
 pub(crate) fn check(path: &Path, overwrite: Overwrite) -> Result<(), WalletError> {
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_symlink() => Err(WalletError::Link(path.into())),
@@ -52,7 +53,7 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    /// Writes a draft. The caller holds the wallet's [`Lock`], which removes the drafts of others.
+    /// Writes a draft. The caller must hold the wallet's [`Lock`]: taking the lock removes the drafts of other writers.
     pub(crate) fn new(path: &Path, bytes: &[u8]) -> Result<Self, WalletError> {
         let failed = |source| WalletError::Write { path: path.into(), source };
         Ok(Self { file: draft(path, bytes).map_err(failed)?, path: path.into() })
@@ -73,7 +74,7 @@ impl Draft {
 }
 
 impl Lock {
-    /// Moves drafts of one directory to their destinations, in order. Everything fallible is done before the first
+    /// Moves drafts of one directory to their destinations, in order. Checks and backups are done before the first
     /// move.
     pub(crate) fn place(&self, drafts: Vec<Draft>, overwrite: Overwrite) -> Result<Written, WalletError> {
         for draft in &drafts {
@@ -89,14 +90,14 @@ impl Lock {
     }
 }
 
-/// Replaces another form of the same key, without a backup: the old form may be compromised.
+/// Replaces a keyfile after a password change, without a backup: the old password may be compromised.
 pub(crate) fn replace(_: &Lock, draft: Draft) -> Result<(), WalletError> {
     check(&draft.path, Overwrite::KeepBackup)?;
     let directory = Directory::open(directory_of(&draft.path))?;
     place(vec![draft], Overwrite::KeepBackup, &directory, Vec::new()).map(drop)
 }
 
-/// Errors from here on list the files already in place.
+/// Moves drafts to their destinations and syncs the directory. After the first move, errors list the files in place.
 fn place(
     drafts: Vec<Draft>,
     overwrite: Overwrite,
@@ -152,7 +153,7 @@ impl Directory {
     }
 }
 
-/// The suffix of a draft's name.
+/// The suffix of a draft's file name.
 const DRAFT_SUFFIX: &str = ".partial";
 
 fn draft(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {

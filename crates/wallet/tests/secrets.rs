@@ -1,4 +1,4 @@
-//! No output of this crate, with the log at its highest level, contains a secret.
+//! Tests that no output of this crate contains a secret, even at the most verbose log level.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test helper panics as a test does")]
 
@@ -16,7 +16,7 @@ use tracing_subscriber::fmt::MakeWriter;
 const PHRASE: &str = "legal winner thank year wave sausage worth useful legal winner thank yellow";
 const PASSWORD: &str = "unguessable-Passw0rd";
 
-/// All output.
+/// All captured output: log lines, `Debug` output and errors.
 #[derive(Clone, Default)]
 struct Transcript(Arc<Mutex<Vec<u8>>>);
 
@@ -101,7 +101,7 @@ fn no_secret_is_ever_said() {
     }
 }
 
-/// Exercises every type with a secret, every way to get an error out of one, and the log.
+/// Prints every type with a secret and every kind of error, and triggers the log messages.
 fn talk(said: &mut Transcript, crypto_type: CryptoType, root: &Path, secrets: &mut Vec<String>) {
     let mnemonic = Mnemonic::parse(PHRASE).unwrap();
     let seed = mnemonic.to_seed("");

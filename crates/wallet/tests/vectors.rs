@@ -1,4 +1,4 @@
-//! Keys, keyfiles and signatures of Bittensor's own wallet (`vectors/wallet`), case by case.
+//! Tests with the keys, keyfiles and signatures of Bittensor's own wallet in `vectors/wallet`.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test helper panics as a test does")]
 
@@ -43,7 +43,7 @@ fn assert_is(pair: &Keypair, expected: &Value) {
     assert_eq!(pair.to_private_key()[..32], bytes(expected, "private_key")[..32]);
 }
 
-/// Asserts that our keyfile has the fields and values of the real one, in any order.
+/// Asserts that our keyfile has the fields and values of Bittensor's keyfile, in any order.
 #[track_caller]
 fn assert_written(keyfile: &Keyfile, expected: &Value) {
     let written: Value = serde_json::from_slice(&keyfile.to_json()).unwrap();
@@ -162,8 +162,8 @@ fn signatures() {
     assert_eq!(inputs, 3);
 }
 
-/// Every file opens to the same content, but only one of the NaCl files is opened: each takes seconds. A unit test
-/// covers the cipher of the others, with the keys of the vectors.
+/// Every file opens to the same content, but only one of the NaCl files is opened, since each takes seconds. A unit
+/// test covers the cipher of the others with the recorded keys.
 #[test]
 fn keyfiles() {
     let (mut plain, mut public, mut decrypted, mut refused) = (0, 0, 0, 0);
@@ -247,7 +247,7 @@ fn polkadot_js() {
     assert_eq!(cases, 4);
 }
 
-/// Lists and reads the directory tree of the real wallet; ours has the same files, with stricter directories.
+/// Lists and reads the directory tree of Bittensor's wallet. Ours has the same files, with stricter directory modes.
 #[test]
 fn layout() {
     let file = vectors("layout");
@@ -280,7 +280,7 @@ fn layout() {
     assert_eq!(Keyfile::from_public(wallet.coldkeypub().unwrap()).to_public_json().len(), public.len());
 }
 
-/// The vectors have only the start of a longer file; a listing does not read the rest.
+/// Returns a file's recorded content. Of a longer file only the start is recorded, and listings do not read the rest.
 fn content_of(path: &str, entry: &Value) -> Vec<u8> {
     let mut content = text(entry, "head").as_bytes().to_vec();
     let size = entry["size"].as_u64().unwrap() as usize;

@@ -1,7 +1,8 @@
-//! How fast the engine transcribes: `cargo bench -p taonet-whisper --bench stt -- MODEL_DIR [REQUEST_JSON]`.
+//! Benchmark of the engine's speed: `cargo bench -p taonet-whisper --bench stt -- MODEL_DIR [REQUEST_JSON]`.
 //!
-//! The workload is the reference's: mono recordings of a chirp in noise. Prints one JSON document; `benches/stt/compare`
-//! runs it beside faster-whisper. Times are of the wall clock and of the process; they count all threads.
+//! The workload is the reference's: mono recordings of a chirp in noise. Prints one JSON document;
+//! `benches/stt/compare` runs it beside faster-whisper. Reports wall-clock time, and processor time summed over all
+//! threads.
 #![allow(clippy::print_stdout, reason = "the figures are the output")]
 
 use std::num::NonZeroUsize;
@@ -16,18 +17,18 @@ use taonet_whisper::{EngineSize, Model, Options, Transcriber, Transcription};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// What to run.
+/// Parameters of the benchmark.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Request {
     recordings: usize,
     seconds: usize,
     threads: usize,
-    /// Windows a worker; 0 takes the engine's default.
+    /// Number of windows per worker; 0 for the engine's default.
     windows: usize,
     tokens: usize,
     words: bool,
-    /// Rounds of encoding one window alone, on one thread.
+    /// Number of rounds of encoding one window alone, on one thread.
     encodings: usize,
 }
 
@@ -37,15 +38,15 @@ impl Default for Request {
     }
 }
 
-/// What came of it.
+/// Results of the benchmark.
 #[derive(Debug, Default, Serialize)]
 struct Report {
     kernels: String,
     load_seconds: f64,
     encode_seconds: f64,
     encode_cpu_seconds: f64,
-    /// Billions of additions and multiplications a second of one thread: the products of a feed-forward layer in int8, and
-    /// those of the attention in f32. With rounds of encoding only.
+    /// Billions of additions and multiplications per second on one thread: int8 products of a feed-forward layer, and
+    /// f32 products of attention (`float_rate`). Measured only with rounds of encoding.
     int8_rate: f64,
     float_rate: f64,
     wall_seconds: f64,
@@ -112,7 +113,7 @@ fn run(folder: &Path, request: &Request) -> Result<Report> {
     Ok(report)
 }
 
-/// The shortest wall-clock and processor times in which one window is encoded on one thread; 0 without rounds.
+/// Returns the shortest wall-clock and processor times for encoding one window on one thread; 0 without rounds.
 fn encode(model: &Model, audio: &[Vec<f32>], rounds: usize) -> Result<(f64, f64)> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
     let samples = audio.first().ok_or("no recordings")?;
@@ -126,7 +127,8 @@ fn encode(model: &Model, audio: &[Vec<f32>], rounds: usize) -> Result<(f64, f64)
     Ok(shortest.unwrap_or_default())
 }
 
-/// How fast the kernels of this machine multiply matrices of the sizes that the encoder of small has, with nothing between.
+/// Measures the rates of matrix multiplication on this machine, int8 and f32, at the sizes of the encoder of Whisper
+/// small.
 fn product_rates() -> Result<(f64, f64)> {
     let rate = |operations: usize, work: &mut dyn FnMut() -> Result<()>| -> Result<f64> {
         const ROUNDS: usize = 20;
@@ -162,7 +164,7 @@ fn product_rates() -> Result<(f64, f64)> {
     Ok((int8_rate, float_rate))
 }
 
-/// The reference's recording `mixed`: a chirp and noise.
+/// Generates the reference's recording `mixed`: a chirp and noise.
 fn mixed(seed: usize, seconds: usize) -> Vec<f32> {
     let (from, to) = (180.0 + (seed % 100) as f64, 900.0 + (seed % 300) as f64);
     let count = seconds * 16_000;
@@ -178,7 +180,7 @@ fn mixed(seed: usize, seconds: usize) -> Vec<f32> {
         .collect()
 }
 
-/// Processor time of all threads, where the system tells it.
+/// Returns the processor time of all threads, where the system reports it; otherwise 0.
 fn cpu_seconds() -> f64 {
     let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let fields: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
@@ -186,7 +188,7 @@ fn cpu_seconds() -> f64 {
     fields.iter().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum::<f64>() / 100.0
 }
 
-/// Greatest resident size of the process, where the system tells it.
+/// Returns the peak resident memory of the process, where the system reports it; otherwise 0.
 fn peak_megabytes() -> u64 {
     let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();

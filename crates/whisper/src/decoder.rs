@@ -98,22 +98,22 @@ impl Decoder {
         Ok(Self { width, heads, embeddings, positions, layers, norm, projection })
     }
 
-    /// Vocabulary size.
+    /// Returns the vocabulary size.
     pub(crate) fn tokens(&self) -> usize {
         self.projection.outputs()
     }
 
-    /// Maximum sequence length in tokens.
+    /// Returns the maximum sequence length in tokens.
     pub(crate) fn context(&self) -> usize {
         self.positions.len() / self.width
     }
 
-    /// Number of layers.
+    /// Returns the number of layers.
     pub(crate) fn layers(&self) -> usize {
         self.layers.len()
     }
 
-    /// Number of attention heads per layer.
+    /// Returns the number of attention heads per layer.
     pub(crate) fn heads(&self) -> usize {
         self.heads
     }

@@ -37,7 +37,7 @@ pub(crate) struct FeedForward {
 }
 
 impl FeedForward {
-    /// x += contract(gelu(expand(norm(x)))).
+    /// Applies the block with its residual: `x += contract(gelu(expand(norm(x))))`.
     pub(crate) fn forward(&self, gemm: &Gemm, buffers: &mut Buffers, x: &mut [f32]) -> Result<(), TranscribeError> {
         let width = self.norm.gamma.len();
         let Buffers { scratch, quantized, normed, hidden, .. } = buffers;

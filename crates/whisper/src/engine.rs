@@ -26,9 +26,9 @@ const MOST_WINDOWS: usize = 12;
 /// Number of threads and windows of an [`Engine`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EngineSize {
-    /// Worker threads.
+    /// Number of worker threads.
     pub threads: NonZeroUsize,
-    /// Windows per worker, decoded in one batch.
+    /// Number of windows per worker, decoded in one batch.
     pub windows: NonZeroUsize,
 }
 
@@ -101,7 +101,7 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Maximum number of recordings decoded concurrently.
+    /// Returns the maximum number of recordings decoded concurrently.
     pub fn capacity(&self) -> NonZeroUsize {
         NonZeroUsize::new(self.shared.capacity).unwrap_or(NonZeroUsize::MIN)
     }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum ModelError {
     /// The directory holds neither `model.bin` nor `model.safetensors`.
-    #[error("{} holds no model.bin and no model.safetensors (hint: name the directory of a converted Whisper model)", .0.display())]
+    #[error("{} contains neither model.bin nor model.safetensors; hint: pass the directory of a converted Whisper model", .0.display())]
     NoWeights(PathBuf),
     /// A file of the model cannot be read.
     #[error("{} cannot be read", path.display())]
@@ -23,11 +23,11 @@ pub enum ModelError {
     Json {
         /// Path of the file.
         path: PathBuf,
-        /// The parser's error.
+        /// The JSON parser's error.
         source: serde_json::Error,
     },
     /// The weights file is malformed or truncated.
-    #[error("{} is damaged: {reason} (hint: fetch it again)", path.display())]
+    #[error("{} is damaged: {reason}; hint: download it again", path.display())]
     Damaged {
         /// Path of the file.
         path: PathBuf,
@@ -39,7 +39,7 @@ pub enum ModelError {
     Unsupported {
         /// Path of the file.
         path: PathBuf,
-        /// The unsupported property.
+        /// The unsupported property of the file.
         reason: String,
     },
     /// A tensor is missing.
@@ -48,9 +48,9 @@ pub enum ModelError {
     /// A tensor's shape does not match the architecture.
     #[error("tensor `{name}` has the shape {found:?}, expected {expected:?}")]
     Shape {
-        /// The tensor's name.
+        /// Name of the tensor.
         name: String,
-        /// Its shape in the file.
+        /// Shape of the tensor in the file.
         found: Vec<usize>,
         /// The shape expected from the rest of the model.
         expected: Vec<usize>,
@@ -86,7 +86,7 @@ pub enum TranscribeError {
     /// An option is invalid, or unsupported by the model.
     #[error("option `{option}`: {reason}")]
     Option {
-        /// The option's name.
+        /// Name of the option.
         option: &'static str,
         /// Why the value is rejected.
         reason: &'static str,

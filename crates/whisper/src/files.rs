@@ -31,7 +31,7 @@ pub(crate) enum Values {
 }
 
 impl Tensor {
-    /// The elements as floats; `None` for quantised ones.
+    /// Returns the elements as floats; `None` for quantised ones.
     pub(crate) fn floats(self) -> Option<Vec<f32>> {
         match self.values {
             Values::Float(values) => Some(values),
@@ -129,7 +129,7 @@ impl Weights {
         &self.path
     }
 
-    /// SHA-256 of the whole file, in hexadecimal.
+    /// Computes the SHA-256 of the whole file, in hexadecimal.
     pub(crate) fn digest(&mut self) -> Result<String, ModelError> {
         let io = |source| ModelError::Io { path: self.path.clone(), source };
         self.file.seek(SeekFrom::Start(0)).map_err(io)?;
@@ -161,7 +161,7 @@ impl Weights {
         }
     }
 
-    /// Shape of a tensor that is not fused from several parts.
+    /// Returns the shape of a tensor that is not fused from several parts.
     pub(crate) fn shape(&self, name: &str) -> Result<Vec<usize>, ModelError> {
         let entry = match &self.index {
             Index::Ctranslate2(index) => index.get(name),
@@ -170,7 +170,7 @@ impl Weights {
         Ok(entry.ok_or_else(|| ModelError::MissingTensor(name.to_owned()))?.shape.clone())
     }
 
-    /// An integer attribute such as `encoder/num_heads`; only CTranslate2's files have attributes.
+    /// Reads an integer attribute such as `encoder/num_heads`; only CTranslate2's files have attributes.
     pub(crate) fn attribute(&mut self, name: &str) -> Result<Option<usize>, ModelError> {
         if matches!(self.index, Index::Safetensors(_)) || !self.has(name) {
             return Ok(None);

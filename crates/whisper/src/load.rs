@@ -20,7 +20,7 @@ impl Loader {
         self.0.shape(name)
     }
 
-    /// Number of heads of the encoder or decoder.
+    /// Returns the number of heads of the encoder or decoder.
     pub(crate) fn heads(&mut self, side: &str, told: Option<usize>, width: usize) -> Result<usize, ModelError> {
         let name = format!("{side}/num_heads");
         let heads = self.0.attribute(&name)?.or(told).unwrap_or(width / HEAD);

@@ -26,12 +26,12 @@ pub(crate) struct Features {
 }
 
 impl Features {
-    /// Number of frames; the last one is padding after the recording.
+    /// Returns the number of frames; the last one is padding after the recording.
     pub(crate) fn frames(&self) -> usize {
         self.frames
     }
 
-    /// All values.
+    /// Returns all values, `[mel][frame]`.
     #[cfg(test)]
     pub(crate) fn values(&self) -> &[f32] {
         &self.values
@@ -49,9 +49,9 @@ impl Features {
     }
 }
 
-/// Log-mel front end.
+/// Log-mel front end: Fourier transform and mel filters.
 pub(crate) struct LogMel {
-    /// In f64, as in numpy: f32 rounding errors would be visible in quiet bands.
+    /// Fourier transform in f64, as in numpy: f32 rounding errors would be visible in quiet bands.
     transform: Arc<dyn RealToComplex<f64>>,
     window: Vec<f32>,
     /// First bin of each band, and the weights from that bin on.
@@ -104,14 +104,14 @@ impl LogMel {
     }
 }
 
-/// Index of the sample at a padded position, as in numpy's `reflect` mode, which does not repeat the ends.
+/// Returns the index of the sample at a padded position, as in numpy's `reflect` mode, which does not repeat the ends.
 fn mirrored(position: usize, length: usize) -> usize {
     let period = 2 * (length - 1);
     let at = (position + period * TRANSFORM.div_ceil(period) - TRANSFORM / 2) % period;
     at.min(period - at)
 }
 
-/// Slaney's mel filters between 0 and 8 kHz, each of constant energy.
+/// Creates Slaney's mel filters between 0 and 8 kHz, each of constant energy.
 fn filters(bands: usize) -> Vec<(usize, Vec<f32>)> {
     const HIGHEST: f64 = 45.245_640_471_924_965; // 8 kHz in mel
     const LINEAR: f64 = 200.0 / 3.0;

@@ -15,7 +15,7 @@ pub struct Options {
     pub beam_size: usize,
     /// Number of samples at a temperature above 0; the best one is used.
     pub best_of: usize,
-    /// Beam search continues until `round(beam_size · patience)` hypotheses are complete.
+    /// Patience: beam search continues until `round(beam_size · patience)` hypotheses are complete.
     pub patience: f32,
     /// Length penalty: a hypothesis' score is divided by its length to this power.
     pub length_penalty: f32,
@@ -25,7 +25,7 @@ pub struct Options {
     pub compression_ratio_threshold: Option<f64>,
     /// Minimum average log probability; below it, a result is too uncertain.
     pub log_prob_threshold: Option<f64>,
-    /// No-speech probability above which a window with uncertain text counts as silent.
+    /// No-speech probability above which a window with uncertain text is treated as silent.
     pub no_speech_threshold: Option<f64>,
     /// Whether the preceding text is the prompt of the next window.
     pub condition_on_previous_text: bool,
@@ -71,25 +71,25 @@ impl Options {
     pub(crate) fn check(&self, model: &Model) -> Result<(), TranscribeError> {
         let refuse = |option, reason| Err(TranscribeError::Option { option, reason });
         if self.temperatures.is_empty() {
-            return refuse("temperatures", "at least one is needed");
+            return refuse("temperatures", "must not be empty");
         }
         if self.beam_size == 0 || self.beam_size > MOST_ROWS {
-            return refuse("beam_size", "between 1 and 16 beams are possible");
+            return refuse("beam_size", "must be between 1 and 16");
         }
         if self.best_of == 0 || self.best_of > MOST_ROWS {
-            return refuse("best_of", "between 1 and 16 samples are possible");
+            return refuse("best_of", "must be between 1 and 16");
         }
         if self.patience.is_nan() || (self.beam_size as f32 * self.patience).round() < 1.0 {
             return refuse("patience", "beam_size times patience must be at least 1");
         }
         if self.max_new_tokens == Some(0) {
-            return refuse("max_new_tokens", "it must be above 0");
+            return refuse("max_new_tokens", "must be above 0");
         }
         if let Some(code) = &self.language
             && model.is_multilingual()
             && model.vocabulary.language_token(code).is_none()
         {
-            return refuse("language", "the model does not support it");
+            return refuse("language", "not supported by the model");
         }
         Ok(())
     }

@@ -17,7 +17,7 @@ mod decoding;
 mod numbers;
 mod script;
 
-/// Python environment of the reference, and a folder for exchanged files.
+/// Python environment of faster-whisper, and a folder for exchanged files.
 struct Peer {
     python: PathBuf,
     folder: tempfile::TempDir,
@@ -101,7 +101,7 @@ impl Peer {
     }
 }
 
-/// The samples of the recordings in vectors/speech.
+/// Reads the samples of the recordings in vectors/speech.
 fn recordings() -> Vec<Vec<f32>> {
     (0..20)
         .map(|index| {
@@ -126,7 +126,7 @@ fn sound(seed: u32, seconds: f32) -> Vec<f32> {
         .collect()
 }
 
-/// Feature windows of different sounds.
+/// Generates feature windows of different sounds.
 fn windows(count: u32, mels: usize) -> Vec<Vec<f32>> {
     let log_mel = LogMel::new(mels);
     (0..count).map(|seed| log_mel.features(&sound(seed, 30.0)).window(0, WINDOW_FRAMES)).collect()

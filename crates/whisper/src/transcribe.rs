@@ -67,7 +67,7 @@ pub struct Segment {
 pub struct Transcription {
     /// Segments in order of time.
     pub segments: Vec<Segment>,
-    /// Language code.
+    /// Language code of the recording, such as `en`.
     pub language: String,
     /// Probability of the language; 1 if it was set in the options.
     pub language_probability: f32,
@@ -100,7 +100,7 @@ pub(crate) struct Reply {
     window: Option<Window>,
     windows: usize,
     segments: Vec<Segment>,
-    /// Replaces the alignment of text tokens with the frames of a window.
+    /// Test replacement for the alignment of text tokens with the frames of a window.
     #[cfg(test)]
     pub(crate) alignment: Option<fn(&[u32], usize) -> Alignment>,
 }
@@ -132,7 +132,7 @@ impl Reply {
         }
     }
 
-    /// Number of frames without padding.
+    /// Returns the number of frames without padding.
     fn content(&self) -> usize {
         self.features.frames() - 1
     }
@@ -325,7 +325,7 @@ impl Reply {
     }
 }
 
-/// Ratio of the text's length in bytes to its zlib-compressed length.
+/// Computes the ratio of the text's length in bytes to its zlib-compressed length.
 fn compression_ratio(text: &str) -> f64 {
     text.len() as f64 / zlib::compressed_length(text.as_bytes()) as f64
 }

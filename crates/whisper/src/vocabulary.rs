@@ -87,7 +87,8 @@ impl Vocabulary {
         self.is_multilingual
     }
 
-    /// faster-whisper's default list of suppressed tokens: symbols that are not spoken, and task tokens. Sorted.
+    /// Returns faster-whisper's default list of suppressed tokens, sorted: symbols that are not spoken, and task
+    /// tokens.
     pub(crate) fn suppressed(&self) -> &[u32] {
         &self.suppressed
     }

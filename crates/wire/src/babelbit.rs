@@ -20,22 +20,22 @@ use crate::{Claim, Identity, Outgoing, Refusal, Scheme, SigningError, Window, co
 /// Unsigned headers; like the others they must not be duplicated.
 const UNSIGNED: [&str; 4] = [SENDER_IP, RECEIVER_IP, RECEIVER_PORT, NAME];
 
-/// The protocol version that validators state: 7.2.0.
+/// The protocol version in our headers: 7.2.0.
 const OUR_VERSION: u64 = 7_002_000;
 
-/// Babelbit's signed headers. A server accepts both forms, whatever it sends itself.
+/// Babelbit's signed headers, in two forms. A server accepts both; a client sends the configured one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BabelbitScheme {
     sign_body: bool,
 }
 
 impl BabelbitScheme {
-    /// The form for a miner's own axon: the body is not signed.
+    /// Creates the scheme for a miner's own axon, which does not sign the body.
     pub const fn axon() -> Self {
         Self { sign_body: false }
     }
 
-    /// The form for managed miners: the hash of the body's compact JSON form is signed.
+    /// Creates the scheme for managed miners, which signs the hash of the body's compact JSON form.
     pub const fn managed() -> Self {
         Self { sign_body: true }
     }

@@ -24,11 +24,11 @@ pub(crate) const TIMEOUT: &str = "timeout";
 pub(crate) const NAME: &str = "name";
 pub(crate) const BODY_HASH: &str = "computed_body_hash";
 
-/// As in the SDK, 4 s plus the caller's timeout back, but at most a minute of timeout; 3 s ahead.
+/// The freshness window of the SDK: 4 s plus the caller's timeout (at most a minute) back, 3 s ahead.
 pub(crate) const WINDOW: Window =
     Window { past: Duration::from_secs(4), future: Duration::from_secs(3), max_timeout: Duration::from_mins(1) };
 
-/// The text that the claimed caller must have signed, with this body hash.
+/// Returns the text that the claimed caller must have signed, with this body hash.
 pub(crate) fn signed_text(claim: &Claim, hash: &str) -> Result<String, Refusal> {
     let receiver = claim.receiver.as_ref().ok_or(Refusal::Missing(RECEIVER))?;
     let uuid = claim.uuid.as_deref().ok_or(Refusal::Missing(UUID))?;
@@ -40,7 +40,7 @@ fn joined(nonce: u64, sender: &Hotkey, receiver: &Hotkey, uuid: &str, hash: &str
     format!("{nonce}.{sender}.{receiver}.{uuid}.{hash}")
 }
 
-/// Only sr25519 keys are supported: no header names another key type.
+/// Checks that the key is sr25519: no header can name another key type.
 pub(crate) fn check_key(identity: &Identity) -> Result<(), SigningError> {
     match identity.keypair.crypto_type() {
         CryptoType::Sr25519 => Ok(()),
@@ -48,7 +48,7 @@ pub(crate) fn check_key(identity: &Identity) -> Result<(), SigningError> {
     }
 }
 
-/// The headers that sign a request whose body has this hash.
+/// Creates the headers that sign a request whose body has this hash.
 pub(crate) fn sign(
     identity: &Identity,
     request: &Outgoing<'_>,

@@ -36,7 +36,7 @@ pub struct BtauthScheme {
 }
 
 impl BtauthScheme {
-    /// The default scheme, for our own peers: every request names one receiver.
+    /// Creates the default scheme, for our own peers: every request names one receiver.
     pub const fn new() -> Self {
         Self { receiver_required: true }
     }
@@ -89,12 +89,13 @@ impl Scheme for BtauthScheme {
         Ok(payload(claim.crypto_type, method, path, body, claim.nonce, sender, receiver))
     }
 
-    /// 10 s back, 2 s ahead, as in the SDK.
+    /// Returns the SDK's freshness window: 10 s back, 2 s ahead.
     fn window(&self) -> Window {
         Window { past: Duration::from_secs(10), future: Duration::from_secs(2), max_timeout: Duration::ZERO }
     }
 
-    /// Answers `{"error": <the SDK's name of the failure>, "detail": <the reason>}`, with 401 for those five.
+    /// Responds with `{"error": …, "detail": …}`: the SDK's name of the failure and the reason. Failures that the
+    /// SDK names have the status 401.
     fn refuse(&self, refusal: &Refusal, _: &Refused<'_>) -> Response {
         let (status, name) = match refusal {
             Refusal::Missing(_) | Refusal::Duplicate(_) | Refusal::Malformed(_) | Refusal::Lookalike(_) => {
@@ -128,7 +129,7 @@ impl Scheme for BtauthScheme {
     }
 }
 
-/// The bytes to sign.
+/// Returns the bytes to sign.
 fn payload(
     crypto_type: CryptoType,
     method: &str,

@@ -31,9 +31,9 @@ pub use return_code::ReturnCode;
 pub use signer::{Signer, SigningError};
 pub use transport::permitted_addresses;
 
-/// Characters of an error response that [`SignedClient::post`] keeps.
+/// Maximum number of characters of an error response that [`SignedClient::post`] keeps.
 const SNIPPET: usize = 300;
-/// Bytes to read of an error response: it is only quoted, so the rest is not awaited.
+/// Maximum number of bytes read of an error response, which is only quoted in errors.
 const ERROR_BYTES: usize = 16 * 1024;
 /// The longest deadline; longer ones are capped so that sums stay within the clock's range.
 const MAX_TIMEOUT: Duration = Duration::from_hours(24 * 365);
@@ -51,7 +51,7 @@ pub struct ClientConfig {
     pub max_signed_body_bytes: usize,
     /// The number of idle connections kept per host.
     pub idle_per_host: usize,
-    /// The number of attempts in all, where the call's [`Retry`] allows more than one.
+    /// The total number of attempts, if the call's [`Retry`] allows more than one.
     pub attempts: u32,
     /// The pause before the first retry; it doubles with each further one.
     pub pause: Duration,
@@ -92,7 +92,7 @@ impl SignedClient {
         Self::with_addresses(signer, config, |_| true)
     }
 
-    /// As [`SignedClient::new`], for host names from untrusted peers: connects only to resolved addresses that are
+    /// Like [`SignedClient::new`], for host names from untrusted peers: connects only to resolved addresses that are
     /// `permitted`. IP addresses in URLs are for the caller to check.
     ///
     /// # Errors
@@ -111,7 +111,7 @@ impl SignedClient {
         &self.signer
     }
 
-    /// Calls a peer and returns the whole response, whatever its status.
+    /// Calls a peer and returns the whole response, of any status.
     ///
     /// # Errors
     /// [`CallError`], but not [`CallError::Status`].
@@ -121,7 +121,7 @@ impl SignedClient {
         within(until, call.deadline, exchange).await
     }
 
-    /// Calls a peer and returns the response as a stream, whatever its status.
+    /// Calls a peer and returns the response as a stream, of any status.
     ///
     /// # Errors
     /// [`CallError`], but not [`CallError::Status`], for failures before the response head arrives; later failures are
@@ -131,12 +131,12 @@ impl SignedClient {
         within(until, call.deadline, self.attempts(peer, call, until)).await
     }
 
-    /// As [`SignedClient::stream`], with a streamed body in place of the call's own. Where the scheme signs the body it
+    /// Like [`SignedClient::stream`], with a streamed body in place of the call's own. If the scheme signs the body, it
     /// is buffered first, up to [`ClientConfig::max_signed_body_bytes`]. There is no retry: a stream cannot be read
     /// twice.
     ///
     /// # Errors
-    /// As [`SignedClient::stream`]; and [`CallError::RequestTooLarge`], [`CallError::RequestBody`].
+    /// Those of [`SignedClient::stream`], [`CallError::RequestTooLarge`] and [`CallError::RequestBody`].
     pub async fn upload<S, E>(&self, peer: &Peer, call: &Call, body: S) -> Result<AnswerStream, CallError>
     where
         S: Stream<Item = Result<Bytes, E>> + Send + 'static,

@@ -3,10 +3,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A source of wall-clock time.
 ///
-/// A trait in nanoseconds, unlike the functions that daemons use: headers carry nonces in nanoseconds, and tests of
-/// schemes in other crates share one [`ManualClock`] between client and server.
+/// Times are in nanoseconds, like the nonces in headers. Tests can share one [`ManualClock`] between client and server.
 pub trait Clock: Send + Sync + 'static {
-    /// Nanoseconds since the Unix epoch.
+    /// Returns the time in nanoseconds since the Unix epoch.
     fn now_ns(&self) -> u64;
 }
 
@@ -35,7 +34,7 @@ impl ManualClock {
         self.0.fetch_add(nanoseconds(by), Ordering::SeqCst);
     }
 
-    /// Sets the clock, also to an earlier time.
+    /// Sets the clock, possibly to an earlier time.
     pub fn set(&self, now_ns: u64) {
         self.0.store(now_ns, Ordering::SeqCst);
     }
@@ -47,7 +46,7 @@ impl Clock for ManualClock {
     }
 }
 
-/// A duration in whole nanoseconds, saturating at 584 years.
+/// Converts a duration to whole nanoseconds, saturating at 584 years.
 pub(crate) fn nanoseconds(duration: Duration) -> u64 {
     duration.as_nanos().try_into().unwrap_or(u64::MAX)
 }

@@ -21,8 +21,8 @@ impl From<serde_json::Error> for CompactError {
     }
 }
 
-/// SHA-256, in lower-case hex, of a JSON body's compact form: no space outside strings, keys in the order received,
-/// characters unescaped where JSON allows it.
+/// Returns the SHA-256, in lower-case hex, of a JSON body's compact form: no space outside strings, keys in the order
+/// received, characters unescaped where JSON allows it.
 ///
 /// Numbers keep their text: a sender's `1e+22` and `1e22` are different bodies.
 ///
@@ -55,7 +55,7 @@ fn compact(body: &[u8]) -> Result<Vec<u8>, CompactError> {
     Ok(out)
 }
 
-/// The length in bytes of the JSON string at the start of `text`, with both quotes.
+/// Returns the length in bytes of the JSON string at the start of `text`, with both quotes.
 pub(crate) fn string_length(text: &[u8]) -> usize {
     let mut escaped = false;
     let end = text.iter().skip(1).position(|byte| match byte {

@@ -35,7 +35,7 @@ const SENDER_PORT: &str = "bt_header_dendrite_port";
 
 /// The version in our headers: 10.5.0.
 const OUR_VERSION: u64 = 10_005_000;
-/// From version 7.2.0 on, nonces are timestamps.
+/// The first version whose nonces are timestamps: 7.2.0.
 const FIRST_DATED_VERSION: u64 = 7_002_000;
 
 /// The dendrite's signed headers, for registered message classes. A server answers other classes with 404 and the list
@@ -54,14 +54,14 @@ impl DendriteScheme {
         Self { classes: Arc::new(vec![SynapseClass::new("Synapse")]), axon: None, accept_old_versions: false }
     }
 
-    /// Registers a class.
+    /// Registers a message class.
     #[must_use]
     pub fn class(mut self, class: SynapseClass) -> Self {
         Arc::make_mut(&mut self.classes).push(class);
         self
     }
 
-    /// Signs refusals as the SDK's axon does: with our own version, nonce, UUID, hotkey and signature. Costs one
+    /// Signs refusals like the SDK's axon: with our own version, nonce, UUID, hotkey and signature. Costs one
     /// signature for each refusal, which anyone can trigger; by default nothing reads it.
     #[must_use]
     pub fn sign_refusals(self, axon: Identity) -> Self {
@@ -170,7 +170,7 @@ impl Scheme for DendriteScheme {
     }
 }
 
-/// The text that the claimed caller must have signed.
+/// Returns the text that the claimed caller must have signed.
 fn signed_text(claim: &Claim) -> Result<String, Refusal> {
     bt_header::signed_text(claim, claim.body_hash.as_deref().ok_or(Refusal::Missing(BODY_HASH))?)
 }

@@ -9,7 +9,7 @@ use taonet_wallet::Signature;
 
 use crate::{Refusal, SigningError};
 
-/// The header's text, `None` when it is absent or empty.
+/// Returns the header's text; `None` when it is absent or empty.
 ///
 /// # Errors
 /// [`Refusal::Duplicate`], or [`Refusal::Malformed`] when it is not visible ASCII.
@@ -23,45 +23,45 @@ pub(crate) fn optional<'a>(headers: &'a HeaderMap, name: &'static str) -> Result
     Ok(Some(text).filter(|text| !text.is_empty()))
 }
 
-/// The header's text; as [`optional`], but required.
+/// Returns the text of a required header; otherwise like [`optional`].
 pub(crate) fn required<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, Refusal> {
     optional(headers, name)?.ok_or(Refusal::Missing(name))
 }
 
-/// The header's parsed value.
+/// Parses the header's value.
 pub(crate) fn parsed<T: std::str::FromStr>(headers: &HeaderMap, name: &'static str) -> Result<T, Refusal> {
     required(headers, name)?.parse().map_err(|_| Refusal::Malformed(name))
 }
 
-/// A canonical decimal number: digits without sign and leading zeros.
+/// Parses a canonical decimal number: digits without sign and leading zeros.
 pub(crate) fn decimal(headers: &HeaderMap, name: &'static str) -> Result<u64, Refusal> {
     let text = required(headers, name)?;
     let canonical = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
     text.parse().ok().filter(|_| canonical).ok_or(Refusal::Malformed(name))
 }
 
-/// The UUID of a process. It holds no dot, so that signed texts joined by dots stay unambiguous.
+/// Parses the UUID of a process. It contains no dot, so that signed texts joined by dots stay unambiguous.
 pub(crate) fn uuid(headers: &HeaderMap, name: &'static str) -> Result<String, Refusal> {
     let text = required(headers, name)?;
     let clean = text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
     if clean { Ok(text.to_owned()) } else { Err(Refusal::Malformed(name)) }
 }
 
-/// 32 bytes in lower-case hex; `None` when the header is absent or empty.
+/// Checks a header of 32 bytes in lower-case hex; `None` when it is absent or empty.
 pub(crate) fn hex_digest(headers: &HeaderMap, name: &'static str) -> Result<Option<String>, Refusal> {
     let Some(text) = optional(headers, name)? else { return Ok(None) };
     let clean = text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     if clean { Ok(Some(text.to_owned())) } else { Err(Refusal::Malformed(name)) }
 }
 
-/// Seconds as a decimal number; zero when the header is absent or empty.
+/// Parses seconds as a decimal number; zero when the header is absent or empty.
 pub(crate) fn timeout(headers: &HeaderMap, name: &'static str) -> Result<Duration, Refusal> {
     let Some(text) = optional(headers, name)? else { return Ok(Duration::ZERO) };
     let seconds: f64 = text.parse().map_err(|_| Refusal::Malformed(name))?;
     Duration::try_from_secs_f64(seconds).map_err(|_| Refusal::Malformed(name))
 }
 
-/// Seconds as Python prints a float: `10.0`, `0.5`.
+/// Formats seconds as Python prints a float: `10.0`, `0.5`.
 pub(crate) fn seconds_text(duration: Duration) -> String {
     format!("{:?}", duration.as_secs_f64())
 }
@@ -80,7 +80,7 @@ pub(crate) fn from_lines<const N: usize>(lines: [(&'static str, String); N]) -> 
     Ok(headers)
 }
 
-/// A signature in canonical form: `0x` and lower-case hex, so that no other text denotes the same signature.
+/// Parses a signature in canonical form: `0x` and lower-case hex, so that no other text denotes the same signature.
 pub(crate) fn signature(headers: &HeaderMap, name: &'static str) -> Result<Signature, Refusal> {
     let text = required(headers, name)?;
     let hex = |digits: &&str| digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
@@ -88,14 +88,14 @@ pub(crate) fn signature(headers: &HeaderMap, name: &'static str) -> Result<Signa
     digits.and_then(|digits| digits.parse().ok()).ok_or(Refusal::Malformed(name))
 }
 
-/// The request's path and query as sent, inside nested routers too.
+/// Returns the request's path and query as sent, inside nested routers too.
 pub(crate) fn path_and_query(head: &Parts) -> &str {
     let uri = head.extensions.get::<OriginalUri>().map_or(&head.uri, |original| &original.0);
     uri.path_and_query().map_or("/", |path| path.as_str())
 }
 
 /// Refuses headers whose names differ from those with this prefix only by `-` for `_` or the reverse: an intermediary
-/// that treats both as one would see another request than we do.
+/// that treats both as one could forward a different request.
 pub(crate) fn no_lookalike(headers: &HeaderMap, prefix: &'static str) -> Result<(), Refusal> {
     let like = |(a, b): (u8, u8)| a == b || (matches!(a, b'-' | b'_') && matches!(b, b'-' | b'_'));
     let separator = prefix.bytes().find(|byte| !byte.is_ascii_alphanumeric()).unwrap_or(b'_');

@@ -16,9 +16,9 @@ use crate::compact::string_length;
 
 pub use sorted::sorted_json;
 
-/// The body hash of a synapse: SHA3-256 over the hex digests of the SHA3-256 of each field's [`python_text`], in the
-/// order of `fields` (the class's `required_hash_fields`); in lower-case hex. `None` when a field is absent: the sender
-/// hashed its class's default, which only the class knows.
+/// Returns the body hash of a synapse: SHA3-256 over the hex digests of the SHA3-256 of each field's [`python_text`],
+/// in the order of `fields` (the class's `required_hash_fields`); in lower-case hex. `None` when a field is absent: the
+/// sender hashed its class's default, which the body does not contain.
 ///
 /// # Errors
 /// [`CompactError::NotJson`] when `fields` is not empty and the body is not a JSON object.
@@ -34,7 +34,7 @@ pub fn synapse_hash<F: AsRef<str>>(fields: &[F], body: &[u8]) -> Result<Option<S
     Ok(Some(hex::encode(hasher.finalize())))
 }
 
-/// Python's `str()` of a JSON value: a string unchanged, anything else in the form of `repr`.
+/// Formats a JSON value like Python's `str()`: a string unchanged, anything else in the form of `repr`.
 ///
 /// Values keep the type of their text: `1` is an integer of any length, `1.0` a float. An object that repeats a key is
 /// written with both; Python would keep the last.
@@ -67,7 +67,7 @@ pub fn python_text(json: &str) -> Result<String, CompactError> {
     Ok(out)
 }
 
-/// The length in bytes of the token at the start of valid JSON.
+/// Returns the length in bytes of the token at the start of valid JSON.
 fn token_length(json: &[u8]) -> usize {
     match json.first() {
         None => 0,
@@ -87,8 +87,8 @@ fn write_number(out: &mut String, number: &str) {
     }
 }
 
-/// Writes the shortest digits that parse to the same float; an exponent below −4 and from 16 on, with at least two
-/// digits.
+/// Writes the shortest digits that parse to the same float; uses an exponent of at least two digits below 1e-4 and from
+/// 1e16 on.
 fn write_float(out: &mut String, float: f64) {
     let scientific = format!("{float:e}");
     let split = scientific.split_once('e').and_then(|(digits, exponent)| Some((digits, exponent.parse::<i32>().ok()?)));
@@ -103,7 +103,8 @@ fn write_float(out: &mut String, float: f64) {
     };
 }
 
-/// Writes a string in single quotes, unless it has some and no double ones; escapes unprintable characters.
+/// Writes a string in single quotes, or in double quotes if it contains single but no double quotes; escapes
+/// unprintable characters.
 fn write_repr(out: &mut String, text: &str) {
     let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
     out.push(quote);
@@ -125,7 +126,7 @@ fn write_repr(out: &mut String, text: &str) {
     out.push(quote);
 }
 
-/// `str.isprintable` of one character. Which characters are assigned depends on each side's Unicode version.
+/// Python's `str.isprintable` of one character. Which characters are assigned depends on each side's Unicode version.
 fn is_printable(character: char) -> bool {
     use GeneralCategory as Is;
     character.is_ascii_graphic()

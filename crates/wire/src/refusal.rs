@@ -26,7 +26,7 @@ pub enum Refusal {
     /// The body did not arrive before the timeout.
     #[error("request body did not arrive within {limit:?}")]
     BodyTimeout {
-        /// The server's timeout.
+        /// The server's timeout for request bodies.
         limit: Duration,
     },
     /// The connection was lost, or the body's framing is malformed.
@@ -84,7 +84,7 @@ pub enum Refusal {
     /// The sender's stake is below the required minimum.
     #[error("hotkey {hotkey} has less than the required stake of {needed} rao")]
     StakeTooLow {
-        /// The sender's hotkey.
+        /// Hotkey of the sender.
         hotkey: Hotkey,
         /// The required stake in rao.
         needed: u64,
@@ -92,7 +92,7 @@ pub enum Refusal {
     /// The sender has no validator permit, and only validators may call.
     #[error("hotkey {0} has no validator permit")]
     NoPermit(Hotkey),
-    /// The nonce was accepted before, or a later one where nonces must increase.
+    /// The nonce was accepted before, or is smaller than an earlier one where nonces must increase.
     #[error("request was received before")]
     Replayed,
     /// The replay memory is full until the window has passed.
@@ -116,7 +116,7 @@ pub enum Refusal {
     /// The request stayed in the queue as long as the sender waits for a response.
     #[error("response timeout after {:?}s", limit.as_secs_f64())]
     WaitedTooLong {
-        /// The sender's timeout.
+        /// The timeout that the sender stated.
         limit: Duration,
     },
 }

@@ -195,7 +195,8 @@ impl ReplayGuard {
         Entry { sender: claim.sender, process, nonce: claim.nonce }
     }
 
-    /// A panic elsewhere cannot leave the sets inconsistent: every change is one call.
+    /// Locks the memory, ignoring poisoning: a panic cannot leave the sets inconsistent, since every change is one
+    /// call.
     fn lock(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -212,7 +213,7 @@ impl ReplayGuard {
 }
 
 impl Seen {
-    /// Never lowers the floor: after the clock was set back, evicted requests must not be accepted again.
+    /// Raises the floor, never lowers it: after the clock was set back, evicted requests must not be accepted again.
     fn raise_floor(&mut self, rule: ReplayRule, now_ns: u64, kept: Duration) {
         if rule != ReplayRule::IncreasingForEver {
             self.floor = self.floor.max(now_ns.saturating_sub(nanoseconds(kept)));
@@ -278,7 +279,8 @@ impl Seen {
         self.count += usize::from(new);
     }
 
-    /// Not incremental: 2^20 senders with one request each take some 50 ms, but senders are admitted before, and few.
+    /// Evicts expired nonces and idle senders. This is not incremental: 2^20 senders with one request each take about
+    /// 50 ms, and only admitted senders count.
     fn sweep(&mut self) {
         let Self { senders, count, floor, .. } = self;
         senders.retain(|_, nonces| match nonces {
@@ -317,7 +319,7 @@ fn forget(nonces: &mut BTreeSet<u64>, floor: u64) -> usize {
     before - nonces.len()
 }
 
-/// A process's UUID, which may be any text, hashed to 16 bytes.
+/// Hashes a process's UUID, which may be any text, to 16 bytes.
 fn process(uuid: &str) -> u128 {
     let [bytes @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = <[u8; 32]>::from(Sha256::digest(uuid));
     u128::from_be_bytes(bytes)

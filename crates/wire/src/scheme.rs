@@ -22,9 +22,9 @@ pub trait Scheme: Send + Sync + 'static {
     /// [`Refusal::Missing`], [`Refusal::Duplicate`], [`Refusal::Malformed`], or a refusal specific to the scheme.
     fn claim(&self, head: &Parts) -> Result<Claim, Refusal>;
 
-    /// The bytes that the claimed sender must have signed. A scheme that signs the body itself includes the hash of the
-    /// received bytes; one that sends a hash includes the claimed hash, which [`Scheme::check_body`] verifies, and gets
-    /// an empty body here.
+    /// Returns the bytes that the claimed sender must have signed. A scheme that signs the body itself includes the
+    /// hash of the received bytes; one that sends a hash includes the claimed hash, which [`Scheme::check_body`]
+    /// verifies, and gets an empty body here.
     ///
     /// # Errors
     /// [`Refusal::Missing`] when the claim lacks a signed value.
@@ -46,21 +46,21 @@ pub trait Scheme: Send + Sync + 'static {
         Ok(())
     }
 
-    /// The freshness window: how old and how far in the future a nonce may be.
+    /// Returns the freshness window: how old and how far in the future a nonce may be.
     fn window(&self) -> Window;
 
-    /// The order in which nonces of one sender are accepted.
+    /// The order in which nonces of a sender are accepted.
     fn replay_rule(&self) -> ReplayRule {
         ReplayRule::Once
     }
 
-    /// The response to a refused request, in the scheme's own status codes and form.
+    /// Creates the response to a refused request, with the scheme's own status codes and body.
     fn refuse(&self, refusal: &Refusal, request: &Refused<'_>) -> Response {
         let _ = request;
         refusal.into_response()
     }
 
-    /// The request headers that the response to an accepted request repeats.
+    /// Returns the request headers that the response to an accepted request repeats.
     fn echo(&self, head: &Parts, claim: &Claim) -> HeaderMap {
         let _ = (head, claim);
         HeaderMap::new()
@@ -78,17 +78,17 @@ pub trait Scheme: Send + Sync + 'static {
         true
     }
 
-    /// The headers that sign an outgoing request.
+    /// Creates the headers that sign an outgoing request.
     ///
     /// # Errors
     /// [`crate::SigningError`] when a value is invalid in a header, or when the body cannot be hashed.
     fn sign(&self, identity: &Identity, request: &Outgoing<'_>) -> Result<HeaderMap, crate::SigningError>;
 }
 
-/// A refused request, as far as its response needs it.
+/// A refused request, with what its response depends on.
 #[derive(Debug, Clone, Copy)]
 pub struct Refused<'a> {
-    /// The request's head.
+    /// Head of the request.
     pub head: &'a Parts,
     /// The claim, where it could be parsed. None of it is verified.
     pub claim: Option<&'a Claim>,
@@ -98,22 +98,22 @@ pub struct Refused<'a> {
     pub took: Duration,
 }
 
-/// The order in which nonces of one sender are accepted.
+/// The order in which nonces of a sender are accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReplayRule {
-    /// Each nonce once, in any order.
+    /// Accepts each nonce once, in any order.
     Once,
-    /// For each process (UUID) of the sender, only nonces larger than every one before within the window.
+    /// Accepts, for each process (UUID) of the sender, only nonces larger than all earlier ones within the window.
     Increasing,
-    /// As [`ReplayRule::Increasing`], without eviction: for schemes that accept nonces that are not timestamps.
+    /// Like [`ReplayRule::Increasing`], but entries never expire. For schemes whose nonces may not be timestamps.
     IncreasingForEver,
 }
 
 /// The claims of a request: parsed and well-formed, but not verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
-    /// The claimed sender.
+    /// The claimed sender's hotkey.
     pub sender: Hotkey,
     /// The receiver; `None` only in schemes where it is optional.
     pub receiver: Option<Hotkey>,
@@ -137,7 +137,7 @@ pub struct Claim {
 /// and therefore capped at `max_timeout`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
-    /// The largest age of a nonce, the timeout not counted.
+    /// The largest age of a nonce, without the timeout.
     pub past: Duration,
     /// Maximum lead of a nonce over our clock.
     pub future: Duration,
@@ -148,7 +148,7 @@ pub struct Window {
 /// The sender of outgoing requests.
 #[derive(Debug, Clone)]
 pub struct Identity {
-    /// The signing key.
+    /// Keypair that signs.
     pub keypair: Keypair,
     /// The UUID of the process, fixed for its lifetime.
     pub uuid: Uuid,
@@ -156,10 +156,10 @@ pub struct Identity {
     pub external_ip: String,
 }
 
-/// An outgoing request, as far as schemes sign it.
+/// An outgoing request, with the parts that schemes may sign.
 #[derive(Debug, Clone, Copy)]
 pub struct Outgoing<'a> {
-    /// The receiver.
+    /// The peer that receives the request.
     pub peer: &'a Peer,
     /// The HTTP method, upper case.
     pub method: &'a http::Method,
@@ -167,11 +167,11 @@ pub struct Outgoing<'a> {
     pub path: &'a str,
     /// The message name, e.g. `BBAudioMinerInitPayload`.
     pub name: &'a str,
-    /// The sender's timeout.
+    /// The timeout that the request states.
     pub timeout: Duration,
     /// Nanoseconds since the Unix epoch, larger than in every earlier request.
     pub nonce: u64,
-    /// The body bytes.
+    /// Bytes of the body.
     pub body: &'a [u8],
 }
 
@@ -224,7 +224,7 @@ impl Peer {
         self.port
     }
 
-    /// `http://host:port/path`; the path's leading `/` is optional.
+    /// Returns `http://host:port/path`; the path's leading `/` is optional.
     pub fn url(&self, path: &str) -> String {
         let path = path.trim_start_matches('/');
         if self.host.contains(':') {

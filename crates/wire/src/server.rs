@@ -1,10 +1,10 @@
 //! The server half: requests pass a fixed order of checks, the cheap ones first, and no body is parsed before the
 //! signature is verified.
 //!
-//! Two places in the order need a reason. Admission comes before replay: anyone can generate a million keys, sign with
+//! Two positions need a reason. Admission comes before replay: anyone can generate a million keys, sign with
 //! them and fill the bounded replay memory; requests that are not admitted take no space in it. The rate limit comes
 //! after replay: a captured request, sent repeatedly, must not use up the allowance of its signer. A request refused
-//! for load has therefore used up its nonce, and must be signed anew for a retry.
+//! for load has therefore used its nonce, and a retry needs a new signature.
 
 mod body;
 mod builder;
@@ -55,7 +55,7 @@ pub struct Caller {
 impl<S: Sync> FromRequestParts<S> for Caller {
     type Rejection = Refusal;
 
-    /// Refuses requests on a route outside the layer, where there is no verified caller.
+    /// Extracts the verified caller. Refuses requests on a route outside the layer, which have none.
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
         parts.extensions.get::<Self>().cloned().ok_or(Refusal::Missing("signature"))
     }
@@ -98,12 +98,12 @@ impl SignedLayer {
         Self::with_clock(me, scheme, limits, policy, Arc::new(SystemClock))
     }
 
-    /// As [`Self::new`], with another clock.
+    /// Creates a layer like [`Self::new`], with a custom clock.
     pub fn with_clock(me: Hotkey, scheme: impl Scheme, limits: Limits, policy: Policy, clock: Arc<dyn Clock>) -> Self {
         Self::builder(me, scheme).limits(limits).policy(policy).clock(clock).build()
     }
 
-    /// A builder of a layer for the neuron `me`.
+    /// Creates a builder of a layer for the neuron `me`.
     pub fn builder(me: Hotkey, scheme: impl Scheme) -> SignedLayerBuilder {
         SignedLayerBuilder::new(me, scheme)
     }

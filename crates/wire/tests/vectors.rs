@@ -28,7 +28,7 @@ use taonet_wire::{
 };
 use tower::ServiceExt;
 
-/// The version in our headers too.
+/// The recorded version, which our headers also state: 10.5.0.
 const OUR_VERSION: u64 = 10_005_000;
 
 fn read(file: &str) -> Value {
@@ -413,7 +413,7 @@ fn check_body(id: &str, request: &HeaderMap, ours: &Value, recorded: &Value) {
     assert_eq!(rest(ours), rest(recorded), "{id}");
 }
 
-/// HTTP's own headers, and sizes of Python objects.
+/// Headers of HTTP itself, and sizes of Python objects.
 const OF_HTTP: [&str; 7] =
     ["host", "accept", "accept-encoding", "user-agent", "content-length", "header_size", "total_size"];
 

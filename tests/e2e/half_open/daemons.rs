@@ -28,6 +28,7 @@ pub(crate) const DAEMONS: [Named; 16] = [
     ("tao babelbit engine", engine),
     ("tao babelbit miner", miner),
     ("tao babelbit runner", runner),
+    ("tao babelbit scorer", scorer),
     ("tao babelbit scoring-api", scoring_api),
     ("tao babelbit signer", signer),
     ("tao babelbit subtensor-gateway", subtensor_gateway),
@@ -225,6 +226,14 @@ fn scoring_api(folder: &Path) -> Started {
     let address = started.served[0].address;
     started.served.push(Served { address, page: ("/healthz", 200), waits: Some(forms) });
     started
+}
+
+fn scorer(_: &Path) -> Started {
+    let nobody = free_address();
+    let mut scorer = local_bb();
+    scorer.arg("scorer").env("NATS_URL", format!("nats://{nobody}")).env("S3_BUCKET_NAME", "replies");
+    scorer.env("DATABASE_URL", format!("postgres://scorer@{nobody}/scorer"));
+    start_process(scorer.env("S3_ENDPOINT_URL", format!("http://{nobody}")))
 }
 
 fn subtensor_gateway(folder: &Path) -> Started {

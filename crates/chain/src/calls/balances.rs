@@ -6,17 +6,17 @@ use crate::Call;
 
 const BALANCES: &str = "Balances";
 
-/// Transfers TAO, and fails if the sender's account would be removed.
+/// Builds a call that transfers TAO, and fails if it would remove the sender's account.
 pub fn transfer_keep_alive(to: AccountId, amount: Rao) -> Call {
     transfer("transfer_keep_alive", to, amount)
 }
 
-/// Transfers TAO; an account left with less than the existential deposit is removed.
+/// Builds a call that transfers TAO and removes the sender's account if less than the existential deposit is left.
 pub fn transfer_allow_death(to: AccountId, amount: Rao) -> Call {
     transfer("transfer_allow_death", to, amount)
 }
 
-/// Transfers all free TAO, or with `keep_alive` all but the existential deposit.
+/// Builds a call that transfers all free TAO, or with `keep_alive` all but the existential deposit.
 pub fn transfer_all(to: AccountId, keep_alive: bool) -> Call {
     Call::new(BALANCES, "transfer_all", vec![("dest", address(to)), ("keep_alive", Value::bool(keep_alive))])
 }

@@ -4,16 +4,16 @@ use taonet_primitives::NetUid;
 use super::number;
 use crate::Call;
 
-/// The longest text, in bytes, of a commitment's short field.
+/// Maximum length in bytes of a text in a `Raw` field of a commitment.
 const RAW_BYTES: usize = 128;
-/// The longest text, in bytes, of a commitment.
+/// Maximum length of a commitment text, in bytes.
 const BIG_RAW_BYTES: usize = 512;
 
-/// A text published by a neuron: at most 512 bytes.
+/// A commitment text published by a neuron, of at most 512 bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommitmentText(String);
 
-/// A commitment has at most 512 bytes.
+/// The commitment text is longer than 512 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a commitment of {0} bytes is too long (at most 512 bytes); hint: publish the hash or the URL of the longer text"
@@ -21,7 +21,7 @@ pub struct CommitmentText(String);
 pub struct CommitmentError(usize);
 
 impl CommitmentText {
-    /// Checks the length of a text.
+    /// Creates a commitment text after checking its length.
     ///
     /// # Errors
     /// [`CommitmentError`] when it is longer than 512 bytes.
@@ -36,7 +36,7 @@ impl CommitmentText {
     }
 }
 
-/// Publishes a text under the signer's hotkey on a subnet where it is registered.
+/// Builds a call that publishes a text for the signing hotkey, which must be registered on the subnet.
 pub fn set_commitment(netuid: NetUid, text: &CommitmentText) -> Call {
     let bytes = text.0.as_bytes();
     // The variants Raw0 to Raw128 carry the number of bytes in their name, without a length prefix.

@@ -6,17 +6,17 @@ use taonet_primitives::NetUid;
 use super::{SUBTENSOR, number};
 use crate::Call;
 
-/// The protocol number of axons, by convention.
+/// The conventional protocol number of axons.
 const PROTOCOL: u8 = 4;
 
-/// Publishes the address of a neuron's axon. Signed by its hotkey.
+/// Builds a call that publishes the address of a neuron's axon. Sign it with the neuron's hotkey.
 pub fn serve_axon(netuid: NetUid, version: u32, address: SocketAddr) -> Call {
     let mut args = endpoint(netuid, version, address);
     args.extend([("protocol", number(PROTOCOL)), ("placeholder1", number(0_u8)), ("placeholder2", number(0_u8))]);
     Call::new(SUBTENSOR, "serve_axon", args)
 }
 
-/// Publishes the address of a neuron's metrics endpoint. Signed by its hotkey.
+/// Builds a call that publishes the address of a neuron's Prometheus endpoint. Sign it with the neuron's hotkey.
 pub fn serve_prometheus(netuid: NetUid, version: u32, address: SocketAddr) -> Call {
     Call::new(SUBTENSOR, "serve_prometheus", endpoint(netuid, version, address))
 }

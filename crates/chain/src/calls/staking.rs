@@ -9,53 +9,54 @@ use crate::Call;
 pub struct PriceLimit {
     /// The worst acceptable price: TAO per alpha; for swaps, origin alpha per destination alpha.
     pub price: Rao,
-    /// Whether to fill the order partially where the limit does not allow the full amount; otherwise nothing is traded.
+    /// Whether the order may be filled partially if the limit prevents a full fill; if false, nothing is traded then.
     pub allow_partial: bool,
 }
 
-/// Stakes TAO of the signing coldkey on a hotkey, at any price.
+/// Builds a call that stakes TAO of the signing coldkey on a hotkey, at any price.
 pub fn add_stake(hotkey: Hotkey, netuid: NetUid, amount: Rao) -> Call {
     Call::new(SUBTENSOR, "add_stake", adding(hotkey, netuid, amount))
 }
 
-/// Stakes TAO of the signing coldkey on a hotkey, within a price limit.
+/// Builds a call that stakes TAO of the signing coldkey on a hotkey, within a price limit.
 pub fn add_stake_limit(hotkey: Hotkey, netuid: NetUid, amount: Rao, limit: PriceLimit) -> Call {
     Call::new(SUBTENSOR, "add_stake_limit", limited(adding(hotkey, netuid, amount), limit))
 }
 
-/// Unstakes alpha of the signing coldkey from a hotkey, at any price.
+/// Builds a call that unstakes alpha of the signing coldkey from a hotkey, at any price.
 pub fn remove_stake(hotkey: Hotkey, netuid: NetUid, amount: Alpha) -> Call {
     Call::new(SUBTENSOR, "remove_stake", removing(hotkey, netuid, amount))
 }
 
-/// Unstakes alpha of the signing coldkey from a hotkey, within a price limit.
+/// Builds a call that unstakes alpha of the signing coldkey from a hotkey, within a price limit.
 pub fn remove_stake_limit(hotkey: Hotkey, netuid: NetUid, amount: Alpha, limit: PriceLimit) -> Call {
     Call::new(SUBTENSOR, "remove_stake_limit", limited(removing(hotkey, netuid, amount), limit))
 }
 
-/// Unstakes everything that the signing coldkey has on a hotkey, on every subnet, at any price.
+/// Builds a call that unstakes all stake of the signing coldkey on a hotkey, on every subnet, at any price.
 pub fn unstake_all(hotkey: Hotkey) -> Call {
     Call::new(SUBTENSOR, "unstake_all", vec![("hotkey", account(hotkey))])
 }
 
-/// Moves alpha of the signing coldkey from one hotkey to another, through the pools if the subnets differ.
+/// Builds a call that moves alpha of the signing coldkey from one hotkey to another, through the pools if the subnets
+/// differ.
 pub fn move_stake(from: (Hotkey, NetUid), to: (Hotkey, NetUid), amount: Alpha) -> Call {
     let hotkeys = [("origin_hotkey", account(from.0)), ("destination_hotkey", account(to.0))];
     Call::new(SUBTENSOR, "move_stake", hotkeys.into_iter().chain(route(from.1, to.1, amount)).collect())
 }
 
-/// Transfers alpha of the signing coldkey on a hotkey to another coldkey.
+/// Builds a call that transfers the signing coldkey's alpha on a hotkey to another coldkey.
 pub fn transfer_stake(to: Coldkey, hotkey: Hotkey, from: NetUid, to_netuid: NetUid, amount: Alpha) -> Call {
     let accounts = [("destination_coldkey", account(to)), ("hotkey", account(hotkey))];
     Call::new(SUBTENSOR, "transfer_stake", accounts.into_iter().chain(route(from, to_netuid, amount)).collect())
 }
 
-/// Swaps alpha of one subnet for alpha of another on the same hotkey, at any price.
+/// Builds a call that swaps alpha of one subnet for alpha of another on the same hotkey, at any price.
 pub fn swap_stake(hotkey: Hotkey, from: NetUid, to: NetUid, amount: Alpha) -> Call {
     Call::new(SUBTENSOR, "swap_stake", swapping(hotkey, from, to, amount))
 }
 
-/// Swaps alpha of one subnet for alpha of another on the same hotkey, within a price limit.
+/// Builds a call that swaps alpha of one subnet for alpha of another on the same hotkey, within a price limit.
 pub fn swap_stake_limit(hotkey: Hotkey, from: NetUid, to: NetUid, amount: Alpha, limit: PriceLimit) -> Call {
     Call::new(SUBTENSOR, "swap_stake_limit", limited(swapping(hotkey, from, to, amount), limit))
 }

@@ -2,22 +2,22 @@ use subxt::ext::scale_value::Value;
 
 use crate::Call;
 
-/// Runs calls in order and stops at the first that fails.
+/// Builds a call that runs calls in order and stops at the first that fails.
 pub fn batch(calls: impl IntoIterator<Item = Call>) -> Call {
     batch_of("batch", calls)
 }
 
-/// Runs calls in order, atomically: if one fails, all are reverted.
+/// Builds a call that runs calls in order and atomically: if one fails, all are reverted.
 pub fn batch_all(calls: impl IntoIterator<Item = Call>) -> Call {
     batch_of("batch_all", calls)
 }
 
-/// Runs calls in order and skips those that fail.
+/// Builds a call that runs calls in order and skips those that fail.
 pub fn force_batch(calls: impl IntoIterator<Item = Call>) -> Call {
     batch_of("force_batch", calls)
 }
 
-/// Runs a call as root. Signed by the chain's sudo key.
+/// Builds a call that runs another call as root. Sign it with the chain's sudo key.
 pub fn sudo(call: Call) -> Call {
     Call::new("Sudo", "sudo", vec![("call", call.into_value())])
 }

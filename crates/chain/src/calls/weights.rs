@@ -4,7 +4,7 @@ use taonet_primitives::{MechId, NetUid, Uid};
 use super::{SUBTENSOR, number, numbers};
 use crate::Call;
 
-/// Sets the weights of the signing hotkey's neuron, unencrypted, as pairs of uid and weight.
+/// Builds a call that sets the weights of the signing hotkey's neuron unencrypted, from pairs of uid and weight.
 pub fn set_mechanism_weights(netuid: NetUid, mech: MechId, weights: &[(Uid, u16)], version_key: u64) -> Call {
     let (uids, values) = columns(weights);
     let mut args = mechanism(netuid, mech);
@@ -12,14 +12,15 @@ pub fn set_mechanism_weights(netuid: NetUid, mech: MechId, weights: &[(Uid, u16)
     Call::new(SUBTENSOR, "set_mechanism_weights", args)
 }
 
-/// Commits to a hash of weights (spec: BLAKE2b-256 over hotkey, mechanism index, uids, values, salt, version key).
+/// Builds a call that commits to weights by hash: BLAKE2b-256 of hotkey, storage index, uids, values, salt and version
+/// key.
 pub fn commit_mechanism_weights(netuid: NetUid, mech: MechId, hash: [u8; 32]) -> Call {
     let mut args = mechanism(netuid, mech);
     args.push(("commit_hash", Value::from_bytes(hash)));
     Call::new(SUBTENSOR, "commit_mechanism_weights", args)
 }
 
-/// Reveals weights that were committed by hash.
+/// Builds a call that reveals weights committed by hash.
 pub fn reveal_mechanism_weights(
     netuid: NetUid,
     mech: MechId,
@@ -38,7 +39,7 @@ pub fn reveal_mechanism_weights(
     Call::new(SUBTENSOR, "reveal_mechanism_weights", args)
 }
 
-/// Commits to weights encrypted until a drand round; the chain reveals them itself.
+/// Builds a call that commits to weights encrypted until a drand round, after which the chain decrypts them.
 pub fn commit_timelocked_mechanism_weights(
     netuid: NetUid,
     mech: MechId,

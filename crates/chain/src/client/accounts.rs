@@ -11,12 +11,12 @@ use crate::{At, Balance, ChainError, Delegate, Share, Stake};
 
 const STAKE: &str = "StakeInfoRuntimeApi";
 
-/// Reads of accounts, their stake and their commitments.
+/// Queries of accounts, stake and commitments.
 impl Client {
     /// The balance of an account; zero for an unknown account.
     ///
     /// # Errors
-    /// [`ChainError`] as for any read.
+    /// [`ChainError`] if the read fails.
     pub async fn balance(&self, account: AccountId, at: At) -> Result<Balance, ChainError> {
         self.inner
             .rpc
@@ -31,7 +31,7 @@ impl Client {
     /// All stakes of a coldkey.
     ///
     /// # Errors
-    /// [`ChainError`] as for any read.
+    /// [`ChainError`] if the read fails.
     pub async fn stakes(&self, coldkey: Coldkey, at: At) -> Result<Vec<Stake>, ChainError> {
         self.inner
             .rpc
@@ -42,10 +42,10 @@ impl Client {
             .await
     }
 
-    /// The stake of a coldkey on a hotkey on a subnet.
+    /// The stake of a coldkey on a hotkey on one subnet.
     ///
     /// # Errors
-    /// [`ChainError`] as for any read.
+    /// [`ChainError`] if the read fails.
     pub async fn stake(
         &self,
         hotkey: Hotkey,
@@ -66,7 +66,7 @@ impl Client {
     /// All delegates: hotkeys that others stake on.
     ///
     /// # Errors
-    /// [`ChainError`] as for any read.
+    /// [`ChainError`] if the read fails.
     pub async fn delegates(&self, at: At) -> Result<Vec<Delegate>, ChainError> {
         self.inner
             .rpc
@@ -82,7 +82,7 @@ impl Client {
     /// The take of a delegate: its share of its nominators' earnings.
     ///
     /// # Errors
-    /// [`ChainError`] as for any read.
+    /// [`ChainError`] if the read fails.
     pub async fn take(&self, hotkey: Hotkey, at: At) -> Result<Share, ChainError> {
         self.inner
             .rpc
@@ -98,16 +98,16 @@ impl Client {
     /// The commitment text of a neuron on a subnet; `None` if it has published none.
     ///
     /// # Errors
-    /// [`ChainError`] as for any read.
+    /// [`ChainError`] if the read fails.
     pub async fn commitment(&self, netuid: NetUid, hotkey: Hotkey, at: At) -> Result<Option<String>, ChainError> {
         let keys = [netuid.0.into(), hotkey.to_string().into()];
         Ok(commitment_text(&self.storage("Commitments", "CommitmentOf", &keys, at).await?))
     }
 
-    /// The commitment texts of all neurons on a subnet; timeouts as for [`Client::storage_map`].
+    /// The commitment texts of all neurons on a subnet. The read timeout applies per page; see [`Client::storage_map`].
     ///
     /// # Errors
-    /// [`ChainError`] as for any read.
+    /// [`ChainError`] if the read fails.
     pub async fn commitments(&self, netuid: NetUid, at: At) -> Result<Vec<(Hotkey, String)>, ChainError> {
         let entries = self.storage_map("Commitments", "CommitmentOf", &[netuid.0.into()], at).await?;
         let read = |(keys, value): (Vec<Json>, Json)| {
@@ -118,7 +118,7 @@ impl Client {
     }
 }
 
-/// The first text among the fields of a commitment.
+/// The first text field of a commitment.
 fn commitment_text(commitment: &Json) -> Option<String> {
     let fields = commitment.get("info")?.get("fields")?.as_array()?;
     fields.iter().find_map(|field| {
@@ -141,7 +141,7 @@ struct AccountInfo {
     data: Balance,
 }
 
-/// A delegate in the runtime API's form.
+/// A delegate as returned by the runtime API.
 #[derive(Debug, DecodeAsType)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
 struct Answer {

@@ -8,7 +8,7 @@ use super::{HexBytes, Inner};
 use crate::hash::blake2_256;
 use crate::{At, Block, ChainError, Event};
 
-/// A block header in JSON-RPC's form.
+/// A block header as returned by JSON-RPC.
 #[derive(Debug, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Header {
@@ -26,7 +26,7 @@ struct Digest {
 }
 
 impl Header {
-    /// The block of this header; the hash is computed from the encoded header.
+    /// The height and hash of the header's block; the hash is computed from the SCALE-encoded header.
     pub(crate) fn block(&self) -> Block {
         let mut bytes = self.parent_hash.as_bytes().to_vec();
         Compact(self.number.get()).encode_to(&mut bytes);
@@ -85,7 +85,8 @@ impl Inner {
         }
     }
 
-    /// Requests data of a block. If another node announced the block before, waits until this node has it.
+    /// Requests data of a block. If another node has announced the block, retries until this node knows it or the read
+    /// times out.
     pub(super) async fn at_block<T: DeserializeOwned>(
         &self,
         method: &str,
@@ -107,7 +108,7 @@ impl Inner {
         }
     }
 
-    /// The events of a block. The runtime at the block's start, its parent's, wrote them.
+    /// Reads the events of a block. They are decoded with the runtime of the parent block, which emitted them.
     pub(super) async fn events(&self, block: BlockHash) -> Result<Vec<Event>, ChainError> {
         let parent = self.header(block).await?.parent_hash;
         self.events_after(parent, block).await
@@ -122,7 +123,7 @@ impl Inner {
     }
 }
 
-/// Whether an error message means "unknown block": nodes have no code for it.
+/// Whether an error message means "unknown block", for which nodes have no error code.
 fn is_unknown_block(message: &str) -> bool {
     ["UnknownBlock", "Unknown block", "State already discarded", "not found in the database"]
         .iter()

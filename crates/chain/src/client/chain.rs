@@ -12,7 +12,7 @@ use crate::{
     SignedExtrinsic, WeightRow, WeightRules,
 };
 
-/// Blocks that a lookup searches within the timeout of one read.
+/// Number of blocks that a lookup may search within the timeout of one read.
 const LOOKUP_BLOCKS: u32 = 64;
 
 #[async_trait]

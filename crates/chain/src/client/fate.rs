@@ -1,8 +1,8 @@
-//! Submits an extrinsic and follows it until its outcome is certain or the timeout ends.
+//! Submits an extrinsic and follows it until its outcome is certain or the timeout expires.
 //!
-//! Every retry sends the same bytes, so that nothing can happen twice. Only finalized blocks prove that an extrinsic is
-//! not in the chain and never will be; a pool's refusal proves only a fault of the bytes themselves, and only while no
-//! other pool can hold them.
+//! Every retry sends the same bytes, so that the call takes effect at most once. Only finalized blocks prove that an
+//! extrinsic can never be included. A refusal by a pool proves it only if the bytes themselves are invalid and no other
+//! pool can hold them.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ use crate::{
     Block, ChainError, Follow, Inclusion, NonceLease, Outcome, RefusedBecause, SignedExtrinsic, UnknownBecause, Until,
 };
 
-/// JSON-RPC error code: the extrinsic is in the pool already.
+/// JSON-RPC error code: the extrinsic is already in the pool.
 const ALREADY_THERE: i32 = 1013;
 
-/// The requests that following needs from the nodes.
+/// The node requests that are needed to follow an extrinsic.
 #[async_trait]
 pub(super) trait Nodes: Sync {
     type Reports: Reports;
@@ -42,7 +42,7 @@ pub(super) trait Nodes: Sync {
     /// Why the newest runtime refuses an extrinsic; `None` if it accepts it.
     async fn objection(&self, extrinsic: &SignedExtrinsic) -> Result<Option<RefusedBecause>, ChainError>;
 
-    /// Looks for an extrinsic in a block and its ancestors down to the one above `after`.
+    /// Looks for an extrinsic in the block `last` and its ancestors above height `after`.
     async fn find(
         &self,
         extrinsic: ExtrinsicHash,
@@ -66,10 +66,10 @@ pub(super) trait Nodes: Sync {
     }
 }
 
-/// A stream of a pool's status reports about an extrinsic.
+/// A stream of a pool's status notifications for a watched extrinsic.
 #[async_trait]
 pub(super) trait Reports: Send {
-    /// The next report; `None` at the end of the stream.
+    /// The next status; `None` at the end of the stream.
     async fn next(&mut self) -> Option<Status>;
 }
 
@@ -84,11 +84,11 @@ pub(super) struct Looked {
 /// A pool's response to submitted bytes.
 pub(super) struct Offer<R> {
     pub(super) answer: Result<R, RpcError>,
-    /// Whether a node that did not respond may also hold them.
+    /// Whether another node, which did not respond, may hold the bytes in its pool.
     pub(super) others_may_have_it: bool,
 }
 
-/// The states of a watched extrinsic.
+/// The status of a watched extrinsic, as reported by a pool.
 #[derive(Debug, Clone, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum Status {
@@ -104,14 +104,14 @@ pub(super) enum Status {
     Invalid,
 }
 
-/// The timeouts and intervals of following.
+/// The timeouts and intervals for following an extrinsic.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Times {
     /// The timeout of the whole submission.
     pub(super) patience: Duration,
-    /// The interval between two rounds.
+    /// The pause between two rounds of searching and submitting.
     pub(super) pause: Duration,
-    /// The longest wait for the pool's next report.
+    /// The timeout for the pool's next status notification.
     pub(super) silence: Duration,
 }
 
@@ -150,19 +150,19 @@ pub(super) async fn follow<N: Nodes>(
     }
 }
 
-/// The state of following one extrinsic.
+/// The state kept while following one extrinsic.
 struct Fate<'a, N> {
     nodes: &'a N,
     extrinsic: &'a SignedExtrinsic,
     until: Until,
     silence: Duration,
-    /// The lease of the nonce, until a pool has the bytes.
+    /// The nonce lease, held until a pool accepts the extrinsic.
     lease: Option<NonceLease>,
-    /// The newest finalized block searched: none up to here has the extrinsic.
+    /// Height of the newest finalized block searched; no block up to it includes the extrinsic.
     searched: BlockNumber,
-    /// Whether a pool may hold it.
+    /// Whether a pool may hold the extrinsic.
     may_be_pooled: bool,
-    /// The block that had it at the last look, which may be reverted.
+    /// The inclusion found by the last search; its block may still be reverted.
     included: Option<Inclusion>,
     /// The latest refusal by a pool.
     refusal: Option<RefusedBecause>,
@@ -173,7 +173,7 @@ struct Fate<'a, N> {
 /// The result of searching the blocks.
 enum Found {
     Decided(Outcome),
-    /// Undecided: a block that is not finalized has it, uses its nonce, or ends its era.
+    /// Undecided: a block that is not finalized includes the extrinsic, uses its nonce, or ends its era.
     Open,
     Nowhere,
 }
@@ -202,8 +202,8 @@ impl<N: Nodes> Fate<'_, N> {
         }
     }
 
-    /// Searches the blocks that are new since the last search. The finalized head is read first: it stays final
-    /// whatever the newer blocks turn out to be.
+    /// Searches the blocks added since the last search. The finalized head is read first, since only newer blocks can
+    /// be reverted.
     async fn search(&mut self) -> Result<Found, ChainError> {
         let SignedExtrinsic { hash, signer, nonce, last_block, .. } = *self.extrinsic;
         let finalized = self.nodes.final_block().await?;
@@ -237,7 +237,7 @@ impl<N: Nodes> Fate<'_, N> {
         Ok(if is_used { Found::Open } else { Found::Nowhere })
     }
 
-    /// Follows the pool's reports until they decide the outcome or end.
+    /// Follows the pool's notifications until they decide the outcome or end.
     async fn watch(&mut self, mut reports: N::Reports) -> Result<Option<Outcome>, ChainError> {
         loop {
             let Ok(Some(status)) = timeout(self.silence, reports.next()).await else { return Ok(None) };
@@ -267,8 +267,8 @@ impl<N: Nodes> Fate<'_, N> {
         }
     }
 
-    /// Handles a pool's refusal. Whether it is a verdict on the bytes depends on the error, and on whether another pool
-    /// can hold them.
+    /// Handles a refusal by a pool. The refusal is decisive only if the bytes themselves are invalid and, with
+    /// `is_alone`, no other pool can hold them.
     async fn refused(&mut self, error: &RpcError, is_alone: bool) -> Result<Option<Outcome>, ChainError> {
         let because = RefusedBecause::of_rpc_error(error.code, &error.message, error.data.as_deref());
         self.refusal = Some(because.clone());
@@ -282,7 +282,7 @@ impl<N: Nodes> Fate<'_, N> {
         })
     }
 
-    /// A pool holds the extrinsic: releases the nonce lease to the next caller.
+    /// Marks the nonce as used and releases its lease, once a pool holds the extrinsic.
     fn taken(&mut self) {
         self.refusal = None;
         if let Some(lease) = self.lease.take().filter(|lease| lease.nonce() == self.extrinsic.nonce) {
@@ -290,7 +290,7 @@ impl<N: Nodes> Fate<'_, N> {
         }
     }
 
-    /// Frees the nonce if no pool has accepted the extrinsic.
+    /// Returns the outcome, and marks the nonce as used unless the extrinsic is invalid.
     fn settle(mut self, outcome: Outcome) -> Outcome {
         if !matches!(outcome, Outcome::Invalid(_)) {
             self.taken();
@@ -298,7 +298,7 @@ impl<N: Nodes> Fate<'_, N> {
         outcome
     }
 
-    /// The outcome when the timeout ends.
+    /// The outcome when the timeout expires.
     fn give_up(mut self) -> Outcome {
         let outcome = match (self.included.take(), &self.error, self.refusal.take()) {
             (Some(inclusion), ..) => Outcome::Included(inclusion),

@@ -6,10 +6,10 @@ use super::Inner;
 use super::blocks::Header;
 use crate::rpc::{Offered, Subscription};
 
-/// Keeps [`Inner::heads`] at the newest block while a client exists.
+/// Publishes new blocks in [`Inner::heads`] as long as a client exists.
 ///
-/// Silence for some block times means either a stalled chain or a half-open connection. The node is queried then; if it
-/// knows a newer block or does not respond, the subscription is renewed.
+/// If no block arrives for two block times, the chain is stalled or the connection is half-open. The node is then
+/// queried; if it knows a newer block or does not respond, the subscription is renewed.
 pub(super) async fn follow(inner: Weak<Inner>) {
     let mut is_connected = true;
     while let Some(chain) = inner.upgrade() {

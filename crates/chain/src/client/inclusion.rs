@@ -20,7 +20,7 @@ struct BlockBody {
 }
 
 impl Inner {
-    /// The position of an extrinsic in a block, with its result and events.
+    /// Looks for an extrinsic in a block, and reads its index, result and events.
     pub(super) async fn inclusion(&self, extrinsic: ExtrinsicHash, block: BlockHash) -> Result<Looked, ChainError> {
         let body: Option<BlockAnswer> = self.at_block("chain_getBlock", json!([block]), block).await?;
         let BlockBody { header, extrinsics } = body.ok_or(ChainError::NoSuchBlock(At::Hash(block)))?.block;
@@ -40,7 +40,7 @@ impl Inner {
         Ok(Looked { number, parent, inclusion: Some(inclusion) })
     }
 
-    /// Searches blocks, both ends included, backwards from the last along parent hashes, so that all are on one fork.
+    /// Searches the blocks `from..=to` backwards along parent hashes, so that all of them are on the same fork.
     pub(super) async fn lookup(
         &self,
         extrinsic: ExtrinsicHash,
@@ -54,7 +54,7 @@ impl Inner {
         }
     }
 
-    /// The outcome of an inclusion: included, or finalized.
+    /// The outcome for an inclusion: included or finalized.
     async fn settled(&self, inclusion: Inclusion) -> Result<Outcome, ChainError> {
         let finalized = self.finalized().await?;
         let is_final = finalized.number >= inclusion.block.number
@@ -63,7 +63,7 @@ impl Inner {
     }
 }
 
-/// The block has neither a success nor a failure event for the extrinsic.
+/// The block has neither a success event nor a failure event for the extrinsic.
 #[derive(Debug, thiserror::Error)]
 #[error("the block records neither success nor failure")]
 struct NoVerdict;

@@ -8,7 +8,7 @@ use super::{Inner, subnets::number};
 use crate::runtime::LastKey;
 use crate::{Axon, Block, ChainError, Detail, Metagraph, Neuron, WeightRow};
 
-/// Numbers of the metagraph fields to request: all but owners' names and fields that are not shown.
+/// Indices of the metagraph fields to request: the fields of [`Answer`].
 const FIELDS: [u16; 27] =
     [1, 2, 5, 6, 8, 12, 13, 14, 31, 32, 52, 53, 55, 56, 57, 58, 59, 60, 61, 62, 63, 64, 65, 66, 67, 68, 69];
 
@@ -96,7 +96,7 @@ impl Inner {
         Ok(metagraph)
     }
 
-    /// Reads a matrix between neurons, by uid.
+    /// Reads the weight or bond matrix, one row per uid.
     async fn rows(
         &self,
         item: &str,
@@ -176,7 +176,7 @@ impl Answer {
     }
 }
 
-/// One entry of a column; the default for columns that the chain no longer fills.
+/// The entry of a column at an index; the default for columns that the chain no longer fills.
 fn of<T: Copy + Default>(column: Option<&[T]>, place: usize) -> T {
     column.and_then(|column| column.get(place)).copied().unwrap_or_default()
 }

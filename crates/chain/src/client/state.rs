@@ -9,20 +9,20 @@ use super::{Client, HexBytes, Inner, hex_text};
 use crate::runtime::{Runtime, StorageKeys};
 use crate::{At, ChainError};
 
-/// Keys of a map per request.
+/// Number of map keys per request.
 const PAGE: usize = 512;
 /// Maximum number of entries of a map to read: about the number of accounts on the main network.
 const MAX_ENTRIES: usize = 1 << 20;
-/// Maximum bytes of a map to read.
+/// Maximum size of a map to read, in bytes.
 const MAX_BYTES: usize = 256 << 20;
 
-/// Untyped reads by name, as JSON.
+/// Untyped queries by name, with JSON keys and values.
 impl Client {
-    /// Reads a storage value; where it is unset, the item's default, or `null`.
+    /// Reads a storage value. If the value is unset, returns the item's default, or `null`.
     ///
     /// # Errors
-    /// [`ChainError::NotInRuntime`] for an unknown item, [`ChainError::Encode`] if the keys do not fit;
-    /// [`ChainError`] as for any read.
+    /// [`ChainError::NotInRuntime`] for an unknown item, [`ChainError::Encode`] if the keys do not match its types, or
+    /// another [`ChainError`] if the read fails.
     pub async fn storage(&self, pallet: &str, item: &str, keys: &[Json], at: At) -> Result<Json, ChainError> {
         self.inner
             .rpc
@@ -36,11 +36,11 @@ impl Client {
             .await
     }
 
-    /// Reads the entries of a map whose keys begin with `keys`: all keys of each entry, and its value. The read timeout
-    /// applies to each page of 512 entries.
+    /// Reads the entries of a map whose keys begin with `first_keys`, as pairs of all keys and the value. The read
+    /// timeout applies to each page of 512 entries.
     ///
     /// # Errors
-    /// As [`Client::storage`]; [`ChainError::Decode`] if the map's hashers do not keep the keys.
+    /// The errors of [`Client::storage`], and [`ChainError::Decode`] if the map's hashers do not preserve the keys.
     pub async fn storage_map(
         &self,
         pallet: &str,
@@ -63,8 +63,8 @@ impl Client {
     /// Calls a method of a runtime API.
     ///
     /// # Errors
-    /// [`ChainError::NotInRuntime`] for an unknown method, [`ChainError::Encode`] if the arguments do not fit;
-    /// [`ChainError`] as for any read.
+    /// [`ChainError::NotInRuntime`] for an unknown method, [`ChainError::Encode`] if the arguments do not match its
+    /// types, or another [`ChainError`] if the read fails.
     pub async fn runtime_api(&self, api: &str, method: &str, args: &[Json], at: At) -> Result<Json, ChainError> {
         self.inner
             .rpc
@@ -81,7 +81,7 @@ impl Client {
     /// Reads a constant of the newest runtime.
     ///
     /// # Errors
-    /// [`ChainError::NotInRuntime`] for an unknown constant; [`ChainError`] as for any read.
+    /// [`ChainError::NotInRuntime`] for an unknown constant, or another [`ChainError`] if the read fails.
     pub async fn constant(&self, pallet: &str, name: &str) -> Result<Json, ChainError> {
         self.inner
             .rpc
@@ -94,7 +94,7 @@ impl Client {
 }
 
 impl Inner {
-    /// Calls a method of a runtime API and decodes the result, fields by name.
+    /// Calls a method of a runtime API and decodes the result, matching fields by name.
     pub(super) async fn api<T: DecodeAsType>(
         &self,
         api: &str,
@@ -120,7 +120,7 @@ impl Inner {
         Ok(answer.0)
     }
 
-    /// Reads a storage value, or its default; `None` if it has neither.
+    /// Reads a storage value or, if it is unset, the item's default; `None` if the item has no default.
     pub(super) async fn value<T: DecodeAsType>(
         &self,
         pallet: &str,
@@ -134,7 +134,7 @@ impl Inner {
         runtime.storage_value(pallet, item, bytes.as_deref())
     }
 
-    /// Reads the entries of a map whose keys begin with `keys`.
+    /// Reads the entries of a map whose keys begin with `first_keys`.
     pub(super) async fn map<K: StorageKeys, T: DecodeAsType>(
         &self,
         pallet: &str,
@@ -159,7 +159,7 @@ impl Inner {
         Ok(bytes.map(|bytes| bytes.0))
     }
 
-    /// Reads many values of one block in one request.
+    /// Reads many storage values of one block in one request.
     pub(super) async fn storage_batch(&self, keys: &[Vec<u8>], block: BlockHash) -> Result<Batch, ChainError> {
         let texts: Vec<String> = keys.iter().map(|key| hex_text(key)).collect();
         let sets: Vec<ChangeSet> = self.at_block("state_queryStorageAt", json!([texts, block]), block).await?;
@@ -220,7 +220,7 @@ impl<'a> Items<'a> {
         Self { runtime, keys: Vec::new() }
     }
 
-    /// Adds an item of the Subtensor pallet.
+    /// Adds an item of the pallet `SubtensorModule`.
     pub(super) fn and(mut self, item: &'static str, keys: &[Value]) -> Result<Self, ChainError> {
         let pallet = "SubtensorModule";
         self.keys.push((pallet, item, self.runtime.storage_key(pallet, item, keys)?));
@@ -233,14 +233,14 @@ impl<'a> Items<'a> {
     }
 }
 
-/// The decoded values of [`Items`].
+/// The values of [`Items`], decoded on access.
 pub(super) struct Values<'a> {
     items: Items<'a>,
     batch: Batch,
 }
 
 impl Values<'_> {
-    /// The value of an item that always has one, decoded.
+    /// Decodes an item's value; the type's default if the item has neither a value nor a default.
     pub(super) fn get<T: DecodeAsType + Default>(&self, item: &str) -> Result<T, ChainError> {
         let Some((pallet, item, key)) = self.items.keys.iter().find(|(_, name, _)| *name == item) else {
             return Ok(T::default());
@@ -254,7 +254,7 @@ struct ChangeSet {
     changes: Vec<(HexBytes, Option<HexBytes>)>,
 }
 
-/// Why the entries of a map are malformed.
+/// Why the entries of a map are rejected.
 #[derive(Debug, thiserror::Error)]
 enum MapError {
     /// The keys are not in ascending order.

@@ -80,7 +80,7 @@ impl Reports for Subscription {
     }
 }
 
-/// The reason in the runtime's validity error, from JSON.
+/// Converts the runtime's validity error from JSON.
 fn refusal(error: &Json) -> RefusedBecause {
     let invalid = error.get("Invalid");
     let custom = invalid.and_then(|invalid| invalid.get("Custom")).and_then(Json::as_u64);
@@ -97,7 +97,7 @@ fn refusal(error: &Json) -> RefusedBecause {
     }
 }
 
-/// The response has no fee.
+/// The response of `query_info` has no fee.
 #[derive(Debug, thiserror::Error)]
 #[error("the field partial_fee is missing")]
 struct NoFee;

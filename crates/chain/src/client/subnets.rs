@@ -13,12 +13,12 @@ use crate::{
 const SUBNETS: &str = "SubnetInfoRuntimeApi";
 const SWAP: &str = "SwapRuntimeApi";
 
-/// Reads of subnets, prices and costs.
+/// Queries of subnets, prices and registration costs.
 impl Client {
     /// All subnets.
     ///
     /// # Errors
-    /// [`ChainError`] as for any read.
+    /// [`ChainError`] if the read fails.
     pub async fn subnets(&self, at: At) -> Result<Vec<Subnet>, ChainError> {
         self.inner
             .rpc
@@ -30,10 +30,10 @@ impl Client {
             .await
     }
 
-    /// One subnet.
+    /// The subnet with this netuid.
     ///
     /// # Errors
-    /// [`ChainError::NoSuchSubnet`]; [`ChainError`] as for any read.
+    /// [`ChainError::NoSuchSubnet`], or another [`ChainError`] if the read fails.
     pub async fn subnet(&self, netuid: NetUid, at: At) -> Result<Subnet, ChainError> {
         self.inner
             .rpc
@@ -49,7 +49,7 @@ impl Client {
     /// The hyperparameters of a subnet.
     ///
     /// # Errors
-    /// [`ChainError::NoSuchSubnet`]; [`ChainError`] as for any read.
+    /// [`ChainError::NoSuchSubnet`], or another [`ChainError`] if the read fails.
     pub async fn hyperparameters(&self, netuid: NetUid, at: At) -> Result<Hyperparameters, ChainError> {
         let method = "get_subnet_hyperparams_v3";
         let entries = self.runtime_api(SUBNETS, method, &[netuid.0.into()], at).await?;
@@ -59,7 +59,7 @@ impl Client {
     /// The current cost of registering on a subnet.
     ///
     /// # Errors
-    /// [`ChainError`] as for any read.
+    /// [`ChainError`] if the read fails.
     pub async fn registration_cost(&self, netuid: NetUid, at: At) -> Result<Rao, ChainError> {
         self.inner
             .rpc
@@ -73,7 +73,7 @@ impl Client {
     /// The current cost of creating a subnet.
     ///
     /// # Errors
-    /// [`ChainError`] as for any read.
+    /// [`ChainError`] if the read fails.
     pub async fn subnet_cost(&self, at: At) -> Result<Rao, ChainError> {
         self.inner
             .rpc
@@ -87,7 +87,7 @@ impl Client {
     /// The alpha price of every subnet.
     ///
     /// # Errors
-    /// [`ChainError`] as for any read.
+    /// [`ChainError`] if the read fails.
     pub async fn prices(&self, at: At) -> Result<Vec<Price>, ChainError> {
         self.inner
             .rpc
@@ -101,7 +101,7 @@ impl Client {
     /// The price of a subnet's alpha, in TAO per alpha.
     ///
     /// # Errors
-    /// [`ChainError`] as for any read.
+    /// [`ChainError`] if the read fails.
     pub async fn price(&self, netuid: NetUid, at: At) -> Result<Rao, ChainError> {
         self.inner
             .rpc
@@ -115,7 +115,7 @@ impl Client {
     /// Simulates buying alpha for an amount of TAO.
     ///
     /// # Errors
-    /// [`ChainError`] as for any read.
+    /// [`ChainError`] if the read fails.
     pub async fn simulate_buying(&self, netuid: NetUid, tao: Rao, at: At) -> Result<SimulatedSwap, ChainError> {
         self.inner
             .rpc
@@ -129,7 +129,7 @@ impl Client {
     /// Simulates selling an amount of alpha.
     ///
     /// # Errors
-    /// [`ChainError`] as for any read.
+    /// [`ChainError`] if the read fails.
     pub async fn simulate_selling(&self, netuid: NetUid, alpha: Alpha, at: At) -> Result<SimulatedSwap, ChainError> {
         self.inner
             .rpc
@@ -200,7 +200,7 @@ impl Inner {
     }
 }
 
-/// A subnet in the runtime API's form.
+/// A subnet as returned by the runtime API.
 #[derive(Debug, DecodeAsType)]
 #[decode_as_type(crate_path = "subxt::ext::scale_decode")]
 pub(super) struct Answer {

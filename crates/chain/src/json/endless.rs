@@ -13,8 +13,8 @@ pub(crate) enum EndlessType {
     TooDeep(u32),
 }
 
-/// Refuses types that contain themselves, or nest too deeply, without an enum or a list between: code that follows
-/// types without reading bytes would not end.
+/// Refuses types that contain themselves, or nest too deeply, other than through an enum or a list. Code that walks
+/// such types without consuming bytes would not terminate.
 pub(crate) fn refuse_endless(types: &PortableRegistry) -> Result<(), EndlessType> {
     // `None` while the type's parts are being visited.
     let mut depths: HashMap<u32, Option<u8>> = HashMap::new();
@@ -43,7 +43,7 @@ pub(crate) fn refuse_endless(types: &PortableRegistry) -> Result<(), EndlessType
     Ok(())
 }
 
-/// The types that every value of a type contains.
+/// The component types that every value of a type contains.
 fn parts(type_id: u32, types: &PortableRegistry) -> Box<dyn Iterator<Item = u32> + '_> {
     match types.resolve(type_id).map(|found| &found.type_def) {
         Some(TypeDef::Composite(composite)) => Box::new(composite.fields.iter().map(|field| field.ty.id)),

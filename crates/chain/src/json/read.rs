@@ -13,7 +13,7 @@ pub(crate) fn read(bytes: &mut &[u8], type_id: u32, types: &PortableRegistry) ->
     decode_as_type(bytes, type_id, types)
 }
 
-/// Converts a decoded value to JSON. The context of each value is its type.
+/// Converts a decoded value to JSON. Each value's context is its type id.
 pub(crate) fn to_json(value: &Value<u32>, types: &PortableRegistry) -> Json {
     match &value.value {
         ValueDef::Composite(fields) => composite(fields, value.context, types),
@@ -31,8 +31,8 @@ pub(crate) fn to_json(value: &Value<u32>, types: &PortableRegistry) -> Json {
     }
 }
 
-/// Converts the fields of an event or variant: an object where they have names, the value itself for a single field
-/// without a name, otherwise an array.
+/// Converts the fields of an event or variant to JSON: an object if they have names, the value itself for a single
+/// unnamed field, otherwise an array.
 pub(crate) fn fields_of(fields: &Composite<u32>, types: &PortableRegistry) -> Json {
     match fields {
         Composite::Named(fields) => named(fields, types),
@@ -93,7 +93,7 @@ fn plain(primitive: &Primitive) -> Json {
     }
 }
 
-/// The JSON form of a byte list.
+/// The kind of a byte sequence, which determines its JSON form.
 enum Bytes {
     Array,
     List,
@@ -118,7 +118,7 @@ fn bytes_kind(type_id: u32, types: &PortableRegistry) -> Option<Bytes> {
     matches!(types.resolve(item)?.type_def, TypeDef::Primitive(TypeDefPrimitive::U8)).then_some(kind)
 }
 
-/// Whether a type is a struct with one unnamed field.
+/// Whether a type is a struct; a struct with one unnamed field is a newtype.
 fn is_wrapper(type_id: u32, types: &PortableRegistry) -> bool {
     types.resolve(type_id).is_some_and(|found| matches!(found.type_def, TypeDef::Composite(_)))
 }
@@ -127,7 +127,7 @@ fn type_name(type_id: u32, types: &PortableRegistry) -> Option<&str> {
     types.resolve(type_id)?.path.segments.last().map(String::as_str)
 }
 
-/// The bytes inside any number of newtypes.
+/// The bytes of a value inside any number of newtypes.
 fn bytes_of(fields: &Composite<u32>) -> Option<Vec<u8>> {
     let Composite::Unnamed(items) = fields else { return None };
     match items.as_slice() {

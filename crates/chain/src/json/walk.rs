@@ -5,16 +5,17 @@ use subxt::ext::scale_value::scale::DecodeError;
 
 use super::{MAX_NESTED, PortableRegistry};
 
-/// Maximum number of values in one response: metagraphs have some hundred thousand.
+/// Maximum number of values in one response; metagraphs have several hundred thousand.
 const MAX_VALUES: usize = 1 << 22;
-/// Maximum number of values for each encoded byte, plus a fixed number: empty fields and nested newtypes take no bytes.
+/// Maximum number of values per encoded byte, in addition to [`VALUES_OF_NOTHING`]: empty fields and nested newtypes
+/// take no bytes.
 const VALUES_OF_A_BYTE: usize = 64;
 const VALUES_OF_NOTHING: usize = 1 << 12;
 
-/// Measures an encoded value in bytes without allocating for it.
+/// Returns the length of an encoded value in bytes, without allocating for its contents.
 ///
-/// Call this before decoding bytes from a node: a list states its length first, and decoders allocate for it; values
-/// nest without limit, and decoders take stack for each level.
+/// Call this before decoding bytes from a node: decoders allocate for the length that a list states, and use the stack
+/// for each level of nesting.
 pub(crate) fn check(bytes: &[u8], type_id: u32, types: &PortableRegistry) -> Result<usize, DecodeError> {
     let left = bytes.len().saturating_mul(VALUES_OF_A_BYTE).saturating_add(VALUES_OF_NOTHING).min(MAX_VALUES);
     let mut walk = Walk { rest: bytes, types, left };
@@ -75,7 +76,7 @@ impl Walk<'_> {
     }
 }
 
-/// Checks a compact number, which may be inside up to `levels` newtypes.
+/// Checks the type of a compact number, which may be inside up to `levels` newtypes.
 fn check_compact(mut type_id: u32, types: &PortableRegistry, mut levels: u8) -> Result<(), DecodeError> {
     loop {
         levels = levels.checked_sub(1).ok_or_else(too_deep)?;

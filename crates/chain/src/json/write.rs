@@ -6,17 +6,17 @@ use super::PortableRegistry;
 use scale_info::form::PortableForm;
 use scale_info::{Field, TypeDef, TypeDefPrimitive, Variant};
 
-/// The deepest nesting of values: calls within calls within batches, with margin.
+/// Maximum nesting depth of values, ample for nested calls in batches.
 const MAX_DEPTH: u32 = 128;
 
-/// Why a JSON value does not fit a type of the chain.
+/// Why a JSON value does not match a chain type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum JsonError {
     /// The value has the wrong JSON type.
     #[error("{at}: found {found}, expected {wanted}")]
     Kind {
-        /// The path in the value.
+        /// Path of the value within the arguments.
         at: String,
         /// The JSON type found.
         found: String,
@@ -26,7 +26,7 @@ pub enum JsonError {
     /// A field is missing.
     #[error("{at}: missing field {field}")]
     Missing {
-        /// The path in the value.
+        /// Path of the value within the arguments.
         at: String,
         /// The name of the field.
         field: String,
@@ -34,7 +34,7 @@ pub enum JsonError {
     /// The field or variant is unknown.
     #[error("{at}: unknown name {name}, expected {known}")]
     Unknown {
-        /// The path in the value.
+        /// Path of the value within the arguments.
         at: String,
         /// The unknown name.
         name: String,
@@ -44,15 +44,15 @@ pub enum JsonError {
     /// The address is malformed.
     #[error("{at}: {source}")]
     Address {
-        /// The path in the value.
+        /// Path of the value within the arguments.
         at: String,
         /// Why the address does not parse.
         source: Ss58Error,
     },
-    /// The value is nested too deeply, or its type cannot be written from JSON.
-    #[error("{at}: values of this type have no JSON form")]
+    /// The value is nested too deeply, or its type cannot be converted from JSON.
+    #[error("{at}: the value is nested too deeply, or its type has no JSON form")]
     Unsupported {
-        /// The path in the value.
+        /// Path of the value within the arguments.
         at: String,
     },
 }
@@ -62,7 +62,7 @@ pub(crate) fn to_value(json: &Json, type_id: u32, types: &PortableRegistry, name
     Writer { types, at: name.to_owned(), depth: 0 }.value(json, type_id)
 }
 
-/// Writes one value, and keeps its path for error messages.
+/// Converts one value from JSON, tracking its path for error messages.
 struct Writer<'a> {
     types: &'a PortableRegistry,
     at: String,
@@ -239,7 +239,7 @@ impl Writer<'_> {
         path.and_then(|segments| segments.last()).is_some_and(|name| name == "Option")
     }
 
-    /// A writer for the inner value of a newtype.
+    /// Returns a writer for the inner value of a newtype.
     fn inside(&self) -> Self {
         Writer { types: self.types, at: self.at.clone(), depth: self.depth.saturating_add(1) }
     }

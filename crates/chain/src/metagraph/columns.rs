@@ -8,52 +8,52 @@ use crate::Share;
 /// Vectors by uid; shares are in `0..=1`.
 #[expect(non_snake_case, reason = "the names of the vectors in the field's papers and programs")]
 impl Metagraph {
-    /// Weighted stake: alpha plus the counted share of TAO, in TAO.
+    /// The stake weights: alpha plus weighted TAO, in TAO.
     pub fn S(&self) -> Vec<f64> {
         self.column(|neuron| whole(neuron.total_stake.get()))
     }
 
-    /// Rank; 0 on current chains.
+    /// The ranks; 0 on current chains.
     pub fn R(&self) -> Vec<f64> {
         self.column(|neuron| Share::new(neuron.rank).fraction())
     }
 
-    /// Incentive.
+    /// The incentives.
     pub fn I(&self) -> Vec<f64> {
         self.column(|neuron| Share::new(neuron.incentive).fraction())
     }
 
-    /// Emission of the last epoch, in alpha.
+    /// The emissions in the last epoch, in alpha.
     pub fn E(&self) -> Vec<f64> {
         self.column(|neuron| whole(neuron.emission.get()))
     }
 
-    /// Consensus.
+    /// The consensus weights.
     pub fn C(&self) -> Vec<f64> {
         self.column(|neuron| Share::new(neuron.consensus).fraction())
     }
 
-    /// Trust; 0 on current chains.
+    /// The trust values; 0 on current chains.
     pub fn T(&self) -> Vec<f64> {
         self.column(|neuron| Share::new(neuron.trust).fraction())
     }
 
-    /// Validator trust.
+    /// The validator trust values.
     pub fn Tv(&self) -> Vec<f64> {
         self.column(|neuron| Share::new(neuron.validator_trust).fraction())
     }
 
-    /// Dividends.
+    /// The dividends.
     pub fn D(&self) -> Vec<f64> {
         self.column(|neuron| Share::new(neuron.dividends).fraction())
     }
 
-    /// Bonds: from row to column, parts of 65535; `None` if not read.
+    /// The bond matrix, from row to column, with values in `0..=1`; `None` if bonds were not read.
     pub fn B(&self) -> Option<Vec<Vec<f64>>> {
         Some(self.matrix(self.bonds.as_ref()?))
     }
 
-    /// Weights: from row to column, each row with sum 1; `None` if not read.
+    /// The weight matrix, from row to column, each row normalised to sum 1; `None` if weights were not read.
     pub fn W(&self) -> Option<Vec<Vec<f64>>> {
         let mut rows = self.matrix(self.weights.as_ref()?);
         for row in &mut rows {
@@ -95,7 +95,7 @@ impl Metagraph {
         self.column(|neuron| neuron.axon)
     }
 
-    /// The neuron with this hotkey.
+    /// The neuron with this hotkey; `None` if it is not registered.
     pub fn neuron(&self, hotkey: &Hotkey) -> Option<&Neuron> {
         self.neurons.iter().find(|neuron| neuron.hotkey == *hotkey)
     }

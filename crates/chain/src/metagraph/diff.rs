@@ -12,7 +12,7 @@ pub struct Difference {
     pub from: Block,
     /// The later block.
     pub to: Block,
-    /// The uids with another hotkey: uid, hotkey before, hotkey after.
+    /// The uids whose hotkey changed, as tuples of uid, old hotkey and new hotkey.
     pub replaced: Vec<(Uid, Option<Hotkey>, Option<Hotkey>)>,
     /// The neurons with changed fields.
     pub changed: Vec<NeuronChange>,
@@ -25,7 +25,7 @@ pub struct NeuronChange {
     pub uid: Uid,
     /// The neuron's hotkey.
     pub hotkey: Hotkey,
-    /// The changed fields: name, value before, value after.
+    /// The changed fields, as tuples of name, old value and new value.
     pub fields: Vec<(String, Json, Json)>,
 }
 

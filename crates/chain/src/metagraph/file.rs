@@ -3,7 +3,7 @@ use std::path::Path;
 
 use super::Metagraph;
 
-/// The version of the file format, raised when a field changes its meaning.
+/// The version of the file format, incremented when a field changes its meaning.
 const FORM: u32 = 1;
 
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -16,7 +16,7 @@ impl Metagraph {
     /// Saves the metagraph as JSON, replacing the file atomically.
     ///
     /// # Errors
-    /// [`std::io::Error`] if the folder is not writable.
+    /// [`std::io::Error`] if writing fails.
     pub fn save(&self, path: &Path) -> std::io::Result<()> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
@@ -40,7 +40,8 @@ impl Metagraph {
         }
     }
 
-    /// The neurons as CSV with a header row, one neuron per line: amounts as decimal text, shares as parts of 65535.
+    /// Formats the neurons as CSV with a header row and one neuron per line. Amounts are decimal text, shares are in
+    /// parts of 65535.
     pub fn to_csv(&self) -> String {
         let mut csv = String::from(
             "uid,hotkey,coldkey,active,validator_permit,axon,total_stake,alpha_stake,tao_stake,consensus,incentive,\

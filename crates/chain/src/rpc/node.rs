@@ -13,12 +13,12 @@ use tokio::time::Instant;
 
 use crate::{NodeUrl, TransportError};
 
-/// The largest response: metadata has half a MiB, all metagraphs some MiB.
+/// Maximum size of a response in bytes: metadata takes about half a MiB, large queries several MiB.
 const MAX_ANSWER_BYTES: u32 = 64 << 20;
 /// Maximum number of buffered notifications; when a slow reader exceeds it, the subscription ends and is renewed.
 const MAX_WAITING: usize = 256;
 
-/// One node, with its connection while it is open.
+/// A node, with its connection while one is open.
 #[derive(Debug)]
 pub(crate) struct Node {
     url: NodeUrl,
@@ -134,7 +134,7 @@ impl Node {
         }
     }
 
-    /// The connection, opened if necessary. A node of another chain is an error.
+    /// Returns the open connection, or opens one. Fails if the node serves another chain.
     async fn client(&self) -> Result<Arc<Client>, TransportError> {
         let mut connection = self.connection.lock().await;
         if let Some(client) = connection.as_ref().filter(|client| client.is_connected()) {
@@ -166,7 +166,7 @@ impl Node {
     }
 }
 
-/// Converts a JSON-RPC error; its data is kept where it is text.
+/// Converts a JSON-RPC error. Its data is kept as text: strings as they are, other values as JSON.
 fn said(error: &ErrorObjectOwned) -> RpcError {
     let data = error.data().map(|data| serde_json::from_str(data.get()).unwrap_or_else(|_| data.get().to_owned()));
     RpcError { code: error.code(), message: error.message().to_owned(), data }

@@ -22,7 +22,8 @@ impl Runtime {
         Ok(events)
     }
 
-    /// Decodes phase, event, topics; the event is a variant of the enum of all pallets' enums.
+    /// Decodes an event record: phase, event and topics. The event is a variant of the runtime's outer event enum,
+    /// which contains a variant of the pallet's event enum.
     fn event(&self, index: u32, bytes: &mut &[u8]) -> Result<Event, EventError> {
         let phase = match u8::decode(bytes)? {
             0 => Phase::ApplyExtrinsic(u32::decode(bytes)?),
@@ -40,7 +41,7 @@ impl Runtime {
         Ok(Event { index, phase, pallet: outer.name, name: inner.name, fields })
     }
 
-    /// The result of an extrinsic, from the events of its own phase.
+    /// The result of an extrinsic, from the events of its phase.
     pub(crate) fn verdict(&self, events: &[Event]) -> Option<Result<(), DispatchError>> {
         let last = events
             .iter()
@@ -79,13 +80,13 @@ impl Runtime {
     }
 }
 
-/// The fee of an extrinsic, from the events of its own phase; `None` if the chain recorded none.
+/// The fee of an extrinsic, from the events of its phase; `None` if the chain recorded none.
 pub(crate) fn fee_of(events: &[Event]) -> Option<Rao> {
     let paid = events.iter().rev().find(|event| event.is("TransactionPayment", "TransactionFeePaid"))?;
     paid.fields.get("actual_fee")?.as_u64().map(Rao::new)
 }
 
-/// Converts the fields of an event: unlike those of a value, a single unnamed field stays in its array.
+/// Converts the fields of an event to JSON. Unlike in [`fields_of`], a single unnamed field stays in an array.
 fn event_fields(
     fields: &subxt::ext::scale_value::Composite<u32>,
     types: &scale_info::PortableRegistry,
@@ -107,6 +108,6 @@ enum EventError {
     #[error("unknown event phase {0}")]
     NoPhase(u8),
     /// The metadata's event type is not an enum of enums.
-    #[error("not a variant of the pallet's event type")]
+    #[error("the event type in the metadata is not an enum of pallet enums")]
     NotAnEnum,
 }

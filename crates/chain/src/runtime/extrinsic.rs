@@ -56,7 +56,7 @@ impl Runtime {
         Ok(SignedExtrinsic { bytes, hash, signer: account, nonce: options.nonce, birth, last_block, spec_version })
     }
 
-    /// Assembles the extrinsic's bytes and the signed payload.
+    /// Assembles a signed extrinsic, and returns its bytes and the signed payload.
     pub(crate) fn signed(
         &self,
         call: &Call,

@@ -11,18 +11,18 @@ use super::{Runtime, all_read};
 use crate::ChainError;
 use crate::json::{self, JsonError, to_json, to_value};
 
-/// The length of the key prefix: the hashes of pallet and item.
+/// The length of the key prefix in bytes: the hashes of pallet and item.
 const PREFIX: usize = 32;
 
 impl Runtime {
-    /// The storage key of a value; with fewer keys than the map has, the common prefix.
+    /// Encodes the storage key of a value. With fewer keys than the map has, returns the common prefix of its entries.
     pub(crate) fn storage_key(&self, pallet: &str, item: &str, keys: &[Value]) -> Result<Vec<u8>, ChainError> {
         let info = self.storage_info(pallet, item)?;
         encode_storage_key_with_info(pallet, item, keys.to_vec(), &info, self.types())
             .map_err(|error| ChainError::encode(storage(pallet, item), error))
     }
 
-    /// As [`Self::storage_key`], from JSON.
+    /// Like [`Self::storage_key`], with keys from JSON.
     pub(crate) fn storage_key_of_json(&self, pallet: &str, item: &str, keys: &[Json]) -> Result<Vec<u8>, ChainError> {
         let info = self.storage_info(pallet, item)?;
         let value = |(key, json)| {
@@ -33,7 +33,7 @@ impl Runtime {
         self.storage_key(pallet, item, &values.map_err(|error| ChainError::encode(storage(pallet, item), error))?)
     }
 
-    /// Decodes a value; without bytes, the item's default. `None` if it has none.
+    /// Decodes a storage value. Without bytes, decodes the item's default; `None` if the item has no default.
     pub(crate) fn storage_value<T: DecodeAsType>(
         &self,
         pallet: &str,
@@ -45,7 +45,7 @@ impl Runtime {
         bytes.map(|bytes| self.decode(&storage(pallet, item), bytes, info.value_id)).transpose()
     }
 
-    /// As [`Self::storage_value`], as JSON.
+    /// Like [`Self::storage_value`], but decodes to JSON.
     pub(crate) fn storage_value_json(
         &self,
         pallet: &str,
@@ -57,7 +57,7 @@ impl Runtime {
         bytes.map(|bytes| self.decode_json(&storage(pallet, item), bytes, info.value_id)).transpose()
     }
 
-    /// Decodes the keys of a map's entry, where its hashers keep them.
+    /// Decodes the keys of a map entry, provided that the map's hashers preserve them.
     pub(crate) fn storage_keys<T: StorageKeys>(&self, pallet: &str, item: &str, key: &[u8]) -> Result<T, ChainError> {
         T::read(self, pallet, item, key)
     }
@@ -66,7 +66,7 @@ impl Runtime {
         self.metadata().storage_info(pallet, item).map_err(|_| self.missing(&storage(pallet, item)))
     }
 
-    /// Splits a key into its parts: their types and bytes. Keys come from the node, so any bytes are possible.
+    /// Splits a storage key into the type and bytes of each map key. The key comes from a node and may be malformed.
     fn key_parts<'a>(&self, pallet: &str, item: &str, key: &'a [u8]) -> Result<Vec<(u32, &'a [u8])>, ChainError> {
         let what = || format!("a key of {}", storage(pallet, item));
         if key.get(..PREFIX) != Some(&encode_storage_key_prefix(pallet, item)) {
@@ -91,7 +91,7 @@ impl Runtime {
     }
 }
 
-/// Rust types that decode from the keys of a map's entry.
+/// Rust types that decode from the keys of a map entry.
 pub(crate) trait StorageKeys: Sized {
     fn read(runtime: &Runtime, pallet: &str, item: &str, key: &[u8]) -> Result<Self, ChainError>;
 }
@@ -109,7 +109,7 @@ impl StorageKeys for Vec<Json> {
     }
 }
 
-/// Only the last key.
+/// The last key of a map entry, without the others.
 #[derive(Debug)]
 pub(crate) struct LastKey<T>(pub(crate) T);
 

@@ -3,8 +3,8 @@ use taonet_primitives::BlockHash;
 use crate::client::Header;
 use crate::runtime::Runtime;
 
-/// Decodes bytes with this metadata in every way in which the client decodes a node's, for fuzzing. Returns whether the
-/// metadata is valid.
+/// Decodes bytes with this metadata through every decoder that the client applies to data from a node, for fuzzing.
+/// Returns whether the metadata is valid.
 pub fn read_as_from_a_node(metadata: &[u8], bytes: &[u8]) -> bool {
     if let Ok(header) = serde_json::from_slice::<Header>(bytes) {
         let _ = header.block();

@@ -1,4 +1,4 @@
-//! Shared helpers of the tests with a node.
+//! Helpers shared by the tests that start a node.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests fail as tests do")]
 #![allow(dead_code, reason = "each test file uses its own part")]

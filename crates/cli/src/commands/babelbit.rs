@@ -1,10 +1,11 @@
-//! `bb …`: engine, miner, runner, validator, and the scoring and audit tools.
+//! `bb …`: engine, miner, runner, validator, and the scoring, audit and benchmark tools.
 
 mod access;
 mod align;
 mod arena_gateway;
 mod arena_submit;
 mod audit;
+mod bench;
 mod compute_weights;
 mod config;
 mod engine;
@@ -14,10 +15,12 @@ mod register_axon;
 pub(crate) mod runner;
 mod score;
 mod score_text;
+mod scorer;
 mod scoring_api;
 mod signer;
 mod subtensor_gateway;
 mod test_miner;
+mod text;
 mod validate;
 
 use clap::Subcommand;
@@ -28,6 +31,8 @@ use crate::context::Context;
 pub(crate) enum Command {
     /// Run challenges against all miners, score the replies and submit the results
     Runner(runner::RunnerArgs),
+    /// Transcribe replies for runners on this and other machines
+    Scorer(scorer::ScorerArgs),
     /// Submit weights from the scores of the current challenge, once per epoch
     Validate(validate::ValidateArgs),
     /// Sign for the validator's daemons, so that only one process holds the hotkey
@@ -42,7 +47,7 @@ pub(crate) enum Command {
     ScoringApi(scoring_api::ScoringApiArgs),
     /// Serve challenges to validators
     Engine(engine::EngineArgs),
-    /// Serve a miner with one of the built-in profiles
+    /// Serve a miner of the speech contest or of the text contest
     Miner(miner::MinerArgs),
     /// Publish a miner's endpoint on the chain
     RegisterAxon(register_axon::RegisterAxonArgs),
@@ -59,10 +64,16 @@ pub(crate) enum Command {
     ScoreBatch(score::BatchArgs),
     /// Score the predictions of text dialogues
     ScoreText(score_text::TextArgs),
+    /// Train models for the text contest
+    #[command(subcommand)]
+    Text(text::Command),
     /// Compute weights from scores
     ComputeWeights(compute_weights::WeightsArgs),
     /// Add word timings to the reference texts of challenge files
     Align(align::AlignArgs),
+    /// Measure speech recognition and scoring on this machine
+    #[command(subcommand)]
+    Bench(bench::Command),
     /// Show or check the settings from the environment
     #[command(subcommand)]
     Config(config::Command),
@@ -71,6 +82,7 @@ pub(crate) enum Command {
 pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
     match command {
         Command::Runner(args) => runner::run(args, context),
+        Command::Scorer(args) => scorer::run(args, context),
         Command::Validate(args) => validate::run(args, context),
         Command::Signer(args) => signer::run(args, context),
         Command::SubtensorGateway(args) => subtensor_gateway::run(args, context),
@@ -86,8 +98,10 @@ pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
         Command::Score(args) => score::run(args, context),
         Command::ScoreBatch(args) => score::run_batch(args, context),
         Command::ScoreText(args) => score_text::run(args, context),
+        Command::Text(command) => text::run(command, context),
         Command::ComputeWeights(args) => compute_weights::run(args, context),
         Command::Align(args) => align::run(args, context),
+        Command::Bench(command) => bench::run(command, context),
         Command::Config(command) => config::run(command, context),
     }
 }

@@ -1,9 +1,11 @@
 //! `tao demo`: a complete contest on this machine, chain included.
 
 mod contest;
+mod epoch;
 mod page;
 mod report;
 mod services;
+mod text;
 
 use std::path::PathBuf;
 
@@ -21,6 +23,9 @@ use page::BoundPage;
 /// Run a complete contest on this machine: chain, utterance engine, five miners, validator
 #[derive(Debug, Default, Args)]
 pub(crate) struct DemoArgs {
+    /// Contest: speech, or text prediction
+    #[arg(long, value_name = "CONTEST", default_value = "speech", hide_possible_values = true)]
+    contest: crate::contest::Contest,
     /// Play one challenge instead of all
     #[arg(long)]
     once: bool,
@@ -42,6 +47,9 @@ pub(crate) struct DemoArgs {
 }
 
 pub(crate) fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
+    if args.contest == crate::contest::Contest::Text {
+        return text::run(args, context);
+    }
     let challenges = select(args)?;
     let workplace = Workplace::open(args.keep.clone())?;
     let page = if args.no_page || context.json { None } else { Some(BoundPage::bind()?) };

@@ -1,5 +1,6 @@
 //! `tao nineteen …`: the inference market.
 
+mod database;
 mod demo;
 mod explain;
 mod keys;

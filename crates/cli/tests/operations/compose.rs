@@ -124,9 +124,29 @@ fn every_setting_in_it_exists() {
     assert_eq!(named.difference(&known).collect::<Vec<_>>(), Vec::<&&str>::new());
     assert!(!named.is_empty());
     for (name, service) in section("services") {
-        let set: BTreeSet<_> = service.environment().into_keys().collect();
+        // The database's image has settings of its own.
+        let set: BTreeSet<_> =
+            service.environment().into_keys().filter(|variable| !variable.starts_with("POSTGRES_")).collect();
         assert_eq!(set.difference(&known).collect::<Vec<_>>(), Vec::<&&str>::new(), "{name}");
     }
+}
+
+/// The workers find queue and database, and do not hold the wallets.
+#[test]
+fn workers_find_their_services() {
+    let services = section("services");
+    let scorer = &services["scorer"];
+    let config = scorer.config();
+    let url = |secret: &Option<taonet_settings::Secret>| secret.as_ref().unwrap().expose().to_owned();
+    assert_eq!(url(&config.nats_url), "nats://nats:4222");
+    assert_eq!(url(&config.submission.database_url), "postgres://postgres@postgres/postgres");
+    for name in ["scorer", "nats", "postgres"] {
+        assert_eq!(services[name].value("profiles"), Some("[scale]"), "{name}");
+        assert_eq!(services[name].block("ports").next(), None, "{name}");
+    }
+    assert!(scorer.value("command").unwrap().ends_with("--metrics 0.0.0.0:8012"));
+    assert!(read("prometheus.yml").contains("dns_sd_configs: [{names: [scorer], type: A, port: 8012}]"));
+    assert!(!scorer.block("volumes").any(|volume| volume.contains("wallets") || volume.starts_with("token:")));
 }
 
 /// The file contains secrets.
@@ -134,7 +154,8 @@ fn every_setting_in_it_exists() {
 fn only_daemons_see_the_settings() {
     for (name, service) in section("services") {
         let base = service.value("<<");
-        assert_eq!(base == Some("*daemon"), DAEMONS.contains(&name.as_str()), "{name}");
+        let is_daemon = DAEMONS.contains(&name.as_str()) || name == "scorer";
+        assert_eq!(base == Some("*daemon"), is_daemon, "{name}");
     }
     assert_eq!(read("compose.yml").matches("env_file").count(), 1);
 }

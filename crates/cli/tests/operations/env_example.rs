@@ -32,7 +32,7 @@ const SECTIONS: [Section; 13] = [
     },
     Section { title: "Signer and subtensor gateway", prefixes: &["SIGNER_", "SUBTENSOR_GATEWAY_", "BB_API_TOKEN_"] },
     Section { title: "Metrics", prefixes: &["BABELBIT_METRICS_"] },
-    Section { title: "The subnet owner's scoring API", prefixes: &["DATABASE_"] },
+    Section { title: "Transcription workers, and the subnet owner's scoring API", prefixes: &["NATS_", "DATABASE_"] },
 ];
 
 /// Defaults with a home directory that is not a prefix of any other path.

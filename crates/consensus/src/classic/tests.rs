@@ -9,7 +9,8 @@ fn assert_close(found: &[f64], expected: &[f64]) {
     }
 }
 
-/// Two validators with stake 3 : 1 and two servers. Both give weight to server 2, only the small one to server 3.
+/// Two validators with stake 3 : 1, and two servers. Both validators give weight to server 2, only the smaller one to
+/// server 3.
 ///
 /// | | S | W → 2 | W → 3 |
 /// |---|---|---|---|

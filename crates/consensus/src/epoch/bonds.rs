@@ -25,7 +25,7 @@ impl<M: Matrix> Holdings<M> {
         }
     }
 
-    /// Yuma 2: stake buys bonds, and every neuron has the same number of bonds.
+    /// Computes bonds by Yuma 2: stake buys bonds, and every neuron has the same number of bonds.
     ///
     /// The columns of ΔB = W · S, of the old B and of B' = α ΔB + (1 − α) B have the sum 1; D = B' · I. For storage
     /// each column of B' is scaled to a maximum of 1.
@@ -37,8 +37,8 @@ impl<M: Matrix> Holdings<M> {
         Self { old: old_bonds, new: bonds.upscale_columns(), dividends }
     }
 
-    /// Yuma 3: a bond follows the validator's own weight, in `0..=1`, independent of other validators; stake counts
-    /// only for dividends.
+    /// Computes bonds by Yuma 3: a bond in `0..=1` follows the validator's own weight, independent of other validators;
+    /// stake counts only for dividends.
     ///
     /// B' = α W + (1 − α) B; D ∝ S · (B' with columns of sum 1) · I.
     fn yuma3(
@@ -81,9 +81,9 @@ impl LiquidAlpha {
         }
     }
 
-    /// α = low + σ(d) · (high − low), clamped to low..=high. When the validator buys (weight at or above its bond), d
-    /// is the distance from consensus to the weight, otherwise the amount sold; both clamped to 0..=1, and the curve is
-    /// ½ at d = ½.
+    /// Computes α = low + σ(d) · (high − low), clamped to low..=high. When the validator buys (weight at or above its
+    /// bond), d is the distance from consensus to the weight, otherwise the amount sold; both clamped to 0..=1, and the
+    /// curve is ½ at d = ½.
     fn alpha(&self, weight: I32F32, bond: I32F32, consensus: I32F32) -> I32F32 {
         let distance = if weight >= bond { weight - consensus } else { bond - weight };
         let distance = distance.limit(I32F32::ZERO, I32F32::ONE);
@@ -92,7 +92,7 @@ impl LiquidAlpha {
     }
 }
 
-/// The counted old bonds, in parts of 65535: those in neurons that registered since the last epoch are removed.
+/// The old bonds that count, in parts of 65535: bonds in neurons that registered since the last epoch are removed.
 fn counted_bonds<M: Matrix>(input: &EpochInput) -> M {
     let since = if input.last_mechanism_step == 0 {
         input.block.saturating_sub(input.tempo)

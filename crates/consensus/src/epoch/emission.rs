@@ -10,8 +10,8 @@ pub(super) struct Shares {
 }
 
 impl Shares {
-    /// Incentive and dividends, divided by their total. If both are zero, the shares are those of stake: of active
-    /// validators, or of all neurons where there is no active stake.
+    /// Computes the shares as incentive and dividends divided by their total. If both are zero, the emission is shared
+    /// by stake: that of active validators, or of all neurons if no stake is active.
     pub(super) fn of(incentive: &[I32F32], dividends: &[I32F32], stake: &[I32F32], active_stake: &[I32F32]) -> Self {
         let earned: Vec<I32F32> =
             incentive.iter().zip(dividends).map(|(&server, &validator)| server + validator).collect();

@@ -1,14 +1,14 @@
 use super::{FRACTION_BITS, I32F32};
 
-/// e truncated to 23 fraction bits, the chain's constant for exp(1).
+/// The chain's constant for exp(1): e truncated to 23 fraction bits.
 const E: I32F32 = I32F32::from_bits(22_802_600 << 9);
 /// The bound of the argument of [`exp`]: ±20.
 const EXP_LIMIT: i64 = 20;
 /// The index of the last term of the Taylor series.
 const LAST_TERM: u64 = 31;
 
-/// exp(x) as computed by the chain: x clamped to ±20, then the Taylor series up to x³¹/31!, each term rounded down. For
-/// negative x, the reciprocal of exp(−x).
+/// Computes exp(x) as the chain does: x is clamped to ±20, then the Taylor series is summed up to x³¹/31!, each term
+/// rounded down. For negative x, the result is the reciprocal of exp(−x).
 pub fn exp(x: I32F32) -> I32F32 {
     let x = x.limit(I32F32::from_int(-EXP_LIMIT), I32F32::from_int(EXP_LIMIT));
     if x == I32F32::ONE {

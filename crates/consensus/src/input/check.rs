@@ -24,7 +24,7 @@ pub enum InputError {
         /// The number of neurons.
         expected: usize,
     },
-    /// The owner's uid is not that of a neuron.
+    /// The owner's uid is not the uid of a neuron.
     #[error("owner_uid: {uid} is not below n = {n}")]
     Owner {
         /// The owner's uid.
@@ -45,11 +45,11 @@ pub enum InputError {
 }
 
 impl EpochInput {
-    /// Checks what the types cannot: list lengths, the owner, rows without duplicates. A uid outside the subnet in a
-    /// row is valid; the epoch ignores such entries.
+    /// Checks what the types do not ensure: list lengths, the owner's uid, and no duplicate uids in a row. Uids outside
+    /// the subnet are valid in a row; the epoch ignores their entries.
     ///
     /// # Errors
-    /// [`InputError`], naming the field.
+    /// [`InputError`] if the input is inconsistent. The error names the field.
     pub fn check(&self) -> Result<(), InputError> {
         let expected = usize::from(self.n);
         let commit_blocks = self.commit_blocks.as_ref().map_or(expected, Vec::len);

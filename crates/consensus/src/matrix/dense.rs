@@ -13,7 +13,7 @@ pub struct Dense {
 }
 
 impl Dense {
-    /// Positions and entries in row-major order.
+    /// Iterates over positions and entries in row-major order.
     fn cells(&self) -> impl Iterator<Item = (usize, usize, I32F32)> {
         let columns = self.columns.max(1);
         self.entries.iter().enumerate().map(move |(at, &entry)| (at / columns, at % columns, entry))
@@ -52,7 +52,7 @@ impl Matrix for Dense {
         self.columns
     }
 
-    /// Only nonzero entries.
+    /// The nonzero entries of a row; empty for a row outside the matrix.
     fn row(&self, row: usize) -> impl Iterator<Item = (u16, I32F32)> {
         let start = row.min(self.rows) * self.columns;
         let end = (row + 1).min(self.rows) * self.columns;

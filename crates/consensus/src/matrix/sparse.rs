@@ -28,7 +28,7 @@ impl Sparse {
         &self.entries[start..end]
     }
 
-    /// One row, columns ascending.
+    /// The entries of a row, sorted by column.
     fn ascending(&self, row: usize) -> Cow<'_, [Entry]> {
         let entries = self.slice(row);
         if entries.is_sorted_by_key(|&(column, _)| column) {
@@ -126,7 +126,7 @@ impl Matrix for Sparse {
         merged
     }
 
-    /// Only positive entries are sorted: all other stake of a column votes for zero, the smallest value.
+    /// Sorts only the positive entries of a column: all other stake votes for zero, the smallest value.
     fn weighted_medians(&self, stake: &[I32F32], minority: I32F32) -> Vec<I32F32> {
         let total: I32F32 = stake.iter().sum();
         let staked_rows = || stake.iter().enumerate().filter(|&(_, &stake)| stake > I32F32::ZERO);

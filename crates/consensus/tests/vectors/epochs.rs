@@ -1,4 +1,4 @@
-//! The recorded epochs: those of the reference chain's own tests, and the outputs of the bit-exact oracle.
+//! Tests with recorded epochs: those of the chain's own tests, and the outputs of a bit-exact oracle.
 
 use std::collections::BTreeMap;
 

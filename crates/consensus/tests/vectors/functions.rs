@@ -1,4 +1,4 @@
-//! The recorded inputs and outputs of single functions.
+//! Tests with the recorded inputs and outputs of single functions.
 
 use serde_json::Value;
 use taonet_consensus::vector::{is_max_limited, is_topk, max_upscale_to_u16, max_upscale_weights, normalize};
@@ -18,7 +18,7 @@ fn cases(function: &str, count: usize) -> Vec<Value> {
     cases
 }
 
-/// The nearest fixed-point number, ties to even; "max" and "min" are the ends of the range.
+/// Parses a number to the nearest fixed-point number, ties to even; "max" and "min" are the ends of the range.
 fn fixed(value: &Value) -> I32F32 {
     match value.as_str() {
         Some("max") => I32F32::MAX,
@@ -49,7 +49,7 @@ fn matrix<M: Matrix>(rows: &Value) -> M {
     M::from_rows(columns, rows)
 }
 
-/// Compares with expected rows, in which null is an entry that must be absent.
+/// Compares a matrix with expected rows, in which null is an entry that must be absent.
 fn assert_matrix(found: &impl Matrix, expected: &Value) {
     for (row, expected) in sequence(expected).iter().enumerate() {
         let found: Vec<_> = found.row(row).collect();
@@ -144,7 +144,7 @@ fn exp_safe() {
     }
 }
 
-/// The moving average of a case; its α is one number for all entries, or one per entry.
+/// Computes the moving average of a case, whose α is one number for all entries, or one per entry.
 fn average<M: Matrix>(case: &Value) -> M {
     let alpha = |row: usize, column: usize| match case["alpha"].as_array() {
         Some(rows) => fixed(&rows[row][column]),

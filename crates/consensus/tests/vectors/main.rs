@@ -1,4 +1,4 @@
-//! The vectors of `vectors/yuma`; their README states their origin.
+//! Tests with the vectors in `vectors/yuma`, whose README states their origin.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

@@ -82,7 +82,7 @@ async fn while_all_are_being_answered_a_new_connection_waits() {
     waiting.await.unwrap();
 }
 
-/// Behind one address (NAT, a proxy) may be more clients than it has slots: idle keep-alive connections make room.
+/// More clients than slots may share one address (NAT, a proxy): idle keep-alive connections make room for them.
 #[tokio::test]
 async fn idle_connections_of_an_address_make_room_for_its_other_clients() {
     let slots = ConnectionSlots::new(8, 3);

@@ -82,7 +82,7 @@ async fn heads_that_dribble_in_are_cut_off_and_free_their_place() {
     assert_eq!(shutdown.finished().await, Ok(()));
 }
 
-/// A connection to `to` from another address of this machine.
+/// Connects to `to` from another loopback address.
 async fn connect_from(address: &str, to: SocketAddr) -> TcpStream {
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind(format!("{address}:0").parse().unwrap()).unwrap();
@@ -115,7 +115,7 @@ async fn one_address_cannot_take_every_place() {
     }
 }
 
-/// Heads and bodies that never end, and connections that never carry anything, keep nobody out.
+/// Incomplete heads, incomplete bodies and silent connections do not block other clients.
 #[tokio::test]
 async fn incomplete_requests_make_room() {
     let routes = || Router::new().route("/", get(|| async { "here" }).post(|body: Bytes| async move { drop(body) }));
@@ -134,7 +134,7 @@ async fn incomplete_requests_make_room() {
     }
 }
 
-/// A request that has arrived is answered, however many connections come after it.
+/// Incomplete TLS handshakes are evicted for new connections, and time out.
 #[tokio::test]
 async fn incomplete_handshakes_make_room_and_time_out() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -199,7 +199,7 @@ async fn large_heads_are_refused() {
     assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
 }
 
-/// A router that refuses every request without reading its body.
+/// A router that rejects every request without reading its body.
 fn refusing() -> Router {
     Router::new().route("/", post(|| async { (StatusCode::UNAUTHORIZED, "no") }).get(|| async { "here" }))
 }
@@ -227,7 +227,7 @@ async fn a_refusal_is_readable_whatever_of_its_body_is_still_to_come() {
     assert_eq!(shutdown.finished().await, Ok(()));
 }
 
-/// A body without end keeps nobody from stopping.
+/// An endless body does not delay shutdown.
 #[tokio::test]
 async fn what_nobody_ends_is_not_read_for_ever() {
     let limits = ServeLimits { linger: Duration::from_millis(100), ..ServeLimits::default() };
@@ -255,7 +255,7 @@ async fn what_is_read_keeps_its_connection() {
     assert_eq!(answers.matches("connection: close").count(), 1, "the last request asks for it: {answers}");
 }
 
-/// A route that streams without end, and says so when nobody asks it for more.
+/// A route that streams without end, with a notification when the stream is dropped.
 fn endless() -> (Router, Arc<Notify>) {
     struct Ended(Arc<Notify>);
     impl Drop for Ended {
@@ -292,7 +292,7 @@ async fn a_response_that_nobody_reads_is_cut_off() {
     assert_eq!(reset.kind(), io::ErrorKind::ConnectionReset, "the system keeps nothing either");
 }
 
-/// However slowly it reads.
+/// A response that the client reads slowly is not cut off.
 #[tokio::test]
 async fn a_response_that_is_read_is_not_cut_off() {
     let (routes, _ended) = endless();
@@ -306,7 +306,7 @@ async fn a_response_that_is_read_is_not_cut_off() {
     }
 }
 
-/// Clients that do not read what they asked for keep nobody out, long before the deadline.
+/// Connections whose clients do not read the response are evicted long before the write timeout.
 #[tokio::test]
 async fn unread_responses_make_room() {
     let (routes, _ended) = endless();
@@ -327,7 +327,7 @@ async fn unread_responses_make_room() {
     assert!(answer.await.expect("a place within seconds").ends_with("here"));
 }
 
-/// Clients behind one address keep their connections open between requests, and are more than it has places.
+/// More clients than the per-address limit can share an address when their keep-alive connections are idle.
 #[tokio::test]
 async fn idle_clients_of_one_address_keep_no_other_of_it_out() {
     let limits = ServeLimits { connections_per_address: 4, ..ServeLimits::default() };

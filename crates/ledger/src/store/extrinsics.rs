@@ -9,11 +9,11 @@ use crate::{State, Step};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Signed {
     pub(crate) id: i64,
-    /// The bytes, nonce and era.
+    /// The extrinsic with its bytes, nonce and era.
     pub extrinsic: SignedExtrinsic,
     /// The state of the extrinsic.
     pub state: State,
-    /// The latest outcome on the chain.
+    /// The latest outcome on the chain; `None` if no outcome was recorded.
     pub outcome: Option<Outcome>,
 }
 

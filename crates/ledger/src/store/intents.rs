@@ -13,24 +13,24 @@ use crate::{Form, Step};
 pub struct IntentKey {
     /// The chain's genesis hash.
     pub genesis: BlockHash,
-    /// The hotkey that submits.
+    /// The hotkey that submits the weights.
     pub hotkey: Hotkey,
     /// The netuid of the subnet.
     pub netuid: NetUid,
     /// The mechanism of the subnet.
     pub mech: MechId,
-    /// The subnet's epoch, in the chain's count.
+    /// The index of the subnet's epoch, as counted by the chain.
     pub epoch: u64,
 }
 
 /// The state of an intent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IntentState {
-    /// Open: an action or an outcome is pending.
+    /// An action or an outcome is pending.
     Open,
     /// The weights are in a finalized block; those of a hash commit are revealed.
     Done,
-    /// The time to submit, or to reveal, passed without success.
+    /// The epoch to submit or to reveal passed without success.
     Missed,
 }
 
@@ -49,11 +49,11 @@ impl IntentState {
 pub struct Plan {
     /// The key of the intent.
     pub key: IntentKey,
-    /// A finalized block, to recognise the chain again.
+    /// A finalized block that identifies the chain.
     pub anchor: Block,
     /// The block whose state the weights are based on.
     pub state_block: BlockNumber,
-    /// The form in which they are submitted.
+    /// The form in which the weights are submitted.
     pub form: Form,
     /// The weights by uid.
     pub weights: WeightRow,
@@ -67,15 +67,15 @@ pub struct Intent {
     pub(crate) id: i64,
     /// The content: what to submit, and in which form.
     pub plan: Plan,
-    /// The chain's epoch of a hash commit, once it is in a block.
+    /// The epoch to which the chain assigned a hash commit; `None` until the commit is in a block.
     pub commit_epoch: Option<u64>,
     /// The state of the intent.
     pub state: IntentState,
 }
 
 impl Ledger {
-    /// Inserts an intent. It replaces an existing one with the same key, unless that one [is bound](Self::is_bound).
-    /// Returns the stored intent.
+    /// Inserts an intent, replacing one with the same key unless that [is bound](Self::is_bound). Returns the stored
+    /// intent.
     pub(crate) async fn intend(&self, plan: &Plan) -> Result<Intent, LedgerError> {
         sqlx::query(
             "INSERT INTO intent (genesis, hotkey, netuid, mech, epoch, anchor_number, anchor_hash, state_block, form,
@@ -129,7 +129,7 @@ impl Ledger {
         row.as_ref().map(read_intent).transpose()
     }
 
-    /// The intents of a hotkey on a chain, oldest first: only the open ones, or all.
+    /// The intents of a hotkey on a chain, oldest first: all, or with `only_open` the open ones.
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger fails.
@@ -161,7 +161,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Sets the chain's epoch of a commit; `None` when no block has it after all.
+    /// Sets the epoch to which the chain assigned a hash commit; `None` if the commit's block was reverted.
     pub(crate) async fn set_commit_epoch(&self, intent: &mut Intent, epoch: Option<u64>) -> Result<(), LedgerError> {
         sqlx::query("UPDATE intent SET commit_epoch = ? WHERE id = ?")
             .bind(epoch.map(epoch_to_column).transpose()?)

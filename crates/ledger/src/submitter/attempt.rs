@@ -1,4 +1,4 @@
-//! One extrinsic: signs it, stores it, sends it and records its outcome.
+//! Signs, stores and sends one extrinsic, and records its outcome.
 
 use taonet_chain::{ChainError, Follow, NonceLease, Outcome, SignOptions};
 
@@ -9,8 +9,8 @@ use crate::{Intent, Signed, State, SubmitError};
 
 impl Submitter {
     /// Signs a step, stores the bytes and sends them. Returns `None` without signing if the epoch has too few blocks
-    /// left, or if bytes signed before may still take effect. Bytes with the same nonce are no obstacle: at most one of
-    /// them is ever in a block.
+    /// left, or if an extrinsic signed earlier may still take effect. Earlier extrinsics with the same nonce do not
+    /// matter: at most one of them is ever included.
     pub(super) async fn sign(
         &self,
         intent: &mut Intent,
@@ -105,7 +105,7 @@ impl Submitter {
             step = step.as_str(),
             state = signed.state.as_str(),
             extrinsic = %signed.extrinsic.hash,
-            "weights"
+            "recorded the outcome of a weights extrinsic"
         );
         Ok(())
     }

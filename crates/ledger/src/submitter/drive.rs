@@ -6,7 +6,7 @@ use super::now::{Now, When, epoch_at};
 use super::{Step, Submitter, Turn};
 use crate::{Intent, IntentState, Signed, State, SubmitError};
 
-/// The number of recent blocks that every node has, pruning or not.
+/// The number of recent blocks whose state even pruning nodes keep.
 const KEPT_BLOCKS: u32 = 256;
 
 impl Submitter {
@@ -101,8 +101,8 @@ impl Submitter {
         Ok(Some(signed))
     }
 
-    /// Checks whether the block with an extrinsic is finalized or reverted. Its hash tells, which nodes keep even after
-    /// pruning the block.
+    /// Checks whether the block that includes an extrinsic is finalized or reverted. Only the block's hash is needed,
+    /// which nodes keep even after pruning.
     async fn confirm(
         &self,
         intent: &mut Intent,
@@ -123,7 +123,7 @@ impl Submitter {
         }
     }
 
-    /// Searches again after the block with an extrinsic was reverted: another block may have it.
+    /// Searches again after the block with an extrinsic was reverted, since another block may include it.
     async fn find_again(
         &self,
         intent: &mut Intent,
@@ -140,7 +140,7 @@ impl Submitter {
         }
     }
 
-    /// Settles an extrinsic that is not sent any more, once all blocks of its era are finalized, by searching them.
+    /// Settles an extrinsic that is no longer sent, by searching the blocks of its era once all of them are finalized.
     async fn bury(&self, intent: &mut Intent, step: Step, signed: &mut Signed, now: &Now) -> Result<(), SubmitError> {
         match self.end(signed, now).await? {
             End::Open => Ok(()),
@@ -181,7 +181,7 @@ impl Submitter {
         Ok(())
     }
 
-    /// The fate of an extrinsic according to the finalized blocks of its era.
+    /// The end state of an extrinsic, from the finalized blocks of its era.
     async fn end(&self, signed: &Signed, now: &Now) -> Result<End, SubmitError> {
         let (hash, birth, finalized) = (signed.extrinsic.hash, signed.extrinsic.birth.number, now.finalized.number);
         let Some(last_block) = signed.extrinsic.last_block.filter(|last| *last <= finalized) else {
@@ -199,7 +199,7 @@ impl Submitter {
         Ok(self.chain.spec_version().await? != signed.extrinsic.spec_version)
     }
 
-    /// The epoch in which to reveal a hash commit; `None` until a commit is in a block, and for the other forms.
+    /// The epoch in which to reveal a hash commit; `None` until the commit is in a block, and for other forms.
     async fn reveal_epoch(&self, intent: &mut Intent, submit: Option<&Signed>) -> Result<Option<u64>, SubmitError> {
         let inclusion = submit.filter(|submit| is_effective(submit)).and_then(inclusion_of);
         let (Some(period), Some(inclusion)) = (intent.plan.form.reveal_after(), inclusion) else { return Ok(None) };
@@ -222,12 +222,12 @@ impl Submitter {
     }
 }
 
-/// The fate of an extrinsic that is not sent any more.
+/// The end state of an extrinsic that is no longer sent.
 enum End {
-    /// Its era is not over, or not finalized.
+    /// The era is not over, or its blocks are not all finalized.
     Open,
     Known(Outcome),
-    /// The nodes have pruned the blocks.
+    /// The nodes have pruned the blocks to search.
     Lost,
 }
 
@@ -245,7 +245,7 @@ fn is_effective(signed: &Signed) -> bool {
         && signed.outcome.as_ref().is_some_and(Outcome::is_success)
 }
 
-/// The state of an intent after its last step's extrinsic.
+/// The state of an intent, given the extrinsic of its last step.
 fn conclusion(signed: Option<&Signed>, when: When) -> IntentState {
     match (signed.map(|signed| signed.state), when) {
         (Some(State::Finalized), _) => IntentState::Done,

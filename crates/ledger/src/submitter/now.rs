@@ -1,4 +1,4 @@
-//! A snapshot of the chain for one decision.
+//! A snapshot of the chain, on which one decision is based.
 
 use std::cmp::Ordering;
 
@@ -8,7 +8,7 @@ use taonet_primitives::{BlockNumber, NetUid};
 use super::Turn;
 use crate::SubmitError;
 
-/// The fewest blocks of validity left at signing: inclusion takes one or two.
+/// The minimum number of blocks left in the era at signing, since inclusion takes one or two.
 const ROOM: u32 = 2;
 /// The chain's shortest era, in blocks.
 const MIN_ERA: u32 = 4;
@@ -20,7 +20,7 @@ pub(super) struct Now {
     pub(super) rules: WeightRules,
     /// The epoch of the next block.
     pub(super) epoch: u64,
-    /// The last block of that epoch.
+    /// The last block of the epoch of the next block.
     last: BlockNumber,
 }
 
@@ -36,8 +36,8 @@ impl Now {
         Ok(Self { head, finalized, rules, epoch, last: end.minus(1) })
     }
 
-    /// Refuses the first weights since the start if they are older than a tempo: a validator that was offline would
-    /// otherwise submit outdated weights that nobody has reviewed.
+    /// Refuses the first weights since the start if they are based on state older than a tempo: a validator that was
+    /// offline would otherwise submit outdated weights.
     pub(super) fn check_age(&self, state_block: BlockNumber, turn: &Turn) -> Result<(), SubmitError> {
         let (age, tempo) = (self.head.number.since(state_block), self.rules.schedule.tempo);
         if turn.has_signed || age <= u32::from(tempo) {
@@ -79,14 +79,14 @@ pub(super) enum When {
     Past,
 }
 
-/// The epoch that a block's extrinsics count to, from the schedule at its parent or at its own end: an epoch due in the
-/// same block counts already.
+/// The epoch to which the chain assigns a block's extrinsics, given the schedule at the parent block or at the block
+/// itself. An epoch due in the block counts as begun.
 pub(super) fn epoch_of(schedule: &Schedule, block: BlockNumber) -> u64 {
     let is_due = schedule.next_epoch(block.minus(1)) == Some(block);
     schedule.epoch_index.saturating_add(u64::from(is_due))
 }
 
-/// The epoch that a block's extrinsics count to, read from the chain at that block.
+/// The epoch to which the chain assigns a block's extrinsics, read from the chain at that block.
 pub(super) async fn epoch_at(chain: &dyn Chain, netuid: NetUid, block: Block) -> Result<u64, SubmitError> {
     let rules = chain.weight_rules(netuid, At::Hash(block.hash)).await?;
     Ok(epoch_of(&rules.schedule, block.number))

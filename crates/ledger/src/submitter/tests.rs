@@ -17,7 +17,7 @@ const NETUID: NetUid = NetUid(59);
 const MECH: MechId = MechId(0);
 const TEMPO: u16 = 100;
 
-/// A ledger's directory and a chain, which outlive the process.
+/// A chain and a ledger's directory, which outlive the submitter.
 struct World {
     directory: TempDir,
     chain: MockChain,
@@ -62,13 +62,13 @@ impl World {
         Submitter::new(ledger, Arc::new(self.chain.clone()), alice).await.unwrap().with_clock(clock)
     }
 
-    /// Replaces an ended process by a new one.
+    /// Closes a submitter and starts a new one on the same ledger.
     async fn start_again(&self, before: Submitter) -> Submitter {
         before.close().await.unwrap();
         self.start().await
     }
 
-    /// Ends like a killed process: nothing of the step after this moment is done.
+    /// Simulates a killed process: nothing after this moment of the step is executed.
     async fn crash(&self, step: Step, at: Moment, weights: Option<NewWeights>) {
         let submitter = self.start().await.with_observer(Arc::new(move |_, now, moment| {
             if (now, moment) == (step, at) {

@@ -1,4 +1,4 @@
-//! The subprocess that submits.
+//! The subprocess that submits weights.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -16,27 +16,27 @@ use taonet_wallet::Keypair;
 use crate::NETUID;
 use crate::remote::RemoteChain;
 
-/// The variable that contains a [`Task`], and the marker of the line with the [`End`].
+/// The environment variable that contains a [`Task`], and the marker of the output line with the [`End`].
 const TASK: &str = "TAONET_LEDGER_TEST_TASK";
 
-/// The task of a process: advance, then submit from several threads at once.
+/// The task of a subprocess: advance, then submit from several tasks at once.
 #[derive(Debug)]
 pub(crate) struct Task {
     pub(crate) port: u16,
     pub(crate) directory: PathBuf,
     pub(crate) tasks: usize,
-    /// The moment at which the process kills itself.
+    /// The moment at which the subprocess kills itself.
     pub(crate) kill: Option<(Step, Moment)>,
 }
 
-/// The results of its threads.
+/// The results of a subprocess.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct End {
     /// The hashes of the extrinsics that submit the weights.
     pub(crate) extrinsics: BTreeSet<String>,
 }
 
-/// A task as text: enums by their `Debug` names.
+/// The JSON form of a [`Task`], in which enums are written by their `Debug` names.
 #[derive(Serialize, Deserialize)]
 struct Text {
     port: u16,
@@ -49,7 +49,7 @@ pub(crate) fn hotkey() -> Keypair {
     Keypair::from_uri("//Alice").unwrap()
 }
 
-/// Runs this program as a subprocess with a task. Returns no [`End`] if it was killed before.
+/// Runs this program as a subprocess with a task. Returns no [`End`] if the subprocess was killed.
 pub(crate) async fn run(task: &Task) -> (ExitStatus, Option<End>) {
     let Task { port, directory, tasks, kill } = task;
     let kill = kill.map(|moment| format!("{moment:?}"));
@@ -66,7 +66,7 @@ pub(crate) async fn run(task: &Task) -> (ExitStatus, Option<End>) {
     (output.status, end)
 }
 
-/// The subprocess started by [`run`]; without a task, does nothing.
+/// The entry point of the subprocess started by [`run`]; does nothing without a task.
 #[test]
 fn child() {
     let Ok(task) = std::env::var(TASK) else { return };

@@ -1,5 +1,5 @@
-//! Processes killed at any moment, and concurrent ones: the chain stays in the test, the ledger in a file, and each
-//! process is this program as a subprocess.
+//! Tests with killed and concurrent processes. The chain stays in the test process, the ledger in a file, and each
+//! process is this program run as a subprocess.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 mod child;
@@ -19,7 +19,7 @@ use tempfile::TempDir;
 const NETUID: NetUid = NetUid(59);
 const KILL: i32 = 9;
 
-/// A chain that outlives processes, and the directory of their ledger.
+/// A chain and the directory of a ledger, which outlive the subprocesses.
 struct World {
     chain: MockChain,
     rules: WeightRules,
@@ -74,8 +74,8 @@ impl World {
         self.directory.path()
     }
 
-    /// The ledger's content while no process has it open: the only intent's state, and the number of extrinsics of each
-    /// step.
+    /// Reads the ledger while no process has it open: the state of its only intent, and the number of extrinsics for
+    /// each step.
     async fn ledger(&self) -> (IntentState, usize, usize) {
         let ledger = Ledger::open(self.path()).await.unwrap();
         let genesis = self.chain.block_hash(BlockNumber::new(0)).await.unwrap().unwrap();
@@ -87,7 +87,7 @@ impl World {
     }
 }
 
-/// Kills a process at each moment, then starts it again.
+/// Kills a process at each moment, then starts another.
 async fn survives_kills(commit_reveal: Option<CommitReveal>, expected: IntentState) {
     use Moment::{Answered, Intended, Recorded, Sending, Signed, Stored};
     for moment in [Intended, Signed, Stored, Sending, Answered, Recorded] {

@@ -1,4 +1,4 @@
-//! A [`MockChain`] for other processes, over JSON lines on TCP.
+//! Serves a [`MockChain`] to other processes, by JSON lines over TCP.
 #![allow(clippy::unimplemented, reason = "a submitter asks for nothing of this")]
 
 use std::time::Duration;
@@ -31,7 +31,7 @@ enum Question {
     Lookup { hash: ExtrinsicHash, from: BlockNumber, to: BlockNumber },
 }
 
-/// Serves a chain until it is dropped.
+/// A server of a chain, which runs until dropped.
 pub(crate) struct Server {
     port: u16,
     task: tokio::task::JoinHandle<()>,
@@ -60,7 +60,7 @@ impl Drop for Server {
     }
 }
 
-/// Serves a connection until the peer closes it, killed or not.
+/// Serves a connection until the peer closes it or is killed.
 async fn serve(stream: TcpStream, chain: MockChain) -> Option<()> {
     let mut stream = BufStream::new(stream);
     loop {
@@ -88,7 +88,7 @@ async fn answer(chain: &MockChain, question: Question) -> Value {
     json.unwrap()
 }
 
-/// The chain of a [`Server`].
+/// A client of a [`Server`], as a [`Chain`].
 pub(crate) struct RemoteChain {
     stream: Mutex<BufStream<TcpStream>>,
 }

@@ -17,7 +17,7 @@ impl Vocabulary {
         let tokenizer = Tokenizer::from_bytes(bytes).map_err(|error| wrong(error.to_string()))?;
         let tokens = tokenizer.get_vocab_size(true);
         if tokens > size {
-            return Err(wrong(format!("{tokens} tokens, and the model has {size}; it belongs to another model")));
+            return Err(wrong(format!("{tokens} tokens, expected {size}: the tokenizer belongs to another model")));
         }
         if ends.is_empty() {
             return Err(wrong("config.json names no eos_token_id".to_owned()));

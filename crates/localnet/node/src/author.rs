@@ -1,7 +1,8 @@
-//! The author: the single thread that makes blocks.
+//! The block author: the single thread that produces blocks.
 //!
 //! A block is announced after its commit, never before: everything that a client has seen survives `kill -9`. Blocks
-//! that are due at once (`mine 1000`, the fastest clock) share commits as long as they include no submitted call.
+//! that are due at the same time (after `mine 1000`, or on the fastest clock) share a commit as long as none of them
+//! includes a submitted extrinsic.
 
 mod build;
 mod shield;
@@ -31,14 +32,14 @@ pub use build::BuildError;
 const GROUP: usize = 64;
 /// Maximum bytes of uncommitted trie nodes.
 const GROUP_BYTES: usize = 4 << 20;
-/// The interval between flushes: about how much of the chain a power cut may lose.
+/// The interval between flushes to disk: roughly how much of the chain a power failure may lose.
 const FLUSH_EVERY: Duration = Duration::from_secs(5);
-/// The capacity of the queue of commands.
+/// The capacity of the command queue.
 pub(crate) const MAX_COMMANDS: usize = 64;
-/// The pause after a failure to make a block.
+/// The pause before a retry when block production fails.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Why the author cannot make blocks.
+/// Why the author cannot produce blocks.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AuthorError {
@@ -48,10 +49,10 @@ pub enum AuthorError {
     /// Writing a block failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A call into the runtime failed.
+    /// A call to the runtime failed.
     #[error("the runtime call failed: {0}")]
     Call(#[from] CallError),
-    /// The clock's block time differs from the chain's, which clients read and rely on.
+    /// The clock's block time differs from the chain's, which clients rely on.
     #[error(
         "the chain has a block time of {found:?}, which its clients rely on, not {asked:?}; hint: start it with its \
          own block time, with manual or with fast, or reset the chain with tao localnet reset"
@@ -65,7 +66,7 @@ pub enum AuthorError {
     /// The subnet does not exist or has no epochs.
     #[error("subnet {0} has no next epoch; hint: create and start it first")]
     NoEpoch(u16),
-    /// The queue of commands is full.
+    /// The command queue is full.
     #[error("the queue is full ({MAX_COMMANDS} commands); hint: retry when they have finished")]
     Busy,
     /// The node is shutting down.
@@ -81,23 +82,23 @@ pub enum AuthorError {
 pub(crate) enum Goal {
     /// A number of blocks.
     Blocks(u32),
-    /// The next block that runs this subnet's epoch.
+    /// The next block in which this subnet's epoch runs.
     Epoch(u16),
 }
 
-/// A command to make blocks now, with the channel for the newest one.
+/// A command to produce blocks immediately, with the channel for its result.
 pub(crate) struct Command {
     pub(crate) goal: Goal,
     pub(crate) reply: oneshot::Sender<Result<Head, AuthorError>>,
 }
 
-/// A block that waits for its commit, with its submitters' watchers.
+/// A block that is not committed yet, with the watchers of its extrinsics.
 struct Waiting {
     block: NewBlock,
     included: Vec<Included>,
 }
 
-/// The block time stored in a chain's state, in milliseconds.
+/// Returns the block time in the chain's state, in milliseconds.
 pub(crate) fn slot(state: &State) -> Result<u64, CallError> {
     call_as(&mut Overlay::default(), state, "AuraApi_slot_duration", &[])
 }
@@ -119,10 +120,11 @@ pub(crate) struct Author {
 }
 
 impl Author {
-    /// Creates an author that continues from the chain's head; the first block is stamped one slot after `start`.
+    /// Creates an author that continues from the chain's head; the first block of a new chain is stamped at least one
+    /// slot after `start`.
     ///
     /// # Errors
-    /// When the state of the head cannot be read; [`AuthorError::BlockTime`].
+    /// [`AuthorError::BlockTime`], or when the head's state cannot be read.
     pub(crate) fn new(
         chain: Arc<Chain>,
         clock: Clock,
@@ -145,7 +147,7 @@ impl Author {
         Ok(Self { chain, clock, stopping, slot, tip, stated, shield_key, staged, waiting, weight: 0, flushed })
     }
 
-    /// Makes blocks until shutdown, or until every sender of commands is dropped.
+    /// Produces blocks until shutdown, or until every sender of commands is dropped.
     pub(crate) fn run(mut self, commands: &Receiver<Command>) {
         let mut due = Instant::now();
         while !self.is_stopping() {
@@ -176,7 +178,7 @@ impl Author {
         }
     }
 
-    /// The next due time. Missed blocks are skipped, not made up for.
+    /// Returns the time of the next block. Missed blocks are skipped, not made up for.
     fn next_due(&self, due: Instant) -> Instant {
         match self.clock {
             Clock::Every(pause) => (due + pause).max(Instant::now()),
@@ -188,7 +190,7 @@ impl Author {
         self.stopping.load(Ordering::SeqCst)
     }
 
-    /// Carries out a command while its caller waits for the result.
+    /// Executes a command and replies with its result; stops early if the caller disconnects.
     fn execute(&mut self, command: Command) {
         let Command { goal, reply } = command;
         let wanted = || !reply.is_closed();
@@ -209,12 +211,12 @@ impl Author {
         u32::try_from(blocks).map_err(|_| AuthorError::NoEpoch(netuid))
     }
 
-    /// Makes and commits a number of blocks.
+    /// Produces and commits a number of blocks.
     fn make(&mut self, blocks: u32) -> Result<(), AuthorError> {
         self.make_while(blocks, || true)
     }
 
-    /// Makes and commits a number of blocks, and stops early when `wanted` turns false.
+    /// Produces and commits a number of blocks; stops early when `wanted` returns false.
     fn make_while(&mut self, blocks: u32, wanted: impl Fn() -> bool) -> Result<(), AuthorError> {
         for _ in 0..blocks {
             if !wanted() {
@@ -237,7 +239,7 @@ impl Author {
         self.commit()
     }
 
-    /// Makes one block, and returns the number of included calls from the pool.
+    /// Produces one block, and returns the number of included extrinsics from the pool.
     fn make_one(&mut self) -> Result<usize, AuthorError> {
         let began = Instant::now();
         let millis = self.clock.stamp(self.stated, self.slot, wall_millis());
@@ -288,7 +290,7 @@ impl Author {
         Ok(())
     }
 
-    /// Flushes to disk if the last flush is long ago.
+    /// Flushes to disk if [`FLUSH_EVERY`] has passed since the last flush.
     fn flush(&mut self) {
         if self.flushed.elapsed() < FLUSH_EVERY {
             return;

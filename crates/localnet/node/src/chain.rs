@@ -1,4 +1,4 @@
-//! State shared by RPC and author: the store, the pool, and the head that clients see.
+//! State shared by the RPC server and the author: the store, the pool, and the published head.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -10,10 +10,10 @@ use crate::execute::{CallError, Overlay, call};
 use crate::pool::{Pool, SubmitError, Watcher};
 use crate::store::{Head, State, Store, StoreError};
 
-/// The number of blocks that a subscriber may lag behind before it misses some.
+/// Capacity of a subscriber's block channel; a subscriber that lags further behind misses blocks.
 const BACKLOG: usize = 256;
 
-/// A block on disk, as published to subscribers.
+/// A committed block, as published to subscribers.
 #[derive(Debug)]
 pub(crate) struct NewBlock {
     pub(crate) head: Head,
@@ -25,10 +25,10 @@ pub(crate) struct NewBlock {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum StateError {
-    /// The hash is not that of a known block.
+    /// The hash does not belong to a known block.
     #[error("UnknownBlock: Header was not found in the database: {0:?}")]
     UnknownBlock(H256),
-    /// The block was pruned.
+    /// The block's state was pruned.
     #[error("UnknownBlock: State already discarded for {0:?}")]
     Discarded(H256),
     /// Reading the store failed.
@@ -37,7 +37,7 @@ pub(crate) enum StateError {
     /// Reading the trie failed.
     #[error("{0}")]
     Trie(String),
-    /// A call into the runtime failed.
+    /// A call to the runtime failed.
     #[error("Execution failed: {0}")]
     Call(#[from] CallError),
 }
@@ -49,43 +49,44 @@ pub(crate) struct Chain {
     pub(crate) genesis: H256,
     head: RwLock<Head>,
     news: broadcast::Sender<Arc<NewBlock>>,
-    /// Dropped after the store: the receiver then knows that the file is closed.
+    /// Dropped after the store, to signal that the database file is closed.
     _closed: oneshot::Sender<()>,
 }
 
 impl Chain {
-    /// Creates a chain, and a receiver that resolves when its last user is gone and its file is closed.
+    /// Creates a chain, and a receiver that resolves when the last reference is dropped and the database file is
+    /// closed.
     pub(crate) fn new(store: Store, pool: Pool, genesis: H256, head: Head) -> (Self, oneshot::Receiver<()>) {
         let (closing, closed) = oneshot::channel();
         let (head, news) = (RwLock::new(head), broadcast::channel(BACKLOG).0);
         (Self { store, pool, genesis, head, news, _closed: closing }, closed)
     }
 
-    /// The newest block on disk.
+    /// Returns the newest committed block.
     pub(crate) fn head(&self) -> Head {
         self.head.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Subscribes to every block from now on.
+    /// Subscribes to all blocks published from now on.
     pub(crate) fn follow(&self) -> broadcast::Receiver<Arc<NewBlock>> {
         self.news.subscribe()
     }
 
-    /// Publishes a block that is on disk.
+    /// Publishes a committed block.
     pub(crate) fn publish(&self, block: NewBlock) {
         *self.head.write().unwrap_or_else(PoisonError::into_inner) = block.head.clone();
         // Without subscribers the send fails, which is fine.
         let _ = self.news.send(Arc::new(block));
     }
 
-    /// The state after the block with this hash, or after the newest one.
+    /// Returns the state after the block with this hash, or after the newest block.
     pub(crate) fn state(&self, at: Option<H256>) -> Result<(Head, State), StateError> {
         let hash = at.unwrap_or_else(|| self.head().hash);
         let (head, state) = self.store.state(hash)?.ok_or(StateError::UnknownBlock(hash))?;
         Ok((head, state.ok_or(StateError::Discarded(hash))?))
     }
 
-    /// Calls the runtime on the state after the block with this hash, or after the newest one; discards the changes.
+    /// Calls the runtime on the state after the block with this hash, or after the newest block; discards all changes.
     pub(crate) fn call(&self, at: Option<H256>, method: &str, data: &[u8]) -> Result<Vec<u8>, StateError> {
         let (_, state) = self.state(at)?;
         Ok(call(&mut Overlay::default(), &state, method, data)?)

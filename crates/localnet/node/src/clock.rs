@@ -1,15 +1,15 @@
-//! The clock: when the next block is due, and its timestamp.
+//! The block clock: schedule and timestamps of blocks.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// When blocks are made, and how they are stamped.
+/// Schedule of block production, and the timestamps of blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Clock {
-    /// A block at this interval, stamped with the wall clock, but at least one slot after its parent.
+    /// One block per interval, with the wall-clock time as timestamp, but at least one slot after its parent.
     Every(Duration),
-    /// Blocks without a pause; each is stamped one slot after its parent.
+    /// Blocks as fast as possible, each with a timestamp one slot after its parent's.
     Fastest,
-    /// Blocks only on demand; each is stamped one slot after its parent.
+    /// Blocks only on demand, each with a timestamp one slot after its parent's.
     Manual,
 }
 
@@ -19,8 +19,8 @@ impl Clock {
     /// The block time of the reference's fast local network.
     pub const FAST: Self = Self::Every(Duration::from_millis(250));
 
-    /// The block time of a new chain on this clock, in milliseconds: that of the fast local network for clocks without
-    /// an interval.
+    /// Returns the block time of a new chain on this clock, in milliseconds: that of the fast local network for a clock
+    /// without an interval.
     pub(crate) fn slot(self) -> u64 {
         match self {
             Self::Every(pause) => u64::try_from(pause.as_millis()).unwrap_or(u64::MAX).max(1),
@@ -28,7 +28,7 @@ impl Clock {
         }
     }
 
-    /// The timestamp of a block in milliseconds, from its parent's timestamp and the wall clock.
+    /// Returns the timestamp of a block in milliseconds, given its parent's timestamp and the wall clock.
     pub(crate) fn stamp(self, parent: u64, slot: u64, wall: u64) -> u64 {
         let min = parent.saturating_add(slot);
         match self {
@@ -38,7 +38,7 @@ impl Clock {
     }
 }
 
-/// The wall clock in milliseconds since 1970.
+/// Returns the wall-clock time in milliseconds since the Unix epoch.
 pub(crate) fn wall_millis() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)

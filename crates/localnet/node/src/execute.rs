@@ -1,4 +1,4 @@
-//! Calls into the runtime.
+//! Execution of runtime calls.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -7,23 +7,23 @@ use sp_runtime::traits::BlakeTwo256;
 use sp_state_machine::{Backend, Ext, OverlayedChanges};
 use taonet_localnet_runtime::api;
 
-/// The uncommitted changes of a block or a call.
+/// The uncommitted storage changes of a block or a call.
 pub(crate) type Overlay = OverlayedChanges<BlakeTwo256>;
 
-/// Why a call into the runtime failed.
+/// Why a call to the runtime failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CallError {
-    /// The runtime has no such method. Clients match on this text.
+    /// The runtime has no such method. Clients match on this error message.
     #[error("Exported method {0} is not found")]
     UnknownMethod(String),
-    /// The runtime panicked: a bug in a pallet, or unsupported arguments.
+    /// The runtime panicked, because of a bug in a pallet or unsupported arguments.
     #[error("the runtime panicked: {0}")]
     Panicked(String),
-    /// A call into the runtime was made during another one.
+    /// A runtime call was made during another one.
     #[error("the storage overlay is in use by another runtime call")]
     Nested,
-    /// The runtime's result does not decode as the type of its API.
+    /// The runtime's result cannot be decoded as the type of its API.
     #[error("malformed result of {method}: {source}")]
     Answer {
         /// The name of the method.
@@ -33,7 +33,7 @@ pub enum CallError {
     },
 }
 
-/// Calls `method` with the SCALE arguments `data` on `state` with the changes of `overlay`.
+/// Calls the runtime method `method` with the SCALE-encoded arguments `data` on `state` with the changes of `overlay`.
 ///
 /// # Errors
 /// [`CallError`]; after a panic, storage transactions left open by the call are rolled back.
@@ -62,7 +62,7 @@ fn within<T, B: Backend<BlakeTwo256>>(
     outcome.map_err(|payload| CallError::Panicked(panic_text(payload.as_ref())))
 }
 
-/// As [`call`], with the result decoded.
+/// Calls the runtime like [`call`], and decodes the result.
 pub(crate) fn call_as<T: codec::Decode, B: Backend<BlakeTwo256>>(
     overlay: &mut Overlay,
     state: &B,
@@ -73,7 +73,7 @@ pub(crate) fn call_as<T: codec::Decode, B: Backend<BlakeTwo256>>(
     T::decode(&mut answer.as_slice()).map_err(|source| CallError::Answer { method, source })
 }
 
-/// The message of a panic.
+/// Returns the message of a panic.
 pub(crate) fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
     payload
         .downcast_ref::<String>()

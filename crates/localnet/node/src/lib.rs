@@ -1,8 +1,8 @@
 //! The embedded development chain: a node around the native runtime of `taonet-localnet-runtime`.
 //!
-//! It makes blocks alone, finalises each at once, and serves the JSON-RPC API of Bittensor's tools over HTTP and
-//! WebSocket on one port. It needs no Wasm, no network and no peers, starts at once, and keeps the chain in memory or
-//! in a directory.
+//! The node is the only block producer, finalises each block immediately, and serves the JSON-RPC API of Bittensor's
+//! tools over HTTP and WebSocket on one port. It needs no Wasm, network or peers, and keeps the chain in memory or in a
+//! directory.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -22,8 +22,8 @@
 //! # }
 //! ```
 //!
-//! The path of a call: `rpc` parses it, [`pool`](PoolLimits) validates it against the newest block and queues it, the
-//! author includes it in a block, the store commits the block, and only then are subscribers and the submitter
+//! The path of an extrinsic: `rpc` parses it, [`pool`](PoolLimits) validates it against the newest block and queues it,
+//! the author includes it in a block, the store commits the block, and only then are subscribers and the submitter
 //! notified.
 //!
 //! Uses `taonet-localnet-runtime` (the pallets) and `taonet-http` (bounded connections). Used by `tao localnet`, the

@@ -1,4 +1,4 @@
-//! The node's metrics; docs/metrics.md lists them.
+//! The node's metrics, listed in `docs/metrics.md`.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ const POOL: &str = "taonet_localnet_pool_calls";
 const REQUESTS: &str = "taonet_localnet_rpc_requests_total";
 const SUBSCRIPTIONS: &str = "taonet_localnet_rpc_subscriptions";
 
-/// Describes every metric to the process's recorder.
+/// Describes every metric to the metrics recorder.
 pub(crate) fn describe() {
     describe_counter!(BLOCKS, "Blocks produced");
     describe_counter!(EXTRINSICS, "Extrinsics included in blocks, or dropped as invalid");

@@ -24,41 +24,42 @@ use crate::pool::{Pool, PoolLimits, SubmitError, Watcher};
 use crate::rpc::{self, RpcLimits};
 use crate::store::{Head, History, Store, StoreError};
 
-/// The stack size of the author's thread: calls nest, and the runtime recurses on them.
+/// The stack size of the author's thread: calls can be nested, and the runtime recurses into them.
 const STACK: usize = 64 << 20;
-/// The shutdown timeout for clients' connections.
+/// The shutdown timeout for client connections.
 const DRAIN: Duration = Duration::from_secs(10);
 
 /// The configuration of a node. Start from [`NodeConfig::new`] and change fields as needed.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct NodeConfig {
-    /// The genesis state; a new chain adds its clock's block time to it. `None` opens an existing chain.
+    /// The genesis state of a new chain, to which the clock's block time is added; `None` only opens an existing chain.
     pub genesis: Option<Storage>,
     /// The directory of the chain; `None` keeps it in memory until shutdown.
     pub directory: Option<PathBuf>,
-    /// When blocks are made.
+    /// The schedule of block production.
     pub clock: Clock,
     /// The history to keep.
     pub history: History,
     /// The address of the JSON-RPC server, HTTP and WebSocket alike; port 0 picks a free port.
     pub listen: SocketAddr,
-    /// Whether to serve `dev_` methods (mine, stop, save a snapshot …). Anyone who can reach the port can call them.
+    /// Whether to serve `dev_` methods (mine, stop, save a snapshot …), which anyone who can reach the port can call.
     pub dev_methods: bool,
-    /// The allowed origins of web pages besides those of this machine, e.g. `https://polkadot.js.org`. A browser lets
-    /// any page connect, and sends its origin.
+    /// Origins of web pages allowed besides those of this machine, e.g. `https://polkadot.js.org`. Browsers let any
+    /// page connect, and send its origin.
     pub allow_origins: Vec<String>,
-    /// The limits of the server per client.
+    /// The per-client limits of the RPC server.
     pub rpc: RpcLimits,
     /// The limits of the transaction pool.
     pub pool: PoolLimits,
-    /// The timestamp, in milliseconds since 1970, from which the first block of a new chain is one slot away; `None`
-    /// for the wall clock. If set, a chain on the manual clock is the same on every run.
+    /// The assumed timestamp of a new chain's genesis block, in milliseconds since the Unix epoch; `None` for the wall
+    /// clock. The next block is stamped at least one slot later. If set, a chain on the manual clock is the same on
+    /// every run.
     pub start: Option<u64>,
 }
 
 impl NodeConfig {
-    /// A configuration with a chain in memory on the manual clock, and a free port of the loopback address.
+    /// Creates a configuration of a chain in memory on the manual clock, served on a free loopback port.
     pub fn new(genesis: Storage) -> Self {
         Self {
             genesis: Some(genesis),
@@ -75,7 +76,7 @@ impl NodeConfig {
     }
 }
 
-/// Why a node does not start.
+/// Why a node failed to start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NodeError {
@@ -94,7 +95,7 @@ pub enum NodeError {
     /// Binding the port failed.
     #[error("cannot listen on {address}: {source}; hint: choose another port")]
     Listen {
-        /// The address.
+        /// The address to listen on.
         address: SocketAddr,
         /// The operating system's error.
         source: std::io::Error,
@@ -112,7 +113,7 @@ pub enum NodeError {
 pub struct Node;
 
 impl Node {
-    /// Opens or creates the chain, and serves it. Call within a tokio runtime.
+    /// Opens or creates the chain, and serves it. Call this within a tokio runtime.
     ///
     /// # Errors
     /// [`NodeError`].
@@ -151,7 +152,7 @@ impl Node {
     }
 }
 
-/// Waits for the author's thread; if it ends unexpectedly, stops the node.
+/// Waits for the author's thread to end; if it panics, shuts the node down.
 ///
 /// This task holds no sender of commands, so the thread also ends when all other senders are dropped.
 fn attend(author: thread::JoinHandle<()>, chain: Arc<Chain>, stop: Arc<watch::Sender<Stop>>) -> JoinHandle<()> {
@@ -168,7 +169,7 @@ fn attend(author: thread::JoinHandle<()>, chain: Arc<Chain>, stop: Arc<watch::Se
     })
 }
 
-/// Whether the node shall stop, and why.
+/// Whether and why the node must shut down.
 #[derive(Debug, Clone)]
 enum Stop {
     NotYet,
@@ -177,7 +178,7 @@ enum Stop {
 }
 
 impl Stop {
-    /// Sets the reason, unless one is already set.
+    /// Sets this as the reason, unless a reason is already set.
     fn send_to(self, stop: &watch::Sender<Self>) {
         stop.send_if_modified(|told| {
             let first = matches!(told, Self::NotYet);
@@ -209,7 +210,7 @@ fn open(config: &NodeConfig) -> Result<Store, NodeError> {
     }
 }
 
-/// The control of the author: requests blocks, and stops the node.
+/// Handle to the author: sends it commands, and requests the node's shutdown.
 #[derive(Clone)]
 pub(crate) struct Control {
     commands: SyncSender<Command>,
@@ -218,7 +219,7 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// Makes blocks now, while the caller waits.
+    /// Runs a command and waits for its result.
     pub(crate) async fn command(&self, goal: Goal) -> Result<Head, AuthorError> {
         let (reply, answer) = oneshot::channel();
         self.commands.try_send(Command { goal, reply }).map_err(|error| match error {
@@ -263,27 +264,28 @@ impl std::fmt::Debug for NodeHandle {
 }
 
 impl NodeHandle {
-    /// The address of the JSON-RPC server.
+    /// Returns the address of the JSON-RPC server.
     pub fn address(&self) -> SocketAddr {
         self.server.address()
     }
 
-    /// The endpoint for clients: `ws://127.0.0.1:9944`.
+    /// Returns the WebSocket URL for clients, for example `ws://127.0.0.1:9944`.
     pub fn url(&self) -> String {
         format!("ws://{}", self.address())
     }
 
-    /// The newest block on disk; it is finalized.
+    /// Returns the newest committed block, which is finalized.
     pub fn head(&self) -> Head {
         self.chain.head()
     }
 
-    /// The genesis hash.
+    /// Returns the genesis hash.
     pub fn genesis(&self) -> H256 {
         self.chain.genesis
     }
 
-    /// Makes a number of blocks now, on any clock, and returns the newest. Dropping the future cancels it.
+    /// Produces a number of blocks immediately, on any clock, and returns the newest. Dropping the future cancels the
+    /// command.
     ///
     /// # Errors
     /// [`AuthorError`].
@@ -291,8 +293,8 @@ impl NodeHandle {
         self.control.command(Goal::Blocks(blocks)).await
     }
 
-    /// Makes blocks up to and including the next one that runs this subnet's epoch, and returns that one. Dropping the
-    /// future cancels it.
+    /// Produces blocks up to and including the next one in which this subnet's epoch runs, and returns that block.
+    /// Dropping the future cancels the command.
     ///
     /// # Errors
     /// [`AuthorError`]; [`AuthorError::NoEpoch`] for an unknown subnet.
@@ -300,7 +302,7 @@ impl NodeHandle {
         self.control.command(Goal::Epoch(netuid)).await
     }
 
-    /// Submits a signed call as by `author_submitExtrinsic`, and returns its hash.
+    /// Submits a signed extrinsic like `author_submitExtrinsic`, and returns its hash.
     ///
     /// # Errors
     /// [`SubmitError`].
@@ -320,7 +322,7 @@ impl NodeHandle {
         Ok(state.storage(key).map_err(StateError::Trie)?)
     }
 
-    /// Calls a runtime API after the newest block: `method` is e.g. `Core_version`, `arguments` are encoded in SCALE.
+    /// Calls a runtime API on the newest state: `method` is e.g. `Core_version`, and `arguments` are SCALE-encoded.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -344,8 +346,8 @@ impl NodeHandle {
         self.control.stopped().await
     }
 
-    /// Shuts the node down: commits the block in progress, answers running requests, closes the connections, and then
-    /// the chain's file. A client that does not disconnect is abandoned after some seconds.
+    /// Shuts the node down: commits the block in progress, answers running requests, and closes the connections and the
+    /// database file. The connections of clients that do not disconnect in time are dropped.
     pub async fn stop(self) {
         let Self { chain, control, server, author, closed } = self;
         control.stop();
@@ -374,7 +376,7 @@ mod tests {
 
     use super::*;
 
-    /// A node whose author is a given thread.
+    /// Creates a node whose author runs the given function on its thread.
     fn node_of(author: impl FnOnce() + Send + 'static) -> (Control, JoinHandle<()>) {
         let store = Store::open(None, Some(genesis::genesis(&[]).unwrap()), History::Archive).unwrap();
         let head = store.head().unwrap();

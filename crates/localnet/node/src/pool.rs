@@ -1,4 +1,4 @@
-//! The transaction pool: calls that wait for a block.
+//! The transaction pool: extrinsics that wait for inclusion in a block.
 
 mod error;
 mod graph;
@@ -28,25 +28,25 @@ pub(crate) use error::nonce_tag;
 pub use watch::TxEvent;
 pub(crate) use watch::Watcher;
 
-/// The deepest nesting of calls; the runtime has the same limit.
+/// The maximum nesting depth of calls, the same as in the runtime.
 const DEPTH: u32 = 256;
-/// Duration for which invalid or included extrinsics are banned, as by the real chain's node.
+/// How long invalid or included extrinsics are banned, as in the real chain's node.
 const BAN: Duration = Duration::from_mins(30);
-/// Maximum number of remembered bans.
+/// Maximum number of banned extrinsics remembered.
 const BANS: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
-/// Validations of one call against a moving head before it blocks the head.
+/// Maximum number of repeated validations of an extrinsic against a moving head; the next one blocks the head.
 const CHASES: usize = 3;
 
 /// The limits of the transaction pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolLimits {
-    /// Maximum number of calls.
+    /// Maximum number of extrinsics.
     pub count: usize,
-    /// Maximum bytes of calls.
+    /// Maximum total size of extrinsics, in bytes.
     pub bytes: usize,
-    /// Maximum number of calls that depend on calls not yet seen.
+    /// Maximum number of extrinsics that wait for an earlier nonce.
     pub future: usize,
-    /// Maximum number of calls of one account.
+    /// Maximum number of extrinsics per account.
     pub per_sender: usize,
 }
 
@@ -56,7 +56,7 @@ impl Default for PoolLimits {
     }
 }
 
-/// A call queued for a block.
+/// An extrinsic that is ready for a block.
 #[derive(Clone)]
 pub(crate) struct Queued {
     pub(crate) seq: Seq,
@@ -64,13 +64,13 @@ pub(crate) struct Queued {
     pub(crate) bytes: Arc<[u8]>,
 }
 
-/// An included call, with the watcher to notify when its block is on disk.
+/// An included extrinsic, with the watcher to notify when its block is committed.
 pub(crate) struct Included {
     pub(crate) watcher: Watcher,
 }
 
 struct Inner {
-    /// The block after which calls are validated: the newest one made, on disk or not.
+    /// The block on whose state extrinsics are validated: the newest one, committed or not.
     tip: Head,
     graph: Graph,
     bans: LruCache<H256, Instant>,
@@ -93,7 +93,7 @@ impl Pool {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Validates a call and adds it. Verifies a signature, so do not call it on the async executor.
+    /// Validates an extrinsic and adds it to the pool. Verifies a signature: do not call this on the async executor.
     ///
     /// # Errors
     /// [`SubmitError`].
@@ -144,7 +144,7 @@ impl Pool {
         }
     }
 
-    /// Adds bytes without validation.
+    /// Adds an extrinsic without validation.
     #[cfg(test)]
     pub(crate) fn force(&self, hash: H256, bytes: Vec<u8>) -> tokio::sync::mpsc::Receiver<TxEvent> {
         let (watcher, events) = Watcher::channel();
@@ -154,7 +154,7 @@ impl Pool {
         events
     }
 
-    /// The calls for the next block, in order.
+    /// Returns the ready extrinsics in the order of inclusion.
     pub(crate) fn queued(&self) -> Vec<Queued> {
         let inner = self.lock();
         let entry =
@@ -162,7 +162,7 @@ impl Pool {
         inner.graph.in_order().into_iter().filter_map(entry).collect()
     }
 
-    /// Updates the pool after block `tip`: removes its included calls and those that proved invalid.
+    /// Updates the pool after block `tip`: removes included, invalid and expired extrinsics.
     pub(crate) fn advance(&self, tip: Head, included: &[Seq], invalid: &[Seq]) -> Vec<Included> {
         let mut inner = self.lock();
         let expired = inner.graph.expired(tip.number());
@@ -181,14 +181,15 @@ impl Pool {
         entries.into_iter().map(|entry| Included { watcher: entry.watcher }).collect()
     }
 
-    /// Resets the pool after the blocks after `tip` were lost before their commit: their calls may be submitted again.
+    /// Resets the pool to `tip` when later blocks were lost before their commit, so that their extrinsics can be
+    /// submitted again.
     pub(crate) fn fall_back(&self, tip: Head) {
         let mut inner = self.lock();
         inner.tip = tip;
         inner.bans.clear();
     }
 
-    /// Closes the pool to new calls, and reports the waiting ones as dropped.
+    /// Closes the pool to new extrinsics, and reports all pooled ones as dropped.
     pub(crate) fn close(&self) {
         let mut inner = self.lock();
         inner.closed = true;
@@ -198,12 +199,12 @@ impl Pool {
         }
     }
 
-    /// The block after which calls are validated.
+    /// Returns the block on whose state extrinsics are validated.
     pub(crate) fn tip(&self) -> Head {
         self.lock().tip.clone()
     }
 
-    /// The next nonce of an account: the chain's, plus one for each consecutive call in the pool.
+    /// Returns the next nonce of an account: the chain's nonce plus the number of consecutive extrinsics in the pool.
     ///
     /// # Errors
     /// [`SubmitError`] when the chain cannot be read.
@@ -219,12 +220,12 @@ impl Pool {
         Ok(nonce)
     }
 
-    /// The waiting calls, in order of arrival.
+    /// Returns all pooled extrinsics, in order of arrival.
     pub(crate) fn pending(&self) -> Vec<Arc<[u8]>> {
         self.lock().graph.all().map(|entry| entry.bytes.clone()).collect()
     }
 
-    /// The numbers of ready calls and of all calls.
+    /// Returns the number of ready extrinsics and the number of all extrinsics.
     pub(crate) fn size(&self) -> (usize, usize) {
         let inner = self.lock();
         (inner.graph.ready(), inner.graph.len())

@@ -43,16 +43,17 @@ use params::{Args, to_hex};
 use subscribe::Asked;
 use workers::Workers;
 
-/// The error of a method that is registered twice: a bug in this crate, found by every test that starts a node.
+/// The error of registering a method twice, which is a bug that every test that starts a node finds.
 type RegisterError = RegisterMethodError;
 
 /// The limits of the RPC server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RpcLimits {
-    /// Connections at a time. One more evicts an idle one: an HTTP connection without a complete request, or a WebSocket
-    /// without requests and subscriptions. If there is none, the response is 429.
+    /// Maximum number of connections. A further one evicts an idle one: an HTTP connection without a complete request,
+    /// or a WebSocket without requests and subscriptions. If none is idle, the response is 429.
     pub connections: u32,
-    /// Connections at a time from one address (of IPv6, from one /64). One more evicts an idle one of the same address.
+    /// Maximum number of connections per address (for IPv6, per /64). A further one evicts an idle one of the same
+    /// address.
     pub connections_per_address: u32,
     /// Maximum number of subscriptions per connection.
     pub subscriptions: u32,
@@ -62,11 +63,11 @@ pub struct RpcLimits {
     pub response_bytes: u32,
     /// Maximum number of requests in a batch.
     pub batch: u32,
-    /// The capacity of a connection's message queue, and the most requests in flight per connection: beyond it the node
-    /// stops reading until some are done.
+    /// The capacity of a connection's message queue, and the maximum number of requests in flight per connection:
+    /// beyond it the node pauses reading.
     pub backlog: u32,
-    /// Maximum bytes held per WebSocket connection: requests in flight, and responses and notifications that its
-    /// client has not read. Beyond it the node stops reading from the connection, and makes no more responses for it.
+    /// Maximum bytes held per WebSocket connection: requests in flight, and responses and notifications that the client
+    /// has not read. Beyond it the node pauses reading from the connection and producing responses for it.
     pub waiting_bytes: u32,
 }
 
@@ -85,7 +86,7 @@ impl Default for RpcLimits {
     }
 }
 
-/// The shared state of handlers.
+/// State shared by all handlers.
 pub(crate) struct Context {
     chain: Arc<Chain>,
     control: Control,
@@ -100,20 +101,20 @@ impl Context {
         Ok(Self { chain, control, clock, workers, response_bytes: limits.response_bytes as usize })
     }
 
-    /// The space left in a response.
+    /// Returns the size budget of a response.
     fn room(&self) -> Room {
         Room { left: self.response_bytes, max: self.response_bytes }
     }
 }
 
-/// Limits the size of a response while it is built.
+/// Remaining size budget of a response while it is built.
 struct Room {
     left: usize,
     max: usize,
 }
 
 impl Room {
-    /// Encodes bytes as JSON-RPC hex, if they still fit.
+    /// Encodes bytes as JSON-RPC hex; fails if the response becomes too large.
     fn hex(&mut self, bytes: &[u8]) -> Answer {
         let length = bytes.len().saturating_mul(2);
         self.left = self.left.checked_sub(length).ok_or_else(|| error::too_big(self.max))?;
@@ -124,14 +125,14 @@ impl Room {
 type Handler = fn(&Context, &Args) -> Answer;
 type Subscribing = Pin<Box<dyn Future<Output = Result<(), SubscriptionError>> + Send>>;
 
-/// The methods to register.
+/// The RPC module under construction, with the first registration error.
 struct Methods {
     module: RpcModule<Context>,
     failed: Option<RegisterError>,
 }
 
 impl Methods {
-    /// Registers a method that answers from memory.
+    /// Registers a method that is answered from memory.
     fn light(&mut self, names: &[&'static str], handler: Handler) {
         for name in names {
             let registered = self.module.register_method(name, move |params, context, _| -> Answer {
@@ -141,7 +142,7 @@ impl Methods {
         }
     }
 
-    /// Registers a method that reads the disk or runs the runtime.
+    /// Registers a method that reads the disk or executes the runtime.
     fn heavy(&mut self, names: &[&'static str], handler: Handler) {
         for name in names {
             let registered = self.module.register_async_method(name, move |params, context, extensions| async move {
@@ -155,7 +156,7 @@ impl Methods {
         }
     }
 
-    /// Registers a method that makes blocks.
+    /// Registers a method that produces blocks.
     fn command(
         &mut self,
         name: &'static str,
@@ -168,7 +169,8 @@ impl Methods {
         Ok(())
     }
 
-    /// Registers a subscription: the names of subscribe, notification and unsubscribe.
+    /// Registers a subscription; `names` are those of the subscribe method, the notification and the unsubscribe
+    /// method.
     fn subscription(
         &mut self,
         names: [&'static str; 3],
@@ -198,7 +200,7 @@ impl Methods {
     }
 }
 
-/// The backpressure state of the request's connection.
+/// Returns the backpressure state of the request's connection.
 fn pace_of(extensions: &Extensions) -> Result<Arc<Pace>, ErrorObjectOwned> {
     extensions.get().cloned().ok_or_else(|| internal("the request has no connection"))
 }
@@ -224,7 +226,7 @@ fn module(context: Arc<Context>, dev_methods: bool) -> Result<RpcModule<Context>
     Ok(module)
 }
 
-/// A running server.
+/// A running RPC server.
 pub(crate) struct Server {
     address: SocketAddr,
     handle: ServerHandle,
@@ -240,7 +242,7 @@ impl Server {
         &self.context.workers
     }
 
-    /// Stops accepting, and closes open connections.
+    /// Stops accepting connections, and closes open ones.
     pub(crate) async fn stop(self) {
         // The server may have stopped already.
         let _ = self.handle.stop();
@@ -251,7 +253,7 @@ impl Server {
 /// Serves a chain over JSON-RPC.
 ///
 /// # Errors
-/// When the address cannot be bound.
+/// [`NodeError`], for instance when the address cannot be bound.
 pub(crate) async fn serve(
     listen: SocketAddr,
     context: Context,
@@ -288,8 +290,8 @@ pub(crate) async fn serve(
     Ok(Server { address, handle, context })
 }
 
-/// On loopback, only requests to a loopback host name are answered: a page in a browser must not reach the chain
-/// through a name that resolves to this machine (DNS rebinding).
+/// Returns a filter that, on loopback, accepts only requests to a loopback host name: a web page must not reach the
+/// chain through a name that resolves to this machine (DNS rebinding).
 fn host_filter(listen: SocketAddr) -> HostFilterLayer {
     if !listen.ip().is_loopback() {
         return HostFilterLayer::disable();

@@ -1,7 +1,7 @@
-//! The store of blocks and states on disk, with one transaction per commit.
+//! The database of blocks and states, with one transaction per commit.
 //!
 //! A commit contains all data of its blocks: trie nodes, the list of nodes that each block made obsolete, header, body,
-//! number by hash, and the pruning of old blocks. So the file is always at the end of a block.
+//! the block number by hash, and the pruning of old blocks. The database therefore always ends at a complete block.
 
 mod file;
 mod nodes;
@@ -40,13 +40,13 @@ const META: TableDefinition<'static, u8, u64> = TableDefinition::new("meta");
 
 /// The database file in a chain's directory.
 const FILE: &str = "chain.redb";
-/// The length of the magic bytes at the start of a database.
+/// The length of the magic bytes at the start of a database file, in bytes.
 const MARK: u64 = 9;
 /// The version of the table layout.
 const FORMAT: u64 = 1;
 const FORMAT_KEY: u8 = 0;
 const SPEC_KEY: u8 = 1;
-/// The cache of database pages in bytes; frequently used nodes have a cache of their own.
+/// The size of the page cache in bytes; frequently used trie nodes have their own cache.
 const PAGE_CACHE: usize = 32 << 20;
 /// Maximum number of blocks to prune per commit beyond those added, when a chain is opened with a shorter history.
 const PRUNE_AHEAD: u32 = 64;
@@ -64,7 +64,7 @@ pub enum StoreError {
     /// Creating or opening the file or its directory failed.
     #[error("cannot open the chain at {path}: {source}; hint: check the owner and the permissions of the directory")]
     Open {
-        /// The file or directory.
+        /// Path of the file or directory.
         path: PathBuf,
         /// The operating system's error.
         source: io::Error,
@@ -75,7 +75,7 @@ pub enum StoreError {
     /// The file has another format version.
     #[error("the chain in {path} has format {found}, expected {FORMAT}; hint: reset the chain with tao localnet reset")]
     Format {
-        /// The directory.
+        /// Path of the directory.
         path: PathBuf,
         /// The format version found.
         found: u64,
@@ -89,15 +89,15 @@ pub enum StoreError {
         /// The runtime version found.
         found: u64,
     },
-    /// The chain has another genesis.
+    /// The chain has another genesis block.
     #[error(
         "the chain has genesis {found:?}, but the configured accounts give {given:?}; hint: start it with its \
          original accounts, or reset the chain with tao localnet reset"
     )]
     Genesis {
-        /// The genesis block on disk.
+        /// The hash of the genesis block on disk.
         found: H256,
-        /// The genesis block of the configuration.
+        /// The hash of the genesis block of the configuration.
         given: H256,
     },
     /// A record is malformed.
@@ -126,23 +126,23 @@ from_redb!(
     redb::SetDurabilityError
 );
 
-/// The history that a chain keeps.
+/// How much history a chain keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum History {
-    /// State and body of this many newest blocks only.
+    /// State and body of only this many newest blocks.
     Last(u32),
     /// State and body of every block.
     Archive,
 }
 
 impl History {
-    /// The shortest allowed history: a mortal call may refer to a block of this age.
+    /// The minimum history: a mortal extrinsic may refer to a block of this age.
     pub const MIN: u32 = 2_400;
 }
 
 impl Default for History {
-    /// Somewhat more than [`History::MIN`], so that a client that counts back from a slightly old head finds the
-    /// block.
+    /// Returns a history somewhat longer than [`History::MIN`], so that a client that counts back from a slightly old
+    /// head still finds the block.
     fn default() -> Self {
         Self::Last(Self::MIN + 100)
     }
@@ -162,13 +162,13 @@ impl Head {
         Self { hash: header.hash(), header }
     }
 
-    /// The block's height.
+    /// Returns the block's height.
     pub fn number(&self) -> u32 {
         *self.header.number()
     }
 }
 
-/// A block that is made but not committed.
+/// A block that is built but not committed.
 pub(crate) struct Staged {
     pub(crate) head: Head,
     pub(crate) extrinsics: Vec<Vec<u8>>,
@@ -177,7 +177,7 @@ pub(crate) struct Staged {
 }
 
 impl Staged {
-    /// The bytes of new trie nodes.
+    /// Returns the size of the block's new trie nodes, in bytes.
     pub(crate) fn weight(&self) -> usize {
         self.born.iter().map(|(name, node)| name.len() + node.len()).sum()
     }
@@ -193,7 +193,7 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Opens the chain in `directory`, or creates it from `genesis`; without a directory it is in memory.
+    /// Opens the chain in `directory`, or creates it from `genesis`; without a directory the chain is kept in memory.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -218,7 +218,7 @@ impl Store {
         Ok(store)
     }
 
-    /// Creates a chain on another storage backend.
+    /// Creates a chain on a custom storage backend.
     #[cfg(test)]
     pub(crate) fn on(file: impl redb::StorageBackend, genesis: Storage) -> Self {
         let flushing = Flushing::default();
@@ -234,7 +234,7 @@ impl Store {
         store
     }
 
-    /// Checks the existing chain, or writes the genesis block.
+    /// Checks an existing chain, or writes the genesis block of a new one.
     fn found(&self, directory: Option<&Path>, genesis: Option<Storage>) -> Result<(), StoreError> {
         let place = || directory.unwrap_or(Path::new("memory")).to_owned();
         let write = self.database.begin_write()?;
@@ -268,7 +268,7 @@ impl Store {
         Ok(())
     }
 
-    /// Checks that the genesis block has this state.
+    /// Checks that `genesis` is the state of the genesis block.
     ///
     /// # Errors
     /// [`StoreError::Genesis`].
@@ -278,31 +278,31 @@ impl Store {
         if given == found { Ok(()) } else { Err(StoreError::Genesis { found, given }) }
     }
 
-    /// The newest block on disk.
+    /// Returns the newest committed block.
     pub(crate) fn head(&self) -> Result<Head, StoreError> {
         let headers = self.database.begin_read()?.open_table(HEADERS)?;
         let (_, bytes) = headers.last()?.ok_or(StoreError::Damaged("there are no blocks"))?;
         decode_head(bytes.value())
     }
 
-    /// The number of the oldest block after the first one.
+    /// Returns the number of the oldest unpruned block after the genesis block.
     pub(crate) fn oldest(&self) -> Result<u32, StoreError> {
         let headers = self.database.begin_read()?.open_table(HEADERS)?;
         Ok(headers.range(1..)?.next().transpose()?.map_or(0, |(number, _)| number.value()))
     }
 
-    /// The hash of block `number`.
+    /// Returns the hash of block `number`.
     pub(crate) fn hash(&self, number: u32) -> Result<Option<H256>, StoreError> {
         let headers = self.database.begin_read()?.open_table(HEADERS)?;
         headers.get(number)?.map(|bytes| decode_head(bytes.value()).map(|head| head.hash)).transpose()
     }
 
-    /// The header of the block with this hash.
+    /// Returns the header of the block with this hash.
     pub(crate) fn header(&self, hash: H256) -> Result<Option<Header>, StoreError> {
         Ok(find_head(&self.database.begin_read()?, hash)?.map(|head| head.header))
     }
 
-    /// The header and extrinsics of the block with this hash.
+    /// Returns the header and the extrinsics of the block with this hash.
     #[allow(clippy::type_complexity, reason = "a head and its extrinsics, where there are any")]
     pub(crate) fn block(&self, hash: H256) -> Result<Option<(Head, Vec<Vec<u8>>)>, StoreError> {
         let read = self.database.begin_read()?;
@@ -313,7 +313,7 @@ impl Store {
         Ok(Some((head, extrinsics)))
     }
 
-    /// The state after the block with this hash; the inner `None` if it was pruned.
+    /// Returns the state after the block with this hash; the inner `None` if it was pruned.
     pub(crate) fn state(&self, hash: H256) -> Result<Option<(Head, Option<State>)>, StoreError> {
         let read = self.database.begin_read()?;
         let Some(head) = find_head(&read, hash)? else { return Ok(None) };
@@ -324,7 +324,7 @@ impl Store {
         Ok(Some((head, state)))
     }
 
-    /// The state after `head`, which may be a staged block.
+    /// Returns the state after `head`, which may be a staged block.
     pub(crate) fn tip(&self, head: &Head) -> Result<State, StoreError> {
         self.view(&self.database.begin_read()?, head, true)
     }
@@ -365,7 +365,7 @@ impl Store {
         Staged { head, extrinsics, born, dead }
     }
 
-    /// Commits the staged blocks, and prunes, in one transaction.
+    /// Commits the staged blocks and prunes old ones, in one transaction.
     ///
     /// # Errors
     /// [`StoreError`]; the staged blocks are then lost.
@@ -410,7 +410,7 @@ impl Store {
         Ok(())
     }
 
-    /// Prunes the oldest blocks: the state of block `n` needs the nodes that died in block `n + 1`.
+    /// Prunes the oldest blocks. The state of block `n` still needs the nodes that block `n + 1` made obsolete.
     fn prune(&self, write: &WriteTransaction, added: &[Staged]) -> Result<(), StoreError> {
         let History::Last(keep) = self.history else { return Ok(()) };
         let Some(newest) = added.last().map(|block| block.head.number()) else { return Ok(()) };
@@ -442,25 +442,25 @@ impl Store {
         Ok(())
     }
 
-    /// Makes all commits so far, and all later ones, durable: for shutdown.
+    /// Makes all past and later commits durable, for shutdown.
     pub(crate) fn flush(&self) -> Result<(), StoreError> {
         self.flushing.on();
         Ok(self.database.begin_write()?.commit()?)
     }
 
-    /// Makes all commits so far durable.
+    /// Makes all past commits durable.
     pub(crate) fn checkpoint(&self) -> Result<(), StoreError> {
         let flushed = self.flush();
         self.flushing.off();
         flushed
     }
 
-    /// The size of the file in bytes; 0 in memory.
+    /// Returns the size of the database file in bytes; 0 in memory.
     pub(crate) fn bytes(&self) -> u64 {
         self.path.as_ref().and_then(|path| fs::metadata(path).ok()).map_or(0, |metadata| metadata.len())
     }
 
-    /// The number of stored trie nodes.
+    /// Returns the number of stored trie nodes.
     pub(crate) fn node_count(&self) -> Result<u64, StoreError> {
         Ok(self.database.begin_read()?.open_table(NODES)?.len()?)
     }
@@ -495,7 +495,8 @@ fn open_file(directory: &Path, create: bool, flushing: Flushing) -> Result<Datab
     Ok(builder().create_with_backend(LazyFile::new(file, flushing)?)?)
 }
 
-/// Whether a file begins with zeros in place of a database's magic bytes.
+/// Whether a file is empty or starts with zeros instead of a database's magic bytes, because its creation was
+/// interrupted.
 fn is_unborn(file: &File) -> io::Result<bool> {
     let mut start = Vec::new();
     file.take(MARK).read_to_end(&mut start)?;

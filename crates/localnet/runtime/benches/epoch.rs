@@ -1,7 +1,8 @@
 //! Duration of a subnet's epoch inside the runtime, storage included: `cargo bench -p taonet-localnet-runtime --bench
 //! epoch`.
 //!
-//! Figures are the best of several rounds on one core: all of the block's beginning at which the epoch runs.
+//! Each figure is the best of several rounds on one core, and covers all work at the start of the block in which the
+//! epoch runs.
 #![allow(clippy::print_stdout, reason = "the figures are the output")]
 #![allow(clippy::unwrap_used, reason = "a bench may stop at what it did not expect")]
 
@@ -51,7 +52,7 @@ fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
-/// A started subnet in which every validator weighs every miner.
+/// Builds a started subnet in which every validator sets weights on every miner.
 fn build(neurons: u16, validators: u16) {
     NetworksAdded::<Runtime>::insert(NETUID, true);
     Subtensor::wake(NETUID);

@@ -22,7 +22,7 @@ const MIN_SPACE: u64 = 100;
 /// Content of a commitment. More than [`MAX_FIELDS`] fields do not decode.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
 pub struct CommitmentInfo {
-    /// The fields.
+    /// Fields of the commitment.
     pub fields: BoundedVec<Data, ConstU32<MAX_FIELDS>>,
 }
 
@@ -33,7 +33,7 @@ pub struct Registration {
     pub deposit: TaoBalance,
     /// The block of the commitment.
     pub block: u32,
-    /// The content.
+    /// Content of the commitment.
     pub info: CommitmentInfo,
 }
 
@@ -75,7 +75,7 @@ pub mod pallet {
 
     use super::*;
 
-    /// The pallet.
+    /// The Commitments pallet.
     #[pallet::pallet]
     #[pallet::without_storage_info] // The list of encrypted statements has no bound in its type.
     pub struct Pallet<T>(_);
@@ -134,7 +134,7 @@ pub mod pallet {
         },
     }
 
-    /// Errors of the calls.
+    /// Errors of the pallet's calls.
     #[pallet::error]
     pub enum Error<T> {
         /// The commitment has too many fields.

@@ -1,7 +1,7 @@
 //! Transaction extensions of the chain, in addition to those of FRAME.
 //!
-//! The real chain has four more extensions. None of them adds a byte; those without effect are here so that clients see
-//! the same list.
+//! The real chain has four more extensions than FRAME. None of them adds bytes to an extrinsic; those without effect
+//! are included so that clients see the same list.
 
 use codec::{Decode, DecodeWithMemTracking, Encode};
 use scale_info::TypeInfo;

@@ -21,7 +21,7 @@ impl WeightToFee for ComputingTime {
     }
 }
 
-/// The key of the one author of all blocks.
+/// Provides the key of the single block author.
 pub struct BlockAuthor;
 
 impl Get<Option<AuthorityId>> for BlockAuthor {
@@ -30,7 +30,7 @@ impl Get<Option<AuthorityId>> for BlockAuthor {
     }
 }
 
-/// The account of the one author of all blocks.
+/// Provides the account of the single block author.
 pub struct Author;
 
 impl Get<Option<AccountId>> for Author {
@@ -39,7 +39,7 @@ impl Get<Option<AccountId>> for Author {
     }
 }
 
-/// Pays fees to the author.
+/// Pays fees to the block author.
 pub struct ToAuthor;
 
 impl OnUnbalanced<Credit<AccountId, Balances>> for ToAuthor {
@@ -54,7 +54,7 @@ impl OnUnbalanced<Credit<AccountId, Balances>> for ToAuthor {
     }
 }
 
-/// Subtracts lost TAO from the total issuance.
+/// Handles TAO that no account receives: subtracts it from the total issuance.
 pub struct Lost;
 
 impl OnUnbalanced<Credit<AccountId, Balances>> for Lost {
@@ -63,5 +63,5 @@ impl OnUnbalanced<Credit<AccountId, Balances>> for Lost {
     }
 }
 
-/// Fee charging of signed extrinsics.
+/// Charges the fees of signed extrinsics.
 pub type Charge = pallet_transaction_payment::FungibleAdapter<Balances, ToAuthor>;

@@ -1,4 +1,4 @@
-//! The genesis state.
+//! Construction of the genesis state.
 
 use codec::Encode;
 use sp_core::storage::Storage;
@@ -9,9 +9,9 @@ use crate::mev_shield::ShieldKey;
 use crate::runtime::{AccountId, Runtime, RuntimeGenesisConfig, SlotDuration};
 use crate::subtensor::MaxEpochsPerBlock;
 
-/// 1 000 000 TAO, in rao.
+/// Genesis balance of the wealthy accounts: 1 000 000 TAO, in rao.
 const RICH: u64 = 1_000_000_000_000_000;
-/// 2 000 TAO, in rao.
+/// Genesis balance of the other accounts: 2 000 TAO, in rao.
 const MODEST: u64 = 2_000_000_000_000;
 
 /// The real chain's block time, in milliseconds.
@@ -45,15 +45,15 @@ pub const ETHEREUM: [[u8; 20]; 2] = [
     ],
 ];
 
-/// The account of an Ethereum address, as the real chain maps it.
+/// Returns the account of an Ethereum address, mapped as on the real chain.
 pub fn ethereum_account(address: [u8; 20]) -> AccountId {
     AccountId::new(sp_io::hashing::blake2_256(&[b"evm:", address.as_slice()].concat()))
 }
 
-/// The account of a development name: the key of `//NAME` under the well-known development phrase.
+/// Returns the account of a development name: the public key of `//NAME` under the well-known development phrase.
 ///
 /// # Errors
-/// When the name is no derivation path.
+/// When `//NAME` is not a valid derivation path.
 pub fn development_account(name: &str) -> Result<AccountId, sp_core::crypto::SecretStringError> {
     let pair = sr25519::Pair::from_string(&format!("//{name}"), None)?;
     Ok(AccountId::new(pair.public().0))
@@ -71,12 +71,12 @@ pub enum GenesisError {
     Build(String),
 }
 
-/// Builds the state of the first block: development accounts, `//Alice` as sudo key and author, root and the subnets 1
-/// to 59, of which the last one is started; `endowed` accounts receive 1 000 000 TAO each. Blocks follow each other every 250 ms, unless
-/// [`set_block_time`] says otherwise.
+/// Builds the genesis state: development accounts, `//Alice` as sudo key and author, root, and the subnets 1 to 59, of
+/// which only subnet 59 is started. Each account in `endowed` receives 1 000 000 TAO. The block time is 250 ms; change
+/// it with [`set_block_time`].
 ///
 /// # Errors
-/// [`GenesisError`]; it does not happen with the pallets of this crate.
+/// [`GenesisError`], which does not occur with the pallets of this crate.
 pub fn genesis(endowed: &[AccountId]) -> Result<Storage, GenesisError> {
     let alice = development_account("Alice").map_err(GenesisError::Key)?;
     let alice_hk = development_account("Alice_hk").map_err(GenesisError::Key)?;
@@ -109,7 +109,7 @@ pub fn genesis(endowed: &[AccountId]) -> Result<Storage, GenesisError> {
 }
 
 /// Sets the block time of a genesis state, in milliseconds. Clients read it from the constant `Aura.SlotDuration`. With
-/// the real chain's block time, the maximum number of epochs per block is that of the real chain, too.
+/// the real chain's block time, the maximum number of epochs per block is also that of the real chain.
 pub fn set_block_time(genesis: &mut Storage, millis: u64) {
     genesis.top.insert(SlotDuration::KEY.to_vec(), millis.encode());
     if millis >= PRODUCTION_SLOT {

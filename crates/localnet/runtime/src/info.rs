@@ -1,7 +1,7 @@
 //! Runtime API results for subnets, neurons and stake: their layouts, and how they are read from storage.
 //!
-//! Layouts are those of the real chain, field by field; [`apis`] lists the questions. Features that this chain lacks
-//! (baskets, locks, collateral) answer with nothing.
+//! Layouts are those of the real chain, field by field; [`apis`] declares the runtime APIs. Results for features that
+//! this chain does not support (baskets, locks, collateral) are empty.
 
 // Every struct is a record for clients that read it by position; no field is meant to be set from outside.
 #![allow(clippy::struct_excessive_bools)]
@@ -25,12 +25,12 @@ use codec::Compact;
 /// The constant pruning score that the chain returns, since it computes none.
 const NO_PRUNING_SCORE: Compact<u16> = Compact(u16::MAX);
 
-/// Text in the layout of the API: each byte compact-encoded.
+/// Encodes text in the layout of the API: each byte compact-encoded.
 fn text(bytes: &[u8]) -> Vec<Compact<u8>> {
     bytes.iter().copied().map(Compact).collect()
 }
 
-/// A list of compact-encoded numbers.
+/// Wraps numbers for compact encoding.
 fn compact<Number>(numbers: impl IntoIterator<Item = Number>) -> Vec<Compact<Number>> {
     numbers.into_iter().map(Compact).collect()
 }

@@ -1,17 +1,19 @@
-//! The pallets of the embedded development chain, native code without wasm.
+//! The pallets of the embedded development chain, compiled to native code instead of Wasm.
 //!
-//! Pallets, calls, storage, events and errors carry the names, indices and encodings of the real chain (spec version
-//! 461), so that tools which read metadata work unchanged. What is served, what is missing and what differs on purpose
-//! is checked against the recorded metadata of the real chain by this crate's tests.
+//! Pallets, calls, storage, events and errors have the names, indices and encodings of the real chain (spec version
+//! 461), so that tools that read the metadata work unchanged. The tests of this crate compare its metadata with the
+//! recorded metadata of the real chain: supported items, missing items and intentional differences.
 //!
-//! - This module puts the pallets together, [`runtime`] tells them of each other, [`extensions`] are what a signed call carries, [`runtime::apis`] what clients ask.
-//! - [`subtensor`] is the pallet of subnets, [`swap`] their pools, [`admin_utils`] the knobs, [`commitments`] neurons'
-//!   statements, [`mev_shield`] the calls that are encrypted until they are in a block.
-//! - [`info`] answers clients' questions.
-//! - [`genesis`] is the first block's state.
+//! - The crate root composes the runtime, [`runtime`] configures the pallets, [`extensions`] contains the transaction
+//!   extensions, and [`runtime::apis`] implements the runtime APIs.
+//! - [`subtensor`] is the pallet of subnets, [`swap`] of their liquidity pools, [`admin_utils`] of administrative
+//!   calls, [`commitments`] of neurons' public data, and [`mev_shield`] of calls that are encrypted until they are in a
+//!   block.
+//! - [`info`] contains the results of the runtime APIs.
+//! - [`genesis`] builds the genesis state.
 //!
-//! Uses `taonet-consensus` at every epoch, and `taonet-primitives`. Used by `taonet-localnet`, which makes blocks with
-//! it.
+//! Uses `taonet-consensus` at every epoch, and `taonet-primitives`. Used by `taonet-localnet`, which produces blocks
+//! with it.
 
 // FRAME's macros generate undocumentable items at the root; the modules are documented.
 #![allow(missing_docs, unreachable_pub)]

@@ -1,8 +1,8 @@
 //! MEV shield: calls that stay encrypted until they are in a block.
 //!
-//! A client encrypts a signed call to `NextKey` and submits the ciphertext. The node's author opens it while it makes
-//! the block and puts the call into the same block. This chain has one author and one key: the keys that the real
-//! chain's authors hand on from block to block are all the same here, and none is announced.
+//! A client encrypts a signed call to `NextKey` and submits the ciphertext. The node's author decrypts it while
+//! building the block, and includes the call in the same block. This chain has a single author with a single key: all
+//! keys that the real chain rotates from block to block are equal here, and none is announced.
 
 mod cipher;
 #[cfg(test)]
@@ -31,12 +31,12 @@ pub mod pallet {
     use super::{KEY_LEN, MAX_CIPHERTEXT};
     use crate::subtensor::call_weight;
 
-    /// An encapsulation key.
+    /// An encapsulation key of ML-KEM-768.
     pub type EncapsulationKey = BoundedVec<u8, ConstU32<2_048>>;
-    /// Maximum weight of stored calls in a block.
+    /// Upper bound of the weight settings of stored calls.
     const MAX_STORED_WEIGHT: u64 = 2_000_000_000_000;
 
-    /// The pallet.
+    /// The MevShield pallet.
     #[pallet::pallet]
     pub struct Pallet<T>(_);
 
@@ -51,11 +51,11 @@ pub mod pallet {
     #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
     #[scale_info(skip_type_params(T))]
     pub struct PendingExtrinsic<T: Config> {
-        /// The account that stored it.
+        /// The account that stored the ciphertext.
         pub who: T::AccountId,
         /// The ciphertext.
         pub encrypted_call: BoundedVec<u8, ConstU32<MAX_CIPHERTEXT>>,
-        /// The block in which it was stored.
+        /// The block in which the ciphertext was stored.
         pub submitted_at: BlockNumberFor<T>,
     }
 
@@ -114,7 +114,7 @@ pub mod pallet {
         ExtrinsicStored {
             /// The index.
             index: u32,
-            /// The account that stored it.
+            /// The account that stored the ciphertext.
             who: T::AccountId,
         },
         /// A stored ciphertext could not be decrypted.
@@ -171,7 +171,7 @@ pub mod pallet {
         },
     }
 
-    /// Errors of the calls.
+    /// Errors of the pallet's calls.
     #[pallet::error]
     pub enum Error<T> {
         /// The encapsulation key does not have 1 184 bytes.
@@ -188,7 +188,7 @@ pub mod pallet {
     #[pallet::genesis_config]
     #[derive(frame_support::DefaultNoBound)]
     pub struct GenesisConfig<T: Config> {
-        /// The author and its key.
+        /// The author and its encapsulation key.
         pub author: Option<(AuthorityId, Vec<u8>)>,
         #[serde(skip)]
         pub _config: core::marker::PhantomData<T>,

@@ -36,13 +36,13 @@ pub type Signature = MultiSignature;
 pub type AccountId = <<Signature as Verify>::Signer as IdentifyAccount>::AccountId;
 /// TAO, in rao.
 pub type Balance = u64;
-/// The number of extrinsics of an account.
+/// Nonce of an account: the number of its extrinsics so far.
 pub type Nonce = u32;
 /// The height of a block.
 pub type BlockNumber = u32;
 /// A BLAKE2b-256 hash.
 pub type Hash = sp_core::H256;
-/// An account in a call.
+/// Address of an account in an extrinsic.
 pub type Address = MultiAddress<AccountId, ()>;
 /// A block header.
 pub type Header = generic::Header<BlockNumber, BlakeTwo256>;
@@ -72,7 +72,7 @@ pub type Block = generic::Block<Header, UncheckedExtrinsic>;
 pub type Executive =
     frame_executive::Executive<Runtime, Block, frame_system::ChainContext<Runtime>, Runtime, AllPalletsWithSystem>;
 
-/// Runtime version. Clients cache metadata by it: raise it with every change of metadata.
+/// Runtime version, by which clients cache metadata: raise it with every change of the metadata.
 #[runtime_version]
 pub const VERSION: RuntimeVersion = RuntimeVersion {
     spec_name: std::borrow::Cow::Borrowed("node-subtensor"),
@@ -85,15 +85,15 @@ pub const VERSION: RuntimeVersion = RuntimeVersion {
     system_version: 1,
 };
 
-/// Slot duration in milliseconds: the block time that clients read. Set in the genesis state, see
-/// [`crate::genesis::set_block_time`].
+/// Slot duration in milliseconds: the block time that clients read. [`crate::genesis::set_block_time`] sets it in the
+/// genesis state.
 #[derive(Debug)]
 pub struct SlotDuration;
 
 impl SlotDuration {
-    /// Its storage key.
+    /// Storage key of the slot duration.
     pub(crate) const KEY: &'static [u8] = b":slot_duration";
-    /// The default: the block time of the reference's local network.
+    /// Default slot duration: the block time of the reference's local network.
     const FAST: u64 = 250;
 }
 
@@ -106,18 +106,18 @@ impl Get<u64> for SlotDuration {
 }
 
 parameter_types! {
-    /// Blocks whose hashes an era may name.
+    /// Maximum age in blocks of the block that a mortal extrinsic refers to.
     pub const BlockHashCount: BlockNumber = 2_400;
     /// Minimum reserve of either side of a pool for a trade.
     pub const MinimumReserve: core::num::NonZeroU64 = match core::num::NonZeroU64::new(swap::MIN_RESERVE) {
         Some(min) => min,
         None => core::num::NonZeroU64::MIN,
     };
-    /// The version.
+    /// The runtime version.
     pub const Version: RuntimeVersion = VERSION;
     /// SS58 prefix of addresses.
     pub const SS58Prefix: u16 = 42;
-    /// Four seconds of execution time per block, three quarters of it for extrinsics.
+    /// Weight limits: four seconds of execution time per block, three quarters of it for normal extrinsics.
     pub BlockWeights: frame_system::limits::BlockWeights =
         frame_system::limits::BlockWeights::with_sensible_defaults(
             Weight::from_parts(4 * WEIGHT_REF_TIME_PER_SECOND, u64::MAX),

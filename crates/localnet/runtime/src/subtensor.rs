@@ -1,6 +1,7 @@
 //! The Subtensor pallet: subnets, neurons, weights, stake, emission.
 //!
-//! Interfaces are in `storage`, `events`, `errors` and `calls`; the logic is in one module per subject.
+//! Calls, storage, events and errors are declared in the modules of these names; the logic is in one module per
+//! subject.
 
 mod bonds;
 mod calls;
@@ -83,7 +84,7 @@ pub mod pallet {
     use crate::swap;
     use crate::types::{AlphaBalance, MechId, NetUid, NetUidStorageIndex, TaoBalance};
 
-    /// The pallet.
+    /// The Subtensor pallet.
     #[pallet::pallet]
     #[pallet::without_storage_info] // Rows of weights and lists of neurons have no bound in their type.
     pub struct Pallet<T>(_);
@@ -124,7 +125,7 @@ pub mod pallet {
         }
     }
 
-    /// The weight of a call, from which its fee is derived.
+    /// Returns the weight of a call, from which its fee is derived.
     pub(crate) const fn call_weight() -> Weight {
         Weight::from_parts(50_000_000, 0)
     }

@@ -13,7 +13,7 @@ pub use pool::{MAX_WEIGHT, MIN_WEIGHT, Pool, UNIT};
 
 use crate::types::NetUid;
 
-/// Queries of this pallet about subnets.
+/// Subnet queries of this pallet.
 pub trait Subnets<AccountId> {
     /// Whether a subnet exists.
     fn exists(netuid: NetUid) -> bool;
@@ -35,7 +35,7 @@ pub mod pallet {
     use super::Subnets;
     use crate::types::NetUid;
 
-    /// The pallet.
+    /// The Swap pallet.
     #[pallet::pallet]
     pub struct Pallet<T>(_);
 
@@ -55,7 +55,7 @@ pub mod pallet {
     /// The weights of a pool.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
     pub struct Balancer {
-        /// The weight of TAO; that of alpha is the rest.
+        /// Weight of TAO; the weight of alpha is the rest.
         pub quote: Perquintill,
     }
 
@@ -89,7 +89,7 @@ pub mod pallet {
         },
     }
 
-    /// Errors of the calls.
+    /// Errors of the pallet's calls.
     #[pallet::error]
     pub enum Error<T> {
         /// The fee exceeds the maximum.
@@ -151,14 +151,14 @@ pub mod pallet {
     }
 
     impl<T: Config> Pallet<T> {
-        /// The fee on `amount` of the input of a trade, rounded down.
+        /// Returns the fee on `amount` of the input of a trade, rounded down.
         pub fn fee(netuid: NetUid, amount: u64) -> u64 {
             let fee = u128::from(amount) * u128::from(FeeRate::<T>::get(netuid)) / u128::from(u16::MAX);
             // The rate is at most 1.
             fee as u64
         }
 
-        /// The largest input of which `traded` remains after the fee; the maximum amount for a fee of 100 %.
+        /// Returns the largest input of which `traded` remains after the fee; the maximum amount for a fee of 100 %.
         pub fn with_fee(netuid: NetUid, traded: u64) -> u64 {
             let rest = u16::MAX.saturating_sub(FeeRate::<T>::get(netuid));
             let amount = (u128::from(traded) * u128::from(u16::MAX)).checked_div(rest.into()).unwrap_or(u128::MAX);

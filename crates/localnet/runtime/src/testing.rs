@@ -1,4 +1,4 @@
-//! A chain for tests.
+//! Test chain and helpers.
 
 use frame_support::traits::OnInitialize;
 use sp_runtime::traits::Dispatchable;
@@ -8,10 +8,10 @@ use crate::genesis::{development_account, genesis};
 use crate::runtime::{AccountId, Balances, BlockNumber, Runtime, RuntimeCall, RuntimeEvent, RuntimeOrigin, System};
 use crate::subtensor;
 
-/// The subnet of the tests: started, without commit-reveal.
+/// Netuid of the test subnet, which is started and has commit-reveal disabled.
 pub(crate) const BABELBIT: crate::types::NetUid = crate::types::NetUid(59);
 
-/// The pallet.
+/// The Subtensor pallet of the test chain.
 pub(crate) type Subtensor = subtensor::Pallet<Runtime>;
 
 /// Runs a test at the first block after genesis.
@@ -23,24 +23,24 @@ pub(crate) fn chain<R>(test: impl FnOnce() -> R) -> R {
     })
 }
 
-/// The account of a development name.
+/// Returns the account of a development name.
 pub(crate) fn account(name: &str) -> AccountId {
     development_account(name).unwrap()
 }
 
-/// An unknown account without a balance.
+/// Returns an unknown account without a balance.
 pub(crate) fn key(number: u32) -> AccountId {
     let mut bytes = [0xaa; 32];
     bytes[..4].copy_from_slice(&number.to_le_bytes());
     AccountId::new(bytes)
 }
 
-/// Moves to a block without running those between.
+/// Advances to a block without running those between.
 pub(crate) fn jump_to(block: BlockNumber) {
     System::set_block_number(block);
 }
 
-/// Runs the start of the next blocks up to this one.
+/// Runs the start of each block up to this one.
 pub(crate) fn run_to(block: BlockNumber) {
     while System::block_number() < block {
         let next = System::block_number() + 1;
@@ -55,7 +55,7 @@ pub(crate) fn send(who: &AccountId, call: impl Into<RuntimeCall>) -> DispatchRes
     call.dispatch(RuntimeOrigin::signed(who.clone())).map(|_| ()).map_err(|failure| failure.error)
 }
 
-/// The name of a call's error, or "ok".
+/// Returns the name of a call's error, or `ok`.
 pub(crate) fn outcome(result: DispatchResult) -> String {
     match result {
         Ok(()) => "ok".to_owned(),
@@ -64,7 +64,7 @@ pub(crate) fn outcome(result: DispatchResult) -> String {
     }
 }
 
-/// The last event of the pallet.
+/// Returns the last event of the Subtensor pallet.
 pub(crate) fn last_event() -> subtensor::Event<Runtime> {
     System::events()
         .into_iter()
@@ -76,7 +76,7 @@ pub(crate) fn last_event() -> subtensor::Event<Runtime> {
         .unwrap()
 }
 
-/// Balance of an account, in rao.
+/// Returns the balance of an account, in rao.
 pub(crate) fn balance(who: &AccountId) -> u64 {
     Balances::free_balance(who)
 }

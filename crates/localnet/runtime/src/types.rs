@@ -1,4 +1,4 @@
-//! Newtypes for amounts and identifiers, encoded as the plain numbers.
+//! Newtypes for amounts and identifiers, encoded as their integers.
 
 use codec::{CompactAs, Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
@@ -11,7 +11,7 @@ macro_rules! number {
             MaxEncodedLen, CompactAs, TypeInfo,
         )]
         pub struct $name(
-            /// The plain number.
+            /// The integer that is encoded.
             pub $inner,
         );
 
@@ -64,38 +64,38 @@ number! {
     TypeInfo,
 )]
 pub struct MechId(
-    /// The plain number.
+    /// The integer that is encoded.
     pub u8,
 );
 
 impl NetUid {
-    /// The network of validators of all subnets.
+    /// Netuid of root, the network of the validators of all subnets.
     pub const ROOT: Self = Self(0);
 
-    /// Storage index of mechanism `mecid`.
+    /// Returns the storage index of mechanism `mecid`.
     pub const fn mechanism(self, mecid: MechId) -> NetUidStorageIndex {
         NetUidStorageIndex(self.0.saturating_add((mecid.0 as u16).saturating_mul(4_096)))
     }
 }
 
 impl NetUidStorageIndex {
-    /// The subnet and the mechanism whose values are stored here.
+    /// Returns the subnet and the mechanism whose values are stored under this index.
     pub const fn parts(self) -> (NetUid, MechId) {
         (NetUid(self.0 % 4_096), MechId((self.0 / 4_096) as u8))
     }
 }
 
 impl TaoBalance {
-    /// Zero.
+    /// The zero amount.
     pub const ZERO: Self = Self(0);
 
-    /// The saturating sum.
+    /// Returns the saturating sum.
     #[must_use]
     pub const fn saturating_add(self, other: Self) -> Self {
         Self(self.0.saturating_add(other.0))
     }
 
-    /// The difference, at least zero.
+    /// Returns the difference, at least zero.
     #[must_use]
     pub const fn saturating_sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
@@ -103,16 +103,16 @@ impl TaoBalance {
 }
 
 impl AlphaBalance {
-    /// Zero.
+    /// The zero amount.
     pub const ZERO: Self = Self(0);
 
-    /// The saturating sum.
+    /// Returns the saturating sum.
     #[must_use]
     pub const fn saturating_add(self, other: Self) -> Self {
         Self(self.0.saturating_add(other.0))
     }
 
-    /// The difference, at least zero.
+    /// Returns the difference, at least zero.
     #[must_use]
     pub const fn saturating_sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))

@@ -37,7 +37,20 @@ async fn files_are_uploaded_and_removed() {
     }
 }
 
-/// missing or invalid setting · error
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_in_memory_read_back_up_to_a_limit() {
+    let server = S3Server::start().await;
+    let storage = ObjectStorage::open(&settings(&server.url, S3Addressing::Path)).unwrap();
+    let content: Vec<u8> = (0..300_000_u32).map(|index| (index * 31) as u8).collect();
+    storage.put("a/b", content.clone().into()).await.unwrap();
+    assert!(storage.get("a/b", content.len()).await.unwrap() == content);
+    let error = storage.get("a/b", content.len() - 1).await.unwrap_err();
+    assert_eq!(error.to_string(), "object a/b in bucket results is larger than 299999 bytes");
+    assert!(!error.is_missing());
+    assert!(storage.get("a/c", 1).await.unwrap_err().is_missing());
+}
+
+/// Columns: missing or wrong setting, expected error.
 #[tokio::test]
 async fn what_is_missing_is_named() {
     let folder = tempfile::tempdir().unwrap();
@@ -63,14 +76,14 @@ async fn what_is_missing_is_named() {
     let path = file(folder.path(), b"x");
     let wrong = S3Settings { secret_access_key: Some(Secret::new("wrong")), ..good.clone() };
     let error = ObjectStorage::open(&wrong).unwrap().upload("x", &path).await.unwrap_err().to_string();
-    assert!(error.starts_with("bucket results failed: "), "{error}");
+    assert!(error.starts_with("request to bucket results failed: "), "{error}");
     let storage = ObjectStorage::open(&good).unwrap();
     let error = storage.upload("x", &folder.path().join("none")).await.unwrap_err().to_string();
     assert!(error.starts_with("cannot read "), "{error}");
     assert!(!format!("{good:?} {storage:?}").contains("wJalr"), "{good:?}");
 }
 
-/// endpoint, TLS, bucket before the host · address
+/// Columns: endpoint, whether TLS is enabled, bucket in the host name, expected URL.
 #[test]
 fn the_scheme_decides_else_the_setting() {
     for (endpoint, use_ssl, bucket, expected) in [

@@ -50,7 +50,7 @@ fn schema() -> String {
     format!("<scpd><actionList>{actions}</actionList></scpd>")
 }
 
-/// The text of an element of a request.
+/// The text of an XML element in a request.
 fn element<'a>(body: &'a str, name: &str) -> &'a str {
     let (_, rest) = body.split_once(&format!("<{name}")).unwrap();
     rest.split_once('>').unwrap().1.split_once('<').unwrap().0
@@ -104,7 +104,7 @@ fn look_at(address: SocketAddr) -> SearchOptions {
     options
 }
 
-/// A router on loopback, discovered.
+/// Starts a mock router on loopback and discovers it.
 async fn router(behaviour: Behaviour) -> HomeRouter {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -126,7 +126,7 @@ async fn router(behaviour: Behaviour) -> HomeRouter {
     HomeRouter::search(look_at(broadcast_address)).await.unwrap()
 }
 
-/// A service that listens on every address.
+/// The address of a service that listens on every interface.
 const EVERYWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 8091);
 
 #[tokio::test]

@@ -61,7 +61,7 @@ impl MiniLm {
         Ok(Self { tokenizer: tokenizer?, bert: weights?, fingerprint })
     }
 
-    /// The token ids of a text, including special tokens.
+    /// Returns the token ids of a text, including special tokens.
     fn tokens(&self, text: &str) -> Result<Vec<u32>, EmbedError> {
         self.tokenizer.encode_fast(text, true).map(|e| e.get_ids().to_vec()).map_err(|error| tokenizer_error(&error))
     }

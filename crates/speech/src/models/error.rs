@@ -11,21 +11,21 @@ pub enum ModelError {
     /// The catalogue has no model of this name.
     #[error("unknown model `{name}`, expected one of {}", known())]
     Unknown {
-        /// The requested name.
+        /// The requested name of a model.
         name: String,
     },
     /// The model is built in and has no files.
     #[error("{model} is built in, it has no files to find or to download")]
     BuiltIn {
-        /// The model.
+        /// Name of the model.
         model: &'static str,
     },
-    /// No directory has the model.
+    /// The model is in none of the searched directories.
     #[error(
         "{model} is not installed (searched {}); hint: download it with `tao models pull {model}`, or from the \
          package index with `scripts/models`", listed(.searched))]
     Missing {
-        /// The model.
+        /// Name of the model.
         model: &'static str,
         /// The directories that were searched.
         searched: Vec<PathBuf>,
@@ -35,9 +35,9 @@ pub enum ModelError {
         "{} is corrupt: expected SHA-256 {expected}, found {found}; hint: delete it and run `tao models pull \
          {model}`", .path.display())]
     Corrupt {
-        /// The model.
+        /// Name of the model.
         model: &'static str,
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// The published SHA-256.
         expected: &'static str,
@@ -63,7 +63,7 @@ pub enum ModelError {
     /// Reading or writing a file failed.
     #[error("cannot read or write {}", .path.display())]
     Io {
-        /// The file or directory.
+        /// Path of the file or directory.
         path: PathBuf,
         /// The operating system's error.
         source: io::Error,
@@ -71,7 +71,7 @@ pub enum ModelError {
     /// Another process is downloading the same file.
     #[error("another process is writing {}; hint: wait until it has finished", .path.display())]
     Busy {
-        /// The partial file.
+        /// Path of the partial file.
         path: PathBuf,
     },
     /// The connection to the hub failed or was lost.
@@ -83,7 +83,7 @@ pub enum ModelError {
         source: reqwest::Error,
     },
     /// The hub returned an error status.
-    #[error("{url} answered {status}")]
+    #[error("{url} responded with HTTP status {status}")]
     Status {
         /// The URL of the request.
         url: String,
@@ -95,7 +95,7 @@ pub enum ModelError {
     Size {
         /// The URL of the request.
         url: String,
-        /// The published size.
+        /// The published size in bytes.
         expected: u64,
         /// The number of bytes on disk when the response ended, or was cut off for its length.
         received: u64,

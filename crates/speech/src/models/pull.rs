@@ -64,11 +64,11 @@ impl ModelStore {
 }
 
 impl ModelStore {
-    /// Copies a model's files from a directory, such as a mirror or a removable disk, and verifies them. Like
-    /// [`Self::pull`], it writes to the first directory and returns the model's.
+    /// Imports a model's files from a directory, such as a mirror or a removable disk, and verifies them. Like
+    /// [`Self::pull`], it writes to the first directory and returns the model's directory.
     ///
     /// # Errors
-    /// [`ModelError::Corrupt`] when a file is not the published one, [`ModelError::Io`] when one cannot be read or written,
+    /// [`ModelError::Corrupt`] when a file is not the published one, [`ModelError::Io`] when reading or writing fails,
     /// [`ModelError::BuiltIn`] when the model has no files.
     pub async fn import(&self, spec: &'static ModelSpec, source: &Path) -> Result<PathBuf, ModelError> {
         if spec.is_built_in() {

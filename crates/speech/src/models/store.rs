@@ -27,13 +27,13 @@ pub struct ModelStatus {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ModelState {
-    /// Built into the program.
+    /// The model is built into the program.
     BuiltIn,
-    /// Present in this directory: all files are the published ones.
+    /// All files are present in this directory and verified.
     Present(PathBuf),
-    /// In no directory.
+    /// The model is in none of the directories.
     Missing,
-    /// Present, but a file is not the published one or is unreadable.
+    /// A file is not the published one, or is unreadable.
     Corrupt(ModelError),
 }
 
@@ -50,7 +50,7 @@ impl ModelStore {
         Self { directories, hub: hub.trim_end_matches('/').to_owned() }
     }
 
-    /// Downloads from this hub instead: a mirror with the same paths.
+    /// Sets the hub to download from, e.g. a mirror with the same paths.
     #[must_use]
     pub fn with_hub(mut self, hub: &str) -> Self {
         hub.trim_end_matches('/').clone_into(&mut self.hub);

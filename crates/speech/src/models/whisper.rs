@@ -21,7 +21,7 @@ const VOCABULARY_V3: ModelFile =
 const PREPROCESSOR_V3: ModelFile =
     file("preprocessor_config.json", 340, "7ccc62c6f2765af1f3b46c00c9b5894426835a05021c8b9c01eecb6dfb542711");
 
-/// 39 million weights.
+/// Whisper tiny: 39 million parameters.
 pub(super) const TINY: ModelSpec = ModelSpec {
     name: "faster-whisper-tiny",
     repository: Some("Systran/faster-whisper-tiny"),
@@ -35,7 +35,7 @@ pub(super) const TINY: ModelSpec = ModelSpec {
     ],
 };
 
-/// 74 million weights.
+/// Whisper base: 74 million parameters.
 pub(super) const BASE: ModelSpec = ModelSpec {
     name: "faster-whisper-base",
     repository: Some("Systran/faster-whisper-base"),
@@ -49,7 +49,7 @@ pub(super) const BASE: ModelSpec = ModelSpec {
     ],
 };
 
-/// 244 million weights: the recogniser that scores on the public networks.
+/// Whisper small: 244 million parameters. The recogniser for scoring on the public networks.
 pub(super) const SMALL: ModelSpec = ModelSpec {
     name: "faster-whisper-small",
     repository: Some("Systran/faster-whisper-small"),
@@ -63,7 +63,7 @@ pub(super) const SMALL: ModelSpec = ModelSpec {
     ],
 };
 
-/// 769 million weights.
+/// Whisper medium: 769 million parameters.
 pub(super) const MEDIUM: ModelSpec = ModelSpec {
     name: "faster-whisper-medium",
     repository: Some("Systran/faster-whisper-medium"),
@@ -77,7 +77,7 @@ pub(super) const MEDIUM: ModelSpec = ModelSpec {
     ],
 };
 
-/// 1 550 million weights.
+/// Whisper large-v3: 1 550 million parameters.
 pub(super) const LARGE_V3: ModelSpec = ModelSpec {
     name: "faster-whisper-large-v3",
     repository: Some("Systran/faster-whisper-large-v3"),
@@ -92,7 +92,7 @@ pub(super) const LARGE_V3: ModelSpec = ModelSpec {
     ],
 };
 
-/// 809 million weights: the encoder of large-v3 with four decoder layers.
+/// Whisper large-v3-turbo: 809 million parameters, the encoder of large-v3 with four decoder layers.
 pub(super) const LARGE_V3_TURBO: ModelSpec = ModelSpec {
     name: "faster-whisper-large-v3-turbo",
     repository: Some("mobiuslabsgmbh/faster-whisper-large-v3-turbo"),

@@ -16,7 +16,7 @@ mod labels;
 mod lexicon;
 mod network;
 
-/// The delay of labels after the audio, in milliseconds; measured against the synthesiser's own word starts.
+/// The delay of labels behind the audio in milliseconds, measured against the synthesiser's own word starts.
 const LATENESS_MS: u64 = 103;
 
 const EMBEDDED_CONFIG: &[u8] =
@@ -33,7 +33,7 @@ pub enum CtcError {
     /// Reading a file of the model failed.
     #[error("cannot read {}", path.display())]
     Io {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// The operating system's error.
         source: io::Error,
@@ -44,7 +44,7 @@ pub enum CtcError {
     /// A setting of `config.json` is unsupported.
     #[error("config.json: `{setting}` is not supported")]
     Config {
-        /// The setting's name.
+        /// Name of the setting.
         setting: &'static str,
     },
     /// `model.safetensors` is corrupt or does not match the configuration.
@@ -138,13 +138,13 @@ impl CtcRecognizer {
         timed.collect()
     }
 
-    /// Label log-probabilities (natural logarithm), one row of 29 per 30 ms.
+    /// Computes label log-probabilities (natural logarithm), one row of 29 per 30 ms.
     fn probabilities(&self, samples: &[f32]) -> Result<Vec<f32>, RecognizeError> {
         let features = self.features.compute(samples).map_err(|error| RecognizeError::Engine(error.into()))?;
         self.network.forward(features).map_err(|error| RecognizeError::Engine(error.into()))
     }
 
-    /// The time of a label frame's edge, in seconds.
+    /// Returns the time of a label frame's edge in seconds.
     fn time(&self, label_frame: usize) -> f64 {
         (self.label_ms * label_frame as u64).saturating_sub(LATENESS_MS) as f64 / 1000.0
     }

@@ -34,7 +34,7 @@ pub struct Espeak {
 }
 
 impl Espeak {
-    /// Finds `espeak-ng` on the search path.
+    /// Creates a synthesiser with the `espeak-ng` on the search path.
     ///
     /// # Errors
     /// [`SynthesisError::Missing`], with the install command, when it is not found; see [`Espeak::at`] for the others.
@@ -42,7 +42,7 @@ impl Espeak {
         Self::at(Path::new("espeak-ng"))
     }
 
-    /// Uses the program at this path, which must accept espeak-ng's options.
+    /// Creates a synthesiser that runs the program at this path, which must accept espeak-ng's options.
     ///
     /// # Errors
     /// [`SynthesisError::Missing`] when the program does not exist, [`SynthesisError::Failed`] or

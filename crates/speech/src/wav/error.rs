@@ -7,11 +7,11 @@ pub enum WavError {
     /// The file ends within a field.
     #[error("{field}: unexpected end of file: expected {}, found {found}", counted(.expected, "byte"))]
     Truncated {
-        /// The truncated field.
+        /// Name of the truncated field.
         field: &'static str,
         /// The size of the field in bytes.
         expected: usize,
-        /// The number of bytes left.
+        /// The number of bytes left in the file.
         found: usize,
     },
     /// A four-letter tag is wrong.
@@ -19,7 +19,7 @@ pub enum WavError {
     Tag {
         /// `RIFF id` or `WAVE id`.
         field: &'static str,
-        /// The tag found.
+        /// The tag in the file.
         found: [u8; 4],
         /// The expected tag.
         expected: [u8; 4],
@@ -27,9 +27,9 @@ pub enum WavError {
     /// A field has an invalid value.
     #[error("{field} is {found}, expected {expected}")]
     Field {
-        /// The field's name.
+        /// Name of the field.
         field: &'static str,
-        /// The value found.
+        /// The field's value.
         found: u64,
         /// The allowed values, in words.
         expected: &'static str,
@@ -37,7 +37,7 @@ pub enum WavError {
     /// A required chunk is missing.
     #[error("missing {chunk} chunk")]
     MissingChunk {
-        /// The chunk's id.
+        /// Id of the chunk.
         chunk: &'static str,
     },
     /// The data chunk declares more bytes than the file has.
@@ -45,19 +45,19 @@ pub enum WavError {
     DataLength {
         /// The declared number of bytes.
         declared: u64,
-        /// The number of bytes after its header.
+        /// The number of bytes after the chunk header.
         available: u64,
     },
     /// The encoding of the samples is unsupported.
     #[error("audio format is 0x{found:04x}, expected 1 (PCM) or 3 (float); hint: convert the file to 16-bit PCM")]
     Encoding {
-        /// The format code found.
+        /// The format code in the file.
         found: u16,
     },
     /// The sample width is unsupported.
     #[error("bits per sample is {found}, expected {expected}; hint: convert the file to 16-bit PCM")]
     Bits {
-        /// The width found.
+        /// The sample width in bits.
         found: u16,
         /// The supported widths for this encoding.
         expected: &'static str,

@@ -104,8 +104,8 @@ fn skip_padding(reader: &mut Reader<'_>, length: usize) {
     }
 }
 
-/// The bytes of the data chunk. `head_only`: the RIFF length ends with the header too, so a data length of 0 is a
-/// placeholder.
+/// Returns the bytes of the data chunk. `head_only` says that the RIFF length ends with the header too, so that a data
+/// length of 0 is a placeholder.
 fn data_bytes(rest: &[u8], declared: u32, head_only: bool) -> Result<&[u8], WavError> {
     let streamed = match declared {
         0 => head_only,
@@ -174,7 +174,7 @@ fn parse_subformat(reader: &mut Reader<'_>) -> Result<u16, WavError> {
     Ok(if tail == SUBFORMAT_TAIL { code } else { EXTENSIBLE })
 }
 
-/// Writes a whole file around samples that the caller `encode`s; `count` is their number over all channels.
+/// Writes a complete WAV file. `encode` appends the samples; `count` is their number over all channels.
 pub(super) fn write(
     count: usize,
     channels: u16,

@@ -63,7 +63,7 @@ pub(super) fn append(bytes: &mut Vec<u8>, samples: &[f32], format: SampleFormat)
     }
 }
 
-/// Replaces NaN by 0 and clips to [-1, 1].
+/// Replaces NaN with 0 and clips to [-1, 1].
 pub(crate) fn clean(sample: f32) -> f32 {
     if sample.is_nan() { 0.0 } else { sample.clamp(-1.0, 1.0) }
 }

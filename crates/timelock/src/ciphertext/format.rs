@@ -1,4 +1,4 @@
-//! The container format of the chain's decoder. Lengths are 64-bit little-endian:
+//! The container format of ciphertexts, as read by the chain. Lengths are 64-bit little-endian:
 //!
 //! `U (96) ‖ 32 ‖ V ‖ 32 ‖ W ‖ length ‖ { length ‖ data with tag ‖ 12 ‖ nonce } ‖ 8 ‖ "AES_GCM_"`
 
@@ -19,7 +19,7 @@ pub enum FormatError {
     /// The bytes end within a field.
     #[error("the ciphertext is truncated in its {part}; hint: fetch it again")]
     Truncated {
-        /// The truncated field.
+        /// The name of the truncated field.
         part: &'static str,
     },
     /// A field states an invalid length.
@@ -28,7 +28,7 @@ pub enum FormatError {
         counted(.found, "byte")
     )]
     Length {
-        /// The field's name.
+        /// The name of the field.
         part: &'static str,
         /// The required length.
         expected: u64,
@@ -39,15 +39,15 @@ pub enum FormatError {
     #[error("the ciphertext does not start with a BLS12-381 G2 point: it is not a drand timelock ciphertext")]
     Point,
     /// The cipher suite is unsupported.
-    #[error("unsupported cipher, expected AES_GCM_; hint: a newer tool may have made the ciphertext")]
+    #[error("unsupported cipher, expected AES_GCM_; hint: a newer tool may have created the ciphertext")]
     Suite,
     /// Bytes follow the ciphertext.
-    #[error("{} after the ciphertext; hint: if they contain a round, read them as wrapped data", counted(.0, "byte"))]
+    #[error("{} after the ciphertext; hint: if a round follows it, decode a wrapped ciphertext", counted(.0, "byte"))]
     Trailing(usize),
 }
 
 impl Ciphertext {
-    /// Encodes the container.
+    /// Encodes the ciphertext in the container format.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut body = Vec::new();
         write(&mut body, &self.data);
@@ -62,7 +62,7 @@ impl Ciphertext {
         bytes
     }
 
-    /// Decodes a container that spans all bytes.
+    /// Decodes a ciphertext from the container format, which must span all bytes.
     ///
     /// # Errors
     /// [`FormatError`] when the bytes are malformed.
@@ -72,7 +72,7 @@ impl Ciphertext {
         if rest.is_empty() { Ok(ciphertext) } else { Err(FormatError::Trailing(rest.len())) }
     }
 
-    /// Decodes a container from the front of `input` and leaves the rest, as the chain's decoder does.
+    /// Decodes a ciphertext from the start of `input` and advances `input` past it, as the chain does.
     ///
     /// # Errors
     /// [`FormatError`] when the bytes do not begin with a container.

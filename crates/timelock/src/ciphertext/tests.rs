@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use super::*;
 use crate::PulseError;
 
-/// A beacon with a secret key known to the tests.
+/// A beacon whose secret key is known to the tests.
 fn beacon(secret: u64) -> (Beacon, impl Fn(Round) -> Pulse) {
     let secret = Fr::from(secret);
     let mut key = [0; 96];

@@ -1,4 +1,4 @@
-//! Ciphertexts with their round.
+//! Ciphertexts together with their round.
 
 use codec::{DecodeAll as _, Encode as _};
 
@@ -17,25 +17,26 @@ pub enum WrappedError {
     Ciphertext(#[from] FormatError),
 }
 
-/// A ciphertext with its round, in the SCALE form of the Python packages' general helpers:
-/// `compact length ‖ ciphertext ‖ round u64`.
+/// A ciphertext with its round, as written by the helpers of the Python packages.
+///
+/// The SCALE form is `compact length ‖ ciphertext ‖ round u64`.
 ///
 /// The round is not authenticated: it only tells which pulse to try.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wrapped {
     /// The encrypted data.
     pub ciphertext: Ciphertext,
-    /// The round whose pulse decrypts it.
+    /// The round whose pulse decrypts the ciphertext.
     pub round: Round,
 }
 
 impl Wrapped {
-    /// Encodes the wrapped form.
+    /// Encodes the ciphertext and its round in SCALE.
     pub fn to_bytes(&self) -> Vec<u8> {
         (self.ciphertext.to_bytes(), self.round.0).encode()
     }
 
-    /// Decodes the wrapped form.
+    /// Decodes a ciphertext and its round from SCALE.
     ///
     /// # Errors
     /// [`WrappedError`] when the bytes are malformed.

@@ -84,7 +84,7 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// Rewrites the plain or empty error bodies of lower layers into the same form.
+/// Rewrites a plain-text or empty error response of a lower layer into an error of this format.
 pub(super) async fn as_json(response: Response) -> Response {
     error_as_json(response, |error| json!({ "success": false, "error": error }))
 }

@@ -12,7 +12,7 @@ fn service(limits: OperatorLimits) -> Router {
     protect(Router::new().route("/echo", post(echo)), limits, "test_requests_total")
 }
 
-/// method · path · headers · body · status · error
+/// Columns: method · path · headers · body · status · error
 #[tokio::test]
 async fn callers_are_admitted_before_their_bodies_are_read() {
     let token = AccessToken::parse("0123456789abcdef").unwrap();
@@ -64,7 +64,7 @@ async fn a_request_without_end_is_answered() {
     assert_eq!((status, &answer["error"]), (503, &json!("Service Unavailable")));
 }
 
-/// Requests that wait for the chain may take ten minutes: the service is alive meanwhile.
+/// Requests that wait for the chain may take ten minutes; `/healthz` responds meanwhile.
 #[tokio::test]
 async fn health_is_answered_while_every_turn_is_taken() {
     let started = std::sync::Arc::new(tokio::sync::Notify::new());

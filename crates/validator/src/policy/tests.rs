@@ -2,7 +2,7 @@ use super::*;
 
 const BURN: Option<Uid> = Some(Uid(248));
 
-/// `hk0..hk99` have the uids of their numbers; the burn uid is registered too.
+/// Maps `hk0..hk99` to the uids 0 to 99; the burn uid is registered, too.
 fn uid_of(hotkey: &str) -> Option<Uid> {
     hotkey.strip_prefix("hk")?.parse().ok().filter(|uid| *uid < 100 || *uid == 248).map(Uid)
 }
@@ -23,7 +23,7 @@ fn only(uid: u16) -> Weights {
     Weights { uids: vec![Uid(uid)], weights: vec![1.0] }
 }
 
-/// block · tempo · last epoch · due epoch
+/// Columns: block · tempo · last epoch · due epoch
 #[test]
 fn an_epoch_is_due_from_its_first_block_to_its_last() {
     for (block, tempo, last, due) in [
@@ -84,7 +84,7 @@ fn the_state_of_older_versions_is_read() {
     }
 }
 
-/// current hotkeys · burn uid · resubmitted weights of 0.3 for hk1, 0.1 for hk2 and 0.6 for hk3
+/// Columns: current hotkeys · burn uid · resubmitted weights of 0.3 for hk1, 0.1 for hk2 and 0.6 for hk3
 #[test]
 fn weights_that_are_set_again_follow_their_hotkeys() {
     let set = Weights { uids: vec![Uid(1), Uid(2), Uid(3)], weights: vec![0.3, 0.1, 0.6] };
@@ -116,7 +116,7 @@ fn weights_that_are_set_again_follow_their_hotkeys() {
     }
 }
 
-/// block · what remains of weights whose scores were fetched at block 10000
+/// Columns: block · remaining previous weights, whose scores were fetched at block 10000.
 #[test]
 fn weights_of_long_ago_are_forgotten() {
     for (block, is_kept) in [(10_000, true), (11_200, true), (11_201, false), (60_000, false), (7, false)] {
@@ -129,7 +129,7 @@ fn weights_of_long_ago_are_forgotten() {
     }
 }
 
-/// block · tempo · blocks left
+/// Columns: block · tempo · blocks left
 #[test]
 fn an_epochs_last_block_is_counted() {
     for (block, tempo, blocks) in [(700, 100, 100), (701, 100, 99), (799, 100, 1), (7, 0, 1)] {

@@ -31,7 +31,7 @@ impl SignerClient {
     /// Submits weights, and waits until they are confirmed or rejected.
     ///
     /// # Errors
-    /// [`JsonCallError`] when the response says nothing about the weights.
+    /// [`JsonCallError`] when the call fails without a result for the weights.
     pub async fn set_weights(&self, request: &WeightsRequest) -> Result<WeightsAnswer, JsonCallError> {
         let WeightsRequest { netuid, uids, weights, wait_for_inclusion, state_block, .. } = request;
         // The number of attempts is the signer's own setting.

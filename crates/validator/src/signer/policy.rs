@@ -15,7 +15,7 @@ pub trait SigningPolicy: Send + Sync {
 pub struct PayloadRefusal(Box<dyn Error + Send + Sync>);
 
 impl PayloadRefusal {
-    /// Wraps the reason of a refusal.
+    /// Creates a refusal with this reason.
     pub fn new(reason: impl Error + Send + Sync + 'static) -> Self {
         Self(Box::new(reason))
     }

@@ -49,7 +49,7 @@ impl World {
 struct Submissions;
 
 #[derive(Debug, thiserror::Error)]
-#[error("it is no submission")]
+#[error("the text is not a submission")]
 struct NoSubmission;
 
 impl SigningPolicy for Submissions {
@@ -92,7 +92,7 @@ async fn texts_are_signed_and_recorded() {
     );
 }
 
-/// body · status · error
+/// Columns: body · status · error
 #[tokio::test]
 async fn what_is_not_to_be_signed_is_refused_as_a_whole() {
     let world = World::new(&nowhere(), |_| ());
@@ -104,7 +104,7 @@ async fn what_is_not_to_be_signed_is_refused_as_a_whole() {
         (json!({ "payloads": [7] }), 400, "expected 1 to 256 texts"),
         (json!({ "data": { "a": 1 } }), 400, "expected 1 to 256 texts"),
         (json!({ "payloads": vec!["x"; 257] }), 400, "expected 1 to 256 texts"),
-        (json!({ "data": "pay Bob" }), 403, "payload 0: it is no submission"),
+        (json!({ "data": "pay Bob" }), 403, "payload 0: the text is not a submission"),
         (json!({ "payloads": [submission("a"), "pay Bob"] }), 403, "payload 1: "),
         (json!({ "data": submission("a").replace("sub", "com") }), 403, "payload 0: "),
     ] {
@@ -148,7 +148,7 @@ async fn gateway(status: u16, answer: &'static str) -> (Url, Arc<AtomicUsize>) {
     (listen(Router::new().route("/v1/weights/set_and_confirm", route)).await, asked)
 }
 
-/// the gateway's status and response · ours · error
+/// Columns: the gateway's status and response · ours · error
 #[tokio::test]
 async fn weights_go_to_the_gateway_once() {
     for (status, answer, expected, said) in [

@@ -80,7 +80,7 @@ impl GatewayClient {
     /// Submits weights, and waits until they are confirmed or rejected.
     ///
     /// # Errors
-    /// [`GatewayError`] when the response says nothing about the weights.
+    /// [`GatewayError`] when the call fails without a result for the weights.
     pub async fn set_and_confirm(&self, request: &WeightsRequest) -> Result<WeightsAnswer, GatewayError> {
         const PATH: &str = "/v1/weights/set_and_confirm";
         weights_answer(self.http.post(PATH, request, WEIGHTS).await)

@@ -169,7 +169,7 @@ impl Report {
         self.message = Some(error.to_string());
     }
 
-    /// Why the weights are not confirmed: the attempt's error if nothing was submitted.
+    /// Returns why the weights are not confirmed: the attempt's error if nothing was submitted.
     fn error(&self) -> String {
         match (&self.submission, &self.message) {
             (None, Some(message)) => message.clone(),
@@ -215,7 +215,7 @@ impl Report {
     }
 }
 
-/// Kind of the confirmation, and the drand round that opens a timelocked commit.
+/// Returns the kind of confirmation, and the drand round that opens a timelocked commit.
 fn confirmation(form: &Form, inclusion: &Inclusion) -> (&'static str, Option<Value>) {
     let round = || {
         let committed = inclusion.events.iter().find(|event| event.is("SubtensorModule", "TimelockedWeightsCommitted"));

@@ -58,7 +58,7 @@ async fn wait_for_block(
 struct SnapshotRequest {
     #[serde(default)]
     netuid: Option<NetUid>,
-    /// Ignored: weights and bonds are never part of the response.
+    /// Ignored field: weights and bonds are never part of the response.
     #[serde(default, rename = "lite")]
     _lite: Option<bool>,
 }

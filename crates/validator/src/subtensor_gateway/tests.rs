@@ -155,7 +155,7 @@ async fn an_epoch_has_one_submission() {
     assert_eq!(world.chain.included().len(), 2);
 }
 
-/// outcomes of the submissions · status · last attempt · blocks with weights
+/// Columns: outcomes of the submissions · status · last attempt · blocks with weights
 #[tokio::test]
 async fn faults_lose_nothing_and_repeat_nothing() {
     let too_soon = || RefusedBecause::custom(6);
@@ -183,7 +183,7 @@ async fn faults_lose_nothing_and_repeat_nothing() {
     }
 }
 
-/// body · status · error
+/// Columns: body · status · error
 #[tokio::test]
 async fn what_is_no_request_for_weights_is_refused() {
     let world = Scripted::new(None, []).await;
@@ -223,7 +223,7 @@ async fn a_request_is_answered_before_its_caller_hangs_up() {
     assert_eq!((status, &answer["details"]["state"]), (500, &json!("dropped")));
 }
 
-/// After a lost request, the gateway itself completes the epoch's submission.
+/// The gateway completes the epoch's submission even if the request was lost.
 #[tokio::test]
 async fn what_is_unfinished_is_finished_with_the_blocks() {
     let world = Scripted::new(None, [Script::Drop, Script::Drop, Script::Drop]).await;
@@ -275,7 +275,7 @@ async fn weights_set_between_two_attempts_are_confirmed() {
     assert_eq!(world.chain.included().len(), 1);
 }
 
-/// After a start, weights with old scores are not the first to be signed.
+/// After a restart, weights based on old scores are not signed first.
 #[tokio::test]
 async fn the_age_of_the_scores_counts() {
     let world = Scripted::new(None, []).await;

@@ -12,8 +12,8 @@ use crate::api::{MetagraphSnapshot, WeightsAnswer};
 use crate::policy::{Decision, PolicyState, Previous, WeightPolicy, blocks_left};
 use crate::subnet::{Neurons, RoundScores, Subnet};
 
-/// Divisor for the final part of an epoch, its last third. In it, unavailable scores are not waited for: a retry takes
-/// minutes when services hang, and submitting weights takes a few blocks.
+/// Divisor for the final part of an epoch, its last third, in which the validator does not wait for unavailable scores:
+/// a retry takes minutes when services hang, and submitting weights takes a few blocks.
 const LATE: u32 = 3;
 /// Minimum time for a submission, even at the very end of an epoch.
 const MIN_SUBMISSION: Duration = Duration::from_mins(1);
@@ -36,15 +36,15 @@ pub struct EpochReport {
     /// Whether the weights are set; also true when there was nothing to set, or when `details.unchanged` says that
     /// other weights were already submitted in this epoch.
     pub success: bool,
-    /// Why the weights are not set.
+    /// Why the weights are not set, if they are not.
     pub error: Option<String>,
     /// Details from signer or gateway.
     pub details: Value,
 }
 
 impl<S: Subnet> Validator<S> {
-    /// Processes an epoch. It is not processed again, whether or not weights are set, unless the chain is unreachable,
-    /// or required scores are unavailable while there is time.
+    /// Processes an epoch. It is retried only if the chain is unreachable, or if required scores are unavailable and
+    /// there is time left.
     pub(super) async fn epoch(&mut self, epoch: u64, block: BlockNumber) -> Result<EpochReport, EpochError> {
         let began = Instant::now();
         let left = blocks_left(block, self.settings.tempo);
@@ -116,7 +116,7 @@ impl<S: Subnet> Validator<S> {
         })
     }
 
-    /// The policy for the current metagraph: an unregistered burn uid cannot receive weight.
+    /// Creates the policy for the current metagraph: an unregistered burn uid cannot receive weight.
     fn policy(&self, snapshot: &MetagraphSnapshot) -> WeightPolicy {
         let uid = self.settings.burn_uid;
         let is_there = usize::from(uid.0) < snapshot.hotkeys.len();

@@ -20,8 +20,8 @@ const PAUSES: [Duration; 5] = [
 ];
 
 impl<S: Subnet> Validator<S> {
-    /// Submits weights until one of the two reports the outcome, or the deadline passes: other weights are due by then,
-    /// and these must not take their place. Retries are harmless: the gateway signs an epoch's weights once.
+    /// Submits weights until signer or gateway reports the outcome, or the deadline passes: the next epoch's weights
+    /// are due then, and these must not replace them. Retries are harmless: the gateway signs an epoch's weights once.
     ///
     /// `state_block` is the block of the scores, if it is not the newest.
     pub(super) async fn submit(

@@ -1,4 +1,4 @@
-//! Ansible vault 1.1: a header line, then hex of three lines of hex: salt, HMAC, ciphertext.
+//! Ansible vault 1.1: a header line, then a hex body that decodes to three lines of hex: salt, HMAC, ciphertext.
 
 use aes::Aes256;
 use ctr::Ctr128BE;
@@ -18,10 +18,10 @@ const ROUNDS: u32 = 10_000;
 /// The AES block size: Ansible pads to it although its counter mode needs no padding.
 const BLOCK: usize = 16;
 
-/// Cipher key, HMAC key and first counter, derived together.
+/// The cipher key, the HMAC key and the initial counter, derived together.
 pub(super) type Keys = Zeroizing<[u8; 80]>;
 
-/// An encrypted keyfile, parsed into its parts.
+/// An Ansible vault, parsed into its parts.
 #[derive(Debug)]
 pub(super) struct AnsibleVault {
     salt: Vec<u8>,
@@ -30,7 +30,7 @@ pub(super) struct AnsibleVault {
 }
 
 impl AnsibleVault {
-    /// Parses versions 1.1 and 1.2, which adds a label to the header.
+    /// Parses a vault of version 1.1, or of version 1.2, which adds a label to the header.
     pub(super) fn parse(file: &[u8]) -> Option<Self> {
         let mut lines = str::from_utf8(file).ok()?.lines();
         let mut header = lines.next()?.trim_end().split(';');

@@ -1,4 +1,5 @@
-//! Fernet tokens, used by the first wallets: url-safe base64 of version, time, IV, AES-128-CBC ciphertext, HMAC.
+//! Fernet tokens, used by the first Bittensor wallets: URL-safe base64 of version, time, IV, AES-128-CBC ciphertext and
+//! HMAC.
 
 use aes::Aes128;
 use base64::Engine as _;
@@ -13,20 +14,20 @@ use zeroize::Zeroizing;
 
 use crate::Password;
 
-/// Version 0x80 and a time before the year 2106, in base64.
+/// The prefix of every token: version 0x80 and a time before the year 2106, in base64.
 pub(super) const PREFIX: &[u8] = b"gAAAAA";
 
-/// The salt and the number of rounds of the first wallets.
+/// The PBKDF2 salt of the first Bittensor wallets.
 const SALT: &[u8] = b"Iguesscyborgslikemyselfhaveatendencytobeparanoidaboutourorigins";
 const ROUNDS: u32 = 10_000_000;
 
-/// The length of version and timestamp; the timestamp is not used.
+/// The length in bytes of version and timestamp; the timestamp is ignored.
 const HEADER: usize = 9;
 
-/// HMAC key, then cipher key.
+/// The HMAC key, followed by the cipher key.
 pub(super) type Key = Zeroizing<[u8; 32]>;
 
-/// An encrypted keyfile, parsed into its parts.
+/// A Fernet token, parsed into its parts.
 #[derive(Debug)]
 pub(super) struct Fernet {
     /// The token without its HMAC tag.

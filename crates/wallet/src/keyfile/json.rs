@@ -7,7 +7,7 @@ use super::{Keyfile, KeyfileError};
 use crate::hex_text::{secret_from_hex, secret_to_hex};
 use crate::{CryptoType, KeyError, Keypair, Mnemonic, PublicKey};
 
-/// Larger than any keyfile: the buffer never reallocates while it is written.
+/// Initial capacity of the output buffer: more than any keyfile needs, so that the buffer never reallocates.
 const CAPACITY: usize = 2048;
 
 /// The fields of a keyfile; any may be absent or null.
@@ -30,7 +30,8 @@ struct Fields {
     crypto_type: Option<u8>,
 }
 
-/// Parses a number, or the one text that means what the real wallet makes of every text: sr25519.
+/// Parses `cryptoType` from a number or from the text `"1"` (sr25519). Other texts are refused, because Bittensor's
+/// wallet reads every text as sr25519.
 fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u8>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -66,7 +67,7 @@ pub(super) fn read(text: &[u8]) -> Result<Keyfile, KeyfileError> {
     }
 }
 
-/// The fields of a keyfile that are not secret.
+/// The address and scheme of a keyfile, which are not secret.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct PublicFields {
@@ -94,7 +95,8 @@ impl Fields {
         Ok(keys)
     }
 
-    /// The first secret in the file: phrase, seed, private key. A further private key must be the same key.
+    /// The first secret in the file, in the order phrase, seed, private key. A private key beside another secret must
+    /// be the same key.
     fn secret(&self, crypto_type: CryptoType) -> Result<Option<Keyfile>, KeyfileError> {
         let Some(keyfile) = self.first_secret(crypto_type)? else { return Ok(None) };
         let pair = self.private_key.as_ref().and_then(|text| private_key(text, crypto_type).ok());

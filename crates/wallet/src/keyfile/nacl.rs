@@ -1,4 +1,5 @@
-//! `$NACL`: prefix, nonce, Poly1305 tag, XSalsa20 ciphertext; the key is Argon2i of the password under a fixed salt.
+//! The format `$NACL`: prefix, nonce, Poly1305 tag, XSalsa20 ciphertext. The key is derived from the password by
+//! Argon2i with a fixed salt.
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use crypto_secretbox::aead::AeadInPlace;
@@ -10,14 +11,14 @@ use crate::{KeyError, Password};
 
 pub(super) const PREFIX: &[u8] = b"$NACL";
 
-/// The salt of every Bittensor wallet.
+/// The Argon2i salt of every Bittensor wallet.
 const SALT: [u8; 16] = [0x13, 0x71, 0x83, 0xdf, 0xf1, 0x5a, 0x09, 0xbc, 0x9c, 0x90, 0xb5, 0x51, 0x87, 0x39, 0xe9, 0xb1];
 const PASSES: u32 = 8;
 const MEMORY_KIB: u32 = 512 * 1024;
 
 pub(super) type Key = Zeroizing<[u8; 32]>;
 
-/// An encrypted keyfile, parsed into its parts.
+/// A keyfile in the format `$NACL`, parsed into its parts.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Nacl {
     nonce: [u8; 24],
@@ -63,7 +64,8 @@ pub(super) fn seal_with(text: &[u8], key: &Key, nonce: [u8; 24]) -> Option<Nacl>
     Some(Nacl { nonce, tag: tag.into(), ciphertext })
 }
 
-/// Argon2i 1.3 with one lane, as in every Bittensor wallet. The memory is allocated once and wiped afterwards.
+/// Derives the key by Argon2i 1.3 with one lane, as in every Bittensor wallet. The memory is allocated once and wiped
+/// afterwards.
 pub(super) fn derive(password: &Password) -> Result<Key, KeyfileError> {
     let params = Params::new(MEMORY_KIB, PASSES, 1, Some(32)).map_err(|_| KeyfileError::Memory)?;
     let mut memory = Zeroizing::new(Vec::new());

@@ -12,16 +12,16 @@ use crate::Password;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Encryption {
-    /// NaCl secretbox under an Argon2i key: the format of Bittensor's current wallet.
+    /// NaCl secretbox with an Argon2i key: the format of Bittensor's current wallet.
     Nacl,
-    /// Ansible vault 1.1.
+    /// Ansible vault 1.1 or 1.2: an older format of Bittensor's wallets.
     AnsibleVault,
-    /// Fernet: the format of the first wallets.
+    /// Fernet: the format of the first Bittensor wallets.
     Fernet,
 }
 
 impl Encryption {
-    /// Detects the format from the first bytes of a keyfile; `None` for plain JSON. A few bytes suffice.
+    /// Detects the format from the start of a keyfile, of which 16 bytes suffice; `None` for plain JSON.
     pub fn of(file: &[u8]) -> Option<Self> {
         [
             (super::nacl::PREFIX, Self::Nacl),
@@ -78,11 +78,12 @@ impl Sealed {
         }
     }
 
-    /// Decrypts the content. Damaged content is never decrypted: each format authenticates first, comparing in constant
-    /// time.
+    /// Decrypts the content. Damaged content is never decrypted: each format authenticates first, with a constant-time
+    /// comparison.
     ///
     /// # Errors
-    /// [`KeyfileError::WrongPassword`] for a wrong password and for a damaged file alike; [`KeyfileError::Memory`].
+    /// [`KeyfileError::WrongPassword`] for a wrong password or a damaged file; [`KeyfileError::Memory`] if allocation
+    /// fails.
     pub fn open(&self, password: &Password) -> Result<Zeroizing<Vec<u8>>, KeyfileError> {
         match &self.0 {
             Method::Nacl(sealed) => sealed.open(&super::nacl::derive(password)?),

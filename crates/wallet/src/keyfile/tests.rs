@@ -18,7 +18,7 @@ fn a_seed_and_nothing_else_will_do() {
     assert_eq!(load(&format!(r#"{{"secretSeed":"{SEED}"}}"#)).unwrap().public().to_string(), ADDRESS);
 }
 
-/// A move copies everything on the stack; here only public keys and pointers.
+/// Moves must copy only public keys and pointers, never secrets.
 #[test]
 fn moves_copy_no_secret() {
     let pointer = size_of::<usize>();
@@ -47,7 +47,7 @@ fn digits_need_no_0x_and_the_scheme_may_be_text() {
     }
 }
 
-/// The real wallet accepts them silently: for the last one it makes an sr25519 key.
+/// Bittensor's wallet accepts these keyfiles silently, and reads the last one as an sr25519 key.
 #[test]
 fn what_contradicts_itself_is_refused() {
     let alice = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
@@ -70,7 +70,7 @@ fn what_contradicts_itself_is_refused() {
     }
 }
 
-/// The real wallet does not read it either.
+/// Bittensor's wallet also ignores the private key if there is a seed.
 #[test]
 fn an_unreadable_private_key_does_no_harm_beside_a_seed() {
     let json = format!(r#"{{"secretSeed":"{SEED}","privateKey":"0x12"}}"#);
@@ -146,7 +146,7 @@ fn bytes(case: &Value, key: &str) -> Vec<u8> {
     hex::decode(case[key].as_str().unwrap().trim_start_matches("0x")).unwrap()
 }
 
-/// Only the cipher, with keys derived by the real wallet: deriving one takes seconds.
+/// Tests only the cipher, with keys derived by Bittensor's wallet, since deriving a key takes seconds.
 #[test]
 fn the_nacl_vectors_open_with_their_keys_and_no_altered_file_does() {
     let cases = vectors("NaCl");

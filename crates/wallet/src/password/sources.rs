@@ -9,21 +9,21 @@ use super::Password;
 use super::stored::{StoredPasswordError, stored_password_name};
 use crate::open::warn_if_exposed;
 
-/// The longest password file, in bytes; a longer file is something else.
+/// The maximum size of a password file, in bytes.
 const MAX_BYTES: usize = 4096;
 const TOO_MANY_BYTES: usize = MAX_BYTES + 1;
 
-/// The variable with the password itself.
+/// The environment variable that contains the password itself.
 const DIRECT: &str = "BT_WALLET_PASSWORD";
 
-/// Why a file, a descriptor or the environment gave no password. Never repeats it.
+/// Why no password could be read from a file, a descriptor or the environment. Messages never contain the password.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PasswordError {
     /// The file or descriptor cannot be read.
     #[error("cannot read the password from {path}")]
     Read {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// The operating system's error.
         source: io::Error,
@@ -40,8 +40,8 @@ pub enum PasswordError {
 }
 
 impl Password {
-    /// Reads a file that contains only the password; a trailing line break is ignored. If others can read the file, a
-    /// warning is logged.
+    /// Reads a file that contains only the password; a trailing line break is ignored. Logs a warning if other users
+    /// can access the file.
     ///
     /// # Errors
     /// [`PasswordError`]: unreadable, or not one line of text.
@@ -63,7 +63,7 @@ impl Password {
     /// start. A pipe is read as it is.
     ///
     /// # Errors
-    /// As [`Self::from_file`].
+    /// The errors of [`Self::from_file`].
     pub fn from_descriptor(descriptor: u32) -> Result<Self, PasswordError> {
         Self::from_file(format!("/dev/fd/{descriptor}"))
     }
@@ -75,7 +75,7 @@ impl Password {
     /// `lookup` returns the value of a variable: programs pass their environment, tests a table.
     ///
     /// # Errors
-    /// [`PasswordError`] when a variable is set but gives no password.
+    /// [`PasswordError`] when a variable is set but its password cannot be read.
     pub fn from_lookup(
         keyfile: &Path,
         lookup: impl Fn(&str) -> Option<OsString>,
@@ -92,7 +92,7 @@ impl Password {
     }
 }
 
-/// The variable's value as text; wiped also where it is not UTF-8.
+/// Converts a variable's value to text. The value is wiped even if it is not UTF-8.
 fn text(name: &str, value: OsString) -> Result<Zeroizing<String>, PasswordError> {
     let bytes = Zeroizing::new(value.into_encoded_bytes());
     let text = str::from_utf8(&bytes).map_err(|_| PasswordError::NotText(name.to_owned()))?;

@@ -1,4 +1,4 @@
-//! btwallet's stored passwords: one environment variable per keyfile, its value hidden by XOR with its own name.
+//! btwallet's stored passwords: one environment variable per keyfile, whose value is XORed with the variable's name.
 //!
 //! This is no protection against anyone who can read the environment. It is supported for compatibility.
 
@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::Password;
 
-/// A malformed stored password. Never repeats it.
+/// The stored password is malformed. The message never contains it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{name} contains no stored password (base64 of the password XORed with the variable's name); hint: unset it, or \
@@ -28,7 +28,7 @@ pub fn stored_password_name(path: &Path) -> String {
     format!("BT_PW_{path}")
 }
 
-/// XORs with the repeated name; its own inverse.
+/// XORs bytes with the repeated name. Applying it twice gives the original bytes.
 fn hide(bytes: &[u8], name: &str) -> Zeroizing<Vec<u8>> {
     let mut hidden = Zeroizing::new(Vec::with_capacity(bytes.len()));
     hidden.extend(bytes.iter().zip(name.bytes().cycle()).map(|(byte, key)| byte ^ key));
@@ -38,6 +38,7 @@ fn hide(bytes: &[u8], name: &str) -> Zeroizing<Vec<u8>> {
 impl Password {
     /// Decodes the value of a variable in btwallet's format; `name` is the variable's name, see
     /// [`stored_password_name`].
+    ///
     /// # Errors
     /// [`StoredPasswordError`] when the value is not base64 or does not decode to text.
     pub fn from_stored(name: &str, value: &str) -> Result<Self, StoredPasswordError> {

@@ -16,10 +16,10 @@ pub const MIN_STRENGTH: u32 = 20;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WeakPassword {
-    /// Fewer than [`MIN_LENGTH`] characters.
+    /// The password has fewer than [`MIN_LENGTH`] characters.
     #[error("password has fewer than {MIN_LENGTH} characters")]
     Short,
-    /// Estimated below [`MIN_STRENGTH`] bits.
+    /// The estimated strength is below [`MIN_STRENGTH`] bits.
     #[error("password is too weak (strength {bits}, minimum {MIN_STRENGTH}); hint: make it longer or less regular")]
     Guessable {
         /// The estimated strength in bits.
@@ -27,7 +27,7 @@ pub enum WeakPassword {
     },
 }
 
-/// Common passwords of published leaks that the rules for runs do not catch, in lower case.
+/// Common passwords from published leaks that the rule for repeats and sequences does not catch, in lower case.
 const COMMON: [&str; 32] = [
     "password",
     "passw0rd",
@@ -89,7 +89,7 @@ pub(super) fn estimate(password: &str) -> u32 {
     bits.min(1.0 + 5.0 * different as f64) as u32
 }
 
-/// The size of the alphabet that the password uses.
+/// The number of characters in the alphabet that the password uses.
 fn alphabet(password: &str) -> f64 {
     let has = |is: fn(&char) -> bool, size: f64| if password.chars().any(|letter| is(&letter)) { size } else { 0.0 };
     let size = has(char::is_ascii_lowercase, 26.0)

@@ -15,13 +15,13 @@ const HEAD: usize = 16;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SecretState {
-    /// No file: the secret is kept elsewhere.
+    /// There is no file: the secret is kept elsewhere.
     Absent,
     /// The file exists, or may exist, but is unreadable.
     Unreadable,
-    /// Plain: access to the file is access to the key.
+    /// The file is not encrypted: whoever can read the file has the key.
     Plain,
-    /// Encrypted.
+    /// The file is encrypted.
     Encrypted(Encryption),
 }
 
@@ -40,14 +40,14 @@ impl SecretState {
 /// A backup of an overwritten key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backup {
-    /// The file.
+    /// Path of the backup file.
     pub path: PathBuf,
-    /// The state of its secret.
+    /// The state of the secret in the backup.
     pub secret: SecretState,
 }
 
 impl StoredKey {
-    /// The backups of earlier keys in this place. A change of password leaves them unchanged.
+    /// The backups of keys that were overwritten at this path. Changing the password leaves them unchanged.
     pub fn backups(&self) -> Vec<Backup> {
         let paths = backup::of(self.wallet(), self.path()).into_iter();
         paths.map(|path| Backup { secret: secret_state(&path), path }).collect()
@@ -61,7 +61,8 @@ pub struct ListedWallet {
     pub name: Name,
     /// The coldkey's public key; `None` if neither a public file nor a plain keyfile has it.
     pub coldkey: Option<PublicKey>,
-    /// The plain keyfile's public key if it differs from the public file's: the listed address is then not the key's.
+    /// The plain keyfile's public key if it differs from the public file's; the listed address then belongs to another
+    /// key.
     pub mismatch: Option<PublicKey>,
     /// The state of the coldkey's secret.
     pub secret: SecretState,
@@ -76,14 +77,14 @@ pub struct ListedHotkey {
     pub name: Name,
     /// The public key; `None` if neither a public file nor a plain keyfile has it.
     pub hotkey: Option<PublicKey>,
-    /// As [`ListedWallet::mismatch`].
+    /// The plain keyfile's public key if it differs from the public file's; see [`ListedWallet::mismatch`].
     pub mismatch: Option<PublicKey>,
     /// The state of the hotkey's secret.
     pub secret: SecretState,
 }
 
 impl Wallet {
-    /// Lists the wallet's keys; `None` if the directory has no key at all. Nothing is decrypted.
+    /// Lists the wallet's keys without decrypting anything; `None` if the directory has no keys.
     pub fn list(&self) -> Option<ListedWallet> {
         let secret = secret_state(&self.coldkey_path());
         let (coldkey, mismatch) = public(&self.coldkeypub_path(), &self.coldkey_path(), secret);
@@ -137,7 +138,7 @@ fn secret_state(path: &Path) -> SecretState {
     }
 }
 
-/// The public key to list, and the plain keyfile's if it differs.
+/// The public key to list, and the plain keyfile's public key if it differs.
 fn public(public: &Path, secret: &Path, state: SecretState) -> (Option<PublicKey>, Option<PublicKey>) {
     let plain = (state == SecretState::Plain).then(|| StoredKey::read_quietly(secret).ok()).flatten();
     let stated = plain.and_then(|plain| plain.stated_public());

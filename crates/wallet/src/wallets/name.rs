@@ -2,10 +2,10 @@ use std::fmt;
 use std::fs::DirEntry;
 use std::str::FromStr;
 
-/// The longest name in bytes, with space for suffixes: `pub.txt`, backup numbers, drafts.
+/// The maximum length of a name in bytes. It leaves room for suffixes: `pub.txt`, backup numbers, drafts.
 const MAX_BYTES: usize = 200;
 
-/// Why a text is not a valid name of a wallet or hotkey.
+/// The text is not a valid name of a wallet or hotkey.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "invalid name {0:?} of a wallet or hotkey; hint: use 1 to 200 bytes, no slash, backslash or control character, \

@@ -7,11 +7,11 @@ use crate::stored_key::MAX_BYTES;
 use crate::write::{Draft, Lock, check, directory_of, make_directory, refuse_links, replace};
 use crate::{Keyfile, Overwrite, Password, PublicKey, StoredKey, WalletError, Written};
 
-/// One wallet: a coldkey and its hotkeys.
+/// A wallet: a coldkey and its hotkeys.
 ///
 /// Reading accepts files as Bittensor's tools write them. Writing creates directories of mode 0700 and files of mode
-/// 0600, each file atomically, and never follows symbolic links. Programs that use this crate take turns to write, with
-/// a lock on the file `.lock`; overwritten keys are kept in `.backups`.
+/// 0600, each file atomically, and never follows symbolic links. A lock on the file `.lock` serialises the writers that
+/// use this crate; overwritten keys are kept in `.backups`.
 #[derive(Debug, Clone)]
 pub struct Wallet {
     root: PathBuf,
@@ -61,7 +61,7 @@ impl Wallet {
     /// Reads the coldkey's file without decrypting it; see [`StoredKey::open`].
     ///
     /// # Errors
-    /// [`WalletError`]: unreadable, not a regular file, too large.
+    /// [`WalletError`] if the file is unreadable, not a regular file, or too large.
     pub fn coldkey(&self) -> Result<StoredKey, WalletError> {
         StoredKey::read_in(&self.directory(), &self.coldkey_path())
     }
@@ -69,7 +69,7 @@ impl Wallet {
     /// Reads a hotkey's file without decrypting it; see [`StoredKey::open`].
     ///
     /// # Errors
-    /// As [`Self::coldkey`].
+    /// The errors of [`Self::coldkey`].
     pub fn hotkey(&self, hotkey: &Name) -> Result<StoredKey, WalletError> {
         StoredKey::read_in(&self.directory(), &self.hotkey_path(hotkey))
     }
@@ -77,15 +77,15 @@ impl Wallet {
     /// The coldkey's public key, from its public file.
     ///
     /// # Errors
-    /// [`WalletError`]: unreadable or malformed.
+    /// [`WalletError`] if the file is unreadable or malformed.
     pub fn coldkeypub(&self) -> Result<PublicKey, WalletError> {
         read_public(&self.coldkeypub_path())
     }
 
-    /// A hotkey's public key, from its public file, or else from a plain keyfile.
+    /// A hotkey's public key, from its public file or, if there is none, from a plain keyfile.
     ///
     /// # Errors
-    /// [`WalletError`]: unreadable, malformed, or only an encrypted keyfile exists.
+    /// [`WalletError`] if the file is unreadable or malformed, or only an encrypted keyfile exists.
     pub fn hotkeypub(&self, hotkey: &Name) -> Result<PublicKey, WalletError> {
         let path = self.hotkeypub_path(hotkey);
         if path.exists() { read_public(&path) } else { self.hotkey(hotkey)?.public() }
@@ -94,8 +94,8 @@ impl Wallet {
     /// Writes a coldkey and its public file. With a password the key is encrypted, which takes seconds and 512 MiB.
     ///
     /// # Errors
-    /// [`WalletError`]: a key exists and overwriting was not requested, the path is a link, or a disk error. After
-    /// [`WalletError::PartlyWritten`] the new key is in place, after any other error the old one.
+    /// [`WalletError`] if a key exists and overwriting was not requested, the path is a link, or a disk error occurs.
+    /// After [`WalletError::PartlyWritten`] the new key is in place, after any other error the old one.
     pub fn write_coldkey(
         &self,
         key: &Keyfile,
@@ -108,7 +108,7 @@ impl Wallet {
     /// Writes a hotkey and its public file; see [`Self::write_coldkey`].
     ///
     /// # Errors
-    /// As [`Self::write_coldkey`].
+    /// The errors of [`Self::write_coldkey`].
     pub fn write_hotkey(
         &self,
         hotkey: &Name,
@@ -123,7 +123,7 @@ impl Wallet {
     /// Writes the public file of a coldkey whose secret is kept elsewhere.
     ///
     /// # Errors
-    /// As [`Self::write_coldkey`].
+    /// The errors of [`Self::write_coldkey`].
     pub fn write_coldkeypub(&self, key: PublicKey, overwrite: Overwrite) -> Result<Written, WalletError> {
         self.write_public(&self.coldkeypub_path(), key, overwrite)
     }
@@ -131,7 +131,7 @@ impl Wallet {
     /// Writes the public file of a hotkey whose secret is kept elsewhere.
     ///
     /// # Errors
-    /// As [`Self::write_coldkey`].
+    /// The errors of [`Self::write_coldkey`].
     pub fn write_hotkeypub(&self, hotkey: &Name, key: PublicKey, overwrite: Overwrite) -> Result<Written, WalletError> {
         self.write_public(&self.hotkeypub_path(hotkey), key, overwrite)
     }
@@ -169,14 +169,14 @@ impl Wallet {
 }
 
 impl StoredKey {
-    /// Rewrites the key in another form: with another password, or plain without one. The content stays the same,
-    /// including fields of other tools. The file is replaced atomically and without a backup of the old form, since a
-    /// leaked old password may be the reason. Backups of overwritten keys keep their form; the log names them, as
-    /// [`Self::backups`] does.
+    /// Changes the password of the key, or with `new` as `None` stores the key unencrypted. The content stays the same,
+    /// including fields of other tools. The file is replaced atomically and without a backup, since the old password
+    /// may have leaked. Backups of overwritten keys stay unchanged; a warning is logged for each, see
+    /// [`Self::backups`].
     ///
     /// # Errors
-    /// [`WalletError`]: the old password is wrong, the file is a link or changed since it was read, or a disk error;
-    /// the file is then unchanged, except after [`WalletError::PartlyWritten`].
+    /// [`WalletError`] if the old password is wrong, the file is a link or changed since it was read, or a disk error
+    /// occurs. The file is then unchanged, except after [`WalletError::PartlyWritten`].
     pub fn change_password(&self, old: Option<&Password>, new: Option<&Password>) -> Result<(), WalletError> {
         let directory = directory_of(self.path());
         refuse_links([self.wallet(), directory])?;
@@ -217,7 +217,7 @@ fn holds(path: &Path, key: PublicKey) -> bool {
     read_public(path).is_ok_and(|found| found == key)
 }
 
-/// Drafts a public file, unless the existing one has the same key.
+/// Writes a draft of a public file, unless the existing one has the same key.
 fn draft_public(path: &Path, key: PublicKey) -> Result<Option<Draft>, WalletError> {
     if holds(path, key) {
         return Ok(None);

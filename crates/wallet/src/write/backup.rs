@@ -10,7 +10,7 @@ use crate::{StoredKey, WalletError};
 
 const DIRECTORY: &str = ".backups";
 
-/// Maximum number of backups of one key: more than anyone makes.
+/// Maximum number of backups of one key.
 const MAX_BACKUPS: u32 = 10_000;
 
 /// The backup directory for the keys in a wallet's directory or below it.
@@ -19,7 +19,7 @@ pub(crate) fn directory_for(wallet: &Path, directory: &Path) -> PathBuf {
     wallet.join(DIRECTORY).join(below)
 }
 
-/// Copies the existing files. On return either all backups are synced to disk or none exists.
+/// Copies the existing files to backups. On return, either all backups are synced to disk or none exists.
 pub(super) fn make<'a>(wallet: &Path, paths: impl Iterator<Item = &'a Path>) -> Result<Vec<PathBuf>, WalletError> {
     let mut backups = Vec::new();
     for path in paths {
@@ -34,14 +34,15 @@ pub(super) fn make<'a>(wallet: &Path, paths: impl Iterator<Item = &'a Path>) -> 
     Ok(backups)
 }
 
-/// Removes backups of keys that were not overwritten after all; a failure is harmless.
+/// Removes backups of keys that were not overwritten after all; errors are ignored.
 pub(super) fn remove(backups: &[PathBuf]) {
     for backup in backups {
         let _ = fs::remove_file(backup);
     }
 }
 
-/// A copy, not a hard link: it is readable by the owner only, whatever the old file's mode.
+/// Copies a file to its backup. Unlike a hard link, the copy is readable by the owner only, whatever the old file's
+/// mode.
 fn copy(wallet: &Path, path: &Path) -> Result<Option<PathBuf>, WalletError> {
     let old = match StoredKey::read_quietly(path) {
         Err(WalletError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => return Ok(None),

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use super::{DRAFT_SUFFIX, Overwrite, backup, check};
 use crate::WalletError;
 
-/// The lock file of a wallet. It is never removed: otherwise two writers could lock two files.
+/// The lock file of a wallet. It is never removed: otherwise two writers could lock different files.
 const FILE: &str = ".lock";
 
-/// The length of tempfile's random suffix of names, in characters.
+/// The length of the random part of temporary file names, in characters.
 const RANDOM_CHARACTERS: usize = 6;
 
 /// An exclusive lock on a wallet: programs that use this crate hold it from the first check to the end of the write.
@@ -18,8 +18,8 @@ pub(crate) struct Lock {
 }
 
 impl Lock {
-    /// Creates the directories of the wallet and the key, neither of which may be a link, and waits for other writers.
-    /// Removes drafts left by a killed writer: they contain secrets.
+    /// Creates the directories of the wallet and the key, neither of which may be a symbolic link, and waits for the
+    /// lock. Then removes drafts left by a killed writer, since they contain secrets.
     pub(crate) fn take(wallet: &Path, directory: &Path) -> Result<Self, WalletError> {
         refuse_links([wallet, directory])?;
         make_directory(directory)?;
@@ -46,7 +46,7 @@ fn open(path: &Path) -> std::io::Result<File> {
     options.open(path)
 }
 
-/// Failing to list the directory or to remove a draft does not prevent writing.
+/// Removes leftover drafts from a directory. Failing to list the directory or to remove a draft is not an error.
 fn remove_drafts(directory: &Path) {
     let Ok(entries) = fs::read_dir(directory) else { return };
     for entry in entries.flatten().filter(|entry| entry.file_name().to_str().is_some_and(is_draft)) {
@@ -69,7 +69,7 @@ fn is_draft(name: &str) -> bool {
     })
 }
 
-/// Refuses directories that are links; only the root of all wallets may be one.
+/// Refuses directories that are symbolic links; only the root of all wallets may be one.
 pub(crate) fn refuse_links<'a>(directories: impl IntoIterator<Item = &'a Path>) -> Result<(), WalletError> {
     let is_link = |path: &&Path| fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink());
     directories.into_iter().find(is_link).map_or(Ok(()), |path| Err(WalletError::Link(path.into())))

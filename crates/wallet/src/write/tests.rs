@@ -7,7 +7,7 @@ fn files(directory: &Path) -> Vec<String> {
     names
 }
 
-/// The second file disappears after all checks.
+/// Removes the second draft after all checks, so that only the first file is written.
 #[test]
 fn what_was_placed_before_an_error_is_told() {
     for (overwrite, kept) in [(Overwrite::Refuse, 0), (Overwrite::KeepBackup, 2)] {

@@ -1,4 +1,4 @@
-//! Failing disks: full, read-only, and directories without read permission.
+//! Tests on failing disks: full, read-only, and directories without read permission.
 
 #![allow(clippy::print_stdout, reason = "the outer tests look for what the inner ones print")]
 
@@ -16,11 +16,11 @@ use taonet_wallet::{Keyfile, Overwrite, SecretState, Wallet, WalletError, Wallet
 
 use crate::{files, key, name};
 
-/// The variable that tells the test's own subprocess to run, and where.
+/// The environment variable with the disk's path, which makes the test run as a subprocess.
 const INNER: &str = "TAONET_TEST_DISK";
 const HELD: &str = "all held on this disk";
 
-/// A wallet on the disk, with its expected content after a failure.
+/// A wallet on the disk under test, with the files expected after a failure.
 struct Fixture<'a> {
     disk: &'a Path,
     wallet: Wallet,
@@ -66,7 +66,7 @@ fn refused(result: Result<(), WalletError>, kind: ErrorKind) {
     }
 }
 
-/// Runs the test of this name again, in a process of its own prepared by a shell script.
+/// Runs the test of this name again in a subprocess, started by `command`.
 fn again(test: &str, disk: &Path, command: &mut Command) -> std::io::Result<Output> {
     let test = format!("disks::{test}");
     command.arg(disk).arg(env::current_exe()?).args(["--exact", &test, "--nocapture"]).env(INNER, disk).output()
@@ -78,8 +78,8 @@ fn assert_held(output: &Output) {
     assert!(output.status.success() && stdout.contains(HELD), "{}: {stdout}{stderr}", output.status);
 }
 
-/// On a disk of 64 KiB in a namespace of its own: invisible outside, and removed with the process. On systems without
-/// this permission, only the test below runs.
+/// Uses a disk of 64 KiB in a separate mount namespace, which is removed with the process. On systems without
+/// permission for that, only the next test runs.
 #[test]
 fn full_and_read_only_disks_leave_the_old_key() {
     const NO_DISK: i32 = 77;
@@ -135,8 +135,8 @@ fn on_small_disk(disk: &Path) {
     println!("{HELD}");
 }
 
-/// In a process of its own, since the limit applies to a process: files that may not grow, and directories without
-/// write permission. Needs no privileges, and works everywhere.
+/// Uses files that may not grow and directories without write permission, in a subprocess, since the file size limit is
+/// per process. Needs no privileges.
 #[test]
 fn files_that_may_not_grow_leave_the_old_key() {
     if let Some(disk) = env::var_os(INNER) {
@@ -173,14 +173,14 @@ fn within_limits(disk: &Path) {
     println!("{HELD}");
 }
 
-/// Drops root's rights over other users' files, for this thread.
+/// Drops root's permissions on other users' files, for this thread.
 fn as_anyone() {
     let mut sets = capabilities(None).unwrap();
     sets.effective.remove(CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH);
     set_capabilities(None, sets).unwrap();
 }
 
-/// Without read permission a directory cannot be synced: the error must come before the key is in place, not after.
+/// A directory without read permission cannot be synced: the error must occur before the key is in place, not after.
 #[test]
 fn a_directory_that_cannot_be_synced_is_not_written_to() {
     as_anyone();

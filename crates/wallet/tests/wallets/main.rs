@@ -1,4 +1,4 @@
-//! Wallets on disk: writes, refusals, and failing disks.
+//! Tests of wallets on disk: writes, refusals, and failing disks.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test helper panics as a test does")]
 
@@ -71,7 +71,7 @@ fn keys_are_written_for_their_owner_and_read_back() {
     }
 }
 
-/// At the real cost in time and memory, which is why this is one test.
+/// Derives keys at the real cost in time and memory, so all cases share one test.
 #[test]
 fn encrypted_keys_open_with_their_password_only_and_change_it() {
     let dir = tempfile::tempdir().unwrap();
@@ -318,7 +318,7 @@ fn a_thousand_wallets_are_listed_at_once() {
     assert!(taken < Duration::from_secs(2), "{taken:?}");
 }
 
-/// The processor time of this thread so far: other load on the machine is not measured.
+/// The processor time used by this thread so far, independent of other load on the machine.
 #[cfg(unix)]
 fn busy() -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);

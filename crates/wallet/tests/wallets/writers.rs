@@ -1,4 +1,4 @@
-//! Concurrent programs that write one wallet.
+//! Tests with concurrent programs that write the same wallet.
 
 use std::collections::BTreeSet;
 

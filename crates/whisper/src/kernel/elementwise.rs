@@ -5,7 +5,7 @@ use super::vectorized;
 /// Lanes of independent partial sums, so that a reduction compiles to vector instructions.
 const LANES: usize = 16;
 
-/// e^x for x ≤ 88, relative error below 2e-7; 0 below -87.
+/// Computes e^x for x ≤ 88 with a relative error below 2e-7; returns 0 below -87.
 ///
 /// Every CPU for which this module is vectorised has fused multiply-add.
 #[inline(always)]
@@ -27,7 +27,7 @@ fn exp(x: f32) -> f32 {
     f32::from_bits(p.to_bits().wrapping_add(exponent << 23))
 }
 
-/// erf(x), absolute error below 1.5e-7 (Abramowitz and Stegun, 7.1.26).
+/// Computes erf(x) with an absolute error below 1.5e-7 (Abramowitz and Stegun, 7.1.26).
 #[inline(always)]
 fn erf(x: f32) -> f32 {
     let a = x.abs();
@@ -65,7 +65,7 @@ pub(super) fn max_of(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
     lanes.iter().copied().chain(rest.iter().map(|value| term(*value))).fold(f32::NEG_INFINITY, f32::max)
 }
 
-/// Gaussian error linear unit in place: x · (1 + erf(x / √2)) / 2.
+/// Applies the Gaussian error linear unit in place: x · (1 + erf(x / √2)) / 2.
 pub(crate) fn gelu(values: &mut [f32]) {
     vectorized(
         #[inline(always)]
@@ -80,7 +80,7 @@ pub(super) fn gelu_loop(values: &mut [f32]) {
     }
 }
 
-/// `to[i] += from[i]`.
+/// Adds element by element: `to[i] += from[i]`.
 pub(crate) fn add(to: &mut [f32], from: &[f32]) {
     vectorized(
         #[inline(always)]
@@ -92,7 +92,7 @@ pub(crate) fn add(to: &mut [f32], from: &[f32]) {
     );
 }
 
-/// Layer normalisation of each row of `width` values, epsilon 1e-5.
+/// Normalises each row of `width` values (layer norm) with epsilon 1e-5.
 pub(crate) fn layer_norm(from: &[f32], gamma: &[f32], beta: &[f32], to: &mut [f32]) {
     let width = gamma.len();
     vectorized(
@@ -133,7 +133,7 @@ pub(crate) fn exp_sum_max(values: &mut [f32]) -> f32 {
     )
 }
 
-/// Softmax in place.
+/// Applies softmax in place.
 pub(crate) fn softmax(values: &mut [f32]) {
     let sum = exp_sum_max(values);
     let scale = 1.0 / sum;
@@ -188,7 +188,7 @@ pub(crate) fn dot_heads(a: &[f32], b: &[f32], width: usize, scale: f32, out: &mu
     );
 }
 
-/// `to[h · width + i] += factors[h · stride] · from[h · width + i]`.
+/// Adds scaled heads: `to[h · width + i] += factors[h · stride] · from[h · width + i]`.
 pub(crate) fn accumulate(factors: &[f32], stride: usize, from: &[f32], width: usize, to: &mut [f32]) {
     vectorized(
         #[inline(always)]
@@ -203,8 +203,8 @@ pub(crate) fn accumulate(factors: &[f32], stride: usize, from: &[f32], width: us
     );
 }
 
-/// Running median over seven values; the ends are mirrored without repetition. Slices shorter than four values are
-/// copied.
+/// Computes the running median over seven values; the ends are mirrored without repetition. Slices shorter than four
+/// values are copied.
 pub(crate) fn median(from: &[f32], to: &mut [f32]) {
     const WIDTH: usize = 7;
     const RANK: usize = WIDTH / 2;

@@ -127,7 +127,7 @@ impl Linear {
         self.steps.len()
     }
 
-    /// y = x · Wᵀ + b.
+    /// Computes y = x · Wᵀ + b.
     pub(crate) fn forward(
         &self,
         gemm: &Gemm,

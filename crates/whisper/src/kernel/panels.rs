@@ -81,7 +81,7 @@ impl SimdOp for Narrow<'_> {
     }
 }
 
-/// `out[r][panel · 32 + j] = Σ_i rows[r][i] · panels[panel][i][j]` for rows `stride` apart; `out`'s rows are
+/// Computes `out[r][panel · 32 + j] = Σ_i rows[r][i] · panels[panel][i][j]` for rows `stride` apart; `out`'s rows are
 /// `out_stride` apart, a multiple of 32.
 pub(crate) fn panel_product(rows: &[f32], stride: usize, panels: &Panels, out: &mut [f32], out_stride: usize) {
     let count = rows.len().div_ceil(stride);

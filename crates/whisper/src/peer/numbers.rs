@@ -27,7 +27,7 @@ fn greatest_difference(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
-/// |a - b| / |b| in the Euclidean norm.
+/// Computes |a - b| / |b| in the Euclidean norm.
 fn relative_difference(a: &[f32], b: &[f32]) -> f64 {
     assert_eq!(a.len(), b.len());
     let square = |x: f32| f64::from(x) * f64::from(x);
@@ -82,7 +82,7 @@ fn safetensors_give_the_same_model() {
     assert_eq!(encoded[0], encoded[1]);
 }
 
-/// The logits of every step after the prompt, given the tokens that follow it.
+/// Computes the logits of every step after the prompt, given the tokens that follow the prompt.
 fn forced_logits(model: &Model, window: &[f32], prompt: &[u32], tokens: &[u32]) -> Vec<f32> {
     let mut buffers = Buffers::default();
     let memory = model.listen(&mut buffers, window).unwrap();

@@ -7,7 +7,7 @@ use crate::options::Options;
 use crate::search::{Hypothesis, Search, Strategy};
 use crate::transcribe::{Reply, Transcription};
 
-/// Reproducible random choices.
+/// Reproducible random choices for test scripts.
 struct Dice(u64);
 
 impl Dice {
@@ -68,7 +68,7 @@ fn tokens(dice: &mut Dice, begin: u32) -> Vec<u32> {
     tokens
 }
 
-/// The same as in reference.py.
+/// A synthetic alignment, identical to that in reference.py.
 fn made_up_alignment(tokens: &[u32], frames: usize) -> Alignment {
     let mut state = tokens.iter().sum::<u32>() + frames as u32;
     let positions = frames / 2;

@@ -11,7 +11,7 @@ const END: u32 = 6;
 const START: u32 = 7;
 const NO_SPEECH: u32 = 8;
 
-/// The first token is always the timestamp 10; then nothing but text and the end is allowed.
+/// Rules under which the first token is always the timestamp 10, followed only by text and the end of text.
 fn rules() -> Arc<Rules> {
     Arc::new(Rules {
         suppressed: vec![7, 8, 11, 12, 13, 14, 15],
@@ -82,7 +82,7 @@ fn probable(listed: &[(u32, f32)]) -> Vec<f32> {
     logits
 }
 
-/// After `a` the end is less probable than after `b`: the greedy path is not the best one.
+/// Logits for which the end is less probable after `a` than after `b`, so that the greedy path is not the best one.
 fn garden_path(generated: &[u32]) -> Vec<f32> {
     match generated {
         [] => probable(&[(10, 1.0)]),

@@ -21,7 +21,8 @@ pub(super) enum Verdict {
 }
 
 impl Attempt {
-    /// Creates an attempt. The average log probability counts the end of text as a token, unlike the hypothesis' score.
+    /// Creates an attempt. Unlike the hypothesis' score, the average log probability includes the end of text in the
+    /// length.
     pub(super) fn new(
         hypothesis: Hypothesis,
         no_speech_probability: f32,

@@ -2,7 +2,7 @@
 
 use super::{Buffers, Cache, Memory, Reply, Row, TranscribeError, WINDOW_FRAMES, softmax};
 
-/// If the two best probabilities differ by less than this, the reference's own window decides.
+/// If the two best probabilities differ by less than this, detection is repeated on the window that the reference uses.
 const MARGIN: f32 = 0.2;
 
 impl Reply {
@@ -27,7 +27,7 @@ impl Reply {
         let token = if let Some(code) = &self.options.language {
             self.language.clone_from(code);
             self.language_probability = 1.0;
-            let unknown = TranscribeError::Option { option: "language", reason: "the model does not support it" };
+            let unknown = TranscribeError::Option { option: "language", reason: "not supported by the model" };
             vocabulary.language_token(code).ok_or(unknown)?
         } else {
             let mut languages = self.languages(buffers, cache, memory)?;
@@ -37,7 +37,7 @@ impl Reply {
                 let memory = self.model.listen(buffers, &window)?;
                 languages = self.languages(buffers, cache, &memory)?;
             }
-            let unknown = TranscribeError::Option { option: "language", reason: "the model names no languages" };
+            let unknown = TranscribeError::Option { option: "language", reason: "the model lists no languages" };
             let (token, probability) = languages.first().copied().ok_or(unknown)?;
             self.language = self.model.vocabulary.language_code(token).unwrap_or_default();
             self.language_probability = probability;

@@ -12,7 +12,7 @@ use huffman::{DISTANCES, LITERALS, block_bits};
 /// Minimum and maximum match length.
 const SHORTEST: usize = 3;
 const LONGEST: usize = 258;
-/// Level 6: matches of this length shorten the search, end it, or disable lazy matching.
+/// Level 6 threshold: matches of this length shorten the search, end it, or disable lazy matching.
 const GOOD: usize = 8;
 const NICE: usize = 128;
 const LAZY: usize = 16;
@@ -24,7 +24,7 @@ const FARTHEST_SHORT: usize = 4096;
 const SYMBOLS: usize = 16_383;
 const HASH_BITS: usize = 15;
 
-/// Length in bytes of the result of Python's `zlib.compress`.
+/// Computes the length in bytes of the result of Python's `zlib.compress`.
 pub(super) fn compressed_length(text: &[u8]) -> usize {
     let mut compressor = Compressor::new(text);
     compressor.run();
@@ -51,7 +51,7 @@ struct Compressor {
     /// The text, padded with as many zeros as a match may read.
     window: Vec<u8>,
     length: usize,
-    /// The latest position of each hash, and the one before each position with the same hash; 0 is none.
+    /// The latest position of each hash, and the one before each position with the same hash; 0 means none.
     head: Vec<usize>,
     previous: Vec<usize>,
     block: Block,

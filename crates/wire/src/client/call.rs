@@ -17,7 +17,7 @@ const DEADLINE: Duration = Duration::from_secs(12);
 /// A request before it is addressed and signed.
 #[derive(Debug, Clone)]
 pub struct Call {
-    /// The HTTP method.
+    /// HTTP method of the request.
     pub method: Method,
     /// The path with its query; the leading `/` is optional.
     pub path: String,
@@ -25,14 +25,14 @@ pub struct Call {
     pub name: String,
     /// Additional headers; the scheme overwrites those that it sets itself.
     pub headers: HeaderMap,
-    /// The request body.
+    /// Body of the request.
     pub body: Bytes,
     /// The timeout of the whole exchange, from connecting over retries to the last byte of the response. Schemes with a
     /// timeout header send it to the peer.
     pub deadline: Duration,
     /// The largest response to read, in bytes; [`super::ClientConfig::max_response_bytes`] also applies.
     pub max_answer_bytes: usize,
-    /// Retry policy.
+    /// Retry policy of the call.
     pub retry: Retry,
 }
 
@@ -55,12 +55,12 @@ impl Call {
 /// Retry policy of a call, within its deadline. Each attempt is signed separately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Retry {
-    /// None.
+    /// Makes a single attempt.
     Never,
-    /// Failures to connect, where the peer cannot have executed the request.
+    /// Retries failures to connect, after which the peer cannot have executed the request.
     #[default]
     Unsent,
-    /// Also lost connections and statuses 502, 503 and 504 of a gateway: the peer may execute the request twice.
+    /// Also retries lost connections and the gateway statuses 502, 503 and 504: the peer may execute the request twice.
     Idempotent,
 }
 
@@ -75,12 +75,12 @@ impl Retry {
     }
 }
 
-/// A complete response, whatever its status.
+/// A complete response of any status.
 #[derive(Debug, Clone)]
 pub struct Answer {
     /// The HTTP status code.
     pub status: StatusCode,
-    /// The response headers.
+    /// Headers of the response.
     pub headers: HeaderMap,
     /// The response body; unless the status is 2xx, only the first 16 KiB.
     pub body: Bytes,
@@ -94,7 +94,7 @@ pub struct Answer {
 pub struct AnswerStream {
     /// The HTTP status code.
     pub status: StatusCode,
-    /// The response headers.
+    /// Headers of the response.
     pub headers: HeaderMap,
     body: Option<Incoming>,
     deadline: Pin<Box<Sleep>>,
@@ -122,7 +122,7 @@ impl AnswerStream {
         self.limit
     }
 
-    /// The number of bytes still to come, where the response announces it.
+    /// Returns the number of remaining bytes, if the response announces it.
     pub(super) fn announced(&self) -> Option<usize> {
         let length = self.body.as_ref()?.size_hint().exact()?;
         Some(usize::try_from(length).unwrap_or(usize::MAX))

@@ -18,7 +18,7 @@ pub enum CallError {
     /// The URL is malformed or unsupported.
     #[error("malformed or unsupported URL {url}")]
     Address {
-        /// The URL as given.
+        /// The rejected URL.
         url: String,
     },
     /// The deadline passed before the whole response arrived.
@@ -30,7 +30,7 @@ pub enum CallError {
     /// The connection could not be opened: the request was not sent.
     #[error("cannot connect to {peer}")]
     Connect {
-        /// Host and port.
+        /// Host and port of the peer.
         peer: String,
         /// Why the connection failed.
         source: Box<dyn Error + Send + Sync>,

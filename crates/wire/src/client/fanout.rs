@@ -9,7 +9,7 @@ use crate::Peer;
 /// The result of one of many calls.
 #[derive(Debug)]
 pub struct Reply {
-    /// The called peer.
+    /// The peer that was called.
     pub peer: Peer,
     /// The result as a return code.
     pub code: ReturnCode,

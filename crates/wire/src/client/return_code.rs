@@ -52,7 +52,7 @@ pub enum ReturnCode {
     NucleusFull = 18,
     /// 19: status 426 or 505: the peer uses another version.
     RequestIncompatibleVersion = 19,
-    /// 20: unused.
+    /// 20: unused, for responses of an incompatible version.
     ResponseIncompatibleVersion = 20,
     /// 21: status 403: the peer identified the caller and denies access.
     SenderUnknown = 21,
@@ -63,7 +63,7 @@ pub enum ReturnCode {
 }
 
 impl ReturnCode {
-    /// The code of a call's result.
+    /// Returns the code of a call's result.
     pub fn of(result: &Result<Answer, CallError>) -> Self {
         match result {
             Ok(answer) => Self::of_status(answer.status),
@@ -71,7 +71,7 @@ impl ReturnCode {
         }
     }
 
-    /// The code of an HTTP status.
+    /// Returns the code of an HTTP status.
     pub const fn of_status(status: StatusCode) -> Self {
         match status.as_u16() {
             204 => Self::EmptyResponse,
@@ -95,7 +95,7 @@ impl ReturnCode {
         }
     }
 
-    /// The code of a failed call.
+    /// Returns the code of a failed call.
     pub const fn of_error(error: &CallError) -> Self {
         match error {
             CallError::Status { status, .. } => Self::of_status(*status),
@@ -111,7 +111,7 @@ impl ReturnCode {
         }
     }
 
-    /// The number, in `0..=23`.
+    /// Returns the code's number, in `0..=23`.
     pub const fn code(self) -> u8 {
         self as u8
     }

@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Bytes that every response may use without a reservation.
+/// Bytes of a response that need no reservation.
 pub(super) const SMALL_ANSWER: usize = 768 * 1024;
-/// The step in which a reservation grows, so that a peer reserves no more than it has sent plus this.
+/// The step in bytes by which a reservation grows: a peer reserves at most this much more than it has sent.
 const STEP: usize = 1024 * 1024;
 
 #[derive(Debug, Clone)]
 pub(super) struct Room {
     bytes: usize,
     pub(super) shared: Arc<Semaphore>,
-    /// A slot for one response without a reservation: it saves responses that wait for each other from a deadlock.
+    /// Permit for one response without a reservation, so that responses that wait for each other cannot deadlock.
     pub(super) extra: Arc<Semaphore>,
 }
 

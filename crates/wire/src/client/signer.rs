@@ -31,7 +31,7 @@ pub enum SigningError {
     Body(#[from] CompactError),
 }
 
-/// Signs outgoing requests: makes their headers, with strictly increasing nonces.
+/// Signs outgoing requests: creates their headers, with strictly increasing nonces.
 ///
 /// Create one for each key and process: clones share the nonces.
 #[derive(Clone)]
@@ -48,7 +48,7 @@ impl Signer {
         Self::with_clock(keypair, external_ip, scheme, Arc::new(SystemClock))
     }
 
-    /// As [`Self::new`], with another clock.
+    /// Creates a signer like [`Self::new`], with a custom clock.
     pub fn with_clock(
         keypair: Keypair,
         external_ip: impl Into<String>,
@@ -59,7 +59,7 @@ impl Signer {
         Self { identity: Arc::new(identity), scheme: Arc::new(scheme), clock, last_nonce: Arc::default() }
     }
 
-    /// The hotkey that signs.
+    /// Returns the hotkey that signs.
     pub fn hotkey(&self) -> Hotkey {
         self.identity.keypair.hotkey()
     }
@@ -69,7 +69,7 @@ impl Signer {
         self.scheme.signs_body()
     }
 
-    /// The signed headers of one request.
+    /// Creates the signed headers of one request.
     ///
     /// # Errors
     /// [`SigningError`].

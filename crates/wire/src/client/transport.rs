@@ -28,7 +28,7 @@ pub(super) type Body = Either<Full<Bytes>, UnsyncBoxBody<Bytes, Box<dyn Error + 
 /// that is being closed.
 const IDLE: Duration = Duration::from_secs(20);
 
-/// Connections to all hosts, plain and TLS, pooled per host. Without redirects and proxies.
+/// HTTP client with plain and TLS connections, pooled per host, without redirects and proxies.
 #[derive(Debug, Clone)]
 pub(super) struct Transport(Client<HttpsConnector<HttpConnector<Resolver>>, Body>);
 

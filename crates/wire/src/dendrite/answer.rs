@@ -19,8 +19,8 @@ use crate::{Refusal, Refused};
 
 const SUCCESS: &str = "Success";
 
-/// The protocol headers of the request, to repeat. Headers about the axon's status are dropped: a caller cannot set
-/// them.
+/// Returns the protocol headers of the request, to repeat in the response. Headers about the axon's status are dropped:
+/// a caller cannot set them.
 pub(super) fn echo(head: &Parts) -> HeaderMap {
     let repeated = |name: &HeaderName| {
         let name = name.as_str();
@@ -76,7 +76,7 @@ pub(super) fn refuse(scheme: &DendriteScheme, refusal: &Refusal, request: &Refus
     response
 }
 
-/// The response of the SDK's web framework to a body with a JSON error at this column, counted from 1.
+/// Creates the response of the SDK's web framework to a body with a JSON error at this column, counted from 1.
 pub(super) fn not_json(column: usize, error: &str) -> Response {
     let detail = json!([{
         "type": "json_invalid",
@@ -88,7 +88,7 @@ pub(super) fn not_json(column: usize, error: &str) -> Response {
     (StatusCode::UNPROCESSABLE_ENTITY, Json(json!({ "detail": detail }))).into_response()
 }
 
-/// Status and message of a refusal; those of the SDK where it has the case.
+/// Returns the status and message of a refusal: those of the SDK, if it has them.
 fn worded(scheme: &DendriteScheme, refusal: &Refusal, request: &Refused<'_>) -> (StatusCode, String) {
     let unverified = |reason: &str| (StatusCode::UNAUTHORIZED, format!("Not Verified with error: {reason}"));
     let forbidden = |reason: &str| (StatusCode::FORBIDDEN, format!("Forbidden. Key is blacklisted: {reason}."));
@@ -126,7 +126,7 @@ fn worded(scheme: &DendriteScheme, refusal: &Refusal, request: &Refused<'_>) -> 
     }
 }
 
-/// The message of an internal error: it names only an id, which is also in the log.
+/// Creates the message of an internal error: it names only an id, which is also in the log.
 pub(super) fn internal_error() -> String {
     let id = Uuid::new_v4();
     // Debug level, since anyone can trigger it, one line per request.

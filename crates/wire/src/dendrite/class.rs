@@ -28,17 +28,17 @@ impl SynapseClass {
         self
     }
 
-    /// The class's name.
+    /// Returns the name of the class.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The signed fields.
+    /// Returns the signed fields.
     pub fn hash_fields(&self) -> &[String] {
         &self.hash_fields
     }
 
-    /// The fields without a default, each with the empty value of its type.
+    /// Returns the fields without a default, each with the empty value of its type.
     pub fn required_fields(&self) -> &[(String, Value)] {
         &self.required_fields
     }

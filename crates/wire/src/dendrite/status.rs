@@ -9,7 +9,7 @@ pub(super) const PROCESS_TIME: &str = "bt_header_axon_process_time";
 /// The axon's status in the response headers. None of it is signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AxonStatus {
-    /// The status code.
+    /// HTTP status code of the axon.
     pub code: StatusCode,
     /// The status message, e.g. `Success`.
     pub message: String,

@@ -15,7 +15,7 @@ use super::{SENDER_IP, SIGNATURE, VERSION, answer};
 use crate::headers::optional;
 use crate::{Caller, Refusal};
 
-/// The status message of a response, set as an extension. Without it, 200 reads `Success`.
+/// The status message of a response, set as an extension. The default for status 200 is `Success`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatusMessage(pub String);
 
@@ -54,7 +54,7 @@ impl Terminal {
 impl<S: Sync> FromRequestParts<S> for Terminal {
     type Rejection = Refusal;
 
-    /// Refuses requests on a route outside the layer, where there is no verified caller.
+    /// Extracts the verified caller. Refuses requests on a route outside the layer, which have none.
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
         Self::of(parts)
     }
@@ -74,7 +74,7 @@ impl Synapse {
         T::deserialize(&self.0).map_err(|error| SynapseError::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))
     }
 
-    /// The value of a field.
+    /// Returns the value of a field.
     pub fn get(&self, field: &str) -> Option<&Value> {
         self.0.get(field)
     }
@@ -128,7 +128,7 @@ impl SynapseError {
         Self { status, message: message.into() }
     }
 
-    /// Creates an internal error: the caller sees only an id, which the log has with `cause`.
+    /// Creates an internal error: the caller sees only an id, which is logged with `cause`.
     pub fn internal(cause: &(dyn std::error::Error + 'static)) -> Self {
         let message = answer::internal_error();
         tracing::error!(cause, message, "handler failed");
@@ -144,7 +144,7 @@ impl IntoResponse for SynapseError {
     }
 }
 
-/// The response of a streaming synapse: the headers at once, then the body's chunks as they arrive.
+/// Creates the response of a streaming synapse: headers at once, then the body's chunks as they arrive.
 pub fn event_stream(body: Body) -> Response {
     let mut response = Response::new(body);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));

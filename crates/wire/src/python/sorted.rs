@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::write_number;
 
-/// A JSON value in the form of Python's `json.dumps(value, sort_keys=True, separators=(",", ":"))`: keys in code point
+/// Formats a JSON value like Python's `json.dumps(value, sort_keys=True, separators=(",", ":"))`: keys in code point
 /// order, no spaces, ASCII only. Requests to Babelbit's scoring API sign this form.
 ///
 /// A float of a [`Value`] without its original text (`NaN` cannot be one) is written with the shortest digits.

@@ -36,7 +36,7 @@ pub enum ReplayLogError {
         "cannot read or write the replay log {path}; hint: check the owner of its directory and the free disk space"
     )]
     Io {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// The operating system's error.
         source: io::Error,
@@ -87,7 +87,7 @@ pub(super) struct Found {
     pub(super) missing: bool,
 }
 
-/// The id of the machine's current boot.
+/// Returns the id of the machine's current boot.
 pub(super) fn boot_id() -> Option<String> {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok().map(|id| id.trim().to_owned())
 }
@@ -188,7 +188,7 @@ pub(super) struct ReplayLog {
     /// The lock, held for the lifetime of the log.
     _lock: File,
     lifetime: Duration,
-    /// Whether the next file begins with the whole memory.
+    /// Whether the next file starts with all live records.
     carry: bool,
     /// Whether the last record may be incomplete.
     torn: bool,

@@ -109,7 +109,7 @@ fn a_clock_set_back_reopens_nothing() {
 struct Disk(tempfile::TempDir);
 
 impl Disk {
-    /// After the first start, before which all requests count as seen.
+    /// Creates a log that has been started once, so that earlier requests count as seen.
     fn new() -> Self {
         let disk = Self(tempfile::tempdir().unwrap());
         drop(disk.open(ReplayRule::Once, NOW - 100 * SECOND, BOOT));

@@ -37,7 +37,7 @@ impl SignedLayerBuilder {
         Self { limits, ..self }
     }
 
-    /// Sets who may call.
+    /// Sets the access policy.
     pub fn policy(self, policy: Policy) -> Self {
         Self { policy, ..self }
     }

@@ -10,7 +10,7 @@ use crate::Refusal;
 pub struct Limits {
     /// Maximum number of header lines.
     pub header_count: usize,
-    /// The most bytes in all header names and values together.
+    /// Maximum total bytes of header names and values.
     pub header_bytes: usize,
     /// Maximum bytes of the body.
     pub body_bytes: usize,
@@ -30,9 +30,9 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 64 header lines of 16 KiB in all, 1 MiB of body within 10 s, 64 MiB of shared memory for large bodies, 5 minutes
-    /// for a response; 262 144 requests per sender (5 MB; 21 000 per second under `btauth/1`), 1 048 576 in total (350
-    /// MB when each has another sender).
+    /// Returns the defaults: 64 header lines of 16 KiB in all, 1 MiB of body within 10 s, 64 MiB of shared memory for
+    /// large bodies, 5 minutes for a response; 262 144 requests per sender (5 MB; 21 000 per second under `btauth/1`),
+    /// 1 048 576 in total (350 MB when each has another sender).
     fn default() -> Self {
         Self {
             header_count: 64,

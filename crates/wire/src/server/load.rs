@@ -91,7 +91,7 @@ pub(super) struct Gate {
 struct Queue {
     running: usize,
     arrivals: u64,
-    /// The queue; the first is next. A request removed from it is refused.
+    /// The queue, in the order of admission. Dropping an entry refuses its request.
     waiting: BTreeMap<Place, oneshot::Sender<Permit>>,
 }
 

@@ -9,7 +9,7 @@ use crate::Refusal;
 /// A hotkey's stake and permit on our subnet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Standing {
-    /// The stake in rao.
+    /// Stake of the hotkey in rao.
     pub stake: u64,
     /// Whether the hotkey has a validator permit.
     pub validator_permit: bool,
@@ -17,7 +17,7 @@ pub struct Standing {
 
 /// A source of standings, queried for every request: from memory, never from the network.
 pub trait Standings: Send + Sync + 'static {
-    /// The hotkey's standing; `None` when it is not registered.
+    /// Returns the hotkey's standing; `None` when it is not registered.
     fn standing(&self, hotkey: &Hotkey) -> Option<Standing>;
 }
 
@@ -36,7 +36,7 @@ impl StandingTable {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(standings);
     }
 
-    /// Every hotkey that has a standing.
+    /// Returns every hotkey that has a standing.
     pub fn hotkeys(&self) -> Vec<Hotkey> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
     }
@@ -70,7 +70,7 @@ impl Policy {
         Self { allowed: Some(Arc::new(hotkeys.into_iter().collect())), ..Self::default() }
     }
 
-    /// Blocks these hotkeys, whatever else applies.
+    /// Blocks these hotkeys, even if other rules allow them.
     #[must_use]
     pub fn block(self, hotkeys: impl IntoIterator<Item = Hotkey>) -> Self {
         Self { blocked: Arc::new(hotkeys.into_iter().collect()), ..self }
@@ -82,7 +82,7 @@ impl Policy {
         Self { standings: Some(standings), ..self }
     }
 
-    /// Admits registered hotkeys only, whatever their stake. Without [`Self::with_standings`] none is.
+    /// Admits registered hotkeys only, of any stake. Without [`Self::with_standings`] no hotkey is admitted.
     #[must_use]
     pub fn registered_only(self) -> Self {
         Self { registered: true, ..self }
@@ -105,7 +105,7 @@ impl Policy {
         self.check(hotkey).is_ok()
     }
 
-    /// The standing of a caller that is allowed.
+    /// Returns the standing of an allowed caller.
     pub(super) fn check(&self, hotkey: &Hotkey) -> Result<Standing, Refusal> {
         let listed = self.allowed.as_ref().is_none_or(|allowed| allowed.contains(hotkey));
         if !listed || self.blocked.contains(hotkey) {

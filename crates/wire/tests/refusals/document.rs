@@ -1,4 +1,4 @@
-//! `docs/wire-security.md`.
+//! Generator of `docs/wire-security.md`.
 
 use std::fmt::Write as _;
 
@@ -12,40 +12,43 @@ pub(crate) struct Row {
 }
 
 const INTRODUCTION: &str = "\
-# What signed requests are safe from
+# Wire protocol security
 
-Written by `cargo test -p taonet-wire --test refusals` from what a server did; with `TAONET_UPDATE_DOCS=1` it is written
-anew.
+This page is generated from the responses of a server: `TAONET_UPDATE_DOCS=1 cargo test -p taonet-wire --test refusals`
+updates it, and the same test without the variable checks it.
 
 ## What a signature covers
 
 | | btauth/1 | dendrite | Babelbit, axon call | Babelbit, managed call |
 |---|---|---|---|---|
 | Sender, receiver, nonce | signed | signed | signed | signed |
-| Calling process (UUID) | has none | signed | signed | signed |
-| Method, path, query | signed | **not signed**; the path must name a known class, any that hashes the same texts | **not signed** | **not signed** |
-| Body | signed, each byte | the text that Python makes of the values of the fields that the class names, in their \
-order; **not** the fields' names, the values' types (`1` and `\"1\"` are the same) or the class; of many classes \
-**none** | **not signed** | signed, as compact JSON |
-| Timeout | has none | **not signed**; at most 60 s count | **not signed**; at most 60 s count | **not signed**; at most \
-60 s count |
-| Version | signed (it must be 1) | **not signed**, decides nothing | **not signed**, decides nothing | \
-**not signed**, decides nothing |
-| Addresses, message's name, other headers | **not signed** | **not signed** | **not signed** | **not signed** |
-| Answer | **not signed** | **not signed**; refusals on request | **not signed** | **not signed** |
+| Process UUID | not sent | signed | signed | signed |
+| Method, path, query | signed | **not signed**; the path must name a known synapse class, but any class with the \
+same hashed values verifies | **not signed** | **not signed** |
+| Body | signed, byte for byte | only the values of the synapse class's `required_hash_fields`, as Python's `str()` \
+formats them, in order; **not** the field names, the value types (`1` and `\"1\"` are equal) or the class. Many \
+classes have **no** such fields | **not signed** | signed, as compact JSON |
+| Timeout | not sent | **not signed**; capped at 60 s | **not signed**; capped at 60 s | **not signed**; capped at \
+60 s |
+| Version | signed (must be 1) | **not signed**, no effect | **not signed**, no effect | **not signed**, no effect |
+| Addresses, message name, other headers | **not signed** | **not signed** | **not signed** | **not signed** |
+| Response | **not signed** | **not signed**, except refusals with `DendriteScheme::sign_refusals` | **not signed** \
+| **not signed** |
 
-None of the schemes hides anything: where others can listen, put TLS or a private network beneath. Whoever can alter
-requests on their way can alter what is not signed. Between peers of taonet the scheme is btauth/1, receiver required.
-A request that states a length and comes in chunks is read by its chunks, as RFC 9112 asks; a proxy in front must too.
-A fragment (`#…`) in a request's path, which HTTP does not know, is dropped before anything looks at the path.
-Each server remembers for itself what it accepted: two servers of one hotkey and one scheme accept a request once each.
-A server with a replay log remembers across restarts; one whose log is new, missing or damaged refuses what was signed
-before its start, so that for some seconds nobody gets through.
+No scheme encrypts requests: use TLS or a private network where others can read the traffic. An attacker who can modify
+requests in transit can change everything that is not signed. taonet peers use btauth/1 with a required receiver.
+
+- **Chunked requests.** If a request has both `Content-Length` and chunked transfer encoding, the chunked encoding takes
+  precedence, as RFC 9112 requires. A reverse proxy must do the same.
+- **Fragments.** A fragment (`#…`) in the request target, which HTTP does not allow, is dropped before routing.
+- **Replays.** Each server has its own replay memory: two servers with the same hotkey and scheme accept a request once
+  each. A server with a replay log keeps this memory across restarts. If the log is new, missing or damaged, the server
+  refuses requests signed before its start, which for a few seconds means all requests.
 
 ## What is refused
 
-Each request but for its fault is a good one. **Accepted** stands where the scheme does not sign what was altered; a
-dash, where the scheme has no such thing.
+Each request is valid except for the fault in the first column. **accepted** means that the scheme does not sign the
+altered part; a dash means that the fault does not apply to the scheme.
 ";
 
 pub(crate) fn document(rows: &[Row], options: &[OptionRow]) -> String {
@@ -73,9 +76,9 @@ pub(crate) fn document(rows: &[Row], options: &[OptionRow]) -> String {
 }
 
 const OPTIONS: &str = "
-## Options that accept more
+## Permissive options
 
-`BtauthScheme::accept_unbound` and `DendriteScheme::accept_old_versions` are off unless a server asks for them.
+`BtauthScheme::accept_unbound` and `DendriteScheme::accept_old_versions` are disabled by default.
 
 | Option | Request | Outcome |
 |---|---|---|

@@ -50,6 +50,7 @@ impl Why {
             (Dendrite, Missing) => return (401, "issing"),
             (Dendrite, WrongSignature) => return (401, "Signature mismatch"),
             (Dendrite, NotJson) => return (422, "JSON decode error"),
+            (Dendrite, NotAllowed) => return (403, "Key is blacklisted: not allowed here."),
             (Dendrite, Replayed) => return (401, "a newer one was last processed"),
             (Dendrite, AnswerTimeout) => return (408, "Response timeout after"),
             _ => {}
@@ -73,7 +74,7 @@ impl Why {
             BodyUnreadable => (400, "request body could not be read"),
             NotHttp => (400, ""),
             Replayed => (401, "request was received before"),
-            NotAllowed => (403, "not allowed here"),
+            NotAllowed => (403, "is not allowed"),
             StakeTooLow => (403, "less than the required stake"),
             NoPermit => (403, "has no validator permit"),
             TooOften => (429, "exceeds its rate limit"),
@@ -88,16 +89,16 @@ impl Why {
     }
 }
 
-/// The expected outcome of each scheme.
+/// Returns the expected outcome for a scheme.
 pub(crate) type Expected = fn(Kind) -> Why;
 
 /// Name, expected outcome, and the request; `None` if it does not apply to the scheme.
 type Fault = (&'static str, Expected, fn(Kind) -> Option<Sent>);
 
-/// Requests sent to the server as they are.
+/// Faults of well-formed HTTP requests.
 pub(crate) const FAULTS: &[Fault] = &[
     (
-        "no signed headers at all",
+        "no signed headers",
         |kind| if kind == Dendrite { Unsigned } else { Missing },
         |_| Some(Sent { method: Method::POST, path: PATH.into(), headers: HeaderMap::new(), body: BODY.into() }),
     ),
@@ -105,7 +106,7 @@ pub(crate) const FAULTS: &[Fault] = &[
     ("signature empty", |_| Missing, |kind| Some(Sent::fresh(kind).with(kind.header(Part::Signature)?, ""))),
     ("signature `0x`", |_| Malformed, |kind| Some(Sent::fresh(kind).with(kind.header(Part::Signature)?, "0x"))),
     (
-        "signature behind `0x0x`",
+        "signature with prefix `0x0x`",
         |_| Malformed,
         |kind| {
             let (sent, name) = (Sent::fresh(kind), kind.header(Part::Signature)?);
@@ -137,7 +138,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         |kind| Some(Sent::fresh(kind).with(kind.header(Part::Signature)?, &format!("0x{}", "0".repeat(128)))),
     ),
     (
-        "signed by a foreign key",
+        "signed with another key",
         |_| WrongSignature,
         |kind| {
             let alice = hotkey("//Alice").to_string();
@@ -145,7 +146,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         },
     ),
     (
-        "signed by the all-zero key",
+        "signed with the all-zero key",
         |_| WrongSignature,
         |kind| {
             // The key is the identity point, for which this signature verifies with every message.
@@ -155,9 +156,9 @@ pub(crate) const FAULTS: &[Fault] = &[
         },
     ),
     ("nonce missing", |_| Missing, |kind| Some(Sent::fresh(kind).without(kind.header(Part::Nonce)?))),
-    ("nonce no number", |_| Malformed, |kind| Some(Sent::fresh(kind).with(kind.header(Part::Nonce)?, "now"))),
+    ("nonce not a number", |_| Malformed, |kind| Some(Sent::fresh(kind).with(kind.header(Part::Nonce)?, "now"))),
     (
-        "nonce with a sign",
+        "nonce with a plus sign",
         |_| Malformed,
         |kind| Some(Sent::fresh(kind).with(kind.header(Part::Nonce)?, &format!("+{NOW}"))),
     ),
@@ -180,9 +181,9 @@ pub(crate) const FAULTS: &[Fault] = &[
         |kind| if kind == Btauth { WrongReceiver } else { Missing },
         |kind| Some(Sent::fresh(kind).without(kind.header(Part::Receiver)?)),
     ),
-    ("receiver is somebody else", |_| WrongReceiver, |kind| Some(Sent::signed(kind, "//Alice", "//Dave", NOW))),
+    ("request for another receiver", |_| WrongReceiver, |kind| Some(Sent::signed(kind, "//Alice", "//Dave", NOW))),
     (
-        "receiver altered to us",
+        "receiver changed to this server",
         |_| WrongSignature,
         |kind| {
             let bob = hotkey("//Bob").to_string();
@@ -199,7 +200,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         },
     ),
     (
-        "stale, under a timeout of a day",
+        "stale, with a timeout of one day",
         |_| Stale,
         |kind| {
             let window = kind.window();
@@ -208,7 +209,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         },
     ),
     (
-        "stale, under an old version",
+        "stale, with an old version",
         |_| Stale,
         |kind| {
             let sent = Sent::signed(kind, "//Alice", "//Bob", 5);
@@ -216,7 +217,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         },
     ),
     (
-        "from the future by 1 ns",
+        "1 ns too far in the future",
         |_| Future,
         |kind| Some(Sent::signed(kind, "//Alice", "//Bob", NOW + kind.window().future.as_secs() * SECOND + 1)),
     ),
@@ -280,7 +281,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         |kind| Some(Sent { path: "/OtherSynapse".into(), ..Sent::fresh(kind) }),
     ),
     ("timeout altered", |_| Accepted, |kind| Some(Sent::fresh(kind).with(kind.header(Part::Timeout)?, "11.0"))),
-    ("message's name altered", |_| Accepted, |kind| Some(Sent::fresh(kind).with(kind.header(Part::Name)?, "Other"))),
+    ("message name altered", |_| Accepted, |kind| Some(Sent::fresh(kind).with(kind.header(Part::Name)?, "Other"))),
     (
         "body altered",
         |kind| match kind {
@@ -309,7 +310,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         |kind| Some(Sent { body: BODY.replace("[1, 2.5, null]", "\"[1, 2.5, None]\"").into(), ..Sent::fresh(kind) }),
     ),
     (
-        "body altered in its spaces",
+        "whitespace of the body altered",
         |kind| if kind == Btauth { WrongSignature } else { Accepted },
         |kind| Some(Sent { body: BODY.replace(": ", ":").into(), ..Sent::fresh(kind) }),
     ),
@@ -324,7 +325,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         |kind| Some(Sent { body: Vec::new(), ..Sent::fresh(kind) }),
     ),
     (
-        "body no JSON",
+        "body is not JSON",
         |kind| match kind {
             Btauth => WrongSignature,
             Dendrite => NotJson,
@@ -347,12 +348,12 @@ pub(crate) const FAULTS: &[Fault] = &[
         },
     ),
     (
-        "body's hash taken away",
+        "body hash removed",
         |kind| if kind == Dendrite { Missing } else { WrongSignature },
         |kind| Some(Sent::fresh(kind).with(kind.hash()?, "")),
     ),
     (
-        "nonce doubled",
+        "duplicate nonce header",
         |_| Doubled,
         |kind| {
             let (mut sent, name) = (Sent::fresh(kind), kind.header(Part::Nonce)?);
@@ -361,7 +362,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         },
     ),
     (
-        "signature doubled",
+        "duplicate signature header",
         |_| Doubled,
         |kind| {
             let (mut sent, name) = (Sent::fresh(kind), kind.header(Part::Signature)?);
@@ -370,7 +371,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         },
     ),
     (
-        "receiver doubled",
+        "duplicate receiver header",
         |_| Doubled,
         |kind| {
             let (mut sent, name) = (Sent::fresh(kind), kind.header(Part::Receiver)?);
@@ -384,7 +385,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         |kind| Some(Sent::fresh(kind).with(kind.header(Part::Nonce)?, &format!("{NOW}, {NOW}"))),
     ),
     (
-        "nonce once more under a look-alike name",
+        "second nonce header with - and _ exchanged",
         |_| Lookalike,
         |kind| {
             let name = kind.header(Part::Nonce)?;
@@ -395,7 +396,7 @@ pub(crate) const FAULTS: &[Fault] = &[
         },
     ),
     (
-        "a header outside ASCII",
+        "a header value with a non-ASCII byte",
         |_| Malformed,
         |kind| {
             let mut sent = Sent::fresh(kind);
@@ -415,11 +416,11 @@ pub(crate) const FAULTS: &[Fault] = &[
             Some(sent)
         },
     ),
-    ("10 GB announced", |_| BodyTooLarge, |kind| Some(Sent::fresh(kind).with("content-length", "10000000000"))),
-    ("2 MB sent", |_| BodyTooLarge, |kind| Some(Sent { body: vec![b' '; 2 << 20], ..Sent::fresh(kind) })),
+    ("Content-Length of 10 GB", |_| BodyTooLarge, |kind| Some(Sent::fresh(kind).with("content-length", "10000000000"))),
+    ("body of 2 MB", |_| BodyTooLarge, |kind| Some(Sent { body: vec![b' '; 2 << 20], ..Sent::fresh(kind) })),
 ];
 
-/// Bytes sent over the connection, with the expected outcome.
+/// Name, expected outcome, and the bytes sent over the connection.
 type Raw = (&'static str, Expected, fn(Kind) -> Vec<u8>);
 
 pub(crate) const RAW: &[Raw] = &[
@@ -427,34 +428,42 @@ pub(crate) const RAW: &[Raw] = &[
     ("NUL in a header", |_| NotHttp, |kind| Sent::fresh(kind).raw(&[b"x: a\0b"])),
     ("a bare CR in a header", |_| NotHttp, |kind| Sent::fresh(kind).raw(&[b"x: a\rb"])),
     ("a space before a header's colon", |_| NotHttp, |kind| Sent::fresh(kind).raw(&[b"x : a"])),
-    ("two lengths", |_| NotHttp, |kind| Sent::fresh(kind).raw(&[b"content-length: 62", b"content-length: 5"])),
     (
-        "a line feed smuggles a header",
+        "two Content-Length headers",
+        |_| NotHttp,
+        |kind| Sent::fresh(kind).raw(&[b"content-length: 62", b"content-length: 5"]),
+    ),
+    (
+        "a header injected with a line feed",
         |_| Doubled,
         |kind| Sent::fresh(kind).raw(&[b"x: a\nbt_header_dendrite_nonce: 1\nx-bittensor-nonce: 1"]),
     ),
     (
-        "a fragment behind the path, which HTTP drops",
+        "a fragment after the path, which is dropped",
         |_| Accepted,
         |kind| {
             let sent = Sent::fresh(kind);
             Sent { path: format!("{}#admin", sent.path), ..sent }.raw(&[])
         },
     ),
-    ("no fault, in chunks", |_| Accepted, |kind| Sent::fresh(kind).chunked().raw(&[b"transfer-encoding: chunked"])),
     (
-        "in chunks, with another length",
+        "valid request with chunked encoding",
+        |_| Accepted,
+        |kind| Sent::fresh(kind).chunked().raw(&[b"transfer-encoding: chunked"]),
+    ),
+    (
+        "chunked encoding with a conflicting Content-Length",
         |_| Accepted,
         |kind| Sent::fresh(kind).chunked().raw(&[b"content-length: 5", b"transfer-encoding: chunked"]),
     ),
     ("an unknown transfer encoding", |_| NotHttp, |kind| Sent::fresh(kind).raw(&[b"transfer-encoding: gzip"])),
     (
-        "a chunk whose size is no number",
+        "a chunk size that is not a number",
         |_| BodyUnreadable,
         |kind| Sent { body: b"zz\r\n".into(), ..Sent::fresh(kind) }.raw(&[b"transfer-encoding: chunked"]),
     ),
     (
-        "another request behind it, unsigned",
+        "pipelined second request without a signature",
         |kind| if kind == Dendrite { Unsigned } else { Missing },
         |kind| {
             let unsigned = Sent { headers: HeaderMap::new(), ..Sent::fresh(kind) };
@@ -462,7 +471,7 @@ pub(crate) const RAW: &[Raw] = &[
         },
     ),
     (
-        "the same twice on one connection",
+        "replayed on the same connection",
         |_| Replayed,
         |kind| {
             let sent = Sent::fresh(kind);

@@ -89,21 +89,21 @@ impl Matrix {
             assert!(passed.len() == 1 && refused.iter().all(|outcome| *outcome == refused[0]), "{refused:?}");
             at_once.push(refused.into_iter().next());
         }
-        self.add("sent again", |_| Why::Replayed, again);
-        self.add("sent again after a restart", |_| Why::Replayed, restarted);
-        self.add("sent eight times at once, but for one", |_| Why::Replayed, at_once);
-        self.add("older than the last one of its process", |_| Why::Replayed, later);
+        self.add("replayed", |_| Why::Replayed, again);
+        self.add("replayed after a server restart", |_| Why::Replayed, restarted);
+        self.add("sent eight times concurrently: all but the first", |_| Why::Replayed, at_once);
+        self.add("nonce lower than the process's last one", |_| Why::Replayed, later);
     }
 
     async fn bounds(&mut self) {
         let unlimited = Load::default();
         let rate = Load { rate: Some(Rate { per_second: 1, burst: 1 }), ..Load::default() };
         let bounds: [(_, Expected, _, _); 5] = [
-            ("hotkey not on the list", |_| Why::NotAllowed, Policy::only([hotkey("//Charlie")]), unlimited),
-            ("hotkey blocked", |_| Why::NotAllowed, Policy::open().block([hotkey("//Alice")]), unlimited),
+            ("hotkey not on the allowlist", |_| Why::NotAllowed, Policy::only([hotkey("//Charlie")]), unlimited),
+            ("hotkey on the blocklist", |_| Why::NotAllowed, Policy::open().block([hotkey("//Alice")]), unlimited),
             ("too little stake", |_| Why::StakeTooLow, Policy::open().min_stake(1_000), unlimited),
             ("no validator permit", |_| Why::NoPermit, Policy::open().validators_only(), unlimited),
-            ("second request of a second, one allowed", |_| Why::TooOften, Policy::open(), rate),
+            ("second request within a second, with a limit of 1 per second", |_| Why::TooOften, Policy::open(), rate),
         ];
         for (fault, why, policy, load) in bounds {
             let mut cells = Vec::new();
@@ -124,7 +124,7 @@ impl Matrix {
             let stuck = Router::new().fallback(std::future::pending::<()>).layer(server.layer.clone());
             cells.push(Some(call(stuck, Sent::fresh(kind)).await));
         }
-        self.add("handler that takes longer than the limit", |_| Why::AnswerTimeout, cells);
+        self.add("handler exceeds the response timeout", |_| Why::AnswerTimeout, cells);
     }
 }
 
@@ -143,5 +143,5 @@ async fn the_matrix_holds_and_is_documented() {
         std::fs::write(&path, &document).unwrap();
     }
     let written = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(written == document, "docs/wire-security.md is out of date; {UPDATE}=1 writes it anew");
+    assert!(written == document, "docs/wire-security.md is out of date; {UPDATE}=1 updates it");
 }

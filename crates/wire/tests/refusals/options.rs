@@ -37,15 +37,19 @@ pub(crate) async fn rows() -> Vec<OptionRow> {
     let open = server(BtauthScheme::new().accept_unbound());
     let mut rows = Vec::new();
     for (fault, why, sent) in [
-        ("signed for no receiver, then addressed to us", WrongSignature, unbound().with("x-bittensor-receiver", &bob)),
         (
-            "signed for us, with the receiver removed",
+            "signed for no receiver, with this server added as receiver",
+            WrongSignature,
+            unbound().with("x-bittensor-receiver", &bob),
+        ),
+        (
+            "signed for this server, with the receiver removed",
             WrongSignature,
             Sent::fresh(Btauth).without("x-bittensor-receiver"),
         ),
         ("signed for another receiver", WrongReceiver, Sent::signed(Btauth, "//Alice", "//Dave", NOW)),
         ("signed for no receiver", Accepted, unbound()),
-        ("the same again", Replayed, unbound()),
+        ("replayed", Replayed, unbound()),
     ] {
         let outcome = open.send(&sent).await;
         assert!(why.fits(Btauth, &outcome), "{fault}: {outcome:?}");
@@ -56,11 +60,11 @@ pub(crate) async fn rows() -> Vec<OptionRow> {
     let counted = old_version(Sent::by(&signer, "//Bob"));
     let captured = Sent::signed(Dendrite, "//Charlie", "//Bob", NOW - day);
     for (fault, why, sent) in [
-        ("a nonce that is a counter, with an old version", Accepted, counted.clone()),
-        ("the same again", Replayed, counted),
-        ("a day old", Why::Stale, captured.clone()),
-        ("a day old, undelivered, with the version changed to an old one", Accepted, old_version(captured.clone())),
-        ("the same again", Replayed, old_version(captured)),
+        ("a counter as nonce, with an old version", Accepted, counted.clone()),
+        ("replayed", Replayed, counted),
+        ("one day old", Why::Stale, captured.clone()),
+        ("one day old, undelivered, with the version changed to an old one", Accepted, old_version(captured.clone())),
+        ("replayed", Replayed, old_version(captured)),
     ] {
         let outcome = lenient.send(&sent).await;
         assert!(why.fits(Dendrite, &outcome), "{fault}: {outcome:?}");

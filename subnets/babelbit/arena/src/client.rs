@@ -138,7 +138,7 @@ impl Arena {
         Self::with_time(config, ArenaTime::default())
     }
 
-    /// Like [`Self::new`], with another clock and sleeper.
+    /// Like [`Self::new`], with a custom clock and sleeper.
     ///
     /// # Errors
     /// When TLS initialization fails.
@@ -159,8 +159,8 @@ impl Arena {
         Ok(Self { registry: Arc::new(registry), pods: Arc::new(pods), config: Arc::new(config), tokens, clients, time })
     }
 
-    /// The arena's miners among the `registered` ones, once all of them are ready. Miners that are not ready before the
-    /// timeout are left out.
+    /// Returns the arena's miners among the `registered` ones, once all of them are ready. Miners that are not ready
+    /// before the timeout are omitted.
     ///
     /// # Errors
     /// [`ArenaError::Registry`] when the gateway does not list its miners.
@@ -271,7 +271,7 @@ impl ArenaMiners for Arena {
     }
 }
 
-/// Number of miners that are not ready.
+/// Returns the number of miners that are not ready.
 fn waiting(routes: &[Route]) -> usize {
     routes.iter().filter(|route| !route.is_ready()).count()
 }

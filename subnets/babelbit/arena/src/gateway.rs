@@ -56,7 +56,7 @@ pub use results::Results;
 use entries::{Entries, Listed};
 use grants::Grants;
 
-/// Form of the list of miners.
+/// Format of the list of miners.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Listing {
     /// Miners to be called through this gateway.
@@ -78,11 +78,11 @@ pub struct ArenaGatewayConfig {
     pub predict_path: String,
     /// Maximum number of miners in the arena.
     pub slots: usize,
-    /// Period for which a win counts.
+    /// Period for which a win qualifies a miner.
     pub window: Duration,
     /// Whether a miner needs a win to qualify.
     pub wins_needed: bool,
-    /// Form of the list of miners.
+    /// Format of the list of miners.
     pub listing: Listing,
     /// Validity period of a token.
     pub token_lifetime: Duration,
@@ -103,8 +103,8 @@ pub struct ArenaGatewayConfig {
 }
 
 impl ArenaGatewayConfig {
-    /// Default limits: seven slots, wins of the last seven days, tokens for half an hour; all hotkeys may get a token,
-    /// and no wins are required.
+    /// Creates a configuration with the default limits: seven slots, wins of the last seven days, tokens for half an
+    /// hour; all hotkeys may get a token, and no wins are required.
     pub fn new(keypair: Arc<Keypair>) -> Self {
         let minute = Duration::from_mins(1);
         Self {
@@ -143,7 +143,7 @@ pub enum ArenaGatewayError {
     Client(#[source] CallError),
 }
 
-/// How long a body may take to arrive: requests are small, and a slower client is likely malicious.
+/// Timeout for receiving a request body: requests are small, and a slower client is likely malicious.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
 /// Memory of all bodies together beyond 64 KiB each, in bytes.
 const LARGE_BODIES: usize = 16 << 20;
@@ -226,19 +226,19 @@ impl ArenaGateway {
         Ok(Self { state: Arc::new(state), submissions })
     }
 
-    /// Router with all limits applied.
+    /// Creates the router, with all limits applied.
     ///
     /// Serve it with connect info: without it, all callers share one rate limit for tokens and submissions.
     pub fn router(&self) -> Router {
         routes::router(Arc::clone(&self.state), self.submissions.clone())
     }
 
-    /// The gateway's hotkey, which miners sign their submissions for.
+    /// Returns the gateway's hotkey, for which miners sign their submissions.
     pub fn hotkey(&self) -> Hotkey {
         self.state.config.keypair.hotkey()
     }
 
-    /// Registers help texts of the gateway's metrics. Call after the recorder is installed.
+    /// Registers the help texts of the gateway's metrics. Call it after the recorder is installed.
     pub fn describe_metrics() {
         metrics::describe_counter!("taonet_arena_gateway_requests_total", "Requests by route and status");
         metrics::describe_counter!("taonet_arena_gateway_calls_total", "Messages forwarded, by outcome");

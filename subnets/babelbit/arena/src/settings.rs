@@ -14,7 +14,7 @@ pub struct ArenaSettings {
     pub registry_path: String,
     /// Requested states, separated by commas; `running` alone means every state that can become running.
     pub status: String,
-    /// Window of the registry in seconds.
+    /// Time window of the registry in seconds.
     pub window_seconds: u64,
     /// Timeout of one call of the registry, and of a token request.
     pub registry_timeout: Duration,
@@ -30,15 +30,15 @@ pub struct ArenaSettings {
     pub gateway_timeout: Duration,
     /// Initial backoff between retries through the gateway; it doubles with each one.
     pub retry_base_delay: Duration,
-    /// Maximum backoff.
+    /// Maximum backoff between retries through the gateway.
     pub retry_max_delay: Duration,
     /// API key for miners on RunPod.
     pub runpod_api_key: Option<Secret>,
-    /// Path of the health route of such a miner.
+    /// Path of the health route of RunPod miners.
     pub pod_health_path: String,
-    /// Timeout of waking such a miner.
+    /// Timeout of waking a RunPod miner.
     pub pod_wake_timeout: Duration,
-    /// Poll interval while it wakes.
+    /// Poll interval while a RunPod miner wakes.
     pub pod_wake_poll: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! Audit of a challenge: recomputes its scores from stored data, and names every difference from the record.
+//! Audit of a challenge: recomputes its scores from stored data, and reports every difference from the record.
 //!
 //! The record is the ledger's ([`Record`]): hashes of replies, arrival times, transcripts, scores, and their scoring
 //! conditions. [`audit`] hashes every stored reply, recognises it again, scores it in its original batch, and compares
@@ -35,7 +35,7 @@ pub use report::{AuditReport, Mismatch, Place};
 /// Number of suggested challenges when the requested one is missing.
 const SUGGESTIONS: u32 = 5;
 
-/// Why an audit could not be made. Its findings are not errors.
+/// Why an audit could not be completed. Mismatches that an audit finds are not errors.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AuditError {
@@ -45,9 +45,9 @@ pub enum AuditError {
     /// The ledger does not have the challenge.
     #[error("no {kind} challenge {uid:?} in the ledger{}", known(.latest))]
     UnknownChallenge {
-        /// The requested uid.
+        /// Uid of the requested challenge.
         uid: String,
-        /// The requested contest.
+        /// Contest of the requested challenge.
         kind: ChallengeType,
         /// Uids of the latest challenges in the ledger.
         latest: Vec<String>,
@@ -58,7 +58,7 @@ pub enum AuditError {
     /// The recorded options are invalid.
     #[error("invalid recorded scoring options")]
     Options(#[from] taonet_babelbit_core::scoring::OptionsError),
-    /// The scorer gave another number of scores than there are replies.
+    /// The number of scores from the scorer differs from the number of replies.
     #[error("the scorer returned {} for {}", counted(.got, "score"), counted(.expected, "reply"))]
     ScoreCount {
         /// Number of replies.
@@ -127,7 +127,7 @@ impl Record {
         utterance.source.as_ref().ok().map(|source| source.channels)
     }
 
-    /// The miners, sorted, without duplicates.
+    /// Returns the miners, sorted, without duplicates.
     pub(crate) fn miners(&self) -> Vec<MinerKey> {
         let mut miners: Vec<_> = self.rows.iter().map(|row| row.miner).collect();
         miners.sort_unstable();
@@ -160,7 +160,7 @@ pub fn audit(record: &Record, paths: &RunPaths, engines: &Engines) -> Result<Aud
     Ok(report)
 }
 
-/// Sort key of findings: by miner, utterance and place.
+/// Returns the sort key of findings: miner, utterance and place.
 fn order(mismatch: &Mismatch) -> (Option<Uid>, Option<u32>, Place) {
     (mismatch.miner_uid, mismatch.utterance_index, mismatch.place)
 }

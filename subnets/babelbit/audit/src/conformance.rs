@@ -55,18 +55,18 @@ pub enum TestError {
 pub struct RulesReport {
     /// One entry per rule, in the order of the specification.
     pub rules: Vec<RuleReport>,
-    /// Response times.
+    /// Response times of the miner.
     pub timings: Timings,
 }
 
 impl RulesReport {
-    /// The violated rules.
+    /// Returns the violated rules.
     pub fn failed(&self) -> impl Iterator<Item = &RuleReport> {
         self.rules.iter().filter(|rule| rule.verdict == Verdict::Failed)
     }
 }
 
-/// Two seconds of a quiet tone, used when no speech is available.
+/// Creates two seconds of a quiet tone, used when no speech is available.
 ///
 /// # Errors
 /// Never: the tone is constant.
@@ -78,7 +78,7 @@ pub fn tone() -> Result<Source, WavError> {
     Source::from_wav(0, "0".to_owned(), "en".to_owned(), &wav)
 }
 
-/// Timeout of each phase.
+/// Returns the timeout of a phase.
 fn deadline(phase: Phase, settings: &PlaySettings) -> Duration {
     match phase {
         Phase::Init => settings.init_timeout,

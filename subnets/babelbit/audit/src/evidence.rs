@@ -1,6 +1,6 @@
 //! Evidence bundles: one file with everything that another validator needs to check a challenge.
 //!
-//! An evidence bundle is an uncompressed tar file (ustar, mode 0644, time 0, no owner) with these members, in this order:
+//! An evidence bundle is an uncompressed tar file (ustar, mode 0644, time 0, no owner) with these members in order:
 //!
 //! | Member | Content |
 //! |---|---|
@@ -55,20 +55,20 @@ pub enum EvidenceError {
     /// A member has an unexpected name.
     #[error("unexpected member {found:?} in the bundle, expected {expected}")]
     Member {
-        /// Expected name.
+        /// Expected name of the member.
         expected: String,
-        /// Actual name.
+        /// Actual name of the member.
         found: String,
     },
     /// A member is a link, a directory or an extension.
     #[error("member {0:?} of the bundle is not a regular file")]
     Kind(String),
-    /// A member is larger than any honest one.
+    /// A member exceeds its size limit.
     #[error("member {name:?} of the bundle has {}, the limit is {limit}", counted(.bytes, "byte"))]
     TooLarge {
         /// Name of the member.
         name: String,
-        /// Size in bytes.
+        /// Size of the member in bytes.
         bytes: u64,
         /// The limit in bytes.
         limit: u64,
@@ -102,8 +102,8 @@ pub enum EvidenceError {
     Json(#[from] serde_json::Error),
 }
 
-/// The text signed by the validator's hotkey: the format's name and the SHA-256 of the manifest's bytes, so that the
-/// signature is useless in any other context.
+/// Returns the text that the validator's hotkey signs: the format's name and the SHA-256 of the manifest's bytes, so
+/// that the signature is useless in any other context.
 pub fn signed_text(manifest: &[u8]) -> String {
     format!("{FORMAT}:{}", hex::encode(Sha256::digest(manifest)))
 }
@@ -111,7 +111,7 @@ pub fn signed_text(manifest: &[u8]) -> String {
 /// Report of a bundle's verification. Serialises as the document of `bb evidence verify --json`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct EvidenceReport {
-    /// `taonet.evidence-report/1`.
+    /// Name and version of the format, `taonet.evidence-report/1`.
     pub schema: &'static str,
     /// Hotkey of the signer; the signature is valid.
     pub validator_hotkey: Hotkey,

@@ -32,7 +32,7 @@ impl UtteranceAudio {
     /// Bytes of one sample of one channel.
     pub const SAMPLE_WIDTH: u16 = SampleFormat::S16.width();
 
-    /// Encodes PCM samples.
+    /// Creates the audio of an utterance from PCM samples.
     ///
     /// # Errors
     /// [`Problem`] when the audio is empty, too long, or does not fill all channels.
@@ -93,7 +93,7 @@ pub enum BuildError {
     Thread {
         /// Uid of the challenge.
         challenge: String,
-        /// The join error.
+        /// Error of the synthesis thread.
         source: tokio::task::JoinError,
     },
 }
@@ -101,7 +101,7 @@ pub enum BuildError {
 /// A challenge with the audio of all its utterances.
 #[derive(Debug, Clone)]
 pub struct BuiltChallenge {
-    /// The challenge.
+    /// The challenge whose audio this is.
     pub challenge: Arc<Challenge>,
     /// Audio of each utterance, in order.
     pub audio: Vec<UtteranceAudio>,
@@ -130,7 +130,7 @@ impl BuiltChallenge {
         Ok(Self { challenge, audio: audio.into_iter().flatten().collect() })
     }
 
-    /// The utterance at `index` in the engine's wire format; past the last one, the end marker.
+    /// Returns the utterance at `index` in the engine's wire format, or the end marker past the last one.
     pub fn payload(&self, session_id: &str, index: usize) -> UtterancePayload {
         let challenge = &self.challenge;
         let current = challenge.utterances.get(index).zip(self.audio.get(index));
@@ -158,7 +158,7 @@ impl BuiltChallenge {
     }
 }
 
-/// Audio of one utterance; `None` if there is no such utterance.
+/// Synthesises the audio of one utterance; `None` if there is no such utterance.
 fn speak(
     challenge: &Challenge,
     index: usize,

@@ -6,6 +6,7 @@ use std::io::Read;
 use std::path::{Component, Path};
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use taonet_primitives::Word;
 use taonet_speech::Voice;
@@ -14,8 +15,8 @@ use super::{Challenge, ChallengeError, Problem, Source, Target, Utterance, Utter
 
 const MAX_FILE_BYTES: u64 = 16 << 20;
 const MAX_WAV_BYTES: u64 = 64 << 20;
-const MAX_TEXT: usize = 10_000;
-const MAX_NAME: usize = 200;
+pub(super) const MAX_TEXT: usize = 10_000;
+pub(super) const MAX_NAME: usize = 200;
 const MAX_UTTERANCES: usize = 1_000;
 const MAX_WORDS: usize = 10_000;
 
@@ -56,19 +57,33 @@ struct RawTarget {
 }
 
 pub(super) fn load(path: &Path) -> Result<Challenge, ChallengeError> {
+    parse(&path.display().to_string(), &read_text(path)?, Some(folder_of(path)))
+}
+
+/// Folder of a file. The parent of a bare file name is empty and cannot be canonicalized.
+pub(super) fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Text of a challenge file, with its limit.
+pub(super) fn read_text(path: &Path) -> Result<String, ChallengeError> {
     let bytes = read_capped(path, MAX_FILE_BYTES)?;
-    let text = String::from_utf8(bytes).map_err(|error| ChallengeError::Read {
+    String::from_utf8(bytes).map_err(|error| ChallengeError::Read {
         file: path.to_owned(),
         source: std::io::Error::new(std::io::ErrorKind::InvalidData, error.utf8_error()),
-    })?;
-    // The parent of a bare file name is empty and cannot be canonicalized.
-    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    parse(&path.display().to_string(), &text, Some(folder))
+    })
 }
 
 pub(super) fn parse(name: &str, text: &str, folder: Option<&Path>) -> Result<Challenge, ChallengeError> {
+    let raw: RawChallenge = document(name, text)?;
+    let uid = raw.challenge_uid.clone().unwrap_or_else(|| derived_uid(name, text));
+    Checker { file: name, folder }.challenge(raw, uid)
+}
+
+/// Parses a whole file as one JSON document.
+pub(super) fn document<T: DeserializeOwned>(name: &str, text: &str) -> Result<T, ChallengeError> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let raw: RawChallenge = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+    let raw = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         // A truncated document has no path, which serde_path_to_error writes as `?`.
         let path = Some(error.path().to_string()).filter(|path| path != "?").unwrap_or_else(|| ".".to_owned());
         ChallengeError::Json { file: name.to_owned(), path, source: error.into_inner() }
@@ -78,12 +93,11 @@ pub(super) fn parse(name: &str, text: &str, folder: Option<&Path>) -> Result<Cha
         path: ".".to_owned(),
         source,
     })?;
-    let uid = raw.challenge_uid.clone().unwrap_or_else(|| derived_uid(name, text));
-    Checker { file: name, folder }.challenge(raw, uid)
+    Ok(raw)
 }
 
-/// `challenge-<file name>-<8 hex digits of the content's SHA-256>`: identical files have identical uids.
-fn derived_uid(name: &str, text: &str) -> String {
+/// Returns `challenge-<file name>-<8 hex digits of the content's SHA-256>`: identical files have identical uids.
+pub(super) fn derived_uid(name: &str, text: &str) -> String {
     let stem = Path::new(name).file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
     let stem: String =
         stem.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' }).take(60).collect();
@@ -101,20 +115,20 @@ fn read_capped(path: &Path, limit: u64) -> Result<Vec<u8>, ChallengeError> {
     Ok(bytes)
 }
 
-/// The part of an utterance id that identifies it: the text after the last colon, without leading zeros if it is a
-/// number.
+/// Returns the part of an utterance id that identifies it: the text after the last colon, without leading zeros if it
+/// is a number.
 fn id_key(id: &str) -> String {
     let last = id.rsplit(':').next().unwrap_or(id);
     last.parse::<u64>().map_or_else(|_| last.to_owned(), |number| number.to_string())
 }
 
-struct Checker<'a> {
-    file: &'a str,
-    folder: Option<&'a Path>,
+pub(super) struct Checker<'a> {
+    pub(super) file: &'a str,
+    pub(super) folder: Option<&'a Path>,
 }
 
 impl Checker<'_> {
-    fn fail<T>(&self, path: impl Into<String>, problem: Problem) -> Result<T, ChallengeError> {
+    pub(super) fn fail<T>(&self, path: impl Into<String>, problem: Problem) -> Result<T, ChallengeError> {
         Err(ChallengeError::Invalid { file: self.file.to_owned(), path: path.into(), problem })
     }
 
@@ -235,7 +249,7 @@ impl Checker<'_> {
         if value.is_finite() && value >= 0.0 { Ok(()) } else { self.fail(at, Problem::NotATime) }
     }
 
-    fn text(&self, at: &str, text: &str, limit: usize) -> Result<(), ChallengeError> {
+    pub(super) fn text(&self, at: &str, text: &str, limit: usize) -> Result<(), ChallengeError> {
         if text.trim().is_empty() {
             return self.fail(at, Problem::Blank);
         }
@@ -245,7 +259,13 @@ impl Checker<'_> {
         Ok(())
     }
 
-    fn identifier(&self, at: &str, id: &str, limit: usize, allowed: &'static str) -> Result<(), ChallengeError> {
+    pub(super) fn identifier(
+        &self,
+        at: &str,
+        id: &str,
+        limit: usize,
+        allowed: &'static str,
+    ) -> Result<(), ChallengeError> {
         let permitted = |c: char| c.is_ascii_alphanumeric() || (c != ' ' && allowed.contains(c));
         if id.is_empty() || id.len() > limit || id.starts_with('.') || !id.chars().all(permitted) {
             return self.fail(at, Problem::Identifier { limit, allowed });

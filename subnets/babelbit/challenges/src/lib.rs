@@ -2,7 +2,8 @@
 //!
 //! A challenge is a JSON file ([`Challenge::load`]; the README beside the shipped files documents the format). Its
 //! speech is a WAV file or a text for the synthesiser; [`BuiltChallenge`] holds the audio of all utterances, ready to
-//! be served, and [`ChallengeLibrary`] caches built challenges.
+//! be served, and [`ChallengeLibrary`] caches built challenges. A [`TextChallenge`] is of the text-prediction contest:
+//! its words are revealed one by one, without speech.
 //!
 //! Uses `taonet-speech` (WAV files, the synthesiser) and `taonet-babelbit-core`. Used by the engine, which serves
 //! challenges, and by `bb audit`.
@@ -12,6 +13,7 @@ mod file;
 mod library;
 mod problem;
 mod shipped;
+mod text;
 
 use std::path::Path;
 
@@ -23,6 +25,7 @@ pub use audio::{BuildError, BuiltChallenge, UtteranceAudio};
 pub use library::ChallengeLibrary;
 pub use problem::{ChallengeError, Problem};
 pub use shipped::Challenges;
+pub use text::{ChallengeFile, RevealedToken, TextChallenge, TextDialogue};
 
 /// A dialogue with its reference translation.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,7 +51,7 @@ pub struct Utterance {
     pub speaker: Option<String>,
     /// The speech to interpret.
     pub source: Source,
-    /// The reference translation.
+    /// Reference translation of the utterance.
     pub target: Target,
 }
 
@@ -69,7 +72,7 @@ pub enum Source {
 /// Reference translation of an utterance.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Target {
-    /// The full text.
+    /// The full text of the translation.
     pub text: String,
     /// Words with times in seconds, in order; may be empty.
     pub words: Vec<Word>,
@@ -97,7 +100,7 @@ impl Challenge {
         file::parse(name, text, None)
     }
 
-    /// Reference document of the whole challenge, as `GET /transcription` serves it under `metadata`.
+    /// Returns the reference document of the whole challenge, as `GET /transcription` serves it under `metadata`.
     ///
     /// `{"challenge_uid", "language", "target_language", "utterances": [{"utterance_id", "utterance_index",
     /// "language", "target": {"language", "text", "words": [{"word", "start", "end"}], "wps"?}}]}`
@@ -125,7 +128,7 @@ impl Challenge {
 }
 
 impl Target {
-    /// The reference in the `target` schema: `{"language", "text", "words", "wps"?}`.
+    /// Returns the reference in the `target` schema: `{"language", "text", "words", "wps"?}`.
     pub fn document(&self, language: &str) -> Value {
         let mut document = json!({ "language": language, "text": self.text, "words": self.words });
         if let (Some(wps), Some(fields)) = (self.words_per_second, document.as_object_mut()) {

@@ -19,7 +19,7 @@ pub struct ChallengeLibrary {
 }
 
 impl ChallengeLibrary {
-    /// A library of `challenges`, in this order.
+    /// Creates a library of `challenges`, in this order.
     pub fn new(challenges: impl IntoIterator<Item = Challenge>, synthesizer: Arc<dyn Synthesizer>) -> Self {
         Self { challenges: challenges.into_iter().map(Arc::new).collect(), synthesizer, built: Mutex::default() }
     }
@@ -34,12 +34,12 @@ impl ChallengeLibrary {
         self.challenges.is_empty()
     }
 
-    /// The challenge at `position` modulo the library's length; `None` in an empty library.
+    /// Returns the challenge at `position` modulo the library's length; `None` in an empty library.
     pub fn get(&self, position: usize) -> Option<&Arc<Challenge>> {
         self.challenges.get(position.checked_rem(self.len())?)
     }
 
-    /// The challenge at `position` modulo the library's length, with its audio; `None` in an empty library.
+    /// Returns the challenge at `position` modulo the library's length, with its audio; `None` in an empty library.
     ///
     /// Concurrent callers for the same challenge share one synthesis. A failed one is retried by the next call.
     ///

@@ -66,10 +66,16 @@ pub enum Problem {
     /// Two utterances have equivalent ids.
     #[error("collides with the id of utterances[{0}]: the parts after the last colon must differ")]
     Duplicate(usize),
+    /// Two dialogues have the same uid.
+    #[error("is also the uid of dialogues[{0}]")]
+    DuplicateDialogue(usize),
+    /// An utterance contains the token that ends an utterance.
+    #[error("must not contain the word EOF, which ends an utterance")]
+    EndMarker,
     /// The text is not a language code.
     #[error("must be a language code such as `en`")]
     Language,
-    /// A list is empty.
+    /// A list has no entries.
     #[error("must have at least one entry")]
     Empty,
     /// A list has too many entries.

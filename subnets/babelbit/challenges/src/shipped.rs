@@ -1,4 +1,4 @@
-use super::{Challenge, ChallengeError};
+use super::{Challenge, ChallengeError, TextChallenge};
 
 macro_rules! shipped {
     ($name:literal) => {
@@ -18,7 +18,10 @@ const SHIPPED: &[(&str, &str)] = &[
     shipped!("08-the-holiday.json"),
 ];
 
-/// The shipped challenges.
+/// Name and text of the shipped text challenge.
+const TEXT: (&str, &str) = shipped!("text/01-the-ferry.json");
+
+/// The challenge files embedded in the program.
 pub struct Challenges;
 
 impl Challenges {
@@ -28,5 +31,14 @@ impl Challenges {
     /// [`ChallengeError`] when a shipped file is malformed.
     pub fn shipped() -> Result<Vec<Challenge>, ChallengeError> {
         SHIPPED.iter().map(|(name, text)| Challenge::parse(name, text)).collect()
+    }
+
+    /// Parses the shipped challenge of the text-prediction contest.
+    ///
+    /// # Errors
+    /// [`ChallengeError`] when the shipped file is malformed.
+    pub fn text() -> Result<TextChallenge, ChallengeError> {
+        let (name, text) = TEXT;
+        TextChallenge::parse(name, text)
     }
 }

@@ -260,7 +260,7 @@ proptest! {
     }
 }
 
-/// Duration of a source's speech in seconds, and its speaking rate relative to the reference.
+/// Returns the duration of a source's speech in seconds, and its speaking rate relative to the reference.
 fn pace(utterance: &Utterance, espeak: &Espeak) -> (f64, f64) {
     let Source::Text { text, voice } = &utterance.source else { panic!("a recording") };
     let seconds = espeak.speak(text, voice).unwrap().duration().get();

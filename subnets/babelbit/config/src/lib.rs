@@ -22,7 +22,7 @@ use taonet_babelbit_core::weights::ArenaShare;
 use taonet_babelbit_runner::PlaySettings;
 use taonet_objects::S3Settings;
 use taonet_primitives::{NetUid, Uid};
-use taonet_settings::{ConfigError, Environment, Network, Problem, Warning};
+use taonet_settings::{ConfigError, Environment, Network, Problem, Secret, Warning};
 use url::Url;
 
 pub use operator::OperatorSettings;
@@ -86,6 +86,8 @@ pub struct Config {
     pub submission: SubmissionSettings,
     /// Object storage for result files.
     pub s3: S3Settings,
+    /// URL of the NATS server of the transcription workers; replies are transcribed in the runner if unset.
+    pub nats_url: Option<Secret>,
     /// Settings of validator, signer and subtensor gateway.
     pub operator: OperatorSettings,
     /// Settings of the runner's loop.
@@ -125,6 +127,7 @@ impl Config {
             submit_api_url: None,
             submission: SubmissionSettings::defaults(),
             s3: S3Settings::default(),
+            nats_url: None,
             operator: OperatorSettings::defaults(),
             rounds: RoundSettings::defaults(),
             arena: ArenaSettings::default(),

@@ -38,7 +38,7 @@ pub struct OperatorSettings {
     pub gateway_host: IpAddr,
     /// Listen port of the gateway.
     pub gateway_port: u16,
-    /// Timeout of one call of the gateway.
+    /// Timeout of one request to the gateway.
     pub gateway_timeout: Duration,
     /// File with the access token of signer and gateway.
     pub token_file: Option<PathBuf>,

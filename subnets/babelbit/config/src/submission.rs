@@ -14,7 +14,8 @@ pub struct SubmissionSettings {
     pub timeout: Duration,
     /// Maximum number of concurrent submissions.
     pub concurrency: usize,
-    /// Database URL of `bb scoring-api`; defaults to a SQLite file in its state directory.
+    /// Database URL of `bb scoring-api`, which defaults to a SQLite file in its state directory, and of the
+    /// transcription workers, which need PostgreSQL.
     pub database_url: Option<Secret>,
 }
 
@@ -42,4 +43,14 @@ pub(super) fn concurrency(text: &str) -> Result<usize, Expected> {
 pub(super) fn database(text: &str) -> Result<Option<Secret>, Expected> {
     let known = ["postgres://", "postgresql://", "sqlite:"].iter().any(|scheme| text.starts_with(scheme));
     if known { Ok(Some(Secret::new(text))) } else { Err("postgres://USER:PASSWORD@HOST/DATABASE or sqlite:FILE") }
+}
+
+/// Parses the URL of a NATS server.
+pub(super) fn queue(text: &str) -> Result<Option<Secret>, Expected> {
+    let known = ["nats://", "tls://"].iter().any(|scheme| text.starts_with(scheme));
+    if known {
+        Ok(Some(Secret::new(text)))
+    } else {
+        Err("nats://HOST:4222 or tls://HOST:4222, with USER:PASSWORD@ if needed")
+    }
 }

@@ -185,6 +185,7 @@ fn buckets_and_submissions_are_set_by_the_reference_names() {
         ("S3_ADDRESSING_STYLE", "virtual"),
         ("S3_SIGNATURE_VERSION", "s3v4"),
         ("DATABASE_URL", "postgres://me:hunter2@db/scores"),
+        ("NATS_URL", "tls://me:hunter2@queue:4222"),
     ])
     .unwrap();
     assert_eq!(warnings, []);
@@ -192,6 +193,7 @@ fn buckets_and_submissions_are_set_by_the_reference_names() {
     assert_eq!(config.s3.endpoint_url.as_deref(), Some("https://s3.example:9000"));
     assert_eq!((config.s3.log_dir.as_str(), config.s3.addressing), ("a/b", S3Addressing::Virtual));
     assert_eq!(config.submission.database_url.as_ref().map(Secret::expose), Some("postgres://me:hunter2@db/scores"));
+    assert_eq!(config.nats_url.as_ref().map(Secret::expose), Some("tls://me:hunter2@queue:4222"));
     let shown: Vec<String> = variables().iter().map(|variable| (variable.show)(&config)).collect();
     assert!(!format!("{config:?} {shown:?}").contains("hunter2"));
     for (name, value, expected) in [
@@ -200,6 +202,7 @@ fn buckets_and_submissions_are_set_by_the_reference_names() {
         ("S3_ENDPOINT_URL", "ftp://x/", "expected an http or https URL"),
         ("BB_SUBMIT_CONCURRENCY", "0", "expected an integer from 1 to 256"),
         ("DATABASE_URL", "mysql://x", "expected postgres://"),
+        ("NATS_URL", "queue:4222", "expected nats://HOST:4222"),
     ] {
         let error = read(&[(name, value)]).unwrap_err().to_string();
         assert!(error.contains(&format!("{name}={value}: {expected}")), "{error}");

@@ -1,8 +1,8 @@
 //! Aggregation of several validators' scores of a miner.
 
-/// Stake-weighted median of scores: half of the stake gave this score or less, half this or more. When a score and the
-/// next one both qualify, the result is their mean. Scores without stake are ignored, unless no score has any: then all
-/// count equally.
+/// Computes the stake-weighted median: half of the stake gave this score or less, half this or more. When a score and
+/// the next one both qualify, the result is their mean. Scores without stake are ignored, unless no score has any: then
+/// all count equally.
 ///
 /// A holder of less than half of the stake cannot lift the result above all other scores, nor push it below them.
 /// Non-finite scores are ignored. Returns `None` without any score.
@@ -34,7 +34,7 @@ pub fn stake_weighted_median(scores: impl IntoIterator<Item = (f64, u64)>) -> Op
 mod tests {
     use super::*;
 
-    /// scores and stakes · median
+    /// Columns: scores and stakes · median
     type Row<'a> = (&'a [(f64, u64)], Option<f64>);
 
     #[test]

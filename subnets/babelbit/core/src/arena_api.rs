@@ -31,7 +31,7 @@ pub struct TokenRequest {
     /// Hotkey of the miner that the token is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub miner_hotkey: Option<String>,
-    /// Uid of that miner.
+    /// Uid of the miner that the token is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<u16>,
     /// Time of signing in milliseconds since the Unix epoch.
@@ -43,7 +43,7 @@ pub struct TokenRequest {
 }
 
 impl TokenRequest {
-    /// The object that is serialized for signing.
+    /// Returns the object that is serialized for signing.
     pub fn signed_object(&self) -> Value {
         match (&self.miner_hotkey, self.uid) {
             (Some(miner_hotkey), Some(uid)) => json!({ "miner_hotkey": miner_hotkey, "uid": uid }),
@@ -51,7 +51,7 @@ impl TokenRequest {
         }
     }
 
-    /// The text to sign; `object` is [`TokenRequest::signed_object`] as compact JSON with sorted keys.
+    /// Returns the text to sign; `object` is [`TokenRequest::signed_object`] as compact JSON with sorted keys.
     pub fn signed_text(&self, object: &str) -> String {
         format!("{}|{}|{object}", self.timestamp_ms, self.nonce)
     }
@@ -60,9 +60,9 @@ impl TokenRequest {
 /// Response to `POST /auth/token`.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct TokenAnswer {
-    /// The token.
+    /// Bearer token.
     pub auth_token: String,
-    /// Seconds until it expires.
+    /// Seconds until the token expires.
     pub expires_in: u64,
 }
 
@@ -89,7 +89,7 @@ impl std::fmt::Debug for TokenAnswer {
 pub struct ListedMiners {
     /// The miners, best first.
     pub miners: Vec<ListedMiner>,
-    /// Number of miners.
+    /// Number of miners in the list.
     pub count: usize,
 }
 
@@ -108,7 +108,7 @@ pub struct ListedMiner {
 pub struct ListedContainers {
     /// The miners, best first.
     pub containers: Vec<ListedContainer>,
-    /// Number of miners.
+    /// Number of miners in the list.
     pub count: usize,
 }
 
@@ -132,9 +132,9 @@ pub struct ListedContainer {
 /// Body of `POST /runsync`: one message to a miner.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct RunsyncRequest {
-    /// The message.
+    /// Message to the miner, with its signed headers.
     pub input: RunsyncInput,
-    /// The token; alternatively sent as an `Authorization: Bearer` header.
+    /// Bearer token; alternatively sent as an `Authorization: Bearer` header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_token: Option<String>,
     /// Uid of the miner.
@@ -165,7 +165,7 @@ impl std::fmt::Debug for RunsyncRequest {
 pub struct RunsyncInput {
     /// The message body, byte for byte as signed.
     pub predict_payload: Box<RawValue>,
-    /// Signature headers.
+    /// Signature headers of the message.
     pub bt_headers: BTreeMap<String, String>,
 }
 
@@ -197,7 +197,7 @@ pub struct SubmissionAnswer {
 mod tests {
     use super::*;
 
-    /// response · token and lifetime
+    /// Columns: response · token and lifetime
     #[test]
     fn tokens_have_two_names_and_a_usual_lifetime() {
         for (answer, expected) in [

@@ -53,7 +53,7 @@ impl<M: Copy + PartialEq> ContestScores<M> {
         }
     }
 
-    /// Whether there are no scores; a score of 0 is a score.
+    /// Whether there are no scores; a score of 0 counts.
     pub const fn is_empty(&self) -> bool {
         self.main.is_empty() && self.arena.is_empty()
     }
@@ -79,7 +79,7 @@ impl ContestScores {
         combined
     }
 
-    /// The winner of the main contest (the first with the highest score above 0), or else of the arena.
+    /// Returns the winner of the main contest (the first with the highest score above 0), or else of the arena.
     pub fn winner(&self, rules: Rules) -> Option<Uid> {
         let positive = self.main.iter().filter(|(_, score)| score.is_finite() && *score > 0.0);
         let best = positive.reduce(|best, next| if next.1 > best.1 { next } else { best });
@@ -87,12 +87,12 @@ impl ContestScores {
     }
 }
 
-/// The first of these fields that is a string.
+/// Returns the first of these fields that is a string.
 fn text<'a>(row: &'a Value, names: &[&str]) -> Option<&'a str> {
     names.iter().find_map(|name| row.get(name)?.as_str())
 }
 
-/// The first of these fields that is a number.
+/// Returns the first of these fields that is a number.
 fn number(row: &Value, names: &[&str]) -> Option<f64> {
     names.iter().find_map(|name| row.get(name)?.as_f64()).filter(|number| number.is_finite())
 }

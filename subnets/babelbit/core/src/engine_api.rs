@@ -59,6 +59,60 @@ pub struct NextRequest {
     pub session_id: String,
 }
 
+/// Body of `POST /next`, and of `POST /solo/next` for text.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TextNextRequest {
+    /// Copied from [`TextToken::session_id`] of the session's first token.
+    pub session_id: String,
+    /// Ignored by the engine; any JSON value.
+    #[serde(default)]
+    pub prediction: Value,
+}
+
+/// One token of a text challenge: response of the text routes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TextToken {
+    /// ID of the session, for [`TextNextRequest`]; only in the response of the start route.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<String>,
+    /// The token; takes precedence over `token`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub word: Option<String>,
+    /// The token: a word, [`Self::EOF`] or [`Self::EOF_EOF`]; `None` at the end of the challenge.
+    #[serde(default)]
+    pub token: Option<String>,
+    /// Whether the challenge is complete. Such a token is empty.
+    #[serde(default)]
+    pub done: bool,
+    /// ID of the challenge.
+    #[serde(default)]
+    pub challenge_uid: Option<String>,
+    /// ID of the dialogue.
+    #[serde(default)]
+    pub dialogue_uid: Option<String>,
+    /// Position of the dialogue in the challenge, from 0.
+    #[serde(default)]
+    pub dialogue_index: u32,
+    /// Position of the utterance in the dialogue, from 0.
+    #[serde(default)]
+    pub utterance_index: u32,
+    /// Position of the token in the utterance, from 0.
+    #[serde(default)]
+    pub token_index: u32,
+}
+
+impl TextToken {
+    /// End of an utterance.
+    pub const EOF: &'static str = "EOF";
+    /// End of a dialogue's last utterance.
+    pub const EOF_EOF: &'static str = "EOF EOF";
+
+    /// The token: `word`, else `token`.
+    pub fn text(&self) -> Option<&str> {
+        self.word.as_deref().or(self.token.as_deref())
+    }
+}
+
 /// One utterance of a challenge: response of the start and next routes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct UtterancePayload {
@@ -115,6 +169,6 @@ const fn default_true() -> bool {
 pub struct TranscriptionPayload {
     /// ID of the document's challenge.
     pub challenge_uid: String,
-    /// The reference document.
+    /// Reference document of the challenge.
     pub metadata: Value,
 }

@@ -1,6 +1,6 @@
-//! Metrics of the field beside the contest's own score: quality of the text and lag of the speech. Never in the score.
+//! Standard metrics of simultaneous speech translation: text quality and latency. They are not part of the score.
 //!
-//! Word error rate and the latency metrics follow SimulEval 1.1.4, BLEU and chrF follow sacreBLEU 2.6.0, both with their
+//! Word error rate and the latency metrics follow SimulEval 1.1.4, BLEU and chrF follow sacreBLEU 2.6.0, both with
 //! default options. `vectors/field-metrics` holds results of these programs. docs/metrics.md states the formulas with a
 //! worked example.
 
@@ -21,12 +21,12 @@ pub use playback::{Milliseconds, Piece, Playback};
 pub use record::{ChallengeMetrics, UtteranceMetrics};
 pub use token_delay::average_token_delay;
 
-/// A transcript and the text expected.
+/// Transcript of a reply with its reference text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TextPair<'a> {
     /// Transcript of the reply.
     pub hypothesis: &'a str,
-    /// Expected text.
+    /// Reference text.
     pub reference: &'a str,
 }
 

@@ -11,7 +11,8 @@
 //! - [`aggregation`]: combines several validators' scores into one;
 //! - [`scoring`]: scores of replies (`semantic_audio_v1`);
 //! - [`text`]: scores of the text-prediction contest;
-//! - [`field_metrics`]: quality and lag as the field measures them, beside the score;
+//! - [`text_api`]: messages between validator and text miner;
+//! - [`field_metrics`]: standard quality and latency metrics of speech translation, not part of the score;
 //! - [`weights`]: weights from scores;
 //! - [`contest_scores`]: selection of the scores that count;
 //! - [`rounding`]: rounding as in the reference system.
@@ -37,6 +38,7 @@ pub mod scoring;
 pub mod scoring_api;
 pub mod submission_api;
 pub mod text;
+pub mod text_api;
 pub mod weights;
 
 pub use rules::Rules;

@@ -39,14 +39,14 @@ pub struct InitRequest {
     /// Language of the source speech, e.g. `fr`.
     #[serde(default)]
     pub language: Option<String>,
-    /// Always [`SAMPLE_RATE_HZ`].
+    /// Samples per second and channel, always [`SAMPLE_RATE_HZ`].
     pub sample_rate_hz: u32,
-    /// Always [`FRAME_RATE_HZ`].
+    /// Frames per second, always [`FRAME_RATE_HZ`].
     #[serde(deserialize_with = "crate::number::float")]
     pub frame_rate_hz: f64,
-    /// Always [`FRAME_SAMPLES`].
+    /// Samples per channel in one frame, always [`FRAME_SAMPLES`].
     pub frame_samples: u32,
-    /// Always [`DTYPE`].
+    /// Sample format, always [`DTYPE`].
     pub dtype: String,
     /// Channels of the source, interleaved.
     pub channels: u16,
@@ -76,7 +76,7 @@ impl InitRequest {
 /// Response to [`InitRequest`]; it echoes the request's parameters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct InitResponse {
-    /// Must be true.
+    /// Whether the session is ready; must be true.
     pub ready: bool,
     /// The miner's own name, for logs.
     #[serde(default)]
@@ -92,9 +92,9 @@ pub struct InitResponse {
     pub language: Option<String>,
     /// Echoed sample rate.
     pub sample_rate_hz: u32,
-    /// Above 0; the validator ignores it and keeps its own rate.
+    /// Frame rate, above 0. The validator ignores it and uses [`FRAME_RATE_HZ`].
     pub frame_rate_hz: f64,
-    /// Above 0; the validator ignores it and keeps its own size.
+    /// Frame size, above 0. The validator ignores it and uses [`FRAME_SAMPLES`].
     pub frame_samples: u32,
     /// Echoed sample format.
     pub dtype: String,

@@ -19,7 +19,7 @@ pub struct Winner {
     pub score: f64,
 }
 
-/// Winners among rows of the scoring API, parsed as validators do: the first row of a hotkey counts.
+/// Returns the winners among rows of the scoring API, parsed as validators do: the first row of a hotkey counts.
 pub fn winners(rows: &[Value]) -> Vec<Winner> {
     let mut scores: ContestScores<&str> = ContestScores::default();
     // A miner that has deregistered since still counts as a winner.
@@ -56,7 +56,7 @@ pub struct Candidate {
     pub hotkey: String,
     /// Wins within the window.
     pub record: Record,
-    /// Time of the first request; only the order counts.
+    /// Time of the first request, in any unit; only the order matters.
     pub since: u64,
 }
 
@@ -78,7 +78,7 @@ mod tests {
 
     use super::*;
 
-    /// rows · winners
+    /// Columns: rows · winners
     #[test]
     fn a_challenge_is_won_by_its_highest_score_above_zero() {
         let row = |hotkey: &str, score: f64| json!({ "miner_hotkey": hotkey, "challenge_mean_score": score });
@@ -98,7 +98,7 @@ mod tests {
         }
     }
 
-    /// There may be more hotkeys than uids.
+    /// Winners may have more hotkeys than there are uids.
     #[test]
     fn hotkeys_need_no_slots() {
         let mut rows: Vec<_> =

@@ -40,10 +40,10 @@ pub enum ReferenceError {
     #[error("'Utterance {0} not found in scoring metadata'")]
     NotFound(String),
     /// An utterance id is required: the document has several utterances.
-    #[error("The document holds {0} utterances: name one by its `utterance_id`")]
+    #[error("The document has {0} utterances: select one with `utterance_id`")]
     Ambiguous(usize),
     /// The challenge's document is not valid JSON, or too large.
-    #[error("Scoring metadata cannot be read (no JSON, or too large): {}", .0.display())]
+    #[error("Scoring metadata cannot be read (not JSON, or too large): {}", .0.display())]
     Unreadable(PathBuf),
     /// The challenge has no document.
     #[error("Scoring metadata not found: {}", .0.display())]
@@ -100,7 +100,7 @@ impl Reference {
     }
 }
 
-/// Non-blank words per second from the first word's start to the last word's end;
+/// Computes the non-blank words per second from the first word's start to the last word's end;
 /// [`DEFAULT_WORDS_PER_SECOND`] with fewer than two words, no time between them, or blank words only.
 pub fn words_per_second(words: &[Word]) -> f64 {
     let (Some(first), Some(last)) = (words.first(), words.last()) else { return DEFAULT_WORDS_PER_SECOND };
@@ -149,7 +149,7 @@ impl ReferenceDocument {
         Ok(Self { challenge_uid, language, is_bare, utterances })
     }
 
-    /// The challenge named by the document.
+    /// Returns the ID of the challenge, if the document has one.
     pub fn challenge_uid(&self) -> Option<&str> {
         self.challenge_uid.as_deref()
     }
@@ -169,17 +169,18 @@ impl ReferenceDocument {
         self.utterances.is_empty()
     }
 
-    /// The reference of an utterance; of several with this id, the first. `target_language` (e.g. `en`) selects the
-    /// entry of the translations schema.
+    /// Returns the reference of an utterance; of several with this id, the first. `target_language` (e.g. `en`) selects
+    /// the entry of the translations schema.
     ///
     /// # Errors
-    /// [`ReferenceError::NotFound`] when no utterance has this id, else as [`ReferenceDocument::sole`].
+    /// [`ReferenceError::NotFound`] when no utterance has this id, [`ReferenceError::UnknownSchema`] and
+    /// [`ReferenceError::MissingText`] when the utterance is malformed.
     pub fn find(&self, utterance_id: &str, target_language: &str) -> Result<Reference, ReferenceError> {
         let entry = self.entry(utterance_id).ok_or_else(|| ReferenceError::NotFound(utterance_id.to_owned()))?;
         self.read(entry, target_language)
     }
 
-    /// The raw entry of an utterance; of several with this id, the first.
+    /// Returns the raw entry of an utterance; of several with this id, the first.
     pub fn entry(&self, utterance_id: &str) -> Option<&Map<String, Value>> {
         let is_it = |(position, entry): &&(usize, Map<String, Value>)| {
             same_utterance(utterance_id, &schema::id_of(entry, *position))
@@ -187,7 +188,7 @@ impl ReferenceDocument {
         self.utterances.iter().find(is_it).map(|(_, entry)| entry)
     }
 
-    /// The reference of the only utterance.
+    /// Returns the reference of the only utterance.
     ///
     /// # Errors
     /// [`ReferenceError::Ambiguous`] when there are none or several, [`ReferenceError::UnknownSchema`] and

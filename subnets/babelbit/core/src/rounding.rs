@@ -11,17 +11,17 @@ pub fn round_to(value: f64, digits: usize) -> f64 {
     format!("{value:.digits$}").parse().unwrap_or(value)
 }
 
-/// Rounds to 3 decimals: rates and ratios.
+/// Rounds to 3 decimals, as used for rates and ratios.
 pub fn round3(value: f64) -> f64 {
     round_to(value, 3)
 }
 
-/// Rounds to 4 decimals: times.
+/// Rounds to 4 decimals, as used for times.
 pub fn round4(value: f64) -> f64 {
     round_to(value, 4)
 }
 
-/// Rounds to 6 decimals: scores.
+/// Rounds to 6 decimals, as used for scores.
 pub fn round6(value: f64) -> f64 {
     round_to(value, 6)
 }

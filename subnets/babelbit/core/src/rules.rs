@@ -3,16 +3,16 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Scoring rules: which ones apply where the reference system has a defect that changes scores or weights.
+/// Scoring rules: what applies where the reference system has a defect that changes scores or weights.
 ///
 /// `docs/compat.md` lists each difference side by side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Rules {
-    /// Compatible with the reference's defects, so that validators agree with the rest of the subnet.
+    /// Reproduces the reference's defects, so that validators agree with the rest of the subnet.
     #[default]
     Reference,
-    /// With these defects fixed.
+    /// Corrects the reference's defects.
     Strict,
 }
 

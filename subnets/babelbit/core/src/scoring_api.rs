@@ -13,7 +13,7 @@ use crate::records::ChallengeType;
 pub enum Contest {
     /// The main contest; queries name it `qualifying`.
     Main,
-    /// The arena.
+    /// The arena contest.
     Arena,
 }
 
@@ -58,7 +58,7 @@ pub struct ScoreQuery {
 }
 
 impl ScoreQuery {
-    /// The object to sign. It includes only the arena's name.
+    /// Returns the object to sign. It includes the name of the contest only for the arena.
     pub fn signed(&self) -> Value {
         let mut data = json!({ "challenge_uid": self.challenge_uid });
         let mut signed =
@@ -105,7 +105,7 @@ pub struct ScoreRow {
 mod tests {
     use super::*;
 
-    /// requested contest · signed text
+    /// Columns: requested contest · signed text
     #[test]
     fn only_the_arenas_name_is_signed() {
         let plain = json!({ "challenge_id": "c", "data": { "challenge_uid": "c" }, "hotkey": "5H", "timestamp": 7 });
@@ -125,7 +125,7 @@ mod tests {
         }
     }
 
-    /// name · contest of a row · contest of a query
+    /// Columns: name · contest of a row · contest of a query
     #[test]
     fn contests_have_names() {
         for (name, of_row, of_query) in [

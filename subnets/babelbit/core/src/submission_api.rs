@@ -17,14 +17,14 @@ pub enum SubmissionKind {
     ChallengeScores,
     /// Transcripts and scores of a miner in a challenge.
     DialogueScores,
-    /// A run log.
+    /// Run log of a miner in a challenge.
     DialogueLogs,
     /// Audio of a miner's replies; the only artifact.
     AudioBundle,
 }
 
 impl SubmissionKind {
-    /// Name on the wire.
+    /// Returns the name of the kind in requests.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ChallengeScores => "challenge_scores",
@@ -34,7 +34,7 @@ impl SubmissionKind {
         }
     }
 
-    /// Whether it is a file for `/v1/submit-artifact`.
+    /// Whether the result is a file for `/v1/submit-artifact`.
     pub const fn is_artifact(self) -> bool {
         matches!(self, Self::AudioBundle)
     }
@@ -69,13 +69,13 @@ impl FromStr for SubmissionKind {
 /// A result file of one miner, in the order of submission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ResultFile {
-    /// `run.json`.
+    /// The run log, `run.json`.
     RunLog,
-    /// `audio.tar`.
+    /// The audio bundle, `audio.tar`.
     Audio,
-    /// `challenge_run_….json`.
+    /// Transcripts and scores, `challenge_run_….json`.
     ChallengeRun,
-    /// `challenge_score_….json`.
+    /// Scores alone, `challenge_score_….json`.
     ChallengeScore,
 }
 
@@ -83,7 +83,7 @@ impl ResultFile {
     /// All result files, in the order of submission.
     pub const ALL: [Self; 4] = [Self::RunLog, Self::Audio, Self::ChallengeRun, Self::ChallengeScore];
 
-    /// `file_type` of the file's submission.
+    /// Returns the `file_type` of the file's submission.
     pub const fn file_type(self) -> &'static str {
         match self {
             Self::RunLog => "dialogue_log",
@@ -98,7 +98,7 @@ impl ResultFile {
         Self::ALL.into_iter().find(|file| file.file_type() == name)
     }
 
-    /// Kind of the file's submission.
+    /// Returns the kind of the file's submission.
     pub const fn kind(self) -> SubmissionKind {
         match self {
             Self::RunLog => SubmissionKind::DialogueLogs,
@@ -122,7 +122,7 @@ pub struct Submission {
     pub timestamp: i64,
     /// ID of the challenge.
     pub challenge_id: String,
-    /// The result.
+    /// The submitted result.
     pub data: Value,
 }
 
@@ -145,7 +145,7 @@ impl Submission {
         }
     }
 
-    /// The object to sign.
+    /// Returns the object to sign.
     pub fn signed(&self) -> Value {
         serde_json::json!({
             "vali_hotkey": self.vali_hotkey, "miner_hotkey": self.miner_hotkey, "miner_uid": self.miner_uid,
@@ -153,7 +153,7 @@ impl Submission {
         })
     }
 
-    /// The request body: the signed object with its signature (hex without `0x`) and kind.
+    /// Returns the request body: the signed object with its signature (hex without `0x`) and kind.
     pub fn with_signature(&self, signature: String, kind: SubmissionKind) -> Value {
         let mut body = self.signed();
         if let Some(fields) = body.as_object_mut() {
@@ -170,7 +170,7 @@ mod tests {
 
     use super::*;
 
-    /// file · file type · kind
+    /// Columns: file · file type · kind
     #[test]
     fn each_file_has_its_type_and_kind() {
         for (file, file_type, kind) in [

@@ -1,7 +1,7 @@
 //! Scores of the text-prediction contest.
 //!
-//! A miner predicts the whole utterance each time a word of it is revealed. With the prediction of step `s` and the ground
-//! truth, both without their trailing `EOF`:
+//! A miner predicts the whole utterance each time a word of it is revealed. With the prediction of step `s` and the
+//! ground truth, both without their trailing `EOF`:
 //!
 //! ```text
 //! lexical    = max(0, 1 - levenshtein / max(length)), in characters; 0 if both are empty
@@ -36,12 +36,12 @@ pub struct DialogueScore {
     pub dialogue_summary: DialogueSummary,
 }
 
-/// Scores of an utterance.
+/// Scores of one utterance of a dialogue.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct UtteranceScore {
     /// Index of the utterance in its dialogue.
     pub utterance_number: i64,
-    /// The utterance.
+    /// Text of the utterance.
     pub ground_truth: String,
     /// Scores of each step.
     pub steps: Vec<StepScore>,
@@ -50,7 +50,7 @@ pub struct UtteranceScore {
     /// The maximum score; 0 without steps.
     #[serde(rename = "U_best")]
     pub best: f64,
-    /// Number of steps.
+    /// Number of steps of the utterance.
     pub total_steps: usize,
 }
 
@@ -70,7 +70,7 @@ pub struct StepScore {
     /// Score of the step.
     #[serde(rename = "U_step")]
     pub score: f64,
-    /// The prediction.
+    /// Predicted text.
     pub prediction: String,
 }
 
@@ -110,7 +110,7 @@ struct Scorer<'a> {
 }
 
 impl Scorer<'_> {
-    /// The best score, unrounded, and all scores.
+    /// Computes the best score, unrounded, and the scores of all steps.
     fn utterance(&self, utterance: Utterance) -> Result<(f64, UtteranceScore), VectorError> {
         let truth = utterance.ground_truth;
         let characters = BatchComparator::new(truth.chars());

@@ -20,7 +20,7 @@ impl ArenaShare {
     /// A share of 0: no arena.
     pub const NONE: Self = Self(0.0);
 
-    /// A share from a percentage, clamped to `0..=100`; NaN and infinities give the default of 90 %.
+    /// Creates a share from a percentage, clamped to `0..=100`; NaN and infinities give the default of 90 %.
     pub fn from_percent(percent: f64) -> Self {
         if percent.is_finite() { Self(percent.clamp(0.0, 100.0) / 100.0) } else { Self::default() }
     }
@@ -30,7 +30,7 @@ impl ArenaShare {
         text.and_then(|text| text.trim().parse().ok()).map_or_else(Self::default, Self::from_percent)
     }
 
-    /// The share, `0..=1`.
+    /// Returns the share, `0..=1`.
     pub const fn get(self) -> f64 {
         self.0
     }
@@ -103,7 +103,7 @@ pub fn compute_weights(
     weights.normalised()
 }
 
-/// The winner of the arena; see [`compute_weights`].
+/// Returns the winner of the arena; see [`compute_weights`].
 pub fn arena_winner(arena: &[(Uid, f64)], rules: Rules) -> Option<Uid> {
     let entries = arena.iter().filter(|(_, score)| score.is_finite());
     let winner = match rules {

@@ -6,6 +6,7 @@
 mod error;
 mod http;
 mod prefetch;
+mod text;
 mod token;
 
 use std::fmt;
@@ -285,9 +286,11 @@ impl Call {
         match self {
             Self::StartMain => (Method::POST, "source-audio/start"),
             Self::NextMain => (Method::POST, "source-audio/next"),
-            Self::StartSolo => (Method::GET, "solo/start"),
-            Self::NextSolo => (Method::POST, "solo/next"),
+            Self::StartSolo | Self::StartTextSolo => (Method::GET, "solo/start"),
+            Self::NextSolo | Self::NextTextSolo => (Method::POST, "solo/next"),
             Self::Transcription => (Method::GET, "transcription"),
+            Self::StartText => (Method::GET, "start"),
+            Self::NextText => (Method::POST, "next"),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Babelbit's utterance engine, which serves challenges, and its client.
 //!
-//! - [`server`]: the service (`bb engine`): authentication, sessions, challenges served utterance by utterance;
+//! - [`server`]: the service (`bb engine`): authentication, sessions, challenges served utterance by utterance, or word by
+//!   word;
 //! - [`client`]: authentication with retry, prefetched challenges, the current challenge's uid.
 //!
 //! Uses `taonet-babelbit-challenges` (the content of the server), `taonet-http` and the messages of

@@ -9,7 +9,11 @@
 //! | `GET /solo/start` | a session of the solo challenge, with the first utterance |
 //! | `POST /solo/next` | its next utterance |
 //! | `GET /transcription` | the reference of the caller's main challenge |
+//! | `GET /start` | a session of the main text challenge, with the first word |
+//! | `POST /next` | its next word |
 //! | `GET /healthz` | `{"status": "ok"}`, without a token |
+//!
+//! An engine without speech challenges serves its solo text challenge at the solo routes.
 //!
 //! The last utterance has audio and `done`. Further calls return the end marker: no audio and `done`. Every error is
 //! `{"detail": …}`. Repeated slashes in a path are collapsed.
@@ -21,6 +25,7 @@ mod answer;
 mod auth;
 mod routes;
 mod sessions;
+mod text;
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -28,14 +33,15 @@ use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use taonet_primitives::Hotkey;
-use taonet_speech::Synthesizer;
+use taonet_speech::{Pcm, SynthesisError, Synthesizer, Voice};
 
-use taonet_babelbit_challenges::{BuildError, BuiltChallenge, Challenge, ChallengeLibrary};
+use taonet_babelbit_challenges::{BuildError, BuiltChallenge, Challenge, ChallengeLibrary, TextChallenge};
 use taonet_http::{RateLimit, SlidingWindow, WholeBodies};
 use taonet_service::{Clock, system_clock, unix_time};
 
 use auth::Authenticator;
 use sessions::{Sessions, Stream};
+use text::TokenStream;
 
 /// Rotation of the current challenge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,8 +70,10 @@ impl Rotation {
 /// Dependencies and settings of an [`Engine`].
 #[derive(Clone)]
 pub struct EngineConfig {
-    /// Challenges in the order of rotation: at least one, with unique uids.
+    /// Speech challenges in the order of rotation, with unique uids.
     pub challenges: Vec<Challenge>,
+    /// Text challenges in the order of rotation, with unique uids. There is at least one challenge of either contest.
+    pub texts: Vec<TextChallenge>,
     /// Synthesises the challenges that are texts.
     pub synthesizer: Arc<dyn Synthesizer>,
     /// Rotation of the current challenge.
@@ -84,6 +92,8 @@ pub struct EngineConfig {
     pub auth_limit: RateLimit,
     /// Rate limit of all other routes together, per hotkey.
     pub data_limit: RateLimit,
+    /// Rate limit of the text routes together, per hotkey.
+    pub text_limit: RateLimit,
     /// Timeout of a request, which is then answered 503.
     pub request_timeout: Duration,
     /// Maximum size of a request body in bytes.
@@ -98,6 +108,7 @@ impl EngineConfig {
         let minute = Duration::from_mins(1);
         Self {
             challenges,
+            texts: Vec::new(),
             synthesizer,
             rotation: Rotation::Fixed,
             allowed: None,
@@ -107,10 +118,25 @@ impl EngineConfig {
             sessions_per_hotkey: 16,
             auth_limit: RateLimit { requests: 30, window: minute },
             data_limit: RateLimit { requests: 1_200, window: minute },
+            text_limit: RateLimit { requests: 60_000, window: minute },
             request_timeout: Duration::from_mins(1),
             max_body_bytes: 64 << 10,
             clock: system_clock(),
         }
+    }
+
+    /// Like [`Self::new`], for text challenges alone, which need no synthesiser.
+    pub fn for_texts(texts: Vec<TextChallenge>) -> Self {
+        Self { texts, ..Self::new(Vec::new(), Arc::new(NoVoice)) }
+    }
+}
+
+/// The synthesiser of an engine without speech challenges.
+struct NoVoice;
+
+impl Synthesizer for NoVoice {
+    fn speak(&self, _: &str, _: &Voice) -> Result<Pcm, SynthesisError> {
+        Err(SynthesisError::Failed("the engine serves text only".to_owned()))
     }
 }
 
@@ -147,9 +173,12 @@ struct State {
     library: ChallengeLibrary,
     rotation: Rotation,
     auth: Authenticator,
-    sessions: Sessions,
+    sessions: Sessions<BuiltChallenge>,
+    texts: Vec<Arc<TokenStream>>,
+    text_sessions: Sessions<TokenStream>,
     auth_limit: SlidingWindow<std::net::IpAddr>,
     data_limit: SlidingWindow<Hotkey>,
+    text_limit: SlidingWindow<Hotkey>,
     bodies: WholeBodies,
     clock: Clock,
 }
@@ -185,12 +214,14 @@ impl Engine {
     /// # Errors
     /// [`EngineSetupError`] when there is no challenge, two have the same uid, or a lifetime is 0 or more than a year.
     pub fn new(config: EngineConfig) -> Result<Self, EngineSetupError> {
-        if config.challenges.is_empty() {
+        if config.challenges.is_empty() && config.texts.is_empty() {
             return Err(EngineSetupError::NoChallenge);
         }
         let mut uids = HashSet::new();
-        if let Some(twice) = config.challenges.iter().find(|challenge| !uids.insert(challenge.uid.as_str())) {
-            return Err(EngineSetupError::DuplicateUid(twice.uid.clone()));
+        let speech = config.challenges.iter().map(|challenge| challenge.uid.as_str());
+        let texts = config.texts.iter().map(|challenge| challenge.uid.as_str());
+        if let Some(twice) = speech.chain(texts).find(|uid| !uids.insert(*uid)) {
+            return Err(EngineSetupError::DuplicateUid(twice.to_owned()));
         }
         for (what, got) in
             [("token lifetime", config.token_lifetime), ("challenge lifetime", config.challenge_lifetime)]
@@ -202,8 +233,11 @@ impl Engine {
         let state = State {
             auth: Authenticator::new(config.allowed, config.challenge_lifetime, config.token_lifetime),
             sessions: Sessions::new(config.session_idle, config.sessions_per_hotkey),
+            texts: config.texts.iter().map(TokenStream::new).map(Arc::new).collect(),
+            text_sessions: Sessions::new(config.session_idle, config.sessions_per_hotkey),
             auth_limit: SlidingWindow::new(config.auth_limit),
             data_limit: SlidingWindow::new(config.data_limit),
+            text_limit: SlidingWindow::new(config.text_limit),
             library: ChallengeLibrary::new(config.challenges, config.synthesizer),
             rotation: config.rotation,
             bodies: WholeBodies::new(config.max_body_bytes, BODY_WITHIN, LARGE_BODIES),
@@ -241,7 +275,11 @@ impl Engine {
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").field("challenges", &self.state.library.len()).finish_non_exhaustive()
+        let State { library, texts, .. } = &*self.state;
+        f.debug_struct("Engine")
+            .field("challenges", &library.len())
+            .field("texts", &texts.len())
+            .finish_non_exhaustive()
     }
 }
 

@@ -75,7 +75,11 @@ impl HttpMiner {
         Ok(Self { client, peer, path: url.path().to_owned(), url: url.into() })
     }
 
-    async fn call<T: DeserializeOwned>(
+    /// Sends `body` as a signed message called `message`; returns the response, at most `max_answer_bytes` of JSON.
+    ///
+    /// # Errors
+    /// [`CallError`] when the miner refuses, fails, or does not respond within `timeout`.
+    pub async fn call<T: DeserializeOwned>(
         &self,
         message: &'static str,
         body: Result<Vec<u8>, serde_json::Error>,

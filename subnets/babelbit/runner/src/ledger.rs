@@ -72,7 +72,7 @@ pub enum LedgerError {
         source: std::io::Error,
     },
     /// The ledger does not exist.
-    #[error("no ledger {}; hint: pass the state directory of the run", .0.display())]
+    #[error("the ledger {} does not exist; hint: pass the state directory of the run", .0.display())]
     Missing(PathBuf),
     /// The ledger has another schema version, and was opened for reading only.
     #[error(

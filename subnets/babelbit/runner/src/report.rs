@@ -86,7 +86,7 @@ pub struct MinerReport {
     pub wall_total_sec: Option<f64>,
     /// Number of utterances that failed each gate.
     pub failed_gates: BTreeMap<Gate, usize>,
-    /// Metrics of the field over the transcribed replies, not part of the score.
+    /// Speech translation metrics over the transcribed replies, not part of the score.
     pub metrics: Option<ChallengeMetrics>,
     /// Whether every utterance was completely played.
     pub completed: bool,

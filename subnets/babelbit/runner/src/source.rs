@@ -73,7 +73,7 @@ pub enum SourceError {
         expected: &'static str,
     },
     /// The audio exceeds the maximum duration.
-    #[error("ValueError:source audio is too long: {channels} channel(s) of {seconds:.1} s, limit {} s in all", limit.as_secs_f64())]
+    #[error("ValueError:source audio is too long: {channels} channel(s) of {seconds:.1} s, limit {} s in total", limit.as_secs_f64())]
     TooLong {
         /// Duration of the audio in seconds.
         seconds: f64,
@@ -234,8 +234,8 @@ mod tests {
     fn sources_have_bounds() {
         for (samples, hz, channels, limit, expected) in [
             (24_000, 12_000, 1, 2, ""),
-            (24_000, 12_000, 2, 2, "ValueError:source audio is too long: 2 channel(s) of 2.0 s, limit 2 s in all"),
-            (24_001, 12_000, 1, 2, "ValueError:source audio is too long: 1 channel(s) of 2.0 s, limit 2 s in all"),
+            (24_000, 12_000, 2, 2, "ValueError:source audio is too long: 2 channel(s) of 2.0 s, limit 2 s in total"),
+            (24_001, 12_000, 1, 2, "ValueError:source audio is too long: 1 channel(s) of 2.0 s, limit 2 s in total"),
             (1_000, 1_000, 1, 2, ""),
             (999, 999, 1, 2, "ValueError:source audio: sample rate is 999, expected 1000 to 768000"),
         ] {

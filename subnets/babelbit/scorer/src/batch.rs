@@ -1,7 +1,7 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
+use rayon::ThreadPoolBuildError;
 use taonet_babelbit_core::reference::Reference;
 use taonet_babelbit_core::scoring::{
     BatchFailure, Evidence, Reply, ScoreError, ScoreOptions, ScoreResult, Timing, score_batch,
@@ -9,7 +9,8 @@ use taonet_babelbit_core::scoring::{
 use taonet_primitives::Seconds;
 use taonet_speech::{Recognizer, SentenceEmbedder};
 
-use super::jobs::{Heard, Hearing, Jobs, Slot, recognize};
+use super::backend::{Answer, Backend, Threads};
+use super::jobs::{Heard, Jobs, Slot};
 use super::vectors::{Vectorizer, Vectors};
 use super::{Audio, AudioHash, Candidate, EngineIdentity, ScoringConditions, TranscriptCache};
 
@@ -40,16 +41,16 @@ impl Default for ScorerSettings {
 
 /// Scores replies with a recogniser and an embedder. Shared between tasks behind an [`Arc`].
 pub struct BatchScorer {
+    recognizer: EngineIdentity,
+    backend: Arc<dyn Backend>,
     listener: Arc<Listener>,
     vectorizer: Vectorizer,
-    pool: ThreadPool,
     options: ScoreOptions,
     gates: bool,
 }
 
-/// State of the recognition threads.
+/// Transcripts, finished and pending.
 struct Listener {
-    recognizer: Arc<dyn Recognizer>,
     cache: TranscriptCache,
     jobs: Jobs,
 }
@@ -80,19 +81,22 @@ impl BatchScorer {
         options: ScoreOptions,
         settings: ScorerSettings,
     ) -> Result<Self, ScorerError> {
-        // Calls that wait for a recogniser's batch take no processor time.
-        let threads = recognizer.concurrency().unwrap_or(settings.threads);
-        let pool = ThreadPoolBuilder::new()
-            .num_threads(threads.get())
-            .thread_name(|index| format!("scorer-{index}"))
-            .build()?;
-        Ok(Self {
-            listener: Arc::new(Listener { recognizer, cache, jobs: Jobs::default() }),
-            vectorizer: Vectorizer::new(embedder),
-            pool,
-            options,
-            gates: settings.gates,
-        })
+        let identity = EngineIdentity::of_recognizer(&*recognizer);
+        let threads = Arc::new(Threads::start(recognizer, settings.threads)?);
+        Ok(Self::with_backend(identity, threads, embedder, cache, options, settings.gates))
+    }
+
+    /// Creates a scorer whose replies `backend` transcribes with the recogniser of this identity.
+    pub fn with_backend(
+        recognizer: EngineIdentity,
+        backend: Arc<dyn Backend>,
+        embedder: Arc<dyn SentenceEmbedder>,
+        cache: TranscriptCache,
+        options: ScoreOptions,
+        gates: bool,
+    ) -> Self {
+        let listener = Arc::new(Listener { cache, jobs: Jobs::default() });
+        Self { recognizer, backend, listener, vectorizer: Vectorizer::new(embedder), options, gates }
     }
 
     /// The scoring parameters.
@@ -102,8 +106,7 @@ impl BatchScorer {
 
     /// Scoring conditions: all inputs besides replies and references.
     pub fn conditions(&self) -> ScoringConditions {
-        let recognizer = EngineIdentity::of_recognizer(&*self.listener.recognizer);
-        ScoringConditions::here(recognizer, self.vectorizer.identity(), self.options.clone(), self.gates)
+        ScoringConditions::here(self.recognizer.clone(), self.vectorizer.identity(), self.options.clone(), self.gates)
     }
 
     /// Transcript of an audio file, while it is in the cache.
@@ -115,13 +118,7 @@ impl BatchScorer {
     pub fn prepare(&self, candidate: &Candidate) {
         let (timing, error) = candidate.timing();
         if let Plan::Listen(audio) = self.plan(candidate, &timing, error) {
-            let (listener, audio) = (Arc::clone(&self.listener), audio.clone());
-            self.pool.spawn(move || {
-                let (slot, is_new) = listener.slot(&audio);
-                if is_new {
-                    listener.fill(&slot, &audio);
-                }
-            });
+            self.start(audio);
         }
     }
 
@@ -183,8 +180,14 @@ impl BatchScorer {
     fn start(&self, audio: &Audio) -> Arc<Slot> {
         let (slot, is_new) = self.listener.slot(audio);
         if is_new {
-            let (listener, slot, audio) = (Arc::clone(&self.listener), Arc::clone(&slot), audio.clone());
-            self.pool.spawn(move || listener.fill(&slot, &audio));
+            let (listener, filled, hash) = (Arc::clone(&self.listener), Arc::clone(&slot), audio.hash());
+            let answer = Answer::new(move |hearing| {
+                if let Ok(heard) = &hearing {
+                    listener.cache.put(hash, heard);
+                }
+                filled.fill(hearing);
+            });
+            self.backend.start(audio.clone(), answer);
         }
         slot
     }
@@ -221,14 +224,6 @@ impl Listener {
             Some(heard) => (Slot::filled(Ok(heard)), false),
             None => self.jobs.slot(audio.hash()),
         }
-    }
-
-    fn fill(&self, slot: &Slot, audio: &Audio) {
-        let hearing: Hearing = recognize(&*self.recognizer, audio);
-        if let Ok(heard) = &hearing {
-            self.cache.put(audio.hash(), heard);
-        }
-        slot.fill(hearing);
     }
 }
 

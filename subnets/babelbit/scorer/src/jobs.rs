@@ -23,8 +23,8 @@ pub struct Heard {
     pub confidence: Option<f32>,
 }
 
-/// Outcome of one recognition.
-pub(super) type Hearing = Result<Arc<Heard>, ScoreError>;
+/// Outcome of one transcription.
+pub type Hearing = Result<Arc<Heard>, ScoreError>;
 
 /// A slot for an outcome that may be pending.
 #[derive(Default)]
@@ -87,8 +87,11 @@ impl Jobs {
     }
 }
 
-/// Recognises a WAV file; a panic of the engine becomes an error.
-pub(super) fn recognize(recognizer: &dyn Recognizer, audio: &Audio) -> Hearing {
+/// Transcribes a WAV file; a panic of the engine becomes an error. Blocks.
+///
+/// # Errors
+/// [`ScoreError`] when the file cannot be read or decoded, has no samples or is too long, or the engine fails.
+pub fn transcribe(recognizer: &dyn Recognizer, audio: &Audio) -> Hearing {
     let attempt = catch_unwind(AssertUnwindSafe(|| {
         let file = audio.read().map_err(|error| ScoreError::failed("OSError", &error))?;
         let header = WavHeader::read(&file).map_err(|error| wav_error(&error))?;

@@ -31,9 +31,21 @@ use taonet_validator::{Neurons, RoundScores, Subnet};
 pub use error::MissingScores;
 pub use payload::{PayloadKind, PayloadPolicy, PayloadProblem};
 
+/// The contest whose current challenge counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CurrentChallenge {
+    /// Interpretation of speech: the engine's `POST /source-audio/start`.
+    #[default]
+    Speech,
+    /// Prediction of text: the engine's `GET /start`.
+    Text,
+}
+
 /// Settings for computing weights.
 #[derive(Debug, Clone)]
 pub struct BabelbitSettings {
+    /// The contest whose current challenge counts.
+    pub current: CurrentChallenge,
     /// The arena's share of the weights.
     pub arena_share: ArenaShare,
     /// Scoring rules.
@@ -94,7 +106,7 @@ impl Subnet for Babelbit {
     }
 }
 
-/// Registers help texts of this crate's metrics. Call after the recorder is installed.
+/// Registers the help texts of this crate's metrics. Call it after the recorder is installed.
 pub fn describe_metrics() {
     metrics::describe_gauge!("scores_by_uid", "Main and arena scores, weighted by their shares");
     metrics::describe_gauge!(

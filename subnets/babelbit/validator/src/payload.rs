@@ -5,7 +5,7 @@ use taonet_primitives::Hotkey;
 use taonet_validator::signer::{PayloadRefusal, SigningPolicy};
 use taonet_wire::sorted_json;
 
-/// Maximum size of a text in bytes, far more than a submission with its file has.
+/// Maximum size of a text in bytes, far above that of a submission with its file.
 const MAX_BYTES: usize = 512 << 10;
 
 /// Kind of a permitted text.
@@ -25,7 +25,7 @@ pub enum PayloadKind {
 }
 
 impl PayloadKind {
-    /// Name in metrics and in the audit log.
+    /// Returns the name of the kind in metrics and in the audit log.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ScoreQuery => "score_query",
@@ -67,7 +67,7 @@ pub struct PayloadPolicy {
 }
 
 impl PayloadPolicy {
-    /// Permits the texts of Babelbit's protocols, and nothing else.
+    /// Creates a policy that permits the texts of Babelbit's protocols, and nothing else.
     pub const fn new(hotkey: Hotkey) -> Self {
         Self { hotkey, prefixes: Vec::new(), any: false }
     }

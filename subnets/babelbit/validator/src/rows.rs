@@ -5,7 +5,7 @@ use taonet_babelbit_core::contest_scores::ContestScores;
 use taonet_babelbit_core::scoring_api::Contest;
 use taonet_primitives::Uid;
 
-use super::{Babelbit, MissingScores};
+use super::{Babelbit, CurrentChallenge, MissingScores};
 use taonet_babelbit_engine::client::ChallengeKind;
 
 /// Rows of the current challenge.
@@ -32,7 +32,7 @@ impl Rows {
         }
     }
 
-    /// The scores that count. `uid_of` maps a hotkey to its uid.
+    /// Returns the scores that count for weights. `uid_of` maps a hotkey to its uid.
     pub(super) fn scores(&self, uid_of: impl Fn(&str) -> Option<Uid>) -> ContestScores {
         let mut scores = ContestScores::default();
         scores.add(&self.main, Contest::Main, &uid_of);
@@ -44,8 +44,17 @@ impl Rows {
 impl Babelbit {
     /// Fetches the current challenge and its rows from the scoring API.
     pub(super) async fn rows(&self) -> Rows {
-        let challenge_uid = match self.engine.start_with_retry(ChallengeKind::Main).await {
-            Ok(utterance) => Some(utterance.challenge_uid).filter(|uid| !uid.is_empty()),
+        let current = match self.settings.current {
+            CurrentChallenge::Speech => {
+                let utterance = self.engine.start_with_retry(ChallengeKind::Main).await;
+                utterance.map(|utterance| Some(utterance.challenge_uid))
+            }
+            CurrentChallenge::Text => {
+                self.engine.start_text(ChallengeKind::Main).await.map(|token| token.challenge_uid)
+            }
+        };
+        let challenge_uid = match current {
+            Ok(uid) => uid.filter(|uid| !uid.is_empty()),
             Err(error) => return Rows { missing: Some(MissingScores::Challenge(error)), ..Rows::default() },
         };
         let mut rows = Rows { challenge_uid, ..Rows::default() };
@@ -66,7 +75,7 @@ impl Babelbit {
         rows
     }
 
-    /// If neither contest has scores, fetches the rows in the API's older form, for all contests together.
+    /// Fetches the rows in the API's older form, for all contests together, if neither contest has scores.
     pub(super) async fn older_rows(&self, rows: &mut Rows) {
         let Some(challenge_uid) = &rows.challenge_uid else { return };
         match self.rows_of(challenge_uid, None).await {

@@ -42,7 +42,7 @@ fn hotkey(uid: u16) -> String {
     key(&format!("//neuron//{uid}")).hotkey().to_string()
 }
 
-/// Hotkeys of ten neurons.
+/// Returns the hotkeys of ten neurons.
 fn hotkeys() -> Vec<String> {
     (0..10).map(hotkey).collect()
 }
@@ -53,7 +53,7 @@ fn snapshot() -> Value {
     json!({ "block": 700, "hotkeys": hotkeys, "last_update": vec![0; 10], "axons": axons })
 }
 
-/// A listener that accepts connections and never responds, until the test ends.
+/// Starts a listener that accepts connections and never responds, until the test ends.
 async fn silent() -> Url {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
@@ -109,7 +109,7 @@ impl World {
         serve_challenge(&self.engine, uid).await;
     }
 
-    /// Responses of the scoring API: for the main contest, for the arena, and for all.
+    /// Sets the responses of the scoring API: for the main contest, for the arena, and for all.
     async fn scores(&self, main: ResponseTemplate, arena: ResponseTemplate, all: ResponseTemplate) {
         self.scoring.reset().await;
         for (name, answer) in [("qualifying", main), ("arena", arena)] {
@@ -144,6 +144,7 @@ impl World {
             engine,
             scores.with_time(system_clock(), Arc::clone(&sleeper)),
             BabelbitSettings {
+                current: CurrentChallenge::Speech,
                 arena_share: self.arena_share,
                 rules: Rules::Reference,
                 cache_dir: self.directory.path().to_owned(),
@@ -170,7 +171,7 @@ impl World {
     }
 }
 
-/// An engine whose current challenge has this uid.
+/// Serves an engine whose current challenge has this uid.
 async fn serve_challenge(engine: &MockServer, uid: &str) {
     engine.reset().await;
     mount(engine, "POST", "/auth", ok(json!({ "challenge": "sign me", "timestamp": 1 }))).await;
@@ -182,7 +183,7 @@ async fn serve_challenge(engine: &MockServer, uid: &str) {
     mount(engine, "POST", "/source-audio/start", ok(utterance)).await;
 }
 
-/// Requests for weights received by a server.
+/// Returns the requests for weights that a server received.
 async fn asked(server: &MockServer, at: &str) -> Vec<Value> {
     let requests = server.received_requests().await.unwrap();
     let asked = requests.iter().filter(|request| request.url.path() == at);
@@ -247,8 +248,8 @@ async fn the_older_form_is_asked_for_where_neither_contest_has_scores() {
     assert_eq!(world.waits(), [0_u64; 0], "404 is an answer");
 }
 
-/// Without scores, nothing is submitted up to the limit; then everything goes to the fallback. The count survives a
-/// restart.
+/// Without scores, no weights are submitted until the limit is reached; then all weight goes to the fallback uid. The
+/// count survives a restart.
 #[tokio::test]
 async fn the_count_of_epochs_without_scores_outlives_the_process() {
     let mut world = World::new().await;
@@ -279,7 +280,7 @@ async fn the_last_weights_are_set_again_after_a_restart() {
     assert_eq!((&bodies[0]["state_block"], &bodies[1]["state_block"]), (&json!(null), &json!(700)));
 }
 
-/// Twelve epochs of 100 blocks after the scores, a restarted process resets its state; one that kept running does not.
+/// Twelve epochs of 100 blocks after the scores, a restarted process resets its state, and a running one does not.
 #[tokio::test]
 async fn the_last_weights_are_not_set_again_after_a_long_absence() {
     let world = World::new().await;

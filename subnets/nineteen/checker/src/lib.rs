@@ -79,7 +79,7 @@ pub enum CheckError {
     #[error("no model checks task {0}")]
     NoModel(String),
     /// The model's server is unreachable or timed out.
-    #[error("the checking server gave no answer")]
+    #[error("the checking server did not respond")]
     NoAnswer(#[source] reqwest::Error),
     /// The model's server returned an error status.
     #[error("the checking server answered {status}: {text}")]
@@ -90,7 +90,7 @@ pub enum CheckError {
         text: String,
     },
     /// The model's server returned a malformed response.
-    #[error("the checking server's answer lacks {0}")]
+    #[error("the checking server's response has no {0}")]
     Malformed(&'static str),
     /// The model failed.
     #[error("the checking model failed")]

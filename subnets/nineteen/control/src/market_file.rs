@@ -19,7 +19,7 @@ pub enum MarketFileError {
         source: std::io::Error,
     },
     /// The file is not a valid configuration.
-    #[error("{}: {source}", path.display())]
+    #[error("invalid configuration {}: {source}", path.display())]
     Config {
         /// Path of the file.
         path: PathBuf,

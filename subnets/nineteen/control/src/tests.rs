@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use axum::routing::post;
 use axum::{Json, Router};
 use serde_json::{Value, json};
+use taonet_database::testing::Postgres;
 use taonet_lm::server::router;
 use taonet_lm::{EngineSettings, LanguageModel};
 use taonet_nineteen_checker::LocalReference;
@@ -157,6 +158,16 @@ impl Process {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_validator_resumes_its_period() {
     let folder = tempfile::tempdir().unwrap();
+    resumes_its_period(Store::open(folder.path()).await.unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_validator_resumes_its_period_on_postgres() {
+    let Some(server) = Postgres::start() else { return };
+    resumes_its_period(Store::connect(&server.url()).await.unwrap()).await;
+}
+
+async fn resumes_its_period(store: Store) {
     let model = Arc::new(LanguageModel::random("m", 2, 1).unwrap());
     let handshakes = Arc::new(AtomicU32::new(0));
     let nodes = [
@@ -169,7 +180,6 @@ async fn a_killed_validator_resumes_its_period() {
     let total = async |store: &Store, period| -> f64 {
         store.contenders(PeriodId(period)).await.unwrap().iter().map(|row| row.counts.total_requests).sum()
     };
-    let store = Store::open(folder.path()).await.unwrap();
     let mut first = process(&store, &nodes, &model);
     let shutdown = Shutdown::new();
     first.spawn(&shutdown);

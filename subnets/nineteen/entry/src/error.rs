@@ -37,7 +37,7 @@ pub enum GatewayError {
     #[error("this Idempotency-Key belongs to another request; hint: choose a new one for each request")]
     Reused,
     /// A request with this `Idempotency-Key` is in progress.
-    #[error("the request with this Idempotency-Key is being answered; repeat it when it has ended")]
+    #[error("a request with this Idempotency-Key is in progress; hint: retry when it has finished")]
     InProgress,
     /// A miner withheld the image as unsafe.
     #[error("the image was withheld: it was found to be unsafe")]
@@ -79,7 +79,7 @@ pub enum GatewayError {
     #[error("no miner answered; try again")]
     NoAnswer,
     /// The answer was interrupted.
-    #[error("the answer broke off")]
+    #[error("the answer was interrupted")]
     Interrupted,
     /// The route does not exist.
     #[error("there is no such route")]

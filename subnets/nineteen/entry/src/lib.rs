@@ -22,6 +22,7 @@
 // Counters and scores are compared exactly.
 #![cfg_attr(test, allow(clippy::float_cmp))]
 
+mod abandoned;
 mod answer;
 mod bill;
 mod delivery;

@@ -58,7 +58,7 @@ const REFUSALS: [(&str, &str); 11] = [
     ("402", "The key has too few credits, or its budget of the month is used up"),
     ("403", "The key may not use the model, or the image was withheld"),
     ("404", "There is no such model"),
-    ("409", "The request with this Idempotency-Key is being answered"),
+    ("409", "A request with this Idempotency-Key is in progress"),
     ("422", "The Idempotency-Key belongs to another request"),
     ("429", "Too many requests in this minute"),
     ("500", "Internal error"),

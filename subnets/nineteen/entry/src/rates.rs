@@ -6,14 +6,16 @@ use std::time::{Duration, SystemTime};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use taonet_http::{RateLimit, SlidingWindow};
-use taonet_nineteen_store::ApiKey;
+use taonet_nineteen_store::{ApiKey, Store};
+use taonet_service::unix_time;
 
 use crate::GatewayError;
 
 /// Window of the rate limits.
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// Rate limiter by API key.
+/// Rate limiter by API key. A database that several gateways share counts their requests; otherwise this process does,
+/// without a write for each request.
 #[derive(Default)]
 pub(crate) struct Rates(Mutex<HashMap<String, Arc<SlidingWindow<()>>>>);
 
@@ -27,7 +29,24 @@ pub(crate) struct Standing {
 
 impl Rates {
     /// Admits or rejects a request; either way, returns the key's usage afterwards.
-    pub(crate) fn admit(&self, key: &ApiKey, now: SystemTime) -> (Standing, Result<(), GatewayError>) {
+    pub(crate) async fn admit(
+        &self,
+        store: &Store,
+        key: &ApiKey,
+        now: SystemTime,
+    ) -> Result<(Standing, Result<(), GatewayError>), GatewayError> {
+        let limit = key.terms.rate_per_minute;
+        if !store.is_shared() {
+            return Ok(self.admit_here(key, now));
+        }
+        let now_ms = i64::try_from(unix_time(now).as_millis()).unwrap_or(i64::MAX);
+        let usage = store.admit(&key.id, limit, now_ms).await?;
+        let standing = Standing { limit, left: usage.left, reset: usage.reset };
+        let refused = GatewayError::Rate { limit, retry: usage.retry };
+        Ok((standing, if usage.is_admitted { Ok(()) } else { Err(refused) }))
+    }
+
+    fn admit_here(&self, key: &ApiKey, now: SystemTime) -> (Standing, Result<(), GatewayError>) {
         let limit = RateLimit { requests: key.terms.rate_per_minute, window: MINUTE };
         let window = {
             let mut rates = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -67,7 +67,7 @@ enum Product {
 }
 
 impl Gateway {
-    /// Creates a gateway to the market of `querier`.
+    /// Creates a gateway that sends buyers' requests to miners through `querier`.
     pub fn new(store: Store, querier: Querier, market: MarketFile, clock: Clock) -> Self {
         Self(Arc::new(Inner { store, querier, market, clock, rates: Rates::default() }))
     }
@@ -121,7 +121,10 @@ impl Gateway {
             Ok(key) => key,
             Err(error) => return error.into_response(),
         };
-        let (standing, admitted) = self.0.rates.admit(&key, (self.0.clock)());
+        let (standing, admitted) = match self.0.rates.admit(&self.0.store, &key, (self.0.clock)()).await {
+            Ok(found) => found,
+            Err(error) => return error.into_response(),
+        };
         let sold = match admitted {
             Ok(()) => self.sell_once(&key, &head.headers, head.uri.path(), body, product).await,
             Err(error) => Err(error),

@@ -11,7 +11,8 @@ use axum::body::Body;
 use axum::http::Request;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
-use taonet_nineteen_store::{KeyTerms, Store};
+use taonet_database::testing::Postgres;
+use taonet_nineteen_store::{KeyTerms, Store, Usage};
 use tower::ServiceExt as _;
 
 use crate::bill::today;
@@ -61,7 +62,7 @@ async fn bills_are_settled_once() {
     assert_eq!(balance().await, 65);
     // After a crash.
     let _never_dropped = std::mem::ManuallyDrop::new(open().await.unwrap());
-    assert_eq!((balance().await, store.release_holds(1).await.unwrap(), balance().await), (5, 1, 65));
+    assert_eq!((balance().await, store.release_holds(i64::MAX, 1).await.unwrap(), balance().await), (5, 1, 65));
     assert!(store.is_balanced().await.unwrap());
     let usage = store.usage(Some(&key)).await.unwrap();
     assert_eq!(usage.iter().map(|row| row.charged).sum::<i64>(), 45);
@@ -70,10 +71,13 @@ async fn bills_are_settled_once() {
 async fn gateway() -> (axum::Router, Store, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).await.unwrap();
+    (gateway_on(&store).router(), store, folder)
+}
+
+fn gateway_on(store: &Store) -> crate::Gateway {
     let market = taonet_nineteen_control::MarketFile::fixed(taonet_nineteen_core::MarketConfig::default());
     let querier = crate::routes::testing::querier();
-    let router = crate::Gateway::new(store.clone(), querier, market, taonet_service::system_clock()).router();
-    (router, store, folder)
+    crate::Gateway::new(store.clone(), querier, market, taonet_service::system_clock())
 }
 
 async fn ask(router: &axum::Router, path: &str, key: &str, body: &Value) -> (u16, Value) {
@@ -144,4 +148,46 @@ async fn issue_11_7_models_are_listed_as_openai_does() {
     assert_eq!(names[..4], ["chat-llama-3-2-3b", "chat-llama-3-1-70b", "chat-llama-3-1-8b", "proteus-text-to-image"]);
     assert_eq!(get("/v1/models/chat-llama-3-1-8b").await.1["object"], "model");
     assert_eq!(get("/v1/models/none").await.0, 404);
+}
+
+#[tokio::test]
+async fn gateways_share_rates_and_abandoned_requests() {
+    let Some(server) = Postgres::start() else { return };
+    let stores = [Store::connect(&server.url()).await.unwrap(), Store::connect(&server.url()).await.unwrap()];
+    let gateways = stores.each_ref().map(gateway_on);
+    let terms = KeyTerms { name: "test".to_owned(), rate_per_minute: 5, models: None, monthly_budget: None };
+    let key = stores[0].create_key(&terms, &[1; 40], 0).await.unwrap();
+    let mut found = Vec::new();
+    for index in 0..8 {
+        let request = Request::post("/v1/chat/completions").header("authorization", format!("Bearer {}", *key.secret));
+        let request = request.body(Body::from("[]")).unwrap();
+        let response = gateways[index % 2].router().oneshot(request).await.unwrap();
+        let left = response.headers()["x-ratelimit-remaining-requests"].to_str().unwrap().to_owned();
+        let retry = response.headers().get("retry-after").map(|retry| retry.to_str().unwrap().parse::<u64>().unwrap());
+        assert!(retry.is_none_or(|retry| (1..=61).contains(&retry)), "{retry:?}");
+        found.push((response.status().as_u16(), left, retry.is_some()));
+    }
+    let left = ["4", "3", "2", "1", "0", "0", "0", "0"];
+    let status = |index: usize| if index < 5 { 400 } else { 429 };
+    let expected: Vec<_> =
+        left.iter().enumerate().map(|(index, left)| (status(index), (*left).to_owned(), index >= 5)).collect();
+    assert_eq!(found, expected);
+    // A starting gateway leaves the requests of another one alone, until they are too old.
+    stores[0].grant(&key.id, 100, "test", 0).await.unwrap();
+    let (now_ms, _) = today(&taonet_service::system_clock());
+    for (request, age_ms) in [("running", 60_000), ("abandoned", 31 * 60_000)] {
+        stores[0].hold(&key.id, request, 10, "2026-11", now_ms - age_ms).await.unwrap().unwrap();
+    }
+    gateways[1].recover().await.unwrap();
+    assert_eq!(stores[0].key(&key.id).await.unwrap().unwrap().balance, 90);
+    let usage = |charge| Usage {
+        model: "a".to_owned(),
+        day: "2026-11-21".to_owned(),
+        input_tokens: 1,
+        output_tokens: 1,
+        charge,
+    };
+    assert_eq!(stores[0].charge("running", &usage(4), now_ms).await.unwrap(), Some(4));
+    assert_eq!(stores[0].charge("abandoned", &usage(4), now_ms).await.unwrap(), None);
+    assert!(stores[1].is_balanced().await.unwrap());
 }

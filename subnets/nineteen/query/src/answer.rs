@@ -36,7 +36,7 @@ pub(crate) enum AttemptError {
     Silent(Duration),
     #[error("miner's answer took longer than {0:?}")]
     TooLong(Duration),
-    #[error("miner's answer has more pieces than were asked for")]
+    #[error("miner's answer has more chunks than requested")]
     TooMany,
     #[error("miner's answer is malformed: {0}")]
     Stream(#[from] StreamFault),
@@ -60,7 +60,7 @@ impl AttemptError {
 
 /// The answer was interrupted after its first chunk.
 #[derive(Debug, thiserror::Error)]
-#[error("answer broke off: {0}")]
+#[error("the answer was interrupted: {0}")]
 pub struct Interrupted(String);
 
 /// State of an attempt after its first chunk.

@@ -19,7 +19,7 @@ pub struct Chunk {
 pub(crate) enum ChunkFault {
     #[error("chunk has no array of choices")]
     Choices,
-    #[error("chunk's text is no text")]
+    #[error("the chunk's text is not a string")]
     Text,
     #[error("stream reports an error")]
     Error,

@@ -72,7 +72,7 @@ pub enum QueryError {
     #[error("no miner has capacity left for {0}")]
     NoContender(TaskName),
     /// All attempts were answered with 429.
-    #[error("every miner that was tried is full")]
+    #[error("every miner that was tried is at capacity")]
     Limited(Attempts),
     /// All attempts failed.
     #[error("every miner that was tried failed; the last one: {last}")]

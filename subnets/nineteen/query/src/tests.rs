@@ -195,7 +195,7 @@ async fn issue_11_14_each_deadline_holds() {
         (stalls(vec![(2_000, chunk("late"))]), "sent nothing for 300ms"),
         (stalls(vec![(0, chunk("a")), (2_000, chunk("late"))]), "sent nothing for 300ms"),
         (stalls(slow), "longer than 700ms"),
-        (says((0..51).map(|_| chunk("x")).collect()), "more pieces than were asked for"),
+        (says((0..51).map(|_| chunk("x")).collect()), "more chunks than requested"),
     ] {
         let bench = bench(vec![handler], deadlines).await;
         let error = match bench.querier.ask(request(RequestKind::Synthetic)).await {

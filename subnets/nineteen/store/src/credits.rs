@@ -7,10 +7,13 @@
 //!          held:ID → key:ID      and releases the rest of the hold
 //! ```
 //!
-//! Holds of a crashed process are released at the next start: an answer whose delivery is unknown is not charged.
+//! Holds of a crashed process are released later: an answer whose delivery is unknown is not charged.
+//!
+//! Transactions of several processes lock the API key first, so that none decides on a balance that another one changes.
 
-use sqlx::{Sqlite, Transaction};
+use taonet_database::{Row, Transaction, statement};
 
+use crate::keys::lock;
 use crate::{Store, StoreError};
 
 /// Usage of one request.
@@ -69,17 +72,12 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn grant(&self, key: &str, amount: i64, why: &str, now_ms: i64) -> Result<Option<i64>, StoreError> {
-        let mut transaction = self.begin().await?;
-        let known: Option<i64> = sqlx::query_scalar("SELECT 1 FROM api_key WHERE id = $1")
-            .bind(key)
-            .fetch_optional(&mut *transaction)
-            .await?;
+        let mut transaction = self.database.begin().await?;
+        let is_known = lock(&mut transaction, key).await?;
         let account = format!("key:{key}");
         let balance = balance(&mut transaction, &account).await?;
-        let (Some(_), Some(after)) = (known, balance.checked_add(amount).filter(|after| *after >= 0)) else {
-            return Ok(None);
-        };
-        transfer(&mut transaction, "grant", why, now_ms, &[("issued", -amount), (&account, amount)]).await?;
+        let Some(after) = balance.checked_add(amount).filter(|after| is_known && *after >= 0) else { return Ok(None) };
+        transfer(&mut transaction, "grant", why, now_ms, &[(&account, amount), ("issued", -amount)]).await?;
         transaction.commit().await?;
         Ok(Some(after))
     }
@@ -96,35 +94,33 @@ impl Store {
         month: &str,
         now_ms: i64,
     ) -> Result<Result<(), HoldRefusal>, StoreError> {
-        let mut transaction = self.begin().await?;
+        let mut transaction = self.database.begin().await?;
+        lock(&mut transaction, key).await?;
         let (available, held) = (format!("key:{key}"), format!("held:{key}"));
         let has = balance(&mut transaction, &available).await?;
         if has < amount {
             return Ok(Err(HoldRefusal::Credits { balance: has }));
         }
-        let budget: Option<i64> = sqlx::query_scalar("SELECT monthly_budget FROM api_key WHERE id = $1")
-            .bind(key)
-            .fetch_one(&mut *transaction)
-            .await?;
-        if let Some(budget) = budget {
-            let spent: i64 = sqlx::query_scalar(
+        let budget = statement("SELECT monthly_budget FROM api_key WHERE id = $1").bind(key);
+        if let Some(budget) = budget.value::<Option<i64>>(&mut transaction).await?.flatten() {
+            let spent = statement(
                 "SELECT CAST(COALESCE(SUM(charged), 0) AS BIGINT) FROM usage_day WHERE key_id = $1 AND day LIKE $2 || '%'",
             )
             .bind(key)
             .bind(month)
-            .fetch_one(&mut *transaction)
+            .number(&mut transaction)
             .await?;
             let left = budget.saturating_sub(spent).saturating_sub(balance(&mut transaction, &held).await?);
             if left < amount {
                 return Ok(Err(HoldRefusal::Budget { left: left.max(0) }));
             }
         }
-        sqlx::query("INSERT INTO hold (request_id, key_id, amount, created_ms) VALUES ($1, $2, $3, $4)")
+        statement("INSERT INTO hold (request_id, key_id, amount, created_ms) VALUES ($1, $2, $3, $4)")
             .bind(request)
             .bind(key)
             .bind(amount)
             .bind(now_ms)
-            .execute(&mut *transaction)
+            .execute(&mut transaction)
             .await?;
         transfer(&mut transaction, "hold", request, now_ms, &[(&available, -amount), (&held, amount)]).await?;
         transaction.commit().await?;
@@ -137,14 +133,12 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn charge(&self, request: &str, usage: &Usage, now_ms: i64) -> Result<Option<i64>, StoreError> {
-        let mut transaction = self.begin().await?;
+        let mut transaction = self.database.begin().await?;
         let Some((key, amount)) = take_hold(&mut transaction, request).await? else { return Ok(None) };
         let charge = usage.charge.clamp(0, amount);
         let (available, held) = (format!("key:{key}"), format!("held:{key}"));
-        let postings = [(held.as_str(), -amount), ("revenue", charge), (available.as_str(), amount - charge)];
-        transfer(&mut transaction, "charge", request, now_ms, &postings).await?;
         let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-        sqlx::query(
+        statement(
             "INSERT INTO usage_day (key_id, day, model, requests, input_tokens, output_tokens, charged)
              VALUES ($1, $2, $3, 1, $4, $5, $6) ON CONFLICT (key_id, day, model) DO UPDATE SET
              requests = usage_day.requests + 1, input_tokens = usage_day.input_tokens + excluded.input_tokens,
@@ -157,22 +151,28 @@ impl Store {
         .bind(count(usage.input_tokens))
         .bind(count(usage.output_tokens))
         .bind(charge)
-        .execute(&mut *transaction)
+        .execute(&mut transaction)
         .await?;
+        // The account that all requests share comes last: its lock makes others wait.
+        let postings = [(held.as_str(), -amount), (available.as_str(), amount - charge), ("revenue", charge)];
+        transfer(&mut transaction, "charge", request, now_ms, &postings).await?;
         transaction.commit().await?;
         Ok(Some(charge))
     }
 
-    /// Releases all holds and unanswered claims of an earlier process, so that its requests can be retried; returns the
-    /// number of holds.
+    /// Releases the holds and unanswered claims from before a time, which an earlier process left, so that its requests
+    /// can be retried; returns the number of holds.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn release_holds(&self, now_ms: i64) -> Result<usize, StoreError> {
-        self.drop_claims().await?;
-        let requests: Vec<String> = sqlx::query_scalar("SELECT request_id FROM hold").fetch_all(&self.pool).await?;
+    pub async fn release_holds(&self, before_ms: i64, now_ms: i64) -> Result<usize, StoreError> {
+        self.drop_claims(before_ms).await?;
+        let requests: Vec<String> = statement("SELECT request_id FROM hold WHERE created_ms < $1")
+            .bind(before_ms)
+            .values(&self.database)
+            .await?;
         for request in &requests {
-            let mut transaction = self.begin().await?;
+            let mut transaction = self.database.begin().await?;
             if let Some((key, amount)) = take_hold(&mut transaction, request).await? {
                 let (available, held) = (format!("key:{key}"), format!("held:{key}"));
                 let postings = [(held.as_str(), -amount), (available.as_str(), amount)];
@@ -188,23 +188,25 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn usage(&self, key: Option<&str>) -> Result<Vec<UsageRow>, StoreError> {
-        let rows: Vec<(String, String, String, i64, i64, i64, i64)> = sqlx::query_as(
+        let rows = statement(
             "SELECT key_id, day, model, requests, input_tokens, output_tokens, charged FROM usage_day
              WHERE key_id = $1 OR $1 IS NULL ORDER BY day, key_id, model",
         )
         .bind(key)
-        .fetch_all(&self.pool)
+        .rows(&self.database)
         .await?;
-        let row = |(key_id, day, model, requests, input_tokens, output_tokens, charged)| UsageRow {
-            key_id,
-            day,
-            model,
-            requests,
-            input_tokens,
-            output_tokens,
-            charged,
+        let used = |row: &Row| {
+            Ok(UsageRow {
+                key_id: row.get("key_id")?,
+                day: row.get("day")?,
+                model: row.get("model")?,
+                requests: row.get("requests")?,
+                input_tokens: row.get("input_tokens")?,
+                output_tokens: row.get("output_tokens")?,
+                charged: row.get("charged")?,
+            })
         };
-        Ok(rows.into_iter().map(row).collect())
+        rows.iter().map(used).collect()
     }
 
     /// Returns all balances, ordered by account.
@@ -212,7 +214,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn balances(&self) -> Result<Vec<(String, i64)>, StoreError> {
-        Ok(sqlx::query_as("SELECT name, balance FROM account ORDER BY name").fetch_all(&self.pool).await?)
+        let rows = statement("SELECT name, balance FROM account ORDER BY name").rows(&self.database).await?;
+        rows.iter().map(|row| Ok((row.get("name")?, row.get("balance")?))).collect()
     }
 
     /// Returns whether the books balance: all balances sum to 0, the postings of each transfer sum to 0, each balance
@@ -230,8 +233,7 @@ impl Store {
              (SELECT COALESCE(SUM(amount), 0) FROM hold WHERE 'held:' || hold.key_id = account.name)",
             "SELECT COUNT(*) FROM account WHERE balance < 0 AND name <> 'issued'",
         ] {
-            let count: i64 = sqlx::query_scalar(faults).fetch_one(&self.pool).await?;
-            if count > 0 {
+            if statement(faults).number(&self.database).await? > 0 {
                 return Ok(false);
             }
         }
@@ -239,55 +241,50 @@ impl Store {
     }
 }
 
-async fn balance(transaction: &mut Transaction<'_, Sqlite>, account: &str) -> Result<i64, StoreError> {
-    let found: Option<i64> = sqlx::query_scalar("SELECT balance FROM account WHERE name = $1")
-        .bind(account)
-        .fetch_optional(&mut **transaction)
-        .await?;
+async fn balance(transaction: &mut Transaction, account: &str) -> Result<i64, StoreError> {
+    let found = statement("SELECT balance FROM account WHERE name = $1").bind(account).value(transaction).await?;
     Ok(found.unwrap_or(0))
 }
 
-/// Deletes a request's hold; returns its key and amount.
-async fn take_hold(
-    transaction: &mut Transaction<'_, Sqlite>,
-    request: &str,
-) -> Result<Option<(String, i64)>, StoreError> {
-    Ok(sqlx::query_as("DELETE FROM hold WHERE request_id = $1 RETURNING key_id, amount")
-        .bind(request)
-        .fetch_optional(&mut **transaction)
-        .await?)
+/// Deletes a request's hold and locks its key; returns the key and the amount.
+async fn take_hold(transaction: &mut Transaction, request: &str) -> Result<Option<(String, i64)>, StoreError> {
+    let hold = statement("DELETE FROM hold WHERE request_id = $1 RETURNING key_id, amount").bind(request);
+    let Some(hold) = hold.row(&mut *transaction).await? else { return Ok(None) };
+    let key: String = hold.get("key_id")?;
+    lock(transaction, &key).await?;
+    Ok(Some((key, hold.get("amount")?)))
 }
 
 async fn transfer(
-    transaction: &mut Transaction<'_, Sqlite>,
+    transaction: &mut Transaction,
     kind: &'static str,
     reference: &str,
     now_ms: i64,
     postings: &[(&str, i64)],
 ) -> Result<(), StoreError> {
-    let id: i64 =
-        sqlx::query_scalar("SELECT COALESCE(MAX(id), 0) + 1 FROM transfer").fetch_one(&mut **transaction).await?;
-    sqlx::query("INSERT INTO transfer (id, kind, reference, created_ms) VALUES ($1, $2, $3, $4)")
+    // A counter would make each transfer wait for all others.
+    let id = i64::from_le_bytes(rand::random()) & i64::MAX;
+    statement("INSERT INTO transfer (id, kind, reference, created_ms) VALUES ($1, $2, $3, $4)")
         .bind(id)
         .bind(kind)
         .bind(reference)
         .bind(now_ms)
-        .execute(&mut **transaction)
+        .execute(&mut *transaction)
         .await?;
     for (account, amount) in postings {
-        sqlx::query(
+        statement(
             "INSERT INTO account (name, balance) VALUES ($1, $2)
              ON CONFLICT (name) DO UPDATE SET balance = account.balance + excluded.balance",
         )
-        .bind(account)
-        .bind(amount)
-        .execute(&mut **transaction)
+        .bind(*account)
+        .bind(*amount)
+        .execute(&mut *transaction)
         .await?;
-        sqlx::query("INSERT INTO posting (transfer_id, account, amount) VALUES ($1, $2, $3)")
+        statement("INSERT INTO posting (transfer_id, account, amount) VALUES ($1, $2, $3)")
             .bind(id)
-            .bind(account)
-            .bind(amount)
-            .execute(&mut **transaction)
+            .bind(*account)
+            .bind(*amount)
+            .execute(&mut *transaction)
             .await?;
     }
     Ok(())

@@ -1,5 +1,7 @@
 //! Idempotent requests: buyers can retry requests with an `Idempotency-Key` without being charged twice.
 
+use taonet_database::statement;
+
 use crate::{Store, StoreError};
 
 /// Retention of answers, in milliseconds: a day.
@@ -34,34 +36,37 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn claim(&self, key: &str, name: &str, fingerprint: &str, now_ms: i64) -> Result<Claim, StoreError> {
-        let mut transaction = self.begin().await?;
-        sqlx::query("DELETE FROM idempotent WHERE created_ms <= $1")
+        statement("DELETE FROM idempotent WHERE created_ms <= $1")
             .bind(now_ms.saturating_sub(REPEATABLE))
-            .execute(&mut *transaction)
+            .execute(&self.database)
             .await?;
-        let known: Option<(String, Option<String>, Option<String>)> =
-            sqlx::query_as("SELECT fingerprint, content_type, body FROM idempotent WHERE key_id = $1 AND name = $2")
-                .bind(key)
-                .bind(name)
-                .fetch_optional(&mut *transaction)
-                .await?;
-        let claim = match known {
-            Some((known, ..)) if known != fingerprint => Claim::Other,
-            Some((_, Some(content_type), Some(body))) => Claim::Answered(StoredAnswer { content_type, body }),
-            Some(_) => Claim::Running,
-            None => {
-                sqlx::query("INSERT INTO idempotent (key_id, name, fingerprint, created_ms) VALUES ($1, $2, $3, $4)")
-                    .bind(key)
-                    .bind(name)
-                    .bind(fingerprint)
-                    .bind(now_ms)
-                    .execute(&mut *transaction)
-                    .await?;
-                Claim::New
-            }
-        };
-        transaction.commit().await?;
-        Ok(claim)
+        let claimed = statement(
+            "INSERT INTO idempotent (key_id, name, fingerprint, created_ms) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (key_id, name) DO NOTHING",
+        )
+        .bind(key)
+        .bind(name)
+        .bind(fingerprint)
+        .bind(now_ms)
+        .execute(&self.database)
+        .await?;
+        if claimed > 0 {
+            return Ok(Claim::New);
+        }
+        let known = statement("SELECT fingerprint, content_type, body FROM idempotent WHERE key_id = $1 AND name = $2")
+            .bind(key)
+            .bind(name)
+            .row(&self.database)
+            .await?;
+        // Without a row, its claim was dropped in this moment; the buyer tries again.
+        let Some(known) = known else { return Ok(Claim::Running) };
+        if known.get::<String>("fingerprint")? != fingerprint {
+            return Ok(Claim::Other);
+        }
+        Ok(match (known.get("content_type")?, known.get("body")?) {
+            (Some(content_type), Some(body)) => Claim::Answered(StoredAnswer { content_type, body }),
+            _ => Claim::Running,
+        })
     }
 
     /// Stores the answer to a claimed request.
@@ -69,12 +74,12 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn keep_answer(&self, key: &str, name: &str, answer: &StoredAnswer) -> Result<(), StoreError> {
-        sqlx::query("UPDATE idempotent SET content_type = $1, body = $2 WHERE key_id = $3 AND name = $4")
+        statement("UPDATE idempotent SET content_type = $1, body = $2 WHERE key_id = $3 AND name = $4")
             .bind(&answer.content_type)
             .bind(&answer.body)
             .bind(key)
             .bind(name)
-            .execute(&self.pool)
+            .execute(&self.database)
             .await?;
         Ok(())
     }
@@ -84,17 +89,20 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn drop_claim(&self, key: &str, name: &str) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM idempotent WHERE key_id = $1 AND name = $2 AND body IS NULL")
+        statement("DELETE FROM idempotent WHERE key_id = $1 AND name = $2 AND body IS NULL")
             .bind(key)
             .bind(name)
-            .execute(&self.pool)
+            .execute(&self.database)
             .await?;
         Ok(())
     }
 
-    /// Releases all claims without an answer, which an earlier process left.
-    pub(crate) async fn drop_claims(&self) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM idempotent WHERE body IS NULL").execute(&self.pool).await?;
+    /// Releases claims from before a time without an answer, which an earlier process left.
+    pub(crate) async fn drop_claims(&self, before_ms: i64) -> Result<(), StoreError> {
+        statement("DELETE FROM idempotent WHERE body IS NULL AND created_ms < $1")
+            .bind(before_ms)
+            .execute(&self.database)
+            .await?;
         Ok(())
     }
 }

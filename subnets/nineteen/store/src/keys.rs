@@ -1,8 +1,7 @@
 //! API keys.
 
 use sha2::{Digest, Sha256};
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
+use taonet_database::{Row, Transaction, statement};
 use taonet_nineteen_core::TaskName;
 use zeroize::Zeroizing;
 
@@ -49,8 +48,16 @@ pub struct ApiKey {
     pub revoked_ms: Option<i64>,
 }
 
-const SELECT: &str = "SELECT api_key.*, account.balance AS balance FROM api_key
-                      LEFT JOIN account ON account.name = 'key:' || api_key.id";
+/// The statement that reads API keys, with its end.
+macro_rules! select {
+    ($end:literal) => {
+        statement(concat!(
+            "SELECT api_key.*, account.balance AS balance FROM api_key
+             LEFT JOIN account ON account.name = 'key:' || api_key.id ",
+            $end
+        ))
+    };
+}
 
 impl Store {
     /// Creates an API key from random bytes.
@@ -62,7 +69,7 @@ impl Store {
         let id = hex::encode(id);
         let secret = Zeroizing::new(format!("{PREFIX}-{id}-{}", hex::encode(secret)));
         let models = terms.models.as_ref().map(|models| serde_json::to_string(models).unwrap_or_default());
-        sqlx::query(
+        statement(
             "INSERT INTO api_key (id, hash, name, rate_per_minute, models, monthly_budget, created_ms)
              VALUES ($1, $2, $3, $4, $5, $6, $7)",
         )
@@ -73,7 +80,7 @@ impl Store {
         .bind(models)
         .bind(terms.monthly_budget)
         .bind(now_ms)
-        .execute(&self.pool)
+        .execute(&self.database)
         .await?;
         Ok(NewKey { id, secret })
     }
@@ -84,8 +91,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn key_of(&self, secret: &str) -> Result<Option<ApiKey>, StoreError> {
         // The lookup is by hash, so that its timing reveals nothing about the key.
-        let query = sqlx::AssertSqlSafe(format!("{SELECT} WHERE api_key.hash = $1"));
-        let row = sqlx::query(query).bind(hash(secret)).fetch_optional(&self.pool).await?;
+        let row = select!("WHERE api_key.hash = $1").bind(hash(secret)).row(&self.database).await?;
         row.as_ref().map(key).transpose()
     }
 
@@ -94,8 +100,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn key(&self, id: &str) -> Result<Option<ApiKey>, StoreError> {
-        let query = sqlx::AssertSqlSafe(format!("{SELECT} WHERE api_key.id = $1"));
-        let row = sqlx::query(query).bind(id).fetch_optional(&self.pool).await?;
+        let row = select!("WHERE api_key.id = $1").bind(id).row(&self.database).await?;
         row.as_ref().map(key).transpose()
     }
 
@@ -104,8 +109,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn keys(&self) -> Result<Vec<ApiKey>, StoreError> {
-        let query = sqlx::AssertSqlSafe(format!("{SELECT} ORDER BY api_key.created_ms, api_key.id"));
-        sqlx::query(query).fetch_all(&self.pool).await?.iter().map(key).collect()
+        select!("ORDER BY api_key.created_ms, api_key.id").rows(&self.database).await?.iter().map(key).collect()
     }
 
     /// Updates the name and limits of a key; returns `false` if the key is unknown.
@@ -114,7 +118,7 @@ impl Store {
     /// [`StoreError`].
     pub async fn update_key(&self, id: &str, terms: &KeyTerms) -> Result<bool, StoreError> {
         let models = terms.models.as_ref().map(|models| serde_json::to_string(models).unwrap_or_default());
-        let changed = sqlx::query(
+        let changed = statement(
             "UPDATE api_key SET name = $1, rate_per_minute = $2, models = $3, monthly_budget = $4 WHERE id = $5",
         )
         .bind(&terms.name)
@@ -122,9 +126,9 @@ impl Store {
         .bind(models)
         .bind(terms.monthly_budget)
         .bind(id)
-        .execute(&self.pool)
+        .execute(&self.database)
         .await?;
-        Ok(changed.rows_affected() > 0)
+        Ok(changed > 0)
     }
 
     /// Revokes a key permanently; returns `false` if it is unknown or already revoked.
@@ -132,13 +136,19 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn revoke_key(&self, id: &str, now_ms: i64) -> Result<bool, StoreError> {
-        let changed = sqlx::query("UPDATE api_key SET revoked_ms = $1 WHERE id = $2 AND revoked_ms IS NULL")
+        let changed = statement("UPDATE api_key SET revoked_ms = $1 WHERE id = $2 AND revoked_ms IS NULL")
             .bind(now_ms)
             .bind(id)
-            .execute(&self.pool)
+            .execute(&self.database)
             .await?;
-        Ok(changed.rows_affected() > 0)
+        Ok(changed > 0)
     }
+}
+
+/// Locks a key until the end of the transaction, so that its credits and requests are counted one after the other;
+/// returns `false` if it is unknown.
+pub(crate) async fn lock(transaction: &mut Transaction, key: &str) -> Result<bool, StoreError> {
+    Ok(statement("UPDATE api_key SET name = name WHERE id = $1").bind(key).execute(transaction).await? > 0)
 }
 
 /// Hashes a key. Secrets have 256 random bits, so that a plain hash cannot be inverted.
@@ -146,19 +156,19 @@ fn hash(secret: &str) -> String {
     hex::encode(Sha256::digest(secret.as_bytes()))
 }
 
-fn key(row: &SqliteRow) -> Result<ApiKey, StoreError> {
-    let models: Option<String> = row.try_get("models")?;
+fn key(row: &Row) -> Result<ApiKey, StoreError> {
+    let models: Option<String> = row.get("models")?;
     let models = models.map(|text| serde_json::from_str(&text).map_err(|_| invalid("models", &text))).transpose()?;
     Ok(ApiKey {
-        id: row.try_get("id")?,
+        id: row.get("id")?,
         terms: KeyTerms {
-            name: row.try_get("name")?,
-            rate_per_minute: number("rate_per_minute", row.try_get("rate_per_minute")?)?,
+            name: row.get("name")?,
+            rate_per_minute: number(row, "rate_per_minute")?,
             models,
-            monthly_budget: row.try_get("monthly_budget")?,
+            monthly_budget: row.get("monthly_budget")?,
         },
-        balance: row.try_get::<Option<i64>, _>("balance")?.unwrap_or(0),
-        created_ms: row.try_get("created_ms")?,
-        revoked_ms: row.try_get("revoked_ms")?,
+        balance: row.get::<Option<i64>>("balance")?.unwrap_or(0),
+        created_ms: row.get("created_ms")?,
+        revoked_ms: row.get("revoked_ms")?,
     })
 }

@@ -1,12 +1,13 @@
 //! Database of a Nineteen validator: miners and their sessions, periods with their counters, queued answers to check,
 //! rewards, API keys and credits.
 //!
-//! The database is SQLite (WAL, synced). The statements are portable to PostgreSQL.
+//! The database is SQLite (WAL, synced), or PostgreSQL, which several processes share. Both run the same statements.
 //!
 //! Two rules make it crash-safe: counters are stored as absolute values, and the result of a check replaces its sample
-//! in one transaction, keyed by the job.
+//! in one transaction, keyed by the job. One makes it safe to share: a transaction that decides on what it has read
+//! first locks a row, of the API key or of the period, with an update that changes nothing.
 //!
-//! Uses `taonet-nineteen-core` and `taonet-nineteen-transport` (sessions).
+//! Uses `taonet-database`, `taonet-nineteen-core` and `taonet-nineteen-transport` (sessions).
 //! Used by query, control, entry and `tao nineteen`.
 
 // Tests compare counters and scores exactly.
@@ -18,15 +19,13 @@ mod idempotency;
 mod keys;
 mod nodes;
 mod periods;
+mod rates;
 mod samples;
 
 use std::path::Path;
 use std::sync::LazyLock;
-use std::time::Duration;
 
-use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, SqlSafeStr as _, Sqlite, Transaction};
+use taonet_database::{Database, Migrator, migrations};
 
 pub use credits::{HoldRefusal, Usage, UsageRow};
 pub use error::StoreError;
@@ -34,35 +33,30 @@ pub use idempotency::{Claim, StoredAnswer};
 pub use keys::{ApiKey, KeyTerms, NewKey};
 pub use nodes::Node;
 pub use periods::{BudgetRow, ContenderRow, HistoryRow, NewContender, PeriodId, PeriodRow};
+pub use rates::RateUsage;
 pub use samples::{Reward, RewardRow, Sample};
 
 /// Name of the database file in its directory.
 const FILE: &str = "nineteen.sqlite";
-/// Maximum number of database connections.
-const CONNECTIONS: u32 = 4;
-/// Timeout for a connection, and for SQLite's lock.
-const WAIT: Duration = Duration::from_secs(10);
-
-/// Migrations of the schema. `sqlx::migrate!` would compile the database drivers a second time, for the host.
+/// Migrations of the schema.
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
-    let migration = |version, name: &'static str, sql: &'static str| {
-        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
-    };
-    Migrator::with_migrations(vec![
-        migration(1, "market", include_str!("../migrations/0001_market.sql")),
-        migration(2, "credits", include_str!("../migrations/0002_credits.sql")),
-        migration(3, "idempotency", include_str!("../migrations/0003_idempotency.sql")),
+    migrations(&[
+        (1, "market", include_str!("../migrations/0001_market.sql")),
+        (2, "credits", include_str!("../migrations/0002_credits.sql")),
+        (3, "idempotency", include_str!("../migrations/0003_idempotency.sql")),
+        (4, "rates", include_str!("../migrations/0004_rates.sql")),
     ])
 });
 
 /// The validator's database. Clones share connections.
 #[derive(Debug, Clone)]
 pub struct Store {
-    pool: SqlitePool,
+    database: Database,
 }
 
 impl Store {
-    /// Opens the database in a directory; creates both if missing. Only the owner can read them: they contain keys.
+    /// Opens the SQLite database in a directory; creates both if missing. Only the owner can read them: they contain
+    /// keys.
     ///
     /// # Errors
     /// [`StoreError`] when the directory is unusable, or the database has a newer schema.
@@ -70,29 +64,28 @@ impl Store {
         let path = directory.join(FILE);
         make_private(directory, &path)
             .map_err(|source| StoreError::Directory { path: directory.to_owned(), source })?;
-        let options = SqliteConnectOptions::new()
-            .filename(&path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(WAIT)
-            .disable_statement_logging();
-        let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(WAIT);
-        let pool = pool.connect_with(options).await?;
-        MIGRATIONS.run(&pool).await.map_err(|source| StoreError::Migrate { path, source })?;
-        Ok(Self { pool })
+        let database = Database::sqlite(&path, &MIGRATIONS).await;
+        Ok(Self { database: database.map_err(|source| StoreError::File { path, source })? })
     }
 
-    /// Begins a write transaction, which acquires SQLite's lock immediately: a read transaction that is upgraded after
-    /// another connection has written would fail.
-    pub(crate) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
-        Ok(self.pool.begin_with("BEGIN IMMEDIATE").await?)
+    /// Connects to a PostgreSQL database (`postgres://…`), which other processes can share; creates the tables if
+    /// missing.
+    ///
+    /// # Errors
+    /// [`StoreError::Postgres`] when the URL is invalid, or the database is unreachable, has a newer schema, or belongs
+    /// to another program.
+    pub async fn connect(url: &str) -> Result<Self, StoreError> {
+        Ok(Self { database: Database::postgres(url, &MIGRATIONS).await.map_err(StoreError::Postgres)? })
+    }
+
+    /// Returns whether other processes can share the database: PostgreSQL.
+    pub const fn is_shared(&self) -> bool {
+        self.database.is_shared()
     }
 
     /// Closes the database.
     pub async fn close(&self) {
-        self.pool.close().await;
+        self.database.close().await;
     }
 }
 

@@ -1,7 +1,6 @@
 //! Miners and their sessions.
 
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
+use taonet_database::{Row, statement};
 use taonet_nineteen_transport::{FernetKey, Session};
 use taonet_primitives::{Hotkey, Uid};
 use taonet_wire::Peer;
@@ -27,9 +26,9 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn replace_nodes(&self, nodes: &[(Uid, Peer)], now_ms: i64) -> Result<(), StoreError> {
-        let mut transaction = self.begin().await?;
+        let mut transaction = self.database.begin().await?;
         for (uid, peer) in nodes {
-            sqlx::query(
+            statement(
                 "INSERT INTO node (hotkey, uid, host, port, seen_ms) VALUES ($1, $2, $3, $4, $5)
                  ON CONFLICT (hotkey) DO UPDATE SET uid = excluded.uid, seen_ms = excluded.seen_ms,
                  key_id = CASE WHEN node.host = excluded.host AND node.port = excluded.port THEN node.key_id END,
@@ -40,10 +39,10 @@ impl Store {
             .bind(peer.host())
             .bind(i64::from(peer.port()))
             .bind(now_ms)
-            .execute(&mut *transaction)
+            .execute(&mut transaction)
             .await?;
         }
-        sqlx::query("DELETE FROM node WHERE seen_ms < $1").bind(now_ms).execute(&mut *transaction).await?;
+        statement("DELETE FROM node WHERE seen_ms < $1").bind(now_ms).execute(&mut transaction).await?;
         Ok(transaction.commit().await?)
     }
 
@@ -52,7 +51,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn nodes(&self) -> Result<Vec<Node>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM node ORDER BY uid").fetch_all(&self.pool).await?;
+        let rows = statement("SELECT * FROM node ORDER BY uid").rows(&self.database).await?;
         rows.iter().map(node).collect()
     }
 
@@ -61,7 +60,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn nodes_seen_ms(&self) -> Result<Option<i64>, StoreError> {
-        Ok(sqlx::query_scalar("SELECT MAX(seen_ms) FROM node").fetch_one(&self.pool).await?)
+        Ok(statement("SELECT MAX(seen_ms) FROM node").value::<Option<i64>>(&self.database).await?.flatten())
     }
 
     /// Stores a miner's session, which replaces the previous one.
@@ -70,35 +69,36 @@ impl Store {
     /// [`StoreError`].
     pub async fn put_session(&self, session: &Session) -> Result<(), StoreError> {
         let key = Zeroizing::new(hex::encode(session.key().as_bytes()));
-        sqlx::query("UPDATE node SET key_id = $1, key_hex = $2, key_ends_ns = $3, key_signed = $4 WHERE hotkey = $5")
+        statement("UPDATE node SET key_id = $1, key_hex = $2, key_ends_ns = $3, key_signed = $4 WHERE hotkey = $5")
             .bind(session.id())
             .bind(key.as_str())
             .bind(i64::try_from(session.ends_ns()).unwrap_or(i64::MAX))
             .bind(i64::from(session.is_signed()))
             .bind(session.peer().hotkey().to_string())
-            .execute(&self.pool)
+            .execute(&self.database)
             .await?;
         Ok(())
     }
 }
 
-fn node(row: &SqliteRow) -> Result<Node, StoreError> {
-    let hotkey: Hotkey = parsed("hotkey", row.try_get("hotkey")?)?;
-    let host: String = row.try_get("host")?;
-    let port = number("port", row.try_get("port")?)?;
+fn node(row: &Row) -> Result<Node, StoreError> {
+    let hotkey: Hotkey = parsed(row, "hotkey")?;
+    let host: String = row.get("host")?;
+    let port = number(row, "port")?;
     let peer = Peer::new(hotkey, host.clone(), port).map_err(|_| invalid("host", &host))?;
     let key: (Option<String>, Option<String>, Option<i64>) =
-        (row.try_get("key_id")?, row.try_get("key_hex")?, row.try_get("key_ends_ns")?);
+        (row.get("key_id")?, row.get("key_hex")?, row.get("key_ends_ns")?);
     let session = match key {
         (Some(id), Some(key), Some(ends)) => {
             let key = Zeroizing::new(key);
             // The value is secret and must not appear in the error.
             let mut bytes = [0; 32];
             hex::decode_to_slice(key.as_str(), &mut bytes).map_err(|_| invalid("key_hex", &"no key"))?;
-            let signed = row.try_get::<i64, _>("key_signed")? != 0;
-            Some(Session::restore(peer.clone(), id, FernetKey::from_bytes(bytes), number("key_ends_ns", ends)?, signed))
+            let signed = row.get::<i64>("key_signed")? != 0;
+            let ends_ns = u64::try_from(ends).map_err(|_| invalid("key_ends_ns", &ends))?;
+            Some(Session::restore(peer.clone(), id, FernetKey::from_bytes(bytes), ends_ns, signed))
         }
         _ => None,
     };
-    Ok(Node { uid: Uid(number("uid", row.try_get("uid")?)?), peer, session })
+    Ok(Node { uid: Uid(number(row, "uid")?), peer, session })
 }

@@ -1,7 +1,8 @@
 //! Scoring periods: offers, counters, budgets and scores.
 
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, Sqlite, Transaction};
+use std::cmp::Reverse;
+
+use taonet_database::{Row, Transaction, statement};
 use taonet_nineteen_core::TaskName;
 use taonet_nineteen_core::capacity::Capacity;
 use taonet_nineteen_core::period::{PeriodCounts, PeriodProfile, period_score};
@@ -94,7 +95,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn open_period(&self) -> Result<Option<PeriodRow>, StoreError> {
-        let row = sqlx::query("SELECT * FROM period WHERE closed_ms IS NULL").fetch_optional(&self.pool).await?;
+        let row = statement("SELECT * FROM period WHERE closed_ms IS NULL").row(&self.database).await?;
         row.as_ref().map(period).transpose()
     }
 
@@ -103,7 +104,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn newest_period(&self) -> Result<Option<PeriodRow>, StoreError> {
-        let row = sqlx::query("SELECT * FROM period ORDER BY id DESC LIMIT 1").fetch_optional(&self.pool).await?;
+        let row = statement("SELECT * FROM period ORDER BY id DESC LIMIT 1").row(&self.database).await?;
         row.as_ref().map(period).transpose()
     }
 
@@ -112,7 +113,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn period(&self, id: PeriodId) -> Result<Option<PeriodRow>, StoreError> {
-        let row = sqlx::query("SELECT * FROM period WHERE id = $1").bind(id.0).fetch_optional(&self.pool).await?;
+        let row = statement("SELECT * FROM period WHERE id = $1").bind(id.0).row(&self.database).await?;
         row.as_ref().map(period).transpose()
     }
 
@@ -128,24 +129,21 @@ impl Store {
         contenders: &[NewContender],
         budgets: &[(TaskName, u64)],
     ) -> Result<PeriodId, StoreError> {
-        let mut transaction = self.begin().await?;
-        let open: Option<i64> = sqlx::query_scalar("SELECT id FROM period WHERE closed_ms IS NULL")
-            .fetch_optional(&mut *transaction)
-            .await?;
+        let mut transaction = self.database.begin().await?;
+        let open = statement("SELECT id FROM period WHERE closed_ms IS NULL").value(&mut transaction).await?;
         if let Some(open) = open {
             return Err(StoreError::StillOpen(open));
         }
-        let id: i64 =
-            sqlx::query_scalar("SELECT COALESCE(MAX(id), 0) + 1 FROM period").fetch_one(&mut *transaction).await?;
-        sqlx::query("INSERT INTO period (id, started_ms, length_ms, profile) VALUES ($1, $2, $3, $4)")
+        let id = statement("SELECT COALESCE(MAX(id), 0) + 1 FROM period").number(&mut transaction).await?;
+        statement("INSERT INTO period (id, started_ms, length_ms, profile) VALUES ($1, $2, $3, $4)")
             .bind(id)
             .bind(started_ms)
             .bind(length_ms)
             .bind(profile_name(profile))
-            .execute(&mut *transaction)
+            .execute(&mut transaction)
             .await?;
         for NewContender { task, hotkey, uid, capacity } in contenders {
-            sqlx::query(
+            statement(
                 "INSERT INTO contender (period_id, task, hotkey, uid, declared, accepted, to_score)
                  VALUES ($1, $2, $3, $4, $5, $6, $7)",
             )
@@ -157,16 +155,16 @@ impl Store {
             .bind(if capacity.declared.is_finite() { capacity.declared } else { 0.0 })
             .bind(capacity.accepted)
             .bind(capacity.to_score)
-            .execute(&mut *transaction)
+            .execute(&mut transaction)
             .await?;
         }
         for (task, planned) in budgets {
             let planned = i64::try_from(*planned).unwrap_or(i64::MAX);
-            sqlx::query("INSERT INTO budget (period_id, task, planned, remaining) VALUES ($1, $2, $3, $3)")
+            statement("INSERT INTO budget (period_id, task, planned, remaining) VALUES ($1, $2, $3, $3)")
                 .bind(id)
                 .bind(task.as_str())
                 .bind(planned)
-                .execute(&mut *transaction)
+                .execute(&mut transaction)
                 .await?;
         }
         transaction.commit().await?;
@@ -178,11 +176,12 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn contenders(&self, period: PeriodId) -> Result<Vec<ContenderRow>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM contender WHERE period_id = $1 ORDER BY task, uid, hotkey")
-            .bind(period.0)
-            .fetch_all(&self.pool)
-            .await?;
-        rows.iter().map(contender).collect()
+        let rows =
+            statement("SELECT * FROM contender WHERE period_id = $1").bind(period.0).rows(&self.database).await?;
+        let mut rows = rows.iter().map(contender).collect::<Result<Vec<_>, _>>()?;
+        // PostgreSQL would sort texts by its locale.
+        rows.sort_by(|a, b| key(&a.offer).cmp(&key(&b.offer)));
+        Ok(rows)
     }
 
     /// Returns a period's budgets, ordered by task.
@@ -190,19 +189,17 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn budgets(&self, period: PeriodId) -> Result<Vec<BudgetRow>, StoreError> {
-        let rows: Vec<(String, i64, i64)> =
-            sqlx::query_as("SELECT task, planned, remaining FROM budget WHERE period_id = $1 ORDER BY task")
-                .bind(period.0)
-                .fetch_all(&self.pool)
-                .await?;
-        let read = |(task, planned, remaining): (String, i64, i64)| {
-            Ok(BudgetRow {
-                task: parsed("task", &task)?,
-                planned: number("planned", planned)?,
-                remaining: number("remaining", remaining)?,
-            })
+        let rows = statement("SELECT task, planned, remaining FROM budget WHERE period_id = $1")
+            .bind(period.0)
+            .rows(&self.database)
+            .await?;
+        let budget = |row: &Row| {
+            let (planned, remaining) = (number(row, "planned")?, number(row, "remaining")?);
+            Ok(BudgetRow { task: parsed(row, "task")?, planned, remaining })
         };
-        rows.into_iter().map(read).collect()
+        let mut rows = rows.iter().map(budget).collect::<Result<Vec<_>, StoreError>>()?;
+        rows.sort_by(|a, b| a.task.cmp(&b.task));
+        Ok(rows)
     }
 
     /// Stores the counters of an open period as absolute values. Closed periods are unchanged.
@@ -215,8 +212,10 @@ impl Store {
         rows: &[ContenderRow],
         budgets: &[(TaskName, u64)],
     ) -> Result<(), StoreError> {
-        let mut transaction = self.begin().await?;
-        put_counts(&mut transaction, period, rows, budgets).await?;
+        let mut transaction = self.database.begin().await?;
+        if lock_open(&mut transaction, period).await? {
+            put_counts(&mut transaction, period, rows, budgets).await?;
+        }
         Ok(transaction.commit().await?)
     }
 
@@ -230,32 +229,30 @@ impl Store {
         rows: &[ContenderRow],
         closed_ms: i64,
     ) -> Result<(), StoreError> {
-        let mut transaction = self.begin().await?;
+        let mut transaction = self.database.begin().await?;
+        if !lock_open(&mut transaction, period).await? {
+            return Ok(());
+        }
         put_counts(&mut transaction, period, rows, &[]).await?;
-        let found = sqlx::query("SELECT * FROM period WHERE id = $1 AND closed_ms IS NULL")
-            .bind(period.0)
-            .fetch_optional(&mut *transaction)
-            .await?;
+        let found = statement("SELECT * FROM period WHERE id = $1").bind(period.0).row(&mut transaction).await?;
         let Some(row) = found else { return Ok(()) };
         let profile = self::period(&row)?.profile;
-        let rows = sqlx::query("SELECT * FROM contender WHERE period_id = $1")
-            .bind(period.0)
-            .fetch_all(&mut *transaction)
-            .await?;
+        let rows =
+            statement("SELECT * FROM contender WHERE period_id = $1").bind(period.0).rows(&mut transaction).await?;
         for row in &rows {
             let ContenderRow { offer, counts, .. } = contender(row)?;
-            sqlx::query("UPDATE contender SET score = $1 WHERE period_id = $2 AND task = $3 AND hotkey = $4")
+            statement("UPDATE contender SET score = $1 WHERE period_id = $2 AND task = $3 AND hotkey = $4")
                 .bind(period_score(&counts, profile))
                 .bind(period.0)
                 .bind(offer.task.as_str())
                 .bind(offer.hotkey.to_string())
-                .execute(&mut *transaction)
+                .execute(&mut transaction)
                 .await?;
         }
-        sqlx::query("UPDATE period SET closed_ms = $1 WHERE id = $2")
+        statement("UPDATE period SET closed_ms = $1 WHERE id = $2")
             .bind(closed_ms)
             .bind(period.0)
-            .execute(&mut *transaction)
+            .execute(&mut transaction)
             .await?;
         Ok(transaction.commit().await?)
     }
@@ -265,40 +262,54 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn history_since(&self, since_ms: i64) -> Result<Vec<HistoryRow>, StoreError> {
-        let rows: Vec<(i64, String, String, Option<f64>, f64)> = sqlx::query_as(
-            "SELECT period.id, contender.task, contender.hotkey, contender.score, contender.consumed FROM contender
-             JOIN period ON period.id = contender.period_id WHERE period.closed_ms >= $1
+        let rows = statement(
+            "SELECT contender.period_id, contender.task, contender.hotkey, contender.score, contender.consumed
+             FROM contender JOIN period ON period.id = contender.period_id WHERE period.closed_ms >= $1
              ORDER BY period.id DESC, contender.task, contender.hotkey",
         )
         .bind(since_ms)
-        .fetch_all(&self.pool)
+        .rows(&self.database)
         .await?;
-        let read = |(period, task, hotkey, score, volume): (i64, String, String, Option<f64>, f64)| {
+        let result = |row: &Row| {
             Ok(HistoryRow {
-                period: PeriodId(period),
-                task: parsed("task", &task)?,
-                hotkey: parsed("hotkey", &hotkey)?,
-                score,
-                volume,
+                period: PeriodId(row.get("period_id")?),
+                task: parsed(row, "task")?,
+                hotkey: parsed(row, "hotkey")?,
+                score: row.get("score")?,
+                volume: row.get("consumed")?,
             })
         };
-        rows.into_iter().map(read).collect()
+        let mut rows = rows.iter().map(result).collect::<Result<Vec<_>, StoreError>>()?;
+        // PostgreSQL has sorted texts by its locale.
+        rows.sort_by(|a, b| (Reverse(a.period), &a.task, a.hotkey).cmp(&(Reverse(b.period), &b.task, b.hotkey)));
+        Ok(rows)
     }
 }
 
+/// Sort key of offers.
+fn key(offer: &NewContender) -> (&TaskName, u16, Hotkey) {
+    (&offer.task, offer.uid.0, offer.hotkey)
+}
+
+/// Locks an open period until the end of the transaction, so that it is closed before or after its counters are stored;
+/// returns `false` if it is closed.
+async fn lock_open(transaction: &mut Transaction, period: PeriodId) -> Result<bool, StoreError> {
+    let lock = statement("UPDATE period SET closed_ms = NULL WHERE id = $1 AND closed_ms IS NULL");
+    Ok(lock.bind(period.0).execute(transaction).await? > 0)
+}
+
 async fn put_counts(
-    transaction: &mut Transaction<'_, Sqlite>,
+    transaction: &mut Transaction,
     period: PeriodId,
     rows: &[ContenderRow],
     budgets: &[(TaskName, u64)],
 ) -> Result<(), StoreError> {
     for ContenderRow { offer, counts, sent, .. } in rows {
-        sqlx::query(
+        statement(
             "UPDATE contender SET sent = $1, total_requests = $2, requests_429 = $3, requests_500 = $4, consumed = $5
-             WHERE period_id = $6 AND task = $7 AND hotkey = $8
-             AND EXISTS (SELECT 1 FROM period WHERE id = $6 AND closed_ms IS NULL)",
+             WHERE period_id = $6 AND task = $7 AND hotkey = $8",
         )
-        .bind(sent)
+        .bind(*sent)
         .bind(counts.total_requests)
         .bind(counts.requests_429)
         .bind(counts.requests_500)
@@ -306,47 +317,47 @@ async fn put_counts(
         .bind(period.0)
         .bind(offer.task.as_str())
         .bind(offer.hotkey.to_string())
-        .execute(&mut **transaction)
+        .execute(&mut *transaction)
         .await?;
     }
     for (task, remaining) in budgets {
-        sqlx::query("UPDATE budget SET remaining = $1 WHERE period_id = $2 AND task = $3")
+        statement("UPDATE budget SET remaining = $1 WHERE period_id = $2 AND task = $3")
             .bind(i64::try_from(*remaining).unwrap_or(i64::MAX))
             .bind(period.0)
             .bind(task.as_str())
-            .execute(&mut **transaction)
+            .execute(&mut *transaction)
             .await?;
     }
     Ok(())
 }
 
-fn period(row: &SqliteRow) -> Result<PeriodRow, StoreError> {
+fn period(row: &Row) -> Result<PeriodRow, StoreError> {
     Ok(PeriodRow {
-        id: PeriodId(row.try_get("id")?),
-        started_ms: row.try_get("started_ms")?,
-        length_ms: row.try_get("length_ms")?,
-        profile: profile(row.try_get("profile")?)?,
-        closed_ms: row.try_get("closed_ms")?,
+        id: PeriodId(row.get("id")?),
+        started_ms: row.get("started_ms")?,
+        length_ms: row.get("length_ms")?,
+        profile: profile(&row.get::<String>("profile")?)?,
+        closed_ms: row.get("closed_ms")?,
     })
 }
 
-fn contender(row: &SqliteRow) -> Result<ContenderRow, StoreError> {
-    let accepted = row.try_get("accepted")?;
-    let capacity = Capacity { declared: row.try_get("declared")?, accepted, to_score: row.try_get("to_score")? };
+fn contender(row: &Row) -> Result<ContenderRow, StoreError> {
+    let accepted = row.get("accepted")?;
+    let capacity = Capacity { declared: row.get("declared")?, accepted, to_score: row.get("to_score")? };
     let counts = PeriodCounts {
-        total_requests: row.try_get("total_requests")?,
+        total_requests: row.get("total_requests")?,
         capacity: accepted,
-        consumed_capacity: row.try_get("consumed")?,
-        requests_429: row.try_get("requests_429")?,
-        requests_500: row.try_get("requests_500")?,
+        consumed_capacity: row.get("consumed")?,
+        requests_429: row.get("requests_429")?,
+        requests_500: row.get("requests_500")?,
     };
     let offer = NewContender {
-        task: parsed("task", row.try_get("task")?)?,
-        hotkey: parsed("hotkey", row.try_get("hotkey")?)?,
-        uid: Uid(number("uid", row.try_get("uid")?)?),
+        task: parsed(row, "task")?,
+        hotkey: parsed(row, "hotkey")?,
+        uid: Uid(number(row, "uid")?),
         capacity,
     };
-    Ok(ContenderRow { offer, counts, sent: row.try_get("sent")?, score: row.try_get("score")? })
+    Ok(ContenderRow { offer, counts, sent: row.get("sent")?, score: row.get("score")? })
 }
 
 const fn profile_name(profile: PeriodProfile) -> &'static str {

@@ -1,7 +1,6 @@
 //! Queue of sampled answers for the checker, and the resulting rewards.
 
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
+use taonet_database::{Row, statement};
 use taonet_nineteen_core::TaskName;
 use taonet_nineteen_core::sampling::{evicted, keeps_another};
 use taonet_primitives::{Hotkey, Uid};
@@ -71,25 +70,25 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn put_sample(&self, sample: &Sample, weight: f64) -> Result<bool, StoreError> {
-        let mut transaction = self.begin().await?;
+        let mut transaction = self.database.begin().await?;
         let count = |count: i64| usize::try_from(count).unwrap_or(usize::MAX);
-        let stored: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM sample WHERE task = $1")
+        let stored = statement("SELECT COUNT(*) FROM sample WHERE task = $1")
             .bind(sample.task.as_str())
-            .fetch_one(&mut *transaction)
+            .number(&mut transaction)
             .await?;
         if !keeps_another(count(stored), weight) {
             return Ok(false);
         }
-        let all: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM sample").fetch_one(&mut *transaction).await?;
+        let all = statement("SELECT COUNT(*) FROM sample").number(&mut transaction).await?;
         let oldest = i64::try_from(evicted(count(all))).unwrap_or(0);
-        sqlx::query(
+        statement(
             "DELETE FROM sample WHERE job_id IN (SELECT job_id FROM sample ORDER BY created_ms, job_id LIMIT $1)",
         )
         .bind(oldest)
-        .execute(&mut *transaction)
+        .execute(&mut transaction)
         .await?;
         // An answer is checked at most once.
-        let kept = sqlx::query(
+        let kept = statement(
             "INSERT INTO sample (job_id, period_id, task, hotkey, uid, synthetic, request, answer, work, response_time,
                                  created_ms)
              SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11
@@ -106,9 +105,8 @@ impl Store {
         .bind(sample.work)
         .bind(sample.response_time)
         .bind(sample.created_ms)
-        .execute(&mut *transaction)
-        .await?
-        .rows_affected();
+        .execute(&mut transaction)
+        .await?;
         transaction.commit().await?;
         Ok(kept > 0)
     }
@@ -118,10 +116,10 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn samples_by_task(&self) -> Result<Vec<(TaskName, usize)>, StoreError> {
-        let rows: Vec<(String, i64)> = sqlx::query_as("SELECT task, COUNT(*) FROM sample GROUP BY task ORDER BY task")
-            .fetch_all(&self.pool)
+        let rows = statement("SELECT task, COUNT(*) AS stored FROM sample GROUP BY task ORDER BY task")
+            .rows(&self.database)
             .await?;
-        rows.into_iter().map(|(task, count)| Ok((parsed("task", &task)?, number("count", count)?))).collect()
+        rows.iter().map(|row| Ok((parsed(row, "task")?, number(row, "stored")?))).collect()
     }
 
     /// Returns the answer to check next: the oldest one of the miner with the fewest rewards in the task.
@@ -129,14 +127,14 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn next_sample(&self, task: &TaskName) -> Result<Option<Sample>, StoreError> {
-        let row = sqlx::query(
+        let row = statement(
             "SELECT sample.* FROM sample
              LEFT JOIN (SELECT hotkey, COUNT(*) AS checked FROM reward WHERE task = $1 GROUP BY hotkey) AS known
              ON known.hotkey = sample.hotkey
              WHERE sample.task = $1 ORDER BY COALESCE(known.checked, 0), sample.created_ms, sample.job_id LIMIT 1",
         )
         .bind(task.as_str())
-        .fetch_optional(&self.pool)
+        .row(&self.database)
         .await?;
         row.as_ref().map(sample).transpose()
     }
@@ -146,8 +144,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn put_reward(&self, sample: &Sample, reward: &Reward) -> Result<(), StoreError> {
-        let mut transaction = self.begin().await?;
-        sqlx::query(
+        let mut transaction = self.database.begin().await?;
+        statement(
             "INSERT INTO reward (job_id, period_id, task, hotkey, uid, synthetic, quality, metric, work, response_time,
                                  reason, created_ms)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (job_id) DO NOTHING",
@@ -164,9 +162,9 @@ impl Store {
         .bind(sample.response_time)
         .bind(&reward.reason)
         .bind(reward.created_ms)
-        .execute(&mut *transaction)
+        .execute(&mut transaction)
         .await?;
-        sqlx::query("DELETE FROM sample WHERE job_id = $1").bind(&sample.job_id).execute(&mut *transaction).await?;
+        statement("DELETE FROM sample WHERE job_id = $1").bind(&sample.job_id).execute(&mut transaction).await?;
         Ok(transaction.commit().await?)
     }
 
@@ -175,9 +173,9 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn rewards_since(&self, since_ms: i64) -> Result<Vec<RewardRow>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM reward WHERE created_ms >= $1 ORDER BY created_ms DESC, job_id")
+        let rows = statement("SELECT * FROM reward WHERE created_ms >= $1 ORDER BY created_ms DESC, job_id")
             .bind(since_ms)
-            .fetch_all(&self.pool)
+            .rows(&self.database)
             .await?;
         rows.iter().map(reward).collect()
     }
@@ -187,48 +185,48 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub async fn sweep(&self, rewards_ms: i64, periods_ms: i64, samples_ms: i64) -> Result<(), StoreError> {
-        let mut transaction = self.begin().await?;
-        sqlx::query("DELETE FROM reward WHERE created_ms < $1").bind(rewards_ms).execute(&mut *transaction).await?;
-        sqlx::query("DELETE FROM sample WHERE created_ms < $1").bind(samples_ms).execute(&mut *transaction).await?;
-        for statement in [
+        let mut transaction = self.database.begin().await?;
+        statement("DELETE FROM reward WHERE created_ms < $1").bind(rewards_ms).execute(&mut transaction).await?;
+        statement("DELETE FROM sample WHERE created_ms < $1").bind(samples_ms).execute(&mut transaction).await?;
+        for sql in [
             "DELETE FROM contender WHERE period_id IN (SELECT id FROM period WHERE closed_ms < $1)",
             "DELETE FROM budget WHERE period_id IN (SELECT id FROM period WHERE closed_ms < $1)",
             // Keeps the newest period, so that the numbering continues.
             "DELETE FROM period WHERE closed_ms < $1 AND id < (SELECT MAX(id) FROM period)",
         ] {
-            sqlx::query(statement).bind(periods_ms).execute(&mut *transaction).await?;
+            statement(sql).bind(periods_ms).execute(&mut transaction).await?;
         }
         Ok(transaction.commit().await?)
     }
 }
 
-fn sample(row: &SqliteRow) -> Result<Sample, StoreError> {
+fn sample(row: &Row) -> Result<Sample, StoreError> {
     Ok(Sample {
-        job_id: row.try_get("job_id")?,
-        period: PeriodId(row.try_get("period_id")?),
-        task: parsed("task", row.try_get("task")?)?,
-        hotkey: parsed("hotkey", row.try_get("hotkey")?)?,
-        uid: Uid(number("uid", row.try_get("uid")?)?),
-        synthetic: row.try_get::<i64, _>("synthetic")? != 0,
-        request: row.try_get("request")?,
-        answer: row.try_get("answer")?,
-        work: row.try_get("work")?,
-        response_time: row.try_get("response_time")?,
-        created_ms: row.try_get("created_ms")?,
+        job_id: row.get("job_id")?,
+        period: PeriodId(row.get("period_id")?),
+        task: parsed(row, "task")?,
+        hotkey: parsed(row, "hotkey")?,
+        uid: Uid(number(row, "uid")?),
+        synthetic: row.get::<i64>("synthetic")? != 0,
+        request: row.get("request")?,
+        answer: row.get("answer")?,
+        work: row.get("work")?,
+        response_time: row.get("response_time")?,
+        created_ms: row.get("created_ms")?,
     })
 }
 
-fn reward(row: &SqliteRow) -> Result<RewardRow, StoreError> {
+fn reward(row: &Row) -> Result<RewardRow, StoreError> {
     Ok(RewardRow {
-        job_id: row.try_get("job_id")?,
-        task: parsed("task", row.try_get("task")?)?,
-        hotkey: parsed("hotkey", row.try_get("hotkey")?)?,
-        synthetic: row.try_get::<i64, _>("synthetic")? != 0,
+        job_id: row.get("job_id")?,
+        task: parsed(row, "task")?,
+        hotkey: parsed(row, "hotkey")?,
+        synthetic: row.get::<i64>("synthetic")? != 0,
         reward: Reward {
-            quality: row.try_get("quality")?,
-            metric: row.try_get("metric")?,
-            reason: row.try_get("reason")?,
-            created_ms: row.try_get("created_ms")?,
+            quality: row.get("quality")?,
+            metric: row.get("metric")?,
+            reason: row.get("reason")?,
+            created_ms: row.get("created_ms")?,
         },
     })
 }

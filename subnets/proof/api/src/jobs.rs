@@ -56,6 +56,23 @@ impl Job {
         self.state.borrow().status.clone()
     }
 
+    /// Waits for the end, and returns the final status.
+    pub(crate) async fn finished(&self) -> Status {
+        let mut states = self.follow();
+        match states.wait_for(|state| !matches!(state.status, Status::Running)).await {
+            Ok(state) => state.status.clone(),
+            // The sender is in `self`.
+            Err(_) => Status::Running,
+        }
+    }
+
+    /// Returns how many of the slices have no verified proof.
+    pub(crate) fn unproven(&self, slices: usize) -> usize {
+        let state = self.state.borrow();
+        let verified = state.steps.iter().filter(|step| matches!(step.progress, Progress::Verified { .. }));
+        slices.saturating_sub(verified.count())
+    }
+
     fn finish(&self, result: Result<ModelBundle, DeliveryError>) {
         self.state.send_modify(|state| {
             state.status = match result {
@@ -127,6 +144,11 @@ impl Jobs {
     /// Returns a proof of an API key; `None` for proofs of other keys.
     pub fn get(&self, owner: &str, id: &Digest) -> Option<Arc<Job>> {
         self.lock().get(id).filter(|job| job.owner == owner).map(Arc::clone)
+    }
+
+    /// Removes a proof from memory.
+    pub(crate) fn forget(&self, id: &Digest) {
+        self.lock().remove(id);
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Digest, Arc<Job>>> {

@@ -13,15 +13,21 @@
 //! All other requests require a bearer key of [`ApiKeys`], which stores hashes only. A key has access to its own proofs
 //! only. The server uses TLS ([`serve_tls`]) with a given certificate or a self-signed one ([`Identity`]).
 //!
+//! A validator behind a firewall serves users through a [`Relay`], to which it connects.
+//!
 //! Uses `taonet-proof-validator` (dispatch and verification) and `taonet-http` (rate limits).
 //! Used by `tao proof validator`.
 
 mod jobs;
 mod keys;
+mod relay;
 mod routes;
+#[cfg(test)]
+mod testing;
 mod tls;
 
 pub use jobs::{Job, Jobs, Status};
 pub use keys::{ApiKeys, KeyError};
+pub use relay::{Relay, RelayError};
 pub use routes::{ApiSettings, router};
 pub use tls::{Identity, TlsError, serve_tls};

@@ -25,9 +25,9 @@ pub struct Identity {
 #[non_exhaustive]
 pub enum TlsError {
     /// A file cannot be read.
-    #[error("{}: {source}", path.display())]
+    #[error("cannot read {}: {source}", path.display())]
     File {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// The I/O error.
         source: std::io::Error,
@@ -35,14 +35,14 @@ pub enum TlsError {
     /// A file cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),
-    /// No certificate can be generated.
-    #[error("no certificate: {0}")]
+    /// The certificate cannot be generated.
+    #[error("cannot generate a certificate: {0}")]
     Generate(#[from] rcgen::Error),
     /// The certificate or key is not valid PEM.
-    #[error("certificate or key: {0}")]
+    #[error("cannot parse the certificate or key: {0}")]
     Pem(#[from] rustls::pki_types::pem::Error),
     /// The certificate and key are unsupported or do not match.
-    #[error("certificate and key: {0}")]
+    #[error("cannot use the certificate and key: {0}")]
     Config(#[from] rustls::Error),
 }
 

@@ -8,9 +8,9 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum BackendError {
     /// A value of the circuit could exceed the field's range.
-    #[error("a sum of the circuit can reach {magnitude}, the field holds {limit}; hint: choose a smaller scale")]
+    #[error("a sum of the circuit can reach {magnitude}, above the field limit {limit}; hint: use a smaller scale")]
     Magnitude {
-        /// The largest magnitude.
+        /// The largest magnitude of a sum.
         magnitude: u64,
         /// The largest magnitude that the backend proves.
         limit: u64,
@@ -20,9 +20,9 @@ pub enum BackendError {
     Size {
         /// Quantity that is too large.
         what: &'static str,
-        /// Its size.
+        /// Size in the circuit.
         actual: u64,
-        /// Maximum size.
+        /// Maximum size for the backend.
         limit: u64,
     },
     /// A key is malformed.
@@ -30,7 +30,7 @@ pub enum BackendError {
     Key {
         /// Name of the key.
         key: &'static str,
-        /// The reason.
+        /// Why the key is malformed.
         reason: String,
     },
     /// The keys belong to another circuit.
@@ -48,9 +48,9 @@ pub enum BackendError {
     #[error(transparent)]
     Execution(#[from] ExecutionError),
     /// The operating system provided no random bytes.
-    #[error("no random bytes: {0}")]
+    #[error("cannot generate random bytes: {0}")]
     Random(#[from] getrandom::Error),
-    /// The proof system failed: a defect of this program, never of the input.
+    /// The proof system failed: a defect of this program, not of the input.
     #[error("the proof system failed: {0}")]
     Internal(String),
     /// An external program failed.

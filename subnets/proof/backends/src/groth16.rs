@@ -110,7 +110,7 @@ impl Groth16Prover {
             && key.vk.gamma_abc_g1.len() == cs.instance
             && key.l_query.len() == cs.variables - cs.instance;
         if !fits || file.public != PublicInputs::of(&circuit, most_public) {
-            return Err(BackendError::OtherCircuit("the proving key has another number of variables"));
+            return Err(BackendError::OtherCircuit("the number of variables in the proving key differs"));
         }
         if file.key != key.vk {
             return Err(BackendError::OtherCircuit("proving and verification key do not belong together"));

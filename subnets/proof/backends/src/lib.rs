@@ -66,13 +66,13 @@ pub struct Statement {
 /// A proof and the outputs that it proves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proven {
-    /// The proof.
+    /// Bytes of the proof.
     pub proof: Vec<u8>,
     /// Integer outputs.
     pub outputs: Vec<i64>,
 }
 
-/// A proof system, which makes keys and loads provers and verifiers.
+/// A proof system, which creates keys and loads provers and verifiers.
 pub trait Backend: Send + Sync {
     /// Returns the backend's name in circuit metadata.
     fn id(&self) -> &'static str;
@@ -86,7 +86,7 @@ pub trait Backend: Send + Sync {
     /// When the circuit exceeds the backend's field or limits.
     fn estimate(&self, circuit: &Circuit) -> Result<Estimate, BackendError>;
 
-    /// Makes the keys of a circuit.
+    /// Creates the keys of a circuit.
     ///
     /// # Errors
     /// When the circuit exceeds the backend's limits, or the setup fails.

@@ -53,7 +53,7 @@ impl Backend for Stark {
         Ok(Estimate { constraints: plan.log_rows.iter().map(|log| 1_u64 << log).sum() })
     }
 
-    /// Makes the verification key; the proving key is empty, since all of it follows from the network.
+    /// Creates the verification key; the proving key is empty, since all of it follows from the network.
     fn setup(&self, circuit: &Circuit) -> Result<Keys, BackendError> {
         let plan = Plan::new(circuit)?;
         let prepared = prepare(&config(), &plan)?;
@@ -199,7 +199,7 @@ impl StarkVerifier {
         }
         let (proof, rest) = postcard::take_from_bytes::<Proof>(bytes).map_err(|error| malformed(&error.to_string()))?;
         if !rest.is_empty() {
-            return Err(malformed("bytes follow the proof"));
+            return Err(malformed("trailing bytes after the proof"));
         }
         // Each proof has exactly one encoding.
         match postcard::to_allocvec(&proof) {
@@ -224,7 +224,7 @@ impl Verifier for StarkVerifier {
         match verified {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(VerifyError::Invalid),
-            Err(_) => Err(VerifyError::Malformed("the shape of the proof".to_owned())),
+            Err(_) => Err(VerifyError::Malformed("invalid shape".to_owned())),
         }
     }
 }

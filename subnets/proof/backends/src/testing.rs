@@ -79,7 +79,7 @@ pub(crate) fn network(seed: u64) -> Network {
     Network { format: FORMAT, input: Input { shape, range: Range { low: 0, high: 255 }, scale: 0 }, layers }
 }
 
-/// A network of one layer of each width that a rescale can have.
+/// Creates a network of a single dense layer with this rescale.
 pub(crate) fn one_layer(rescale: Option<Rescale>, weights: Vec<i32>, bias: Vec<i64>, range: Range) -> Network {
     let inputs = weights.len() / bias.len();
     let layer = Layer { inputs: vec![0], operation: Operation::Dense { weights, bias }, rescale, scale: 0 };

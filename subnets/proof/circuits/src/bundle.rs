@@ -21,7 +21,7 @@ pub struct Bundle {
     pub circuit: CircuitMetadata,
     /// Nonce of the request.
     pub nonce: Digest,
-    /// Hotkey of the miner that made the proof.
+    /// Hotkey of the miner that created the proof.
     pub miner: Hotkey,
     /// Integer inputs.
     pub inputs: Vec<i64>,
@@ -92,7 +92,7 @@ impl Bundle {
         self.outputs.iter().map(|&output| output as f64 * scale).collect()
     }
 
-    /// Verifies the proof for the bundle's circuit, request and miner.
+    /// Verifies that the proof is valid for the bundle's circuit, request and miner.
     ///
     /// # Errors
     /// When the key is not the circuit's, or the proof does not verify.

@@ -42,7 +42,7 @@ pub struct CompiledSlices {
     pub slices: Vec<Compiled>,
 }
 
-/// Compiles an ONNX model: quantises it with a sample, measures the quantisation error and makes the keys.
+/// Compiles an ONNX model: quantises it with a sample, measures the quantisation error and creates the keys.
 ///
 /// # Errors
 /// When the model, the sample, an option or the backend is invalid, or the setup fails.
@@ -54,11 +54,11 @@ pub fn compile(model: &[u8], sample: &Sample, options: &CompileOptions) -> Resul
     with_keys(metadata, &network, options)
 }
 
-/// Compiles an ONNX model like [`compile`], cut into `count` slices of about the same work. The first slice's metadata
-/// has the quantisation report of the whole model.
+/// Compiles an ONNX model like [`compile`], split into `count` slices with about equal numbers of multiply-adds. The
+/// first slice's metadata has the quantisation report of the whole model.
 ///
 /// # Errors
-/// When compilation fails as in [`compile`], or the network has too few layer borders.
+/// When compilation fails as in [`compile`], or the network has too few layer boundaries.
 pub fn compile_slices(
     model: &[u8],
     sample: &Sample,

@@ -14,9 +14,9 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum CircuitError {
     /// A file cannot be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("cannot read or write {}: {source}", path.display())]
     File {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// The I/O error.
         source: std::io::Error,
@@ -24,7 +24,7 @@ pub enum CircuitError {
     /// A file exceeds the maximum size of its kind.
     #[error("{} is larger than {limit} bytes", path.display())]
     TooLarge {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// The maximum size in bytes.
         limit: u64,
@@ -33,20 +33,20 @@ pub enum CircuitError {
     #[error("{} is not empty; hint: choose another directory", .0.display())]
     NotEmpty(PathBuf),
     /// A directory contains no circuit.
-    #[error("no circuit in {}; hint: make one with tao proof compile", .0.display())]
+    #[error("no circuit in {}; hint: create one with tao proof compile", .0.display())]
     NoCircuit(PathBuf),
     /// A sliced model's directory lacks a slice.
     #[error("{} lacks slice {slice}", path.display())]
     NoSlice {
-        /// The directory.
+        /// Path of the directory.
         path: PathBuf,
-        /// The slice's circuit.
+        /// Identity of the slice's circuit.
         slice: Digest,
     },
     /// A model cannot be sliced, or its description is invalid.
     #[error(transparent)]
     Slices(#[from] SliceError),
-    /// Unknown backend.
+    /// The backend is unknown.
     #[error("unknown backend '{0}': expected groth16 or stark")]
     Backend(String),
     /// The backend has no trusted setup.
@@ -73,7 +73,7 @@ pub enum CircuitError {
     /// A JSON document is malformed.
     #[error("malformed {what}: {source}")]
     Json {
-        /// The document.
+        /// Name of the document.
         what: &'static str,
         /// The parse error.
         source: serde_json::Error,

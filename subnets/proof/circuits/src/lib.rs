@@ -1,5 +1,5 @@
 //! Circuits on disk. A model owner's ONNX file is compiled to a directory of network, keys and metadata ([`compile`],
-//! [`CircuitDirectory`]), other people contribute to its keys ([`contribute`]), and a proof is published as a
+//! [`CircuitDirectory`]), more people contribute to its keys ([`contribute`]), and a proof is published as a
 //! [`Bundle`], which anyone can verify offline. A model too large for one circuit is compiled in slices
 //! ([`compile_slices`]), and its proofs form a [`SlicedBundle`].
 //!

@@ -5,7 +5,7 @@ use taonet_proof_core::quantise::{QuantiseOptions, Sample};
 
 use crate::{CircuitError, CompileOptions, Compiled, CompiledSlices, compile, compile_slices};
 
-/// A shipped model. models/NAME/README.md describes it and how it was made.
+/// A shipped model. models/NAME/README.md describes the model and its origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShippedModel {
     /// A dense network, 784-128-64-10, on 28×28 pixels.
@@ -20,7 +20,7 @@ impl ShippedModel {
     /// All shipped models.
     pub const ALL: [Self; 3] = [Self::DigitsMlp, Self::DigitsLenet, Self::DiabetesRegression];
 
-    /// Returns the model's name, which is that of its folder.
+    /// Returns the model's name, which is also the name of its folder.
     pub const fn name(self) -> &'static str {
         match self {
             Self::DigitsMlp => "digits-mlp",

@@ -64,17 +64,17 @@ impl SlicedBundle {
     }
 
     /// Verifies the chain of proofs: each proof is for the slice at its position and for this request, and neighbours
-    /// have the same border. Together they prove the whole model.
+    /// have the same boundary. Together they prove the whole model.
     ///
     /// # Errors
-    /// When a slice is missing or wrong, a border differs, or a proof does not verify.
+    /// When a slice is missing or wrong, a boundary differs, or a proof does not verify.
     pub fn verify(&self) -> Result<(), CircuitError> {
         if self.slices.len() != self.model.slices.len() || self.slices.is_empty() {
             return Err(CircuitError::Bundle("number of proofs is not the model's number of slices"));
         }
         let mut chained = self.slices.iter().zip(self.slices.iter().skip(1));
         if chained.any(|(slice, next)| slice.outputs != next.inputs) {
-            return Err(CircuitError::Bundle("slices do not agree on a border"));
+            return Err(CircuitError::Bundle("adjacent slices differ in their common boundary"));
         }
         for (index, (slice, circuit)) in self.slices.iter().zip(&self.model.slices).enumerate() {
             if slice.circuit_id()? != *circuit {
@@ -112,7 +112,7 @@ pub enum ModelBundle {
 }
 
 impl ModelBundle {
-    /// Parses either form.
+    /// Parses a bundle of either form.
     ///
     /// # Errors
     /// When the text is too long, malformed or of an unsupported version.
@@ -138,7 +138,7 @@ impl ModelBundle {
     /// Verifies all proofs of the bundle.
     ///
     /// # Errors
-    /// When an input, key or border does not match, or a proof does not verify.
+    /// When an input, key or boundary does not match, or a proof does not verify.
     pub fn verify(&self) -> Result<(), CircuitError> {
         match self {
             Self::Whole(bundle) => bundle.verify(),

@@ -48,9 +48,9 @@ fn a_chain_of_slices_proves_the_lenet() {
     other.verify().unwrap();
     for slice in 0..3 {
         let error = refused(&|changed| changed.slices[slice] = other.slices[slice].clone());
-        assert!(matches!(error, CircuitError::Bundle("slices do not agree on a border")), "{error}");
+        assert!(matches!(error, CircuitError::Bundle("adjacent slices differ in their common boundary")), "{error}");
     }
-    // Changed on both sides of a border, so that neighbours agree.
+    // Changed on both sides of a boundary, so that neighbours agree.
     let error = refused(&|changed| {
         changed.slices[0].outputs[0] ^= 1;
         changed.slices[1].inputs[0] ^= 1;

@@ -11,7 +11,7 @@ const DOMAIN: &[u8] = b"taonet proof of inference, binding, 1";
 pub struct Binding {
     /// Random bytes of the request, never reused.
     pub nonce: Digest,
-    /// The miner that the request was sent to.
+    /// Hotkey of the miner that the request was sent to.
     pub miner: Hotkey,
     /// Identity of the circuit.
     pub circuit: Digest,
@@ -20,7 +20,7 @@ pub struct Binding {
 }
 
 impl Binding {
-    /// The digest in the proof's public inputs: SHA-256 over a domain separator, nonce, hotkey, circuit id,
+    /// Computes the digest in the proof's public inputs: SHA-256 over a domain separator, nonce, hotkey, circuit id,
     /// verification key and inputs. A proof for one digest verifies for no other.
     pub fn digest(&self, inputs: &[i64]) -> Digest {
         Digest::of_parts(&[

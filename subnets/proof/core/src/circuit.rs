@@ -33,7 +33,7 @@ pub struct Stage {
     pub count: usize,
     /// Interval of every value written.
     pub range: Range,
-    /// The operation.
+    /// Operation of the stage.
     pub kind: StageKind,
 }
 
@@ -53,7 +53,7 @@ pub struct Linear {
     pub kernels: Vec<Kernel>,
     /// Applications of the kernels to cells.
     pub jobs: Vec<Job>,
-    /// Constant added to each sum; as long as the stage's count.
+    /// Constant added to each sum, one for each cell of the stage.
     pub bias: Vec<i64>,
     /// Conversion of sums to activations; without it, sums are written unchanged.
     pub rescale: Option<Rescale>,
@@ -64,7 +64,7 @@ pub struct Linear {
 /// A weight matrix: one row for each output, one column for each slot.
 #[derive(Clone, Debug)]
 pub struct Kernel {
-    /// Columns.
+    /// Number of columns.
     pub slots: usize,
     /// Weights, row by row.
     pub weights: Vec<i32>,
@@ -84,7 +84,7 @@ pub struct Job {
 /// A cell assigned to a slot of a kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tap {
-    /// Cell that is read.
+    /// The cell that the job reads.
     pub cell: Cell,
     /// Column of the kernel.
     pub slot: u32,

@@ -24,7 +24,7 @@ pub struct FloatNode {
     pub inputs: Vec<usize>,
     /// Shape of the output.
     pub shape: Shape,
-    /// The operation.
+    /// Operation of the node.
     pub operation: FloatOperation,
 }
 
@@ -38,7 +38,7 @@ pub enum FloatOperation {
         /// Bias, one for each output.
         bias: Vec<f32>,
     },
-    /// A convolution.
+    /// A two-dimensional convolution.
     Convolution {
         /// Kernel, stride and padding.
         window: Window,

@@ -122,9 +122,9 @@ pub enum RequestType {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunSource {
-    /// The validator.
+    /// Run for the validator's own benchmark.
     Benchmark,
-    /// A user.
+    /// Run for a user of the API.
     Api,
 }
 
@@ -145,7 +145,7 @@ pub struct QueryZkProof {
 /// Response to [`QueryZkProof`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct QueryZkProofResponse {
-    /// The proof.
+    /// Bytes of the proof.
     #[serde(with = "serde_bytes")]
     pub query_output: Vec<u8>,
     /// Public values; some backends put their witness here.
@@ -171,10 +171,10 @@ pub struct ProofOfWeightsRequest {
     pub proof_system: ProofSystem,
     /// Scores to prove.
     pub inputs: Value,
-    /// Empty in requests.
+    /// Proof; empty in requests.
     #[serde(default)]
     pub proof: String,
-    /// Empty in requests.
+    /// Public signals; empty in requests.
     #[serde(default)]
     pub public_signals: String,
 }
@@ -182,7 +182,7 @@ pub struct ProofOfWeightsRequest {
 /// Response to [`ProofOfWeightsRequest`], and to a [`QueryZkProof`] for a proof of weights.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ProofOfWeightsResponse {
-    /// The proof.
+    /// Bytes of the proof.
     #[serde(with = "serde_bytes")]
     pub proof: Vec<u8>,
     /// Public signals; always empty in the reference implementation.
@@ -219,10 +219,10 @@ pub struct SliceProofRequest {
 /// Response to [`SliceProofRequest`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SliceProofResponse {
-    /// The proof.
+    /// Bytes of the proof.
     #[serde(with = "serde_bytes")]
     pub proof: Vec<u8>,
-    /// Public values.
+    /// Public values of the proof.
     #[serde(with = "serde_bytes")]
     pub witness: Vec<u8>,
     /// Outputs as real numbers.

@@ -31,7 +31,7 @@ pub struct CircuitMetadata {
     pub version: u32,
     /// Human-readable name of the model.
     pub name: String,
-    /// Name of the backend that made the keys.
+    /// Name of the backend that created the keys.
     pub backend: String,
     /// Input of the model.
     pub input: TensorDescription,
@@ -55,11 +55,11 @@ pub struct CircuitMetadata {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TensorDescription {
-    /// Extents.
+    /// Extents of the tensor.
     pub shape: Shape,
     /// Interval of every integer.
     pub range: Range,
-    /// The real number is the integer divided by `2^scale`.
+    /// Scale: the real number is the integer divided by `2^scale`.
     pub scale: i32,
 }
 
@@ -82,11 +82,11 @@ pub enum MetadataError {
     /// The SHA-256 of a file does not match the metadata.
     #[error("{name} is corrupt or incomplete: SHA-256 {actual}, expected {expected}")]
     Mismatch {
-        /// The file.
+        /// Name of the file.
         name: String,
         /// The digest in the metadata.
         expected: Digest,
-        /// The actual digest.
+        /// The file's actual digest.
         actual: Digest,
     },
 }

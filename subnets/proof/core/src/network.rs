@@ -36,7 +36,7 @@ pub struct Input {
     pub shape: Shape,
     /// Interval of every value; contains 0.
     pub range: Range,
-    /// The real number is the integer divided by `2^scale`.
+    /// Scale: the real number is the integer divided by `2^scale`.
     pub scale: i32,
 }
 
@@ -45,11 +45,11 @@ pub struct Input {
 pub struct Layer {
     /// Tensors that the layer reads: 0 is the network's input, `n` is the output of layer `n - 1`.
     pub inputs: Vec<u32>,
-    /// The operation.
+    /// Operation of the layer.
     pub operation: Operation,
     /// Conversion of sums to activations. Absent if the sums are the output, and for max pooling.
     pub rescale: Option<Rescale>,
-    /// The real number is the integer divided by `2^scale`.
+    /// Scale of the output: the real number is the integer divided by `2^scale`.
     pub scale: i32,
 }
 
@@ -63,7 +63,7 @@ pub enum Operation {
         /// Bias, one for each output.
         bias: Vec<i64>,
     },
-    /// A convolution.
+    /// A two-dimensional convolution.
     Convolution {
         /// Kernel, stride and padding.
         window: Window,
@@ -108,15 +108,15 @@ pub enum NetworkError {
     /// A layer reads a tensor that no earlier layer produces.
     #[error("layer {layer} reads tensor {tensor}, which no earlier layer produces")]
     Order {
-        /// The layer.
+        /// Index of the layer.
         layer: usize,
-        /// The tensor that it reads.
+        /// Index of the tensor that the layer reads.
         tensor: u32,
     },
     /// A layer has the wrong number of inputs.
     #[error("layer {layer} has {inputs} inputs")]
     Arity {
-        /// The layer.
+        /// Index of the layer.
         layer: usize,
         /// Number of inputs.
         inputs: usize,
@@ -127,7 +127,7 @@ pub enum NetworkError {
     /// A shape or a window is invalid.
     #[error("layer {layer}: {source}")]
     Shape {
-        /// The layer.
+        /// Index of the layer.
         layer: usize,
         /// The shape error.
         source: ShapeError,

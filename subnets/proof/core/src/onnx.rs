@@ -50,17 +50,17 @@ pub enum OnnxError {
     /// A node reads its own output or that of a later node.
     #[error("{node} reads '{tensor}' of a later node: the graph has a cycle or is not sorted")]
     Cycle {
-        /// The node.
+        /// Name of the node.
         node: String,
-        /// The tensor that it reads.
+        /// Name of the tensor that the node reads.
         tensor: String,
     },
     /// A node reads an undefined tensor.
     #[error("{node} reads undefined tensor '{tensor}'")]
     Missing {
-        /// The node.
+        /// Name of the node.
         node: String,
-        /// The tensor that it reads.
+        /// Name of the tensor that the node reads.
         tensor: String,
     },
     /// Two nodes or weights have the same name.
@@ -72,9 +72,9 @@ pub enum OnnxError {
     /// A weight's dimensions, type and data are inconsistent.
     #[error("weight '{name}': {reason}")]
     Weight {
-        /// The weight.
+        /// Name of the weight.
         name: String,
-        /// The reason.
+        /// Why the weight is invalid.
         reason: String,
     },
     /// The operator is unsupported.
@@ -83,7 +83,7 @@ pub enum OnnxError {
     /// The operator is supported, but not with these attributes or operands.
     #[error("{node}: {reason}")]
     Unsupported {
-        /// The node.
+        /// Name of the node.
         node: String,
         /// The unsupported feature.
         reason: String,
@@ -91,7 +91,7 @@ pub enum OnnxError {
     /// A shape or window is invalid.
     #[error("{node}: {source}")]
     Shape {
-        /// The node.
+        /// Name of the node.
         node: String,
         /// The shape error.
         source: ShapeError,
@@ -101,12 +101,12 @@ pub enum OnnxError {
     Empty,
 }
 
-/// A value that a name refers to while the graph is read.
+/// What a tensor name in the graph refers to.
 #[derive(Clone, Debug)]
 enum Value {
     /// A computed tensor of the float network.
     Tensor(usize),
-    /// A constant.
+    /// A constant from the file.
     Constant(Constant),
 }
 

@@ -24,12 +24,12 @@ pub struct QuantiseOptions {
     pub weight_bits: u8,
     /// Interval of the input integers; contains 0.
     pub input_range: Range,
-    /// The real input is the integer divided by `2^input_scale`.
+    /// Scale of the input: the real number is the integer divided by `2^input_scale`.
     pub input_scale: i32,
 }
 
 impl Default for QuantiseOptions {
-    /// Eight-bit activations and weights, and pixels of `0..=255`.
+    /// Returns the defaults: eight-bit activations and weights, and pixels of `0..=255`.
     fn default() -> Self {
         Self { activation_bits: 8, weight_bits: 8, input_range: Range { low: 0, high: 255 }, input_scale: 0 }
     }
@@ -45,9 +45,9 @@ pub enum QuantiseError {
     /// The input range is empty, excludes 0 or exceeds 31 bits, or its scale exceeds ±30.
     #[error("unsupported input range {}..={} with scale {scale}", range.low, range.high)]
     Input {
-        /// The range.
+        /// The input range.
         range: Range,
-        /// The scale.
+        /// The scale of the input.
         scale: i32,
     },
     /// There are no sample inputs to derive scales from.
@@ -58,7 +58,7 @@ pub enum QuantiseError {
     Sample {
         /// Position in the sample.
         index: usize,
-        /// The input error.
+        /// Why the input is invalid.
         source: ExecutionError,
     },
     /// The float network failed.
@@ -67,9 +67,9 @@ pub enum QuantiseError {
     /// A node's weights or activations are too large for the supported scales.
     #[error("node {node}: unsupported magnitude {magnitude}")]
     Magnitude {
-        /// The node.
+        /// Index of the node.
         node: usize,
-        /// The largest magnitude.
+        /// The largest magnitude of the weights or activations.
         magnitude: f32,
     },
     /// The integer network is invalid.

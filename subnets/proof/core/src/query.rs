@@ -36,7 +36,7 @@ pub enum QueryError {
     /// A digest is malformed.
     #[error("{field}: {source}")]
     Digest {
-        /// The field.
+        /// Name of the field.
         field: &'static str,
         /// The parse error.
         source: DigestError,
@@ -150,7 +150,7 @@ fn nearest(number: f64) -> Option<i64> {
 pub struct ProofAnswer {
     /// The proof, in hexadecimal.
     pub query_output: String,
-    /// Empty: verification needs no witness, and a witness reveals what a proof hides.
+    /// Witness, always empty: verification needs none, and a witness reveals what a proof hides.
     #[serde(default)]
     pub witness: String,
     /// Outputs as real numbers.
@@ -181,7 +181,7 @@ impl ProofAnswer {
         Ok(Self { query_output: hex::encode(proof), witness: String::new(), computed_outputs })
     }
 
-    /// Converts to the QUIC message, with the proof as bytes.
+    /// Converts the answer to the QUIC message, with the proof as bytes.
     ///
     /// # Errors
     /// When the proof is not hexadecimal.
@@ -193,7 +193,7 @@ impl ProofAnswer {
         })
     }
 
-    /// Converts to the QUIC message for a slice request.
+    /// Converts the answer to the QUIC message for a slice request.
     ///
     /// # Errors
     /// When the proof is not hexadecimal.
@@ -202,7 +202,7 @@ impl ProofAnswer {
         Ok(SliceProofResponse { proof: query_output, computed_outputs, ..SliceProofResponse::default() })
     }
 
-    /// Converts from the QUIC message.
+    /// Creates the answer from the QUIC message.
     pub fn from_message(message: QueryZkProofResponse) -> Self {
         Self {
             query_output: hex::encode(message.query_output),
@@ -211,7 +211,7 @@ impl ProofAnswer {
         }
     }
 
-    /// Converts from the QUIC message for a slice request.
+    /// Creates the answer from the QUIC message for a slice request.
     pub fn from_slice_message(message: SliceProofResponse) -> Self {
         Self {
             query_output: hex::encode(message.proof),

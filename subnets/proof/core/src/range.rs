@@ -3,9 +3,9 @@ use serde::{Deserialize, Serialize};
 /// An interval of integers, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Range {
-    /// The smallest value.
+    /// The smallest value of the interval.
     pub low: i64,
-    /// The largest value.
+    /// The largest value of the interval.
     pub high: i64,
 }
 

@@ -35,7 +35,7 @@ impl Clamp {
         }
     }
 
-    /// Returns the bits of the largest magnitude.
+    /// Returns the number of bits of the largest magnitude.
     pub fn bits(self) -> u8 {
         match self {
             Self::Unsigned(bits) | Self::Signed(bits) => bits,
@@ -50,7 +50,7 @@ impl Clamp {
 }
 
 impl Rescale {
-    /// Returns whether shift and bits are within the limits of this module.
+    /// Returns whether shift and clamp are within [`MAX_SHIFT`] and [`MAX_BITS`].
     pub fn is_valid(&self) -> bool {
         self.shift <= MAX_SHIFT && self.clamp.bits() <= MAX_BITS
     }

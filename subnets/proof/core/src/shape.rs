@@ -11,9 +11,9 @@ pub const MAX_ELEMENTS: usize = 1 << 24;
 pub struct Shape {
     /// Channels, or the length of a vector.
     pub channels: usize,
-    /// Rows.
+    /// Number of rows.
     pub height: usize,
-    /// Columns.
+    /// Number of columns.
     pub width: usize,
 }
 
@@ -24,11 +24,11 @@ pub enum ShapeError {
     /// An extent is zero or exceeds [`MAX_EXTENT`], or the product exceeds [`MAX_ELEMENTS`].
     #[error("shape {channels}×{height}×{width} is empty or too large (at most {MAX_ELEMENTS} elements)")]
     Size {
-        /// Channels.
+        /// Number of channels.
         channels: usize,
-        /// Rows.
+        /// Number of rows.
         height: usize,
-        /// Columns.
+        /// Number of columns.
         width: usize,
     },
     /// A kernel, stride or padding is zero, too large, or larger than the padded input.

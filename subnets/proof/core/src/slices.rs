@@ -1,9 +1,9 @@
-//! Sliced models: models cut at layer borders into separate circuits, which different miners prove in parallel.
+//! Sliced models: models split at layer boundaries into separate circuits, which different miners prove in parallel.
 //!
-//! A border is one tensor: the layers after it read no tensor before it. The dispatcher runs the integer network, so it
-//! knows all borders in advance. Both neighbours commit to a border: it is the public output of one proof and the
-//! public input of the next, and the nonce that a slice's proof is bound to ([`SlicedModel::nonce`]) covers the borders
-//! on both sides. A chain of proofs with equal borders therefore proves the whole model.
+//! A boundary is one tensor: the layers after it read no tensor before it. The dispatcher runs the integer network, so
+//! it knows all boundaries in advance. Both neighbours commit to a boundary: it is the public output of one proof and
+//! the public input of the next, and the nonce that a slice's proof is bound to ([`SlicedModel::nonce`]) covers the
+//! boundaries on both sides. A chain of proofs with equal boundaries therefore proves the whole model.
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -51,10 +51,10 @@ pub enum SliceError {
     /// There are no slices, or more than [`MAX_SLICES`].
     #[error("unsupported number of slices {0}, expected 1 to {MAX_SLICES}")]
     Count(usize),
-    /// The model has too few borders.
-    #[error("the model has {borders} borders and cannot be cut into {slices} slices")]
+    /// The model has too few boundaries.
+    #[error("the model has {borders} layer boundaries and cannot be split into {slices} slices")]
     Borders {
-        /// Borders of the model.
+        /// Number of layer boundaries of the model.
         borders: usize,
         /// Requested number of slices.
         slices: usize,
@@ -98,7 +98,7 @@ impl SlicedModel {
         Ok(Digest::of(&self.to_json()?))
     }
 
-    /// Returns the nonce of one slice's request in the run `run`: a commitment to model, position and both borders.
+    /// Returns the nonce of one slice's request in the run `run`: a commitment to model, position and both boundaries.
     ///
     /// # Errors
     /// Never in practice; only the encoder's signature is fallible.
@@ -115,7 +115,7 @@ impl SlicedModel {
 }
 
 impl Network {
-    /// Returns the indices of layers before which the network can be cut: all later layers read that one border tensor
+    /// Returns the indices of layers before which the network can be split: all later layers read that boundary tensor
     /// only, and it holds activations, not sums.
     pub fn borders(&self) -> Vec<usize> {
         let activations = |cut: usize| match self.layers.get(cut.wrapping_sub(1)) {
@@ -129,10 +129,10 @@ impl Network {
         (1..self.layers.len()).filter(|&cut| activations(cut) && alone(cut)).collect()
     }
 
-    /// Cuts the network into `count` slices, so that the largest one has as few multiply-adds as possible.
+    /// Splits the network into `count` slices, so that the largest one has as few multiply-adds as possible.
     ///
     /// # Errors
-    /// When the network is invalid or has too few borders.
+    /// When the network is invalid or has too few boundaries.
     pub fn slices(&self, count: usize) -> Result<Vec<Self>, SliceError> {
         if !(1..=MAX_SLICES).contains(&count) {
             return Err(SliceError::Count(count));

@@ -28,7 +28,7 @@ pub enum Refusal {
     UnknownSlice {
         /// The model.
         model: Digest,
-        /// The slice.
+        /// Index of the slice.
         slice: usize,
     },
     /// The inputs do not fit the circuit.

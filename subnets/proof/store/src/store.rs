@@ -69,7 +69,7 @@ pub enum StoreError {
     },
     /// The circuits in use exceed the limit of the cache.
     #[error(
-        "the circuits in use have {used} bytes, the cache holds {limit}; hint: raise its limit or name fewer circuits"
+        "the circuits in use have {used} bytes, but the cache limit is {limit}; hint: raise it, or select fewer circuits"
     )]
     Full {
         /// Bytes in use.
@@ -78,9 +78,9 @@ pub enum StoreError {
         limit: u64,
     },
     /// A file of the cache cannot be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("cannot read or write {}: {source}", path.display())]
     File {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// The I/O error.
         source: io::Error,

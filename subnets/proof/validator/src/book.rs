@@ -59,9 +59,9 @@ pub enum BookError {
     #[error("{}: another validator uses this directory", .0.display())]
     Locked(PathBuf),
     /// A file cannot be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("cannot read or write {}: {source}", path.display())]
     File {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// The I/O error.
         source: std::io::Error,
@@ -70,9 +70,9 @@ pub enum BookError {
     #[error(transparent)]
     Write(#[from] WriteError),
     /// The contents of a file are corrupt.
-    #[error("{}: {reason}; hint: remove it to start anew", path.display())]
+    #[error("{} is corrupt: {reason}; hint: remove it to start from scratch", path.display())]
     Damaged {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// The reason.
         reason: String,

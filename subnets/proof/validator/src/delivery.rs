@@ -172,7 +172,7 @@ impl Examiner {
         })))
     }
 
-    /// Runs the whole model to compute every border, so that all slices can be proven at once. CPU-bound.
+    /// Runs the whole model to compute every boundary tensor, so that all slices can be proven in parallel. CPU-bound.
     fn cut(&self, model: &SlicedModel, run: Digest, inputs: Vec<i64>) -> Result<Vec<(usize, Asked)>, DeliveryError> {
         let local = |error: &dyn std::fmt::Display| DeliveryError::Local(error.to_string());
         let id = model.id().map_err(|error| local(&error))?;

@@ -3,7 +3,7 @@ stand for the clients and keys that operators have; nothing here comes from the 
 
     python tests/e2e/peers/babelbit ROLE
 
-Servers (engine, miner, scoring-api, arena-gateway) take their settings as one line of JSON on standard input, say where
+Servers (engine, miner, scoring-api, arena-gateway, text-engine, text-miner) take their settings as one line of JSON on standard input, say where
 they listen, and end with standard input; the last line that they write is a report of what they saw, with all that was
 against the protocol as `problems`. The client (runner) takes a question on standard input: which service to play
 against, and where it is; its last line is what came back.
@@ -15,6 +15,7 @@ import arena_gateway
 import engine
 import miner
 import scoring_api
+import text_contest
 import web
 
 SERVERS = {
@@ -22,6 +23,8 @@ SERVERS = {
     "miner": miner.Miner,
     "scoring-api": scoring_api.ScoringApi,
     "arena-gateway": arena_gateway.ArenaGateway,
+    "text-engine": text_contest.Engine,
+    "text-miner": text_contest.Miner,
 }
 
 role = sys.argv[1]

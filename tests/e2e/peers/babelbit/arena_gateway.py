@@ -120,7 +120,7 @@ class ArenaGateway(web.Service):
         self.check("content-type" not in headers, "bt_headers have no content type")
         named = REQUEST_ID.fullmatch(body["request_id"])
         if self.check(named, f"request_id: {body['request_id']!r}"):
-            self.same("request_id", named.groups(), (miner.NAMES[payload["kind"]], str(entry["uid"])))
+            self.same("request_id", named.groups(), (keys.NAMES[payload["kind"]], str(entry["uid"])))
         self.check(body["request_id"] not in self.request_ids, f"request_id {body['request_id']} again")
         self.request_ids.add(body["request_id"])
         if self.cold > 0:

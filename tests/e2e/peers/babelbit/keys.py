@@ -33,6 +33,11 @@ def body_hash(payload):
     return hashlib.sha256(json.dumps(payload, separators=(",", ":"), ensure_ascii=False).encode()).hexdigest()
 
 
+NAMES = {
+    "init": "BBAudioMinerInitPayload", "predict": "BBAudioMinerPredictPayload", "text": "BBPredictedUtterance",
+}
+
+
 class Dendrite:
     """Signs messages to miners."""
 
@@ -46,7 +51,8 @@ class Dendrite:
         self.last = max(time.time_ns(), self.last + 1)
         digest = body_hash(payload) if hashed else ""
         text = f"{self.last}.{self.pair.ss58_address}.{miner}.{self.uuid}.{digest}"
-        name = "BBAudioMinerInitPayload" if payload["kind"] == "init" else "BBAudioMinerPredictPayload"
+        # Requests of the text contest have no kind.
+        name = NAMES[payload.get("kind", "text")]
         return {
             "Content-Type": "application/json",
             "bt_header_dendrite_nonce": str(self.last),

@@ -13,7 +13,6 @@ INIT = [
     "kind", "challenge_uid", "utterance_id", "language", "sample_rate_hz", "frame_rate_hz", "frame_samples", "dtype", "channels",
 ]
 PREDICT = ["kind", "session_id", "audio_b64", "in_eos"]
-NAMES = {"init": "BBAudioMinerInitPayload", "predict": "BBAudioMinerPredictPayload"}
 FRAME_BYTES = 7_680
 MOST_DRAINS = 8
 
@@ -118,7 +117,7 @@ class Envelope:
         same("version", get("dendrite_version"), "7002000")
         same("address of the axon", (plain(get("axon_ip")), get("axon_port")), self.address)
         check(plain(get("dendrite_ip")), "address of the caller")
-        same("name", headers.get("name"), NAMES[payload["kind"]])
+        same("name", headers.get("name"), keys.NAMES[payload.get("kind", "text")])
         check(re.fullmatch(r"\d+\.\d+", headers.get("timeout", "")), f"timeout: {headers.get('timeout')!r}")
         same("body hash", digest, keys.body_hash(payload) if self.is_hashed else "")
         check(uuid.UUID(get("dendrite_uuid")).version == 4, f"uuid: {get('dendrite_uuid')!r}")

@@ -11,6 +11,7 @@ import uuid
 import httpx
 import keys
 import speech
+import text_contest
 
 
 def play(question):
@@ -420,6 +421,12 @@ def operator(client, question):
     }
 
 
+def text_miner(client, question):
+    token = authenticate(client, question["engine"], keys.keypair("//Alice")).json()["access_token"]
+    return text_contest.play(client, question, bearer(token))
+
+
 AGAINST = {
+    "text-miner": text_miner,
     "engine": engine, "miner": miner, "scoring-api": scoring_api, "arena-gateway": arena_gateway, "operator": operator,
 }

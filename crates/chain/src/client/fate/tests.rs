@@ -21,22 +21,22 @@ type Act = Box<dyn FnOnce(&MockChain) + Send>;
 
 /// The pool's next response.
 enum Answer {
-    /// Accepts the bytes and sends reports, each after a scripted change. Then it is silent.
+    /// Accepts the bytes and sends status notifications, each after a scripted change, then no more.
     Takes(Vec<(Status, Act)>),
     Refuses(i32, &'static str),
-    /// Refuses them after another node failed to respond.
+    /// Refuses the bytes after another node failed to respond.
     RefusesAfterAnother(i32, &'static str),
     Breaks(ChainError),
 }
 
-/// The mock chain's blocks, with a scripted pool.
+/// A mock chain with a scripted pool.
 struct Stage {
     chain: MockChain,
     answers: Mutex<VecDeque<Answer>>,
     offers: AtomicUsize,
-    /// The pause between two reports.
+    /// The pause between two status notifications.
     pause: Duration,
-    /// Runs after the newest block was requested.
+    /// A change that runs after the newest block was requested.
     after_head: Mutex<Option<Act>>,
 }
 
@@ -148,7 +148,7 @@ fn nothing() -> Act {
     Box::new(|_| {})
 }
 
-/// Mines a block with the extrinsic.
+/// Returns a change that mines a block with the extrinsic.
 fn include(extrinsic: &SignedExtrinsic) -> Act {
     let extrinsic = extrinsic.clone();
     Box::new(move |chain| drop(chain.send_at_once(&extrinsic, ONCE)))

@@ -1,4 +1,4 @@
-//! Hostile metadata: well-formed, but of no real chain.
+//! Tests with hostile metadata, which is well-formed but not from a real chain.
 
 use codec::{Compact, Encode as _};
 use scale_info::form::PortableForm;
@@ -48,8 +48,8 @@ fn field(ty: u32) -> Field<PortableForm> {
     Field { name: None, ty: ty.into(), type_name: None, docs: Vec::new() }
 }
 
-/// Builds metadata with these types, after `u8` (0) and the empty tuple (1); the storage value `P.V`, the key of `P.M`
-/// and the events have the last one.
+/// Builds metadata with these types, after `u8` (0) and the empty tuple (1). The storage value `P.V`, the key of `P.M`
+/// and the events have the last type.
 pub(super) fn metadata(defs: impl IntoIterator<Item = Def>) -> Vec<u8> {
     let first: [Def; 2] = [TypeDefPrimitive::U8.into(), tuple([])];
     let types: Vec<_> = first
@@ -109,7 +109,7 @@ fn runtime_of(defs: impl IntoIterator<Item = Def>) -> Result<Runtime, ChainError
     Runtime::new(&metadata(defs), BlockHash::from_bytes([0; 32]), 1, 1)
 }
 
-/// Decodes the bytes as the last type in every way.
+/// Decodes bytes of the last type as a value, a key and an event.
 fn read_all(runtime: &Runtime, bytes: &[u8]) -> Result<(), ChainError> {
     let json = runtime.storage_value_json("P", "V", Some(bytes)).map(drop);
     let typed = runtime.storage_value::<Vec<u8>>("P", "V", Some(bytes)).map(drop);

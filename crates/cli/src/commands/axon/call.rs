@@ -38,7 +38,7 @@ pub(crate) struct CallArgs {
     /// Synapse class, with --scheme dendrite [default: EchoSynapse]
     #[arg(long, value_name = "CLASS")]
     synapse: Option<String>,
-    /// Synapse field that is part of the signed hash (required_hash_fields); repeat it in the order of the class
+    /// Synapse field that is part of the signed hash; repeat for each of the class's required_hash_fields, in order
     #[arg(long, value_name = "FIELD", requires = "synapse")]
     hash_field: Vec<String>,
     /// Required synapse field, one without a default in its class

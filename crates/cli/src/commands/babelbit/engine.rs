@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use taonet_babelbit_challenges::{Challenge, Challenges};
+use taonet_babelbit_challenges::{Challenge, ChallengeFile, Challenges, TextChallenge};
 use taonet_babelbit_engine::server::{Engine, EngineConfig, Rotation};
 use taonet_primitives::Hotkey;
 use taonet_speech::Espeak;
@@ -48,12 +48,17 @@ pub(crate) fn run(args: &EngineArgs, context: &Context) -> anyhow::Result<()> {
         );
         return Err(Classified::error(Failure::Usage, message));
     }
-    let challenges = challenges(&args.challenges)?;
+    let (speech, texts) = challenges_and_texts(&args.challenges)?;
+    let config = if speech.is_empty() {
+        EngineConfig::for_texts(texts)
+    } else {
+        EngineConfig { texts, ..EngineConfig::new(speech, Arc::new(Espeak::find()?)) }
+    };
     let config = EngineConfig {
         rotation: args.rotate.map_or(Rotation::Fixed, |seconds| Rotation::Every(Duration::from_secs(seconds))),
         allowed: (!args.allow.is_empty()).then(|| args.allow.iter().copied().collect()),
         token_lifetime: Duration::from_secs(args.token_lifetime),
-        ..EngineConfig::new(challenges, Arc::new(Espeak::find()?))
+        ..config
     };
     let engine = Engine::new(config)?;
     context.block_on(async {
@@ -64,16 +69,37 @@ pub(crate) fn run(args: &EngineArgs, context: &Context) -> anyhow::Result<()> {
     })
 }
 
-/// Loads challenges from files and directories; without any, the shipped challenges.
+/// Loads speech challenges from files and directories; without any, the shipped challenges.
 pub(crate) fn challenges(paths: &[PathBuf]) -> anyhow::Result<Vec<Challenge>> {
     if paths.is_empty() {
         return Ok(Challenges::shipped()?);
     }
+    let files = files(paths)?;
+    files.iter().map(|file| Challenge::load(file).with_context(|| format!("cannot use {}", file.display()))).collect()
+}
+
+/// Loads challenges of both contests; without any path, the shipped ones.
+fn challenges_and_texts(paths: &[PathBuf]) -> anyhow::Result<(Vec<Challenge>, Vec<TextChallenge>)> {
+    if paths.is_empty() {
+        return Ok((Challenges::shipped()?, vec![Challenges::text()?]));
+    }
+    let (mut speech, mut texts) = (Vec::new(), Vec::new());
+    for file in files(paths)? {
+        match ChallengeFile::load(&file).with_context(|| format!("cannot use {}", file.display()))? {
+            ChallengeFile::Speech(challenge) => speech.push(challenge),
+            ChallengeFile::Text(challenge) => texts.push(challenge),
+        }
+    }
+    Ok((speech, texts))
+}
+
+/// The files among `paths`, and those in the directories among them.
+fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in paths {
         if path.is_dir() { files.extend(files_in(path)?) } else { files.push(path.clone()) }
     }
-    files.iter().map(|file| Challenge::load(file).with_context(|| format!("cannot use {}", file.display()))).collect()
+    Ok(files)
 }
 
 fn files_in(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {

@@ -1,6 +1,7 @@
 //! `bb miner`.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -8,17 +9,27 @@ use clap::Args;
 use taonet_babelbit_miner::profile::{Interpreter, Manner, Mumbler, Parrot, Patient, Profile, ProfileName, Silent};
 use taonet_babelbit_miner::server::{Miner, router, signed_requests};
 use taonet_babelbit_miner::{MinerConfig, describe_metrics};
+use taonet_babelbit_text_miner::ngram::NgramModel;
+use taonet_babelbit_text_miner::{model::TextModel, server as text_server};
 use taonet_speech::{Espeak, Recognizer, Synthesizer};
 
+use crate::contest::Contest;
 use crate::context::Context;
 use crate::daemon::{CallerArgs, Daemon, MetricsArgs};
+use crate::exit::{Classified, Failure};
 use crate::keys::KeyArgs;
 use crate::{engines, settings};
 
 /// Serve a miner
 #[derive(Debug, Args)]
 pub(crate) struct MinerArgs {
-    /// Profile: interpreter, patient, parrot, mumbler or silent
+    /// Contest: speech, or text prediction
+    #[arg(long, value_name = "CONTEST", default_value = "speech", hide_possible_values = true)]
+    contest: Contest,
+    /// Model of a text miner, a file of `bb text train`
+    #[arg(long, value_name = "FILE", required_if_eq("contest", "text"))]
+    model: Option<PathBuf>,
+    /// Profile of a speech miner: interpreter, patient, parrot, mumbler or silent
     #[arg(long, default_value = "interpreter")]
     profile: ProfileName,
     /// Listen address
@@ -33,6 +44,39 @@ pub(crate) struct MinerArgs {
 }
 
 pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
+    match (args.contest, &args.model) {
+        (Contest::Text, Some(model)) => run_text(args, model, context),
+        (Contest::Speech, Some(_)) => {
+            Err(Classified::error(Failure::Usage, "--model is for text miners\nhint: add --contest text"))
+        }
+        (_, None) => run_speech(args, context),
+    }
+}
+
+/// Serves the text contest.
+fn run_text(args: &MinerArgs, model: &Path, context: &Context) -> anyhow::Result<()> {
+    let config = settings::load()?;
+    let hotkey = args.key.load(&config.network)?.hotkey();
+    let model = Arc::new(NgramModel::load(model)?);
+    let took = text_server::warm_up(&*model);
+    tracing::info!(
+        words = model.vocabulary_size(),
+        contexts = model.contexts(),
+        prediction_us = took.as_micros(),
+        "text model loaded"
+    );
+    context.block_on(async {
+        let daemon = Daemon::bind(args.listen, &args.metrics).await?;
+        text_server::describe_metrics();
+        let signed = args.callers.build(text_server::signed_requests(hotkey), &hotkey, args.listen)?;
+        context.say(&format!("hotkey {hotkey}"));
+        let name = format!("text miner ({})", model.name());
+        daemon.serve(&name, text_server::router(model, signed), context).await
+    })
+}
+
+/// Serves the speech contest.
+fn run_speech(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
     let config = settings::load()?;
     let hotkey = args.key.load(&config.network)?.hotkey();
     let recognizer = || engines::network_recognizer(&config);

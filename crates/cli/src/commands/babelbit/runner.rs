@@ -2,6 +2,7 @@
 
 mod follow;
 mod once;
+mod text;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
@@ -18,7 +19,8 @@ use taonet_babelbit_runner::{
     AddressPolicy, ChainView, ConnectChain, ConnectMiner, HttpMiner, Miner, MinerConnection, MinerEntry, MinerSource,
     RunPaths, Runner, RunnerSettings, read_miners,
 };
-use taonet_babelbit_scorer::{BatchScorer, ScorerSettings, TranscriptCache};
+use taonet_babelbit_scorer::{BatchScorer, EngineIdentity, ScorerSettings, TranscriptCache};
+use taonet_babelbit_workers::Workers;
 use taonet_chain::{Chain, Client};
 use taonet_objects::ObjectStorage;
 use taonet_validator::subtensor_gateway::GatewayClient;
@@ -27,12 +29,16 @@ use taonet_wire::{BabelbitScheme, ClientConfig, SignedClient, Signer};
 use url::Url;
 
 use super::access::TokenArgs;
+use super::scorer::services;
 use super::subtensor_gateway::fallback;
 use crate::chain::set_network;
+use crate::contest::Contest;
 use crate::context::Context;
 use crate::exit::{Classified, Failure};
 use crate::keys::KeyArgs;
 use crate::{engines, settings};
+
+pub(crate) use text::{connect as connect_text, leaderboard as text_leaderboard};
 
 /// Capacity of the in-memory transcript cache; an entry takes about 4 KB.
 const TRANSCRIPTS: std::num::NonZeroUsize = std::num::NonZeroUsize::MIN.saturating_add(65_535);
@@ -46,6 +52,9 @@ pub(crate) struct RunnerArgs {
     /// Run one round, then exit
     #[arg(long)]
     once: bool,
+    /// Contest: speech, or text prediction, which needs --once
+    #[arg(long, value_name = "CONTEST", default_value = "speech", hide_possible_values = true)]
+    contest: Contest,
     /// JSON file of miners, [{"uid", "hotkey", "address": "ip:port", "name"}] [default: the subnet's metagraph]
     #[arg(long, value_name = "JSON")]
     miners: Option<PathBuf>,
@@ -72,8 +81,8 @@ pub(crate) struct RunnerArgs {
     no_gates: bool,
     #[command(flatten)]
     token: TokenArgs,
-    /// With --once: show the field's own metrics (word error rate, BLEU, chrF, lagging) below the leaderboard. Else the
-    /// listen address of /metrics and /readyz [default: BABELBIT_METRICS_ADDR and port 8011, or 127.0.0.1:8011]
+    /// With --once: show speech translation metrics (word error rate, BLEU, chrF, lagging) below the leaderboard. Else
+    /// the listen address of /metrics and /readyz [default: BABELBIT_METRICS_ADDR and port 8011, or 127.0.0.1:8011]
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1)]
     #[allow(clippy::option_option)] // Absent, without an address, or with one.
     metrics: Option<Option<SocketAddr>>,
@@ -97,6 +106,9 @@ struct Setup {
 
 pub(crate) fn run(args: &RunnerArgs, context: &Context) -> anyhow::Result<()> {
     check_metrics(args)?;
+    if args.contest == Contest::Text {
+        return text::run(args, context);
+    }
     let setup = setup(args, context)?;
     if args.once { once::run(args, setup, context) } else { follow::run(args, setup, context) }
 }
@@ -121,7 +133,7 @@ fn setup(args: &RunnerArgs, context: &Context) -> anyhow::Result<Setup> {
     }
     let keypair = Arc::new(args.key.load(&config.network)?);
     let miners = miners(args, &config)?;
-    let scorer = Arc::new(scorer(&config, args.models.clone(), !args.no_gates, context)?);
+    let scorer = Arc::new(scorer_or_workers(&config, args.models.clone(), !args.no_gates, context)?);
     let settings = RunnerSettings {
         play: config.play.clone(),
         max_miners: config.max_miners,
@@ -211,6 +223,25 @@ pub(super) fn run_paths(keep: Option<&Path>, config: &Config) -> RunPaths {
     }
 }
 
+/// A scorer whose replies workers transcribe if `NATS_URL` is set, else this process.
+fn scorer_or_workers(
+    config: &Config,
+    models: Option<PathBuf>,
+    gates: bool,
+    context: &Context,
+) -> anyhow::Result<BatchScorer> {
+    let Some(services) = services(config)? else { return scorer(config, models, gates, context) };
+    let config = &Config { models_dir: models.or_else(|| config.models_dir.clone()), ..config.clone() };
+    // Loaded for its identity, which selects the workers, and unloaded when this function returns.
+    let recognizer = engines::network_recognizer(config)?;
+    let identity = EngineIdentity::of_recognizer(&*recognizer);
+    let embedder = engines::embedder(&config.embedder, config.models_dir.clone(), context)?;
+    let cache = TranscriptCache::open(&config.transcript_cache, &*recognizer, TRANSCRIPTS)?;
+    let workers = Workers::start(services, identity.clone()).context("cannot start a thread")?;
+    Ok(BatchScorer::with_backend(identity, Arc::new(workers), embedder, cache, config.scoring.clone(), gates))
+}
+
+/// A scorer that transcribes in this process.
 pub(crate) fn scorer(
     config: &Config,
     models: Option<PathBuf>,

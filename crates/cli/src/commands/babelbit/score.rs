@@ -64,7 +64,7 @@ struct ScoringArgs {
 }
 
 /// Placeholder recogniser for batches that contain all transcripts.
-struct NoRecognizer;
+pub(super) struct NoRecognizer;
 
 impl Recognizer for NoRecognizer {
     fn name(&self) -> &'static str {

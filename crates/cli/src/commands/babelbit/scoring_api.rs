@@ -47,7 +47,7 @@ pub(crate) struct ScoringApiArgs {
     /// Retention of results and files, in days
     #[arg(long, value_name = "DAYS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=36_500))]
     keep_days: u64,
-    /// Maximum clock difference of a request, in seconds
+    /// Maximum clock skew of a request, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     window: u64,
     /// Maximum file size, in MiB

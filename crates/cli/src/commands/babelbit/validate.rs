@@ -11,7 +11,7 @@ use taonet_babelbit_config::Config;
 use taonet_babelbit_core::Rules;
 use taonet_babelbit_core::weights::{ArenaShare, REFERENCE_TEMPO};
 use taonet_babelbit_scoring_api::ScoresClient;
-use taonet_babelbit_validator::{Babelbit, BabelbitSettings};
+use taonet_babelbit_validator::{Babelbit, BabelbitSettings, CurrentChallenge};
 use taonet_service::Shutdown;
 use taonet_service::{sleeper, system_clock};
 use taonet_validator::signer::SignerClient;
@@ -21,6 +21,7 @@ use taonet_wallet::Keypair;
 
 use super::access::TokenArgs;
 use super::runner::engine_client;
+use crate::contest::Contest;
 use crate::context::Context;
 use crate::daemon::{serve_metrics, state_directory};
 use crate::exit::{Classified, Failure};
@@ -35,6 +36,9 @@ pub(crate) struct ValidateArgs {
     /// Process the current epoch, print the result and exit
     #[arg(long)]
     once: bool,
+    /// Contest whose challenge counts: speech, or text prediction
+    #[arg(long, value_name = "CONTEST", default_value = "speech", hide_possible_values = true)]
+    contest: Contest,
     /// Length of an epoch, in blocks
     #[arg(long, value_name = "BLOCKS", default_value_t = REFERENCE_TEMPO, value_parser = clap::value_parser!(u32).range(1..))]
     tempo: u32,
@@ -122,6 +126,10 @@ pub(crate) fn run(args: &ValidateArgs, context: &Context) -> anyhow::Result<()> 
 fn babelbit(args: &ValidateArgs, config: &Config, keypair: &Arc<Keypair>) -> anyhow::Result<Babelbit> {
     let scores = ScoresClient::new(&config.submit_api_url(), Arc::clone(keypair))?;
     let settings = BabelbitSettings {
+        current: match args.contest {
+            Contest::Speech => CurrentChallenge::Speech,
+            Contest::Text => CurrentChallenge::Text,
+        },
         arena_share: args.arena_percent.map_or(config.arena_share, ArenaShare::from_percent),
         rules: args.rules.unwrap_or(config.rules),
         cache_dir: config.cache_dir.clone(),

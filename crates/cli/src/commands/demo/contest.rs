@@ -11,7 +11,6 @@ use taonet_babelbit_challenges::Challenge;
 use taonet_babelbit_config::Config;
 use taonet_babelbit_core::Rules;
 use taonet_babelbit_core::records::ChallengeType;
-use taonet_babelbit_core::weights::REFERENCE_TEMPO;
 use taonet_babelbit_engine::client::ChallengeKind;
 use taonet_babelbit_engine::server::{Engine, EngineConfig};
 use taonet_babelbit_miner::MinerConfig;
@@ -23,18 +22,16 @@ use taonet_babelbit_runner::{
     registered_miners,
 };
 use taonet_babelbit_scorer::BatchScorer;
-use taonet_babelbit_scoring_api::ScoresClient;
-use taonet_babelbit_validator::{Babelbit, BabelbitSettings};
+use taonet_babelbit_validator::{BabelbitSettings, CurrentChallenge};
 use taonet_primitives::Uid;
 use taonet_service::Shutdown;
-use taonet_service::{sleeper, system_clock};
 use taonet_settings::Network;
 use taonet_speech::{CtcRecognizer, Espeak};
-use taonet_validator::{EpochReport, StateFile, Validator, ValidatorSettings};
 use taonet_wallet::Keypair;
 use taonet_wire::Policy;
 use url::Url;
 
+use super::epoch::set_weights;
 use super::page::{Page, miner_key};
 use super::report::{DemoReport, PlayedChallenge};
 use super::services::Services;
@@ -157,7 +154,13 @@ impl Contest {
             let arena = self.play_one(&arena_runner, &title, &entries, &arena, context).await?;
             deliver(&outbox).await?;
 
-            let epoch = self.set_weights(&services, &state).await?;
+            let settings = BabelbitSettings {
+                current: CurrentChallenge::Speech,
+                arena_share: self.config.arena_share,
+                rules: self.config.rules,
+                cache_dir: self.directory.clone(),
+            };
+            let epoch = set_weights(&self.config, settings, &services, &self.validator, &state).await?;
             let weights = epoch.weights.clone().unwrap_or_default();
             chain.pass_epoch().await?;
             let on_chain = chain.standings(&weights).await?;
@@ -193,37 +196,6 @@ impl Contest {
         let report = runner.play(fetched, miners, Arc::new(observer)).await?;
         progress.finish();
         Ok(report)
-    }
-
-    /// Runs one epoch of the validator.
-    async fn set_weights(&self, services: &Services, state: &Path) -> anyhow::Result<EpochReport> {
-        let (retries, retry_delay) = self.config.set_weights_retries();
-        let settings = ValidatorSettings {
-            netuid: NETUID,
-            tempo: REFERENCE_TEMPO,
-            burn_uid: self.config.burn_uid,
-            max_skipped_epochs: self.config.operator.max_skipped_epochs,
-            retries,
-            retry_delay,
-        };
-        let babelbit = Babelbit::new(
-            engine_client(&self.config, &self.validator)?,
-            ScoresClient::new(&services.scoring_url, Arc::clone(&self.validator))?,
-            BabelbitSettings {
-                arena_share: self.config.arena_share,
-                rules: self.config.rules,
-                cache_dir: self.directory.clone(),
-            },
-        );
-        let services =
-            taonet_validator::Services { gateway: services.gateway.clone(), signer: services.signer.clone() };
-        let state = StateFile::open(state)?;
-        let mut validator = Validator::new(babelbit, services, settings, state, system_clock(), sleeper());
-        let report = validator.run_once().await?;
-        match &report.error {
-            _ if report.success => Ok(report),
-            error => anyhow::bail!("the weights were not set: {}", error.as_deref().unwrap_or("confirmation failed")),
-        }
     }
 
     fn arena(&self, services: &Services) -> anyhow::Result<Arena> {

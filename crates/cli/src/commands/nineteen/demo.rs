@@ -105,7 +105,7 @@ async fn play(
         for _ in 0..args.periods {
             let load = buyer.start();
             let ran = operation.controller.period().await?;
-            anyhow::ensure!(ran, "no miner offers anything");
+            anyhow::ensure!(ran, "no miner offers capacity");
             report.tokens += load.stop().await;
             if !args.once {
                 context.say(&format!("period {} has ended", report.periods + 1));

@@ -6,9 +6,10 @@ use anyhow::Context as _;
 use clap::Args;
 use taonet_nineteen_control::{MarketFile, MarketReport, MarketState, TaskReport};
 use taonet_nineteen_core::MarketConfig;
-use taonet_nineteen_store::{PeriodId, Store};
+use taonet_nineteen_store::PeriodId;
 use taonet_primitives::{Uid, counted};
 
+use super::database::DatabaseArgs;
 use super::keys::now_ms;
 use crate::context::Context;
 
@@ -17,7 +18,9 @@ use crate::context::Context;
 pub(crate) struct ExplainArgs {
     /// The validator's --state directory
     #[arg(long, value_name = "DIR")]
-    state: PathBuf,
+    state: Option<PathBuf>,
+    #[command(flatten)]
+    database: DatabaseArgs,
     /// The validator's --tasks file
     #[arg(long, value_name = "FILE")]
     tasks: Option<PathBuf>,
@@ -50,12 +53,12 @@ pub(crate) fn run(args: &ExplainArgs, context: &Context) -> anyhow::Result<()> {
 }
 
 async fn load(args: &ExplainArgs, config: &MarketConfig) -> anyhow::Result<MarketState> {
-    let store = Store::open(&args.state).await?;
+    let store = args.database.open(args.state.as_deref()).await?;
     let state = match args.period {
         None => MarketState::load(&store, config, now_ms()).await?,
         Some(number) => {
             let found = MarketState::load_at(&store, config, PeriodId(i64::from(number)), now_ms()).await?;
-            found.with_context(|| format!("there is no period {number} in {}", args.state.display()))?
+            found.with_context(|| format!("there is no period {number} in the database"))?
         }
     };
     store.close().await;

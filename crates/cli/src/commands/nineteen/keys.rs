@@ -11,6 +11,7 @@ use taonet_nineteen_store::{ApiKey, KeyTerms, Store};
 use taonet_primitives::counted;
 use taonet_service::unix_time;
 
+use super::database::DatabaseArgs;
 use crate::context::Context;
 use crate::table::table;
 use crate::tables::{API_KEYS, USAGE};
@@ -23,6 +24,8 @@ pub(crate) struct KeysArgs {
     /// The validator's --state directory
     #[arg(long, value_name = "DIR", global = true)]
     state: Option<PathBuf>,
+    #[command(flatten)]
+    database: DatabaseArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -91,7 +94,7 @@ struct GrantArgs {
     /// Number of credits
     #[arg(allow_negative_numbers = true)]
     credits: i64,
-    /// Reason, for the books
+    /// Reason, recorded in the ledger
     #[arg(long, default_value = "by hand")]
     why: String,
 }
@@ -111,9 +114,8 @@ struct KeyArg {
 }
 
 pub(crate) fn run(args: &KeysArgs, context: &Context) -> anyhow::Result<()> {
-    let state = args.state.as_ref().context("--state is missing: name the validator's state directory")?;
     context.block_on(async {
-        let store = Store::open(state).await?;
+        let store = args.database.open(args.state.as_deref()).await?;
         let done = match &args.command {
             Command::Create(args) => create(&store, args, context).await,
             Command::List => list(&store, context).await,
@@ -206,7 +208,7 @@ async fn grant(store: &Store, args: &GrantArgs, context: &Context) -> anyhow::Re
     let found = find(store, &args.key.id).await?;
     let after = store.grant(&args.key.id, args.credits, &args.why, now_ms()).await?;
     let balance = counted(found.balance, "credit");
-    let after = after.with_context(|| format!("key {} has {balance}, fewer than that", found.id))?;
+    let after = after.with_context(|| format!("key {} has only {balance}", found.id))?;
     context.print_json(&json!({ "id": found.id, "balance": after }))
 }
 

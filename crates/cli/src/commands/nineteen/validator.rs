@@ -15,14 +15,13 @@ use taonet_nineteen_core::MarketConfig;
 use taonet_nineteen_core::task::CheckingFunction;
 use taonet_nineteen_entry::Gateway;
 use taonet_nineteen_query::QueryDeadlines;
-use taonet_nineteen_store::Store;
 use taonet_nineteen_transport::Trust;
 use taonet_primitives::NetUid;
 use taonet_service::{Shutdown, system_clock};
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::keys::now_ms;
+use super::database::DatabaseArgs;
 use super::operation::{Operation, OperationSettings, validator_settings, weights_loop};
 use crate::chain::NetworkArgs;
 use crate::context::Context;
@@ -52,6 +51,8 @@ pub(crate) struct ValidatorArgs {
     /// State directory [default: one per subnet and hotkey in the user's state directory]
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
+    #[command(flatten)]
+    database: DatabaseArgs,
     /// Accepted encryption keys of miners
     #[arg(long, value_enum, default_value = "any")]
     trust: TrustArg,
@@ -135,7 +136,7 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
         taonet_validator::describe_metrics();
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         let chain = Arc::new(args.network.connect().await?);
-        let store = Store::open(&directory).await?;
+        let store = args.database.open(Some(&directory)).await?;
         let control = ControlSettings {
             addresses: AddressRules { substitutes: Vec::new(), allow_private: args.allow_private },
             ..ControlSettings::default()
@@ -158,13 +159,11 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
         let stop = shutdown.clone();
         shutdown.spawn("weights", async move { validator.run(&stop).await });
         context.say(&format!("hotkey {hotkey}"));
-        // Credits that an earlier process held for unfinished requests.
-        let released = operation.store.release_holds(now_ms()).await?;
-        if released > 0 {
-            tracing::warn!(released, "released the credits of unfinished requests");
-        }
         let gateway =
             Gateway::new(operation.store.clone(), operation.querier.clone(), operation.market.clone(), system_clock());
+        gateway.recover().await?;
+        let (books, stop) = (gateway.clone(), shutdown.clone());
+        shutdown.spawn("books", async move { books.keep_books(&stop).await });
         daemon.serve_with(readiness, shutdown, "nineteen validator", gateway.router(), context).await
     })
 }

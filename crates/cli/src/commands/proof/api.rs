@@ -7,9 +7,10 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde_json::json;
-use taonet_proof_api::{ApiKeys, ApiSettings, Identity, router, serve_tls};
+use taonet_proof_api::{ApiKeys, ApiSettings, Identity, Relay, router, serve_tls};
 use taonet_proof_validator::Examiner;
 use taonet_service::Shutdown;
+use taonet_wallet::Keypair;
 use tokio::net::TcpListener;
 
 use crate::context::Context;
@@ -30,6 +31,9 @@ pub(super) struct ApiArgs {
     /// File with the users' API keys, written by `tao proof api-key` [default: api-keys.json in the state directory]
     #[arg(long, value_name = "FILE", requires = "api")]
     api_keys: Option<PathBuf>,
+    /// WebSocket URL of a relay that forwards users' requests, such as wss://relay.example:8443 [default: no relay]
+    #[arg(long, value_name = "URL")]
+    relay_url: Option<String>,
 }
 
 impl ApiArgs {
@@ -60,6 +64,19 @@ impl ApiArgs {
                 tracing::error!(%error, "the user API stopped");
             }
         });
+        Ok(())
+    }
+
+    /// Serves the requests of a relay until shutdown, if there is one.
+    pub(super) fn follow_relay(
+        &self,
+        examiner: &Arc<Examiner>,
+        keypair: &Arc<Keypair>,
+        shutdown: &Shutdown,
+    ) -> anyhow::Result<()> {
+        let Some(url) = &self.relay_url else { return Ok(()) };
+        let (relay, stop) = (Relay::new(url, Arc::clone(keypair), Arc::clone(examiner))?, shutdown.clone());
+        shutdown.spawn("relay", async move { relay.run(&stop).await });
         Ok(())
     }
 }

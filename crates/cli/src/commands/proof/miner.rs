@@ -22,6 +22,7 @@ use crate::context::Context;
 use crate::daemon::{CallerArgs, Daemon, MetricsArgs};
 use crate::keys::KeyArgs;
 use crate::settings;
+use crate::updates::AutoUpdateArgs;
 
 /// Run a miner that proves the outputs of circuits
 #[derive(Debug, Args)]
@@ -58,6 +59,8 @@ pub(crate) struct MinerArgs {
     #[command(flatten)]
     callers: CallerArgs,
     #[command(flatten)]
+    update: AutoUpdateArgs,
+    #[command(flatten)]
     metrics: MetricsArgs,
     #[command(flatten)]
     key: KeyArgs,
@@ -77,7 +80,7 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
     let settings = MinerSettings { concurrency, timeout, ..defaults };
     let catalogue = args.catalogue.open(context)?;
     let miner = Miner::load(&catalogue, settings)?;
-    context.block_on(async {
+    let end = context.block_on(async {
         let daemon = Daemon::bind(args.listen, &args.metrics).await?;
         describe_metrics();
         let permits = Arc::<StandingTable>::default();
@@ -87,6 +90,7 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
         }
         let signed = args.callers.build_with(signed_requests(hotkey, timeout), policy, &hotkey, args.listen)?;
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
+        let update = args.update.start(&shutdown)?;
         let readiness = Readiness::starting();
         if !args.loopback {
             let chain = args.network.connect().await?;
@@ -110,8 +114,9 @@ pub(crate) fn run(args: &MinerArgs, context: &Context) -> anyhow::Result<()> {
         }
         readiness.set_ready();
         context.say(&format!("hotkey {hotkey}"));
-        daemon.serve_with(readiness, shutdown, "proof miner", router(miner, signed), context).await
-    })
+        update.end(daemon.serve_with(readiness, shutdown, "proof miner", router(miner, signed), context).await).await
+    })?;
+    end.finish()
 }
 
 impl MinerArgs {

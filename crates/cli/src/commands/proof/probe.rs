@@ -18,7 +18,7 @@ use crate::exit::{Classified, Failure};
 #[derive(Debug, Args)]
 pub(super) struct ProbeArgs {
     /// Check that signed requests reach the running miner with this key, and exit
-    #[arg(long)]
+    #[arg(long, conflicts_with = "auto_update")]
     pub(super) self_probe: bool,
     /// Address of the miner [default: the address of --listen]
     #[arg(long, value_name = "HOST:PORT", requires = "self_probe")]

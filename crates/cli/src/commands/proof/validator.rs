@@ -30,6 +30,7 @@ use crate::chain::NetworkArgs;
 use crate::context::Context;
 use crate::daemon::{serve_metrics, state_directory};
 use crate::keys::KeyArgs;
+use crate::updates::{AutoUpdateArgs, End};
 use crate::{settings, submission};
 
 /// Maximum response size: a proof of 16 MiB in hexadecimal digits, and outputs.
@@ -86,7 +87,8 @@ pub(crate) struct ValidatorArgs {
     #[arg(long, value_name = "HOTKEY@HOST:PORT", requires = "loopback")]
     peer: Vec<PeerName>,
     /// Send this many requests to each miner, print the outcomes, and exit
-    #[arg(long, value_name = "COUNT", requires = "loopback", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "COUNT", requires = "loopback", conflicts_with = "auto_update")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     requests: Option<u32>,
     /// Directory for scores and submitted weights [default: one per subnet and hotkey in the user's state directory]
     #[arg(long, value_name = "DIR")]
@@ -99,6 +101,8 @@ pub(crate) struct ValidatorArgs {
     metrics: SocketAddr,
     #[command(flatten)]
     api: ApiArgs,
+    #[command(flatten)]
+    update: AutoUpdateArgs,
     #[command(flatten)]
     key: KeyArgs,
     #[command(flatten)]
@@ -192,7 +196,7 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
         std::fs::create_dir_all(bundles).with_context(|| format!("cannot create {}", bundles.display()))?;
     }
     context.say(&format!("hotkey {hotkey}, {}", counted(catalogue.circuits().count(), "circuit")));
-    context.block_on(async {
+    let end = context.block_on(async {
         let book = Arc::new(Book::open(&directory).await?);
         let quic = QuicClient::bind(&keypair).await.context("cannot bind a UDP port for QUIC")?;
         let clients = Clients { http: client(&keypair)?, quic: Some(quic) };
@@ -201,14 +205,18 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
         if let Some(requests) = args.requests {
             return tokio::select! {
-                () = examine(&examiner, args.peers(), requests) => table::show_tallies(&book, context),
+                () = examine(&examiner, args.peers(), requests) => {
+                    table::show_tallies(&book, context).map(|()| End::Stop)
+                }
                 () = shutdown.requested() => anyhow::bail!("stopped"),
             };
         }
         let readiness = serve_metrics(Some(args.metrics), &shutdown).await?;
         describe_metrics();
         taonet_validator::describe_metrics();
+        let update = args.update.start(&shutdown)?;
         args.api.serve(&examiner, &directory, &shutdown, context).await?;
+        args.api.follow_relay(&examiner, &keypair, &shutdown)?;
         let (list, listed) = watch::channel(Vec::new());
         if args.loopback {
             list.send_replace(args.peers());
@@ -239,8 +247,9 @@ pub(crate) fn run(args: &ValidatorArgs, context: &Context) -> anyhow::Result<()>
         }
         let stop = shutdown.clone();
         shutdown.spawn("examiner", async move { examiner.run(listed, &stop).await });
-        shutdown.finished().await.context("the validator did not stop in time")
-    })
+        update.end(shutdown.finished().await.context("the validator did not stop in time")).await
+    })?;
+    end.finish()
 }
 
 /// Sends a number of requests to each miner, to all miners concurrently.

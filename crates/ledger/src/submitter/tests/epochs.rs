@@ -1,4 +1,4 @@
-//! Submissions at the end of an epoch.
+//! Tests of submissions at the end of an epoch.
 
 use super::*;
 

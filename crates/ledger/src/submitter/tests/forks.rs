@@ -1,4 +1,4 @@
-//! Reverted blocks.
+//! Tests with reverted blocks.
 
 use super::*;
 

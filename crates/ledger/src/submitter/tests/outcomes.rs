@@ -1,4 +1,4 @@
-//! Reactions to each outcome on the chain.
+//! Tests of the reaction to each outcome on the chain.
 
 use super::*;
 
@@ -161,7 +161,7 @@ async fn a_call_that_fails_in_a_block_is_signed_again_once_the_block_is_final() 
     assert_eq!(world.chain.included().len(), 2);
 }
 
-/// A failed extrinsic, or one that is certainly in no block, does not keep newer weights from the epoch.
+/// A failed extrinsic, or one that can never be included, does not prevent newer weights in the same epoch.
 #[tokio::test]
 async fn what_has_no_effect_makes_room_for_newer_weights() {
     for script in [Script::Fail(too_fast()), Script::LoseRequest] {
@@ -201,7 +201,7 @@ async fn what_has_no_effect_makes_room_for_newer_weights() {
     }
 }
 
-/// The SQL statement that inserts intents agrees with the states that are void.
+/// The SQL statement that inserts intents must agree with [`State::is_void`].
 #[tokio::test]
 async fn only_what_is_void_makes_room() {
     let world = World::plain();

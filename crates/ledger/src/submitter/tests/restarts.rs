@@ -1,4 +1,4 @@
-//! What is resumed after a restart, and what is not.
+//! Tests of resuming after a restart.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Runtime upgrades during a submission.
+//! Tests of runtime upgrades during a submission.
 
 use super::*;
 

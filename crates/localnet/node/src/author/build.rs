@@ -1,4 +1,4 @@
-//! Builds a block: initialise, inherents, the pool's calls, finalise.
+//! Building of a block: initialization, inherents, the pool's extrinsics, finalization.
 
 use codec::{Decode, Encode};
 use sp_core::H256;
@@ -17,7 +17,7 @@ use crate::execute::{CallError, Overlay, call, call_as};
 use crate::pool::Queued;
 use crate::store::{Head, State};
 
-/// The number of consecutive calls that do not fit after which the block counts as full.
+/// The number of consecutive extrinsics without enough space after which the block counts as full.
 const MISFITS: usize = 8;
 /// The consensus engine id that clients expect in the digest.
 const AURA: [u8; 4] = *b"aura";
@@ -26,7 +26,7 @@ const AURA: [u8; 4] = *b"aura";
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// A call into the runtime failed.
+    /// A call to the runtime failed.
     #[error("cannot build block {number}: {source}")]
     Call {
         /// The block's height.
@@ -57,29 +57,29 @@ pub enum BuildError {
     State {
         /// The block's height.
         number: u32,
-        /// Why it cannot be read.
+        /// Why the state cannot be read.
         reason: String,
     },
 }
 
-/// Why a call was not included in a block.
+/// Why an extrinsic was not included in a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Left {
-    /// The call exceeds the block's remaining weight, but may fit a later block.
+    /// The extrinsic exceeds the block's remaining weight or its nonce is too high, but it may fit a later block.
     Later,
-    /// The call is invalid.
+    /// The extrinsic is invalid.
     Invalid,
 }
 
-/// A block, with its changes to the state and to the pool.
+/// A built block, with its changes to the state and the results of the queued extrinsics.
 pub(crate) struct Built {
     pub(crate) head: Head,
     pub(crate) extrinsics: Vec<Vec<u8>>,
     pub(crate) nodes: BackendTransaction<BlakeTwo256>,
     pub(crate) changes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
-    /// The included calls, by position in the queue.
+    /// Included extrinsics, by position in the queue.
     pub(crate) included: Vec<usize>,
-    /// The calls not included, by position, with the reason.
+    /// Extrinsics that were not included, by position in the queue, with the reason.
     pub(crate) left: Vec<(usize, Left)>,
 }
 
@@ -128,10 +128,10 @@ impl Draft<'_> {
     }
 }
 
-/// Builds the block after `parent`, with timestamp `millis`, from `queued` calls in their order.
+/// Builds the block after `parent`, with timestamp `millis`, from the `queued` extrinsics in their order.
 ///
 /// # Errors
-/// [`BuildError`]: a bug in the runtime or the store, never in a call.
+/// [`BuildError`], which indicates a bug in the runtime or the store, never an invalid extrinsic.
 pub(crate) fn build(
     parent: &Head,
     state: &State,
@@ -167,12 +167,12 @@ pub(crate) fn build(
     })
 }
 
-/// Applies the call of a ciphertext. Calls that cannot be applied are dropped.
+/// Applies the extrinsic that was decrypted from a ciphertext. An invalid one is dropped.
 fn take_shielded(draft: &mut Draft<'_>, extrinsic: &[u8]) {
     match draft.apply(extrinsic) {
         Ok(Ok(_)) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "invalid encrypted call"),
-        Err(error) => tracing::error!(%error, "encrypted call rolled back and dropped"),
+        Ok(Err(error)) => tracing::debug!(%error, "invalid encrypted extrinsic dropped"),
+        Err(error) => tracing::error!(%error, "encrypted extrinsic rolled back and dropped"),
     }
 }
 
@@ -197,11 +197,11 @@ fn take_calls(draft: &mut Draft<'_>, queued: &[Queued], shield_key: &ShieldKey) 
                 left.push((position, Left::Later));
             }
             Ok(Err(error)) => {
-                tracing::debug!(hash = ?call.hash, %error, "pooled call is no longer valid");
+                tracing::debug!(hash = ?call.hash, %error, "pooled extrinsic is no longer valid");
                 left.push((position, Left::Invalid));
             }
             Err(error) => {
-                tracing::error!(hash = ?call.hash, %error, "call rolled back and dropped");
+                tracing::error!(hash = ?call.hash, %error, "extrinsic rolled back and dropped");
                 left.push((position, Left::Invalid));
             }
         }
@@ -209,7 +209,7 @@ fn take_calls(draft: &mut Draft<'_>, queued: &[Queued], shield_key: &ShieldKey) 
     (included, left)
 }
 
-/// The value of `Timestamp.Now` in a state, in milliseconds; 0 before the first block.
+/// Returns the value of `Timestamp.Now` in a state, in milliseconds; 0 before the first block.
 pub(crate) fn stated_time(state: &State) -> Result<u64, String> {
     let key = [twox_128(b"Timestamp"), twox_128(b"Now")].concat();
     let value = state.storage(&key)?;

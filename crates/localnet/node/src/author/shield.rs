@@ -1,15 +1,16 @@
-//! Calls that come encrypted.
+//! Decryption of extrinsics that were submitted encrypted.
 
 use codec::DecodeLimit;
 use taonet_localnet_runtime::mev_shield::{Call, ShieldKey};
 use taonet_localnet_runtime::{RuntimeCall, UncheckedExtrinsic};
 
-/// Bytes that every ciphertext is longer than: those of the encapsulated secret.
+/// Lower bound of a ciphertext's length in bytes: that of the encapsulated secret.
 const MIN_LENGTH: usize = 1_088;
-/// How deep calls may nest.
+/// Maximum nesting depth of calls.
 const DEPTH: u32 = 8;
 
-/// The signed call within an extrinsic that submits a ciphertext; `None` if there is none, or it cannot be opened.
+/// Decrypts the signed extrinsic in a `submit_encrypted` extrinsic; `None` if the call is another one or cannot be
+/// decrypted.
 pub(super) fn opened(extrinsic: &[u8], key: &ShieldKey) -> Option<Vec<u8>> {
     if extrinsic.len() <= MIN_LENGTH {
         return None;

@@ -21,7 +21,8 @@ fn author_on(store: Store) -> Author {
     Author::new(chain, Clock::Manual, Some(1_000_000), Arc::new(AtomicBool::new(false))).unwrap()
 }
 
-/// Bytes that are not a call make the runtime panic: all changes are rolled back, and the block is made.
+/// Bytes that are not an extrinsic make the runtime panic: all changes are rolled back, and the block is still
+/// produced.
 #[test]
 fn a_call_that_panics_is_dropped_and_the_block_is_as_without_it() {
     let (mut one, mut other) = (author(), author());
@@ -76,7 +77,7 @@ fn nothing_is_announced_before_it_is_on_disk() {
     assert_eq!(news.try_recv().unwrap().head, author.chain.store.head().unwrap());
 }
 
-/// Counts flushes to disk.
+/// A storage backend that counts flushes to disk.
 #[derive(Debug, Default)]
 struct Disk {
     file: InMemoryBackend,

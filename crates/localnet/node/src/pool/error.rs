@@ -1,4 +1,4 @@
-//! Why the pool refuses a call, with the error codes of the real chain's node.
+//! Errors of extrinsic submission, with the error codes of the real chain's node.
 
 use codec::Encode;
 use sp_core::H256;
@@ -7,40 +7,40 @@ use sp_runtime::transaction_validity::{InvalidTransaction, TransactionValidityEr
 use crate::execute::CallError;
 use crate::store::StoreError;
 
-/// Why the pool refuses a call.
+/// Why the pool refused an extrinsic.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubmitError {
-    /// The bytes do not decode as a call.
+    /// The bytes cannot be decoded as an extrinsic.
     #[error("Extrinsic has invalid format: {0}")]
     Format(codec::Error),
-    /// Validation in the runtime failed: it panicked.
+    /// The runtime call that validates the extrinsic failed.
     #[error("Verification Error: {0}")]
     Verification(#[from] CallError),
-    /// The call is invalid.
+    /// The extrinsic is invalid.
     #[error("Invalid Transaction")]
     Invalid(InvalidTransaction),
-    /// The validity of the call is unknown.
+    /// The validity of the extrinsic is unknown.
     #[error("Unknown Transaction Validity")]
     Unknown(UnknownTransaction),
-    /// The same bytes recently proved invalid, or are in a block.
+    /// The same extrinsic recently proved invalid, or is already in a block.
     #[error("Transaction is temporarily banned")]
     Banned,
-    /// The same bytes are already in the pool.
+    /// The same extrinsic is already in the pool.
     #[error("Transaction Already Imported")]
     Known(H256),
-    /// A call with the same account and nonce is in the pool and pays at least as much.
+    /// An extrinsic with the same account and nonce and at least the same priority is in the pool.
     #[error("Priority is too low: ({pooled} vs {new})")]
     Priority {
-        /// The priority of the call in the pool.
+        /// The priority of the extrinsic in the pool.
         pooled: u64,
-        /// The priority of the new call.
+        /// The priority of the new extrinsic.
         new: u64,
     },
     /// The pool is full.
     #[error("Immediately Dropped")]
     Full,
-    /// The call provides no tags to identify it in the pool.
+    /// The extrinsic provides no tags to identify it in the pool.
     #[error("No tags provided")]
     NoTags,
     /// The chain's state cannot be read.
@@ -61,7 +61,7 @@ impl From<TransactionValidityError> for SubmitError {
 }
 
 impl SubmitError {
-    /// The JSON-RPC error code.
+    /// Returns the JSON-RPC error code.
     pub fn code(&self) -> i32 {
         match self {
             Self::Format(_) => 1001,
@@ -77,7 +77,7 @@ impl SubmitError {
         }
     }
 
-    /// The text of the JSON-RPC error's `data`.
+    /// Returns the `data` text of the JSON-RPC error, if any.
     pub fn data(&self) -> Option<String> {
         match self {
             Self::Verification(error) => Some(error.to_string()),
@@ -96,13 +96,13 @@ impl SubmitError {
         }
     }
 
-    /// Whether the same bytes would be refused again, so that they are banned for a while.
+    /// Whether a retry of the same extrinsic would fail, so that it is banned for a while.
     pub(crate) fn bans(&self) -> bool {
         matches!(self, Self::Invalid(_) | Self::Verification(_))
     }
 }
 
-/// The tag of a call of `account` with `nonce` in the pool.
+/// Returns the tag that an extrinsic of `account` with `nonce` provides in the pool.
 pub(crate) fn nonce_tag(account: &taonet_localnet_runtime::AccountId, nonce: u32) -> Vec<u8> {
     (account, nonce).encode()
 }

@@ -1,7 +1,7 @@
-//! The dependency graph of waiting calls.
+//! The dependency graph of pooled extrinsics.
 //!
-//! A call requires tags and provides tags (in practice: account and nonce). It is ready when every required tag is
-//! provided by a ready call or by a block; until then it waits for its predecessors.
+//! An extrinsic requires tags and provides tags (in practice, account and nonce). It is ready when every required tag
+//! is provided by a ready extrinsic or by a block; until then it waits for its predecessors.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
@@ -15,7 +15,7 @@ use super::PoolLimits;
 use super::error::SubmitError;
 use super::watch::{TxEvent, Watcher};
 
-/// The position in the order of arrival.
+/// Position of an extrinsic in the order of arrival.
 pub(crate) type Seq = u64;
 
 pub(super) struct Entry {
@@ -27,12 +27,12 @@ pub(super) struct Entry {
     provides: Vec<TransactionTag>,
     priority: u64,
     valid_till: u64,
-    /// The number of required tags that no ready call provides.
+    /// The number of required tags that no ready extrinsic provides.
     unmet: usize,
 }
 
 impl Entry {
-    /// Creates an entry for a call that was validated at block `at`.
+    /// Creates an entry for an extrinsic that was validated at block `at`.
     pub(super) fn new(
         hash: H256,
         bytes: Vec<u8>,
@@ -53,7 +53,7 @@ impl Entry {
     }
 }
 
-/// The priority of a ready call: the greater goes first.
+/// Sort key of ready extrinsics: the greatest is included first.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
     priority: u64,
@@ -100,7 +100,8 @@ impl Graph {
         self.entries.get(&seq)
     }
 
-    /// Adds a call, or returns why it is refused. It replaces a call with the same account and nonce that pays less.
+    /// Adds an extrinsic, or returns why it is refused. It replaces one of lower priority with the same account and
+    /// nonce.
     pub(super) fn insert(&mut self, entry: Entry, limits: &PoolLimits) -> Result<(), SubmitError> {
         if entry.provides.is_empty() {
             return Err(SubmitError::NoTags);
@@ -123,7 +124,7 @@ impl Graph {
         Ok(())
     }
 
-    /// The pooled calls that `entry` would replace.
+    /// Returns the pooled extrinsics that `entry` would replace.
     fn rivals(&self, entry: &Entry) -> Result<Vec<Seq>, SubmitError> {
         let mut rivals: Vec<Seq> = entry.provides.iter().filter_map(|tag| self.providers.get(tag)).copied().collect();
         rivals.sort_unstable();
@@ -135,7 +136,8 @@ impl Graph {
         }
     }
 
-    /// The calls to evict from a full pool for `entry` when `rivals` are replaced anyway: those that pay least.
+    /// Returns the extrinsics of lowest priority to evict from a full pool for `entry`, in addition to the replaced
+    /// `rivals`.
     fn victims(&self, entry: &Entry, rivals: &[Seq], limits: &PoolLimits) -> Result<Vec<Seq>, SubmitError> {
         let waits = self.unmet(entry) > 0;
         if waits && self.entries.len() - self.ready >= limits.future {
@@ -198,7 +200,7 @@ impl Graph {
         }
     }
 
-    /// Updates the dependents of a call that became ready.
+    /// Updates the dependents of an extrinsic that became ready.
     fn promote(&mut self, seq: Seq) {
         let mut became_ready = vec![seq];
         while let Some(seq) = became_ready.pop() {
@@ -214,7 +216,7 @@ impl Graph {
         }
     }
 
-    /// Updates the dependents of a ready call that left without inclusion.
+    /// Updates the dependents of a ready extrinsic that was removed without inclusion.
     fn demote(&mut self, dependents: Vec<Seq>) {
         let mut lost = dependents;
         while let Some(seq) = lost.pop() {
@@ -228,13 +230,13 @@ impl Graph {
         }
     }
 
-    /// The calls that require a tag of `seq`, once for each tag.
+    /// Returns the extrinsics that require a tag of `seq`, once for each tag.
     fn behind(&self, seq: Seq) -> Vec<Seq> {
         let tags = self.entries.get(&seq).map(|entry| entry.provides.as_slice()).unwrap_or_default();
         tags.iter().filter_map(|tag| self.dependents.get(tag)).flatten().copied().collect()
     }
 
-    /// Removes a call that was not included.
+    /// Removes an extrinsic that was not included.
     pub(super) fn remove(&mut self, seq: Seq) -> Option<Entry> {
         let behind = self.behind(seq);
         let entry = self.unlink(seq)?;
@@ -244,7 +246,7 @@ impl Graph {
         Some(entry)
     }
 
-    /// Removes an included call: its tags stay provided.
+    /// Removes an included extrinsic, whose tags remain provided.
     pub(super) fn include(&mut self, seq: Seq) -> Option<Entry> {
         let entry = self.unlink(seq)?;
         for tag in &entry.provides {
@@ -284,13 +286,13 @@ impl Graph {
         Some(entry)
     }
 
-    /// The waiting calls that can no longer become valid at block `at`.
+    /// Returns the pooled extrinsics that are no longer valid at block `at`.
     pub(super) fn expired(&self, at: u32) -> Vec<Seq> {
         let gone = |entry: &Entry| entry.unmet > 0 && entry.valid_till < u64::from(at);
         self.entries.iter().filter(|(_, entry)| gone(entry)).map(|(seq, _)| *seq).collect()
     }
 
-    /// The ready calls in the order of inclusion: by priority, each after its dependencies.
+    /// Returns the ready extrinsics in the order of inclusion: by priority, each after its dependencies.
     pub(super) fn in_order(&self) -> Vec<Seq> {
         let mut open: HashMap<Seq, usize> = HashMap::new();
         let mut free = BinaryHeap::new();
@@ -315,7 +317,7 @@ impl Graph {
         order
     }
 
-    /// All calls, in order of arrival.
+    /// Returns all extrinsics, in order of arrival.
     pub(super) fn all(&self) -> impl Iterator<Item = &Entry> {
         self.entries.values()
     }

@@ -9,7 +9,7 @@ fn account(number: u8) -> AccountId {
     AccountId::new([number; 32])
 }
 
-/// The validity of a call of an account whose next nonce on the chain is `from`.
+/// Returns the validity of an extrinsic of an account whose next nonce on the chain is `from`.
 fn valid(number: u8, nonce: u32, from: u32, priority: u64) -> ValidTransaction {
     let requires = if nonce > from { vec![nonce_tag(&account(number), nonce - 1)] } else { Vec::new() };
     let provides = vec![nonce_tag(&account(number), nonce)];
@@ -27,7 +27,7 @@ impl Bench {
         Self { graph: Graph::default(), events: Vec::new(), limits }
     }
 
-    /// A hash from account, nonce and priority, which make up a call's bytes.
+    /// Returns a hash made of account, nonce and priority, which determine an extrinsic.
     fn hash(number: u8, nonce: u32, priority: u64) -> H256 {
         H256(sp_io::hashing::blake2_256(&(number, nonce, priority).encode()))
     }
@@ -195,7 +195,7 @@ fn a_call_without_identity_is_refused() {
 }
 
 proptest::proptest! {
-    /// After any sequence of changes the count of ready calls is right, and each call comes after its dependencies.
+    /// After any sequence of changes, the number of ready extrinsics is right, and each comes after its dependencies.
     #[test]
     fn the_order_respects_every_account(
         moves in proptest::collection::vec((0u8..3, 0u32..6, 1u64..4, 0u8..4), 1..80),

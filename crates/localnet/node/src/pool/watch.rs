@@ -1,44 +1,44 @@
-//! Status events for the submitter of a call.
+//! Status events for the submitter of an extrinsic.
 
 use sp_core::H256;
 use tokio::sync::mpsc;
 
-/// A status event of a submitted call.
+/// A status event of a submitted extrinsic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TxEvent {
-    /// The call waits for earlier calls of its account.
+    /// The extrinsic waits for earlier nonces of its account.
     Future,
-    /// The call is ready for the next block.
+    /// The extrinsic is ready for the next block.
     Ready,
-    /// The call is included in this block.
+    /// The extrinsic is included in this block.
     InBlock(H256),
-    /// Its block is finalized. The last event.
+    /// The block of the extrinsic is finalized. The last event.
     Finalized(H256),
-    /// The call with this hash, the same account and nonce, replaced it. The last event.
+    /// The extrinsic was replaced by the one with this hash, which has the same account and nonce. The last event.
     Usurped(H256),
-    /// The call was evicted from a full pool. The last event.
+    /// The extrinsic was evicted from a full pool, or the node is shutting down. The last event.
     Dropped,
-    /// The call is no longer valid. The last event.
+    /// The extrinsic is no longer valid. The last event.
     Invalid,
 }
 
 impl TxEvent {
-    /// Whether this is the last event.
+    /// Whether no event follows this one.
     pub fn is_last(self) -> bool {
         matches!(self, Self::Finalized(_) | Self::Usurped(_) | Self::Dropped | Self::Invalid)
     }
 }
 
-/// The capacity of a watch, in events: a slow reader loses events in between, but never blocks the chain.
+/// The capacity of a watch channel, in events: a slow reader misses events, but never blocks block production.
 const ROOM: usize = 16;
 
-/// The sending side of a watch, or nothing if the call is not watched.
+/// The sending side of a watch channel; `None` if the extrinsic is not watched.
 #[derive(Debug, Default)]
 pub(crate) struct Watcher(Option<mpsc::Sender<TxEvent>>);
 
 impl Watcher {
-    /// Creates a watch and the receiver of its events.
+    /// Creates a watcher and the receiver of its events.
     pub(crate) fn channel() -> (Self, mpsc::Receiver<TxEvent>) {
         let (sender, receiver) = mpsc::channel(ROOM);
         (Self(Some(sender)), receiver)

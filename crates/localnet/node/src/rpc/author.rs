@@ -1,4 +1,4 @@
-//! `author_`: submitting calls.
+//! `author_` methods: submission of extrinsics.
 
 use jsonrpsee::core::SubscriptionError;
 use jsonrpsee::types::Params;

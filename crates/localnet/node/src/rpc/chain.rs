@@ -1,4 +1,4 @@
-//! `chain_`: blocks and their hashes.
+//! `chain_` methods: blocks and their hashes.
 
 use serde_json::{Value, json};
 use sp_core::H256;

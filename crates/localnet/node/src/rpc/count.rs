@@ -1,4 +1,4 @@
-//! Counts requests by method, and the requests in flight on a connection.
+//! RPC middleware that counts requests by method, and the requests in flight on a connection.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use jsonrpsee::types::Request;
 use super::pace::Pace;
 use crate::meter;
 
-/// The method names; all others are counted as one.
+/// The known method names; all other names are counted as one.
 #[derive(Clone)]
 pub(super) struct Names(Arc<HashSet<&'static str>>);
 
@@ -25,7 +25,7 @@ impl Names {
     }
 }
 
-/// A connection's service that counts its requests.
+/// The RPC service of a connection, which counts its requests.
 #[derive(Clone)]
 pub(super) struct Counted<S> {
     service: S,
@@ -88,7 +88,7 @@ where
     }
 }
 
-/// The size of a request's parameters in bytes.
+/// Returns the size of a request's parameters in bytes.
 fn size(request: &BatchEntry<'_>) -> usize {
     match request {
         BatchEntry::Call(call) => call.params().len_bytes(),

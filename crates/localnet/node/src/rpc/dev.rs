@@ -1,4 +1,4 @@
-//! `dev_`: control methods of a development chain.
+//! `dev_` methods, which control a development chain.
 
 use std::path::PathBuf;
 
@@ -62,7 +62,7 @@ fn status(context: &Context, _: &Args) -> Answer {
     }))
 }
 
-/// The response to a finished command.
+/// Returns the response to a finished command.
 pub(super) fn made(outcome: Result<crate::store::Head, crate::author::AuthorError>) -> Answer {
     let head = outcome.map_err(|failure| author(&failure))?;
     Ok(json!({"number": head.number(), "hash": head.hash}))

@@ -10,12 +10,12 @@ use crate::chain::StateError;
 use crate::pool::SubmitError;
 use crate::store::{SnapshotError, StoreError};
 
-/// Error codes of `state_` methods.
+/// Error code of a `state_` request for too many keys.
 const COUNT: i32 = 4002;
 const CLIENT: i32 = 4003;
-/// Error codes of `payment_` methods.
+/// Error code of `payment_` methods.
 const PAYMENT_RUNTIME: i32 = 1;
-/// Error codes of `dev_` methods.
+/// Error code of `dev_` methods.
 const DEV: i32 = 5001;
 
 /// The result of a handler.
@@ -37,7 +37,7 @@ pub(crate) fn too_many(count: u64, max: u64) -> ErrorObjectOwned {
     error(COUNT, format!("count exceeds maximum value. value: {count}, max: {max}"), None)
 }
 
-/// The error for an oversized response, in the words of the server itself.
+/// Returns the error for an oversized response, in the wording of the RPC server itself.
 pub(crate) fn too_big(max: usize) -> ErrorObjectOwned {
     error(OVERSIZED_RESPONSE_CODE, OVERSIZED_RESPONSE_MSG, Some(format!("Exceeded max limit of {max}")))
 }
@@ -66,7 +66,7 @@ pub(crate) fn snapshot(failure: &SnapshotError) -> ErrorObjectOwned {
     error(DEV, failure.to_string(), None)
 }
 
-/// The error for a call on a pruned state: the real chain's node words it differently from a read.
+/// Returns the error for a runtime call on a pruned state, which the real chain's node words differently from a read.
 pub(crate) fn discarded_call(hash: sp_core::H256) -> ErrorObjectOwned {
     let text = format!("Client error: Api called for an unknown Block: State already discarded for {hash:?}");
     error(CLIENT, text, None)

@@ -1,4 +1,4 @@
-//! Accepts connections and builds the service stack of each.
+//! Accepts connections, and builds the service stack of each.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -35,9 +35,9 @@ const HEAD_WITHIN: Duration = Duration::from_secs(10);
 const WRITE_WITHIN: Duration = Duration::from_secs(30);
 /// Timeout of a request body.
 pub(super) const BODY_WITHIN: Duration = Duration::from_secs(30);
-/// Memory of all bodies together beyond 64 KiB each, in bodies of the maximum size.
+/// Memory limit of all request bodies beyond their first 64 KiB each, as a number of bodies of the maximum size.
 pub(super) const LARGE_BODIES: usize = 4;
-/// Connections beyond the limits, which get the response 429.
+/// Maximum number of connections beyond the limits, which only receive the response 429.
 const SPARE: usize = 64;
 
 /// Shared state of all connections.
@@ -53,7 +53,7 @@ pub(super) struct Front {
 }
 
 impl Front {
-    /// Accepts connections until shutdown. At a limit, evicts an idle one, see [`ConnectionSlots`].
+    /// Accepts connections until shutdown. At a limit, evicts an idle connection, see [`ConnectionSlots`].
     pub(super) async fn accept(self, listener: TcpListener) {
         let limits = self.limits;
         let slots = ConnectionSlots::new(limits.connections as usize, limits.connections_per_address as usize);
@@ -81,7 +81,7 @@ impl Front {
         }
     }
 
-    /// Serves a connection. One that is not admitted gets the response 429.
+    /// Serves a connection. A connection that is not admitted receives the response 429.
     fn serve(self, socket: TcpStream, slot: ConnectionSlot, is_admitted: bool) {
         if let Err(error) = socket.set_nodelay(true) {
             tracing::debug!(%error, "connection lost during the handshake");
@@ -111,7 +111,7 @@ impl Front {
         });
     }
 
-    /// Answers a request once it is complete: until then it has no part of what all requests share.
+    /// Answers a request once its body is complete; an incomplete request uses no shared resources.
     async fn answer(
         self,
         mut request: HttpRequest<Incoming>,
@@ -154,8 +154,7 @@ impl Front {
         response
     }
 
-    /// The response that there are too many connections. Reads the request first, since many clients write it to the end
-    /// before they read.
+    /// Returns the response 429. Reads the request first, since many clients write all of it before they read.
     async fn refuse(self, request: HttpRequest<Incoming>) -> HttpResponse {
         let mut response = match self.bodies.read(request.into_body()).await {
             Ok(_) => too_many_requests(),

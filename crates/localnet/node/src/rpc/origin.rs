@@ -1,4 +1,4 @@
-//! Checks the origin of web pages that use the node.
+//! Validation of the `Origin` header that browsers send for web pages.
 //!
 //! A browser lets any page open a WebSocket to this machine, and sends the page's origin in the `Origin` header. Other
 //! programs send no such header, or one with the address that they connect to.
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use http::{HeaderMap, StatusCode, header};
 use jsonrpsee::server::{HttpBody, HttpResponse};
 
-/// The allowed origins: those of this machine, and the configured ones.
+/// The allowed origins: loopback origins and the configured ones.
 #[derive(Debug, Clone)]
 pub(super) struct Origins(Arc<[String]>);
 
@@ -27,7 +27,7 @@ impl Origins {
     }
 }
 
-/// The response to a page that is not allowed.
+/// Returns the response to a page whose origin is not allowed.
 pub(super) fn refusal() -> HttpResponse {
     let mut response = HttpResponse::new(HttpBody::from(
         "The origin of this page is not allowed; hint: start the node with --allow-origin\n",

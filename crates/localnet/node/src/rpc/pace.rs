@@ -13,7 +13,7 @@ use taonet_http::{ConnectionSlot, Progress};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{Notify, Semaphore};
 
-/// Maximum number of concurrent requests of a connection that read the disk or run the runtime.
+/// Maximum number of concurrent requests per connection that read the disk or execute the runtime.
 const HEAVY: usize = 8;
 
 /// Per-connection backpressure: bytes and requests in flight.
@@ -23,7 +23,7 @@ pub(super) struct Pace {
     bounds: Bounds,
     heavy: Semaphore,
     taken: Notify,
-    /// Makes the connection evictable.
+    /// Reports the connection as busy, or as idle and evictable.
     progress: Option<Progress>,
 }
 
@@ -35,7 +35,7 @@ struct Bounds {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Only WebSocket connections are paced: over HTTP a connection's next request follows its answer.
+    /// Whether backpressure is enabled: only for WebSockets, since over HTTP the next request follows the response.
     paced: bool,
     requests: usize,
     subscriptions: usize,
@@ -53,7 +53,7 @@ impl State {
 }
 
 impl Pace {
-    /// Creates the state of a new connection, with limits on requests in flight and on bytes of unsent responses.
+    /// Creates the backpressure state of a new connection with limits on requests in flight and on held bytes.
     pub(super) fn new(requests: u32, bytes: u32, progress: Option<Progress>) -> Arc<Self> {
         let bounds = Bounds { requests: requests as usize, bytes: bytes as usize };
         Arc::new(Self { state: Mutex::default(), bounds, heavy: Semaphore::new(HEAVY), taken: Notify::new(), progress })
@@ -64,12 +64,12 @@ impl Pace {
         self.lock().paced = true;
     }
 
-    /// Makes an open WebSocket evictable while nothing is in flight.
+    /// Reports an open WebSocket as evictable if nothing is in flight.
     pub(super) fn settle(&self) {
         self.settled(&self.lock());
     }
 
-    /// With the state locked, so that the last change decides.
+    /// Reports whether the connection is idle. The caller holds the lock, so that the last change is reported last.
     fn settled(&self, state: &State) {
         let Some(progress) = self.progress.as_ref().filter(|_| state.paced) else { return };
         if state.requests == 0 && state.subscriptions == 0 {
@@ -88,7 +88,7 @@ impl Pace {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the counters, and resumes reading where they allow it.
+    /// Changes the counters, and resumes reading if they allow it.
     fn change(&self, change: impl FnOnce(&mut State)) {
         let reader = {
             let mut state = self.lock();
@@ -130,12 +130,12 @@ impl Pace {
         }
     }
 
-    /// Uncounts bytes that the client has read, or will never get.
+    /// Subtracts bytes that the client has read, or will never receive.
     pub(super) fn took(&self, bytes: usize) {
         self.change(|state| state.bytes = state.bytes.saturating_sub(bytes));
     }
 
-    /// Marks the client as gone: everything that waits ends now.
+    /// Marks the client as disconnected, and resumes everything that waits for it.
     fn close(&self) {
         self.change(|state| {
             state.paced = false;
@@ -143,7 +143,7 @@ impl Pace {
         });
     }
 
-    /// Runs work under the connection's limit on heavy requests.
+    /// Runs `work` under the connection's limit on heavy requests, once the client has read enough responses.
     pub(super) async fn heavy<T>(&self, work: impl Future<Output = T>) -> T {
         // The semaphore is never closed.
         let _turn = self.heavy.acquire().await;
@@ -186,7 +186,7 @@ impl Drop for InWork {
     }
 }
 
-/// A guard that counts a subscription.
+/// A guard that counts an open subscription.
 pub(super) struct Following(Arc<Pace>);
 
 impl Drop for Following {
@@ -199,14 +199,14 @@ impl Drop for Following {
     }
 }
 
-/// A connection with backpressure.
+/// A connection's byte stream with backpressure.
 pub(super) struct Paced<T> {
     stream: T,
     pace: Arc<Pace>,
     has_read: bool,
-    /// Free again when the connection ends.
+    /// The connection slot, released when the connection ends.
     slot: Option<ConnectionSlot>,
-    /// Completes when the connection is evicted: for its reader, and for its writer.
+    /// Futures that complete when the connection is evicted: one for its reader, one for its writer.
     evicted: Option<[Evicted; 2]>,
 }
 
@@ -217,7 +217,7 @@ impl<T> Paced<T> {
         Self { stream, pace, has_read: false, slot: None, evicted: None }
     }
 
-    /// Keeps the connection's slot until the connection ends.
+    /// Attaches a connection slot, which is released when the connection ends.
     pub(super) fn holding(mut self, slot: ConnectionSlot) -> Self {
         let evicted = || -> Evicted {
             let progress = slot.progress();
@@ -228,7 +228,7 @@ impl<T> Paced<T> {
         self
     }
 
-    /// Fails once the connection is evicted.
+    /// Returns an error once the connection is evicted.
     fn check_slot(&mut self, context: &mut Context<'_>, is_writer: bool) -> io::Result<()> {
         let Some(evicted) = self.evicted.as_mut().and_then(|both| both.get_mut(usize::from(is_writer))) else {
             return Ok(());
@@ -316,7 +316,7 @@ mod tests {
 
     use super::*;
 
-    /// A connection with limits of two requests and ten bytes, with the client's end.
+    /// Creates a connection limited to two requests and ten bytes, and returns it with the client's end.
     async fn connection() -> (Arc<Pace>, Paced<DuplexStream>, DuplexStream) {
         let (mut client, server) = duplex(64);
         let pace = Pace::new(2, 10, None);

@@ -1,4 +1,4 @@
-//! Positional parameters: hexadecimal bytes, hashes, numbers, addresses.
+//! Parsing of positional parameters: hexadecimal bytes, hashes, numbers, addresses.
 
 use jsonrpsee::types::{ErrorObjectOwned, Params};
 use serde_json::Value;
@@ -10,7 +10,7 @@ use super::error::{invalid_params, too_many};
 
 type Parsed<T> = Result<T, ErrorObjectOwned>;
 
-/// Maximum number of storage keys or block numbers in a list; that of a page of keys on the real chain's node.
+/// Maximum number of storage keys or block numbers in a list, the same as for a page of keys.
 const LIST: usize = 1_000;
 /// Maximum bytes of a storage key in a list; no key of the runtime is longer.
 const KEY: usize = 512;
@@ -22,9 +22,9 @@ pub(crate) struct Args(Vec<Value>);
 /// A block number parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BlockRef {
-    /// Null: the newest block.
+    /// Null, which means the newest block.
     Newest,
-    /// A number; `None` for one that exceeds every block's.
+    /// A block number; `None` if it exceeds the range of block numbers.
     Number(Option<u32>),
 }
 
@@ -93,17 +93,17 @@ impl Args {
         self.value(position).as_str().ok_or_else(|| invalid_params(format!("{name} must be a string")))
     }
 
-    /// A name parameter, such as a runtime API's.
+    /// Parses a name, such as that of a runtime API method.
     pub(crate) fn name(&self, position: usize, name: &str) -> Parsed<String> {
         self.text(position, name).map(str::to_owned)
     }
 
-    /// A parameter of hexadecimal bytes.
+    /// Parses hexadecimal bytes.
     pub(crate) fn bytes(&self, position: usize, name: &str) -> Parsed<Vec<u8>> {
         from_hex(self.text(position, name)?)
     }
 
-    /// A parameter of hexadecimal bytes, or null.
+    /// Parses hexadecimal bytes, or null.
     pub(crate) fn optional_bytes(&self, position: usize, name: &str) -> Parsed<Option<Vec<u8>>> {
         match self.value(position) {
             Value::Null => Ok(None),
@@ -111,7 +111,7 @@ impl Args {
         }
     }
 
-    /// A block hash parameter, or null for the newest block.
+    /// Parses a block hash; null means the newest block.
     pub(crate) fn hash(&self, position: usize) -> Parsed<Option<H256>> {
         match self.value(position) {
             Value::Null => Ok(None),
@@ -119,7 +119,7 @@ impl Args {
         }
     }
 
-    /// A list of storage keys; null is an empty list.
+    /// Parses a list of storage keys; null is an empty list.
     pub(crate) fn keys(&self, position: usize) -> Parsed<Vec<Vec<u8>>> {
         match self.value(position) {
             Value::Null => Ok(Vec::new()),
@@ -128,12 +128,12 @@ impl Args {
         }
     }
 
-    /// A count parameter.
+    /// Parses a non-negative count.
     pub(crate) fn count(&self, position: usize, name: &str) -> Parsed<u64> {
         self.value(position).as_u64().ok_or_else(|| invalid_params(format!("{name} must be a non-negative integer")))
     }
 
-    /// An account parameter: its address, or its key in hexadecimal.
+    /// Parses an account: its SS58 address, or its public key in hexadecimal.
     pub(crate) fn account(&self, position: usize) -> Parsed<AccountId> {
         let text = self.text(position, "an account")?;
         if text.starts_with("0x") {

@@ -1,4 +1,4 @@
-//! `payment_`: fee estimates.
+//! `payment_` methods: fee estimates.
 
 use codec::{Decode, Encode};
 use pallet_transaction_payment::{FeeDetails, RuntimeDispatchInfo};

@@ -1,4 +1,4 @@
-//! `state_`: storage, runtime calls, metadata.
+//! `state_` methods: storage, runtime calls, metadata.
 
 use codec::Decode;
 use jsonrpsee::types::ErrorObjectOwned;
@@ -13,9 +13,9 @@ use super::{Context, Methods, Room};
 use crate::chain::StateError;
 use crate::store::State;
 
-/// Maximum number of keys of a page, as on the real chain's node.
+/// Maximum number of keys in a page, as in the real chain's node.
 const PAGE: u64 = 1_000;
-/// Maximum number of keys of an unpaged listing.
+/// Maximum number of keys in an unpaged listing.
 const LISTING: usize = 250_000;
 
 pub(super) fn register(methods: &mut Methods) {
@@ -45,7 +45,7 @@ pub(super) fn trie(reason: String) -> ErrorObjectOwned {
     error::state(&StateError::Trie(reason))
 }
 
-/// All blocks have the same runtime; the hash must still be that of a block.
+/// Returns the runtime version, which is the same for all blocks; the block hash must still be known.
 fn runtime_version(context: &Context, args: &Args) -> Answer {
     if let Some(hash) = args.hash(0)? {
         let known = context.chain.store.header(hash).map_err(|failure| error::store(&failure))?;

@@ -1,6 +1,6 @@
 //! Subscriptions to heads, to storage and to the runtime version.
 //!
-//! A slow subscriber blocks no other: it misses heads, and gets storage changes merged.
+//! A slow subscriber blocks no other: it misses heads, and receives merged storage changes.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,11 +25,11 @@ use super::{Context, Methods, RegisterError};
 use crate::chain::NewBlock;
 use crate::meter::Subscribed;
 
-/// A subscription request.
+/// A pending subscription request.
 pub(super) struct Asked {
     pub(super) pending: PendingSubscriptionSink,
     pub(super) pace: Arc<Pace>,
-    /// Keeps the connection's place.
+    /// Guard that counts the subscription on its connection.
     pub(super) following: Following,
 }
 
@@ -65,7 +65,7 @@ impl Feed {
         Ok(sent?)
     }
 
-    /// The next block, or the newest ones after a lag; `None` when either side is closed.
+    /// Returns the next block, or that blocks were missed; `None` when the subscription or the chain is closed.
     async fn next(&self, news: &mut Receiver<Arc<NewBlock>>) -> Option<News> {
         tokio::select! {
             () = self.sink.closed() => None,
@@ -136,7 +136,8 @@ async fn runtime_version(asked: Asked) -> Result<(), SubscriptionError> {
     Ok(())
 }
 
-/// The last values sent to a storage subscriber, as hashes, since a thousand subscribers may follow large values.
+/// Hashes of the last values sent to a storage subscriber, by key. Hashes save memory when many subscribers follow
+/// large values.
 type Sent = HashMap<Vec<u8>, Option<H256>>;
 
 async fn storage(params: Params<'static>, asked: Asked, context: Arc<Context>) -> Result<(), SubscriptionError> {
@@ -175,7 +176,7 @@ fn fingerprint(value: Option<&Vec<u8>>) -> Option<H256> {
     value.map(|value| H256(blake2_256(value)))
 }
 
-/// The changes of a block to a subscriber's keys.
+/// Returns the changes of a block to a subscriber's keys.
 fn block_changes(block: &NewBlock, sent: &mut Sent) -> Option<Value> {
     let mut changed = Vec::new();
     for (key, value) in &block.changes {
@@ -189,7 +190,7 @@ fn block_changes(block: &NewBlock, sent: &mut Sent) -> Option<Value> {
     message(block.head.hash, &changed)
 }
 
-/// The changes, after the newest block, since the last values sent; all values at first.
+/// Reads what has changed in the newest state since the last values sent; initially all values.
 async fn read_changes(
     context: &Arc<Context>,
     keys: &[Vec<u8>],

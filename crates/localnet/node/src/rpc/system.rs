@@ -1,4 +1,4 @@
-//! `system_`: the node's identity; nonces.
+//! `system_` methods: the node's identity, and account nonces.
 
 use serde_json::json;
 

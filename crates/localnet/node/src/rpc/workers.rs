@@ -1,11 +1,11 @@
-//! A thread pool for work that reads the disk, verifies a signature or runs the runtime, off the async executor.
+//! A thread pool for work off the async executor: disk reads, signature checks and runtime calls.
 
 use std::thread::available_parallelism;
 
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use tokio::sync::oneshot;
 
-/// The stack size of a worker: calls nest up to 256 deep, and decoding them recurses.
+/// The stack size of a worker: calls can be nested 256 deep, and decoding them recurses.
 const STACK: usize = 64 << 20;
 
 /// A fixed number of threads; further jobs are queued.

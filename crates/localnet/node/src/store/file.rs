@@ -1,4 +1,4 @@
-//! The database file: commits survive the death of the process, and are flushed to disk on demand.
+//! The database file: commits survive a crash of the process, and are flushed to disk on demand.
 
 use std::fs::File;
 use std::io;
@@ -10,9 +10,9 @@ use redb::{DatabaseError, StorageBackend};
 
 /// Whether each commit is flushed to disk.
 ///
-/// When disabled, a commit is in the operating system's page cache when it returns: `kill -9` loses nothing of it, a
-/// power cut may. A flush for each block would cost milliseconds where a block costs a fraction of one; the cost of one
-/// every few seconds is negligible.
+/// If disabled, a commit is only in the operating system's page cache when it returns: it survives `kill -9`, but maybe
+/// not a power failure. Flushing each block would take milliseconds, far longer than producing it; a flush every few
+/// seconds costs little.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Flushing(Arc<AtomicBool>);
 
@@ -28,7 +28,7 @@ impl Flushing {
     }
 }
 
-/// A file that flushes commits only while [`Flushing`] is enabled.
+/// A file that flushes commits to disk only while [`Flushing`] is enabled.
 #[derive(Debug)]
 pub(crate) struct LazyFile<B = FileBackend> {
     file: B,

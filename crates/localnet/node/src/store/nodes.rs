@@ -1,8 +1,8 @@
-//! Trie nodes: their rows on disk, the staged ones in memory, and lookups by the trie.
+//! Trie nodes: their rows on disk, staged nodes in memory, and lookups by the trie.
 //!
-//! The trie names a node by its position (a prefix of storage keys) and its hash. A row's key is the position, then the
-//! block that created the node: the versions of a position are adjacent, so that consecutive blocks write to the same
-//! few pages. A state reads the newest version that is not younger than its block.
+//! The trie identifies a node by its position (a prefix of storage keys) and its hash. A row's key starts with the
+//! position and the block that created the node, so that the versions of a position are adjacent and consecutive blocks
+//! write to the same few pages. A state reads the newest version created at or before its block.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -16,7 +16,7 @@ use sp_state_machine::{DBValue, TrieBackendStorage};
 
 use super::StoreError;
 
-/// The nodes by [`row_key`].
+/// The table of nodes, keyed by [`row_key`].
 pub(crate) const NODES: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("nodes");
 
 /// The size of the node cache in bytes.
@@ -26,7 +26,7 @@ const ENTRY_OVERHEAD: usize = 128;
 /// The length of the hash prefix in a row's key, in bytes.
 const TAG: usize = 8;
 
-/// The name of a node, in the form of the trie's own memory databases: the prefix, then 32 bytes of hash.
+/// Identifier of a node as in the trie's own memory databases: the prefix, then 32 bytes of hash.
 pub(crate) type NodeName = Box<[u8]>;
 
 /// A node and the block that created it.
@@ -44,7 +44,7 @@ fn name_of(hash: &H256, prefix: Prefix<'_>) -> NodeName {
     name.into_boxed_slice()
 }
 
-/// The key of a node's row: length of the prefix, prefix, block of birth, first bytes of the hash.
+/// Returns the key of a node's row: length of the prefix, prefix, creating block, first bytes of the hash.
 pub(crate) fn row_key(name: &[u8], birth: u32) -> Vec<u8> {
     let (prefix, hash) = name.split_at(name.len().saturating_sub(32));
     let mut key = position(prefix, birth);
@@ -60,7 +60,7 @@ fn position(prefix: &[u8], birth: u32) -> Vec<u8> {
     key
 }
 
-/// The newest version of a node visible at block `at`.
+/// Returns the newest version of a node visible at block `at`.
 pub(crate) fn find(
     table: &impl ReadableTable<&'static [u8], &'static [u8]>,
     name: &[u8],
@@ -82,7 +82,7 @@ pub(crate) fn find(
     Ok(None)
 }
 
-/// The nodes in memory: staged ones, and a cache of recently used ones.
+/// Trie nodes in memory: staged ones, and a cache of recently used ones.
 pub(crate) struct NodeMemory {
     staged: RwLock<HashMap<NodeName, Node>>,
     cache: Mutex<NodeCache>,
@@ -125,7 +125,7 @@ impl NodeMemory {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner).put(name, node);
     }
 
-    /// The block that created a node, if the node is in memory.
+    /// Returns the block that created a node, if the node is in memory.
     pub(crate) fn birth(&self, name: &[u8]) -> Option<u32> {
         let staged = self.staged.read().unwrap_or_else(PoisonError::into_inner).get(name).map(|node| node.birth);
         staged.or_else(|| {
@@ -139,7 +139,7 @@ impl NodeMemory {
         self.staged.write().unwrap_or_else(PoisonError::into_inner).insert(name, node);
     }
 
-    /// Marks the staged nodes as committed.
+    /// Marks the staged nodes as committed, and moves them to the cache.
     pub(crate) fn settle(&self) {
         let mut staged = self.staged.write().unwrap_or_else(PoisonError::into_inner);
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
@@ -154,7 +154,7 @@ impl NodeMemory {
     }
 }
 
-/// The trie nodes as of one block's state.
+/// The trie nodes visible in one block's state.
 ///
 /// The view holds a read transaction from its creation: nodes pruned later stay visible to it.
 pub(crate) struct NodeView {
@@ -162,7 +162,8 @@ pub(crate) struct NodeView {
     pub(crate) memory: Arc<NodeMemory>,
     pub(crate) table: ReadOnlyTable<&'static [u8], &'static [u8]>,
     pub(crate) at: u32,
-    /// Whether to cache read nodes: only for the newest state, since a later death needs the node's birth.
+    /// Whether to cache nodes that are read: only for the newest state, since making a node obsolete requires its
+    /// creating block.
     pub(crate) newest: bool,
 }
 

@@ -1,8 +1,8 @@
 //! Snapshots: a whole chain in one file.
 //!
-//! Layout: eight magic bytes, the format (u32), then the tables in a fixed order, each a count (u64) of rows, each row
-//! the lengths (u32) and bytes of key and value; finally the BLAKE2b-256 of everything before. Integers are
-//! little-endian.
+//! Layout: eight magic bytes, the format version (u32), and the tables in a fixed order, each with its row count (u64)
+//! and for each row the lengths (u32) and bytes of key and value; finally the BLAKE2b-256 hash of all preceding bytes.
+//! Integers are little-endian.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -18,9 +18,9 @@ use super::nodes::NODES;
 use super::{BODIES, DEATHS, FILE, FORMAT, HEADERS, META, NUMBERS, Store, StoreError, builder};
 
 const MAGIC: [u8; 8] = *b"TAOCHAIN";
-/// The longest key or value of a chain, in bytes.
+/// Maximum length of a key or value, in bytes.
 const MAX_LENGTH: u32 = 64 << 20;
-/// The number of rows per transaction when loading.
+/// The number of rows per transaction while loading.
 const LOAD: u64 = 50_000;
 
 /// Why saving or loading a snapshot failed.
@@ -30,7 +30,7 @@ pub enum SnapshotError {
     /// A file operation failed.
     #[error("cannot read or write the snapshot {path}: {source}")]
     File {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// The operating system's error.
         source: io::Error,
@@ -47,7 +47,7 @@ pub enum SnapshotError {
     /// The file is truncated or corrupt.
     #[error("the snapshot {0} is damaged: its checksum does not match; hint: get another copy")]
     Damaged(PathBuf),
-    /// The chain's own store failed.
+    /// A database operation failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -99,7 +99,7 @@ impl<T: Read> Hashing<T> {
     }
 }
 
-/// An error of either side, before the file's path is added.
+/// An error of the snapshot file or of the store, before the file's path is added.
 enum Failure {
     File(io::Error),
     Store(StoreError),
@@ -123,7 +123,7 @@ macro_rules! from_redb {
 from_redb!(redb::CommitError, redb::DatabaseError, redb::StorageError, redb::TableError, redb::TransactionError);
 
 impl Store {
-    /// Saves the chain to a new file while the node continues.
+    /// Saves the chain to a new file while the node keeps running.
     ///
     /// # Errors
     /// [`SnapshotError`].
@@ -177,7 +177,7 @@ fn dump_table<K: Key, V: Value>(
     Ok(())
 }
 
-/// Creates a chain in `directory` from a snapshot; leaves nothing behind on failure.
+/// Creates a chain in `directory` from a snapshot; removes partial files on failure.
 ///
 /// # Errors
 /// [`SnapshotError`].

@@ -4,7 +4,7 @@ use sp_state_machine::{Backend, OverlayedChanges};
 
 use super::*;
 
-/// A genesis with some keys, short and long.
+/// Returns a genesis with some keys, short and long.
 fn genesis() -> Storage {
     let mut storage = Storage::default();
     for number in 0..200u32 {
@@ -17,7 +17,7 @@ fn genesis() -> Storage {
     storage
 }
 
-/// A block that changes, adds and removes keys, depending on its number.
+/// Stages a block that changes, adds and removes keys, depending on its number.
 fn advance(store: &Store, head: &Head) -> Staged {
     let number = head.number() + 1;
     let state = store.tip(head).unwrap();
@@ -35,7 +35,7 @@ fn advance(store: &Store, head: &Head) -> Staged {
     store.stage(Head::of(header), vec![number.encode()], changes.transaction)
 }
 
-/// Makes blocks, with commits of these sizes in turn.
+/// Produces blocks, with commits of these sizes in turn.
 fn grow(store: &Store, blocks: u32, sizes: &[usize]) -> Head {
     let mut head = store.head().unwrap();
     let last = head.number() + blocks;
@@ -52,7 +52,7 @@ fn grow(store: &Store, blocks: u32, sizes: &[usize]) -> Head {
     head
 }
 
-/// All keys and values of a state, read from disk and not from memory.
+/// Returns all keys and values of a state, read from disk and not from memory.
 fn pairs(store: &Store, head: &Head) -> Vec<(Vec<u8>, Vec<u8>)> {
     let fresh = Store {
         database: store.database.clone(),
@@ -65,7 +65,7 @@ fn pairs(store: &Store, head: &Head) -> Vec<(Vec<u8>, Vec<u8>)> {
     state.unwrap().pairs(sp_state_machine::IterArgs::default()).unwrap().map(Result::unwrap).collect()
 }
 
-/// The rows of all nodes reachable from the kept states.
+/// Returns the rows of all nodes reachable from the kept states.
 fn reachable(store: &Store) -> BTreeSet<Vec<u8>> {
     let kept: Vec<u32> = {
         let bodies = store.database.begin_read().unwrap().open_table(BODIES).unwrap();

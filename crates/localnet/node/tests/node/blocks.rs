@@ -1,4 +1,4 @@
-//! Blocks and their hashes.
+//! Tests of blocks and their hashes.
 
 use codec::Encode;
 use serde_json::{Value, json};

@@ -14,13 +14,13 @@ use taonet_localnet::{Clock, Node, NodeHandle};
 use crate::process::{Process, announce};
 use crate::support::{account_key, config, get, hex, post, remark, signed, unhex};
 
-/// The variable with the child's chain directory.
+/// Environment variable with the child's chain directory.
 const DIRECTORY: &str = "TAONET_CRASH_DIRECTORY";
-/// The variable with the seed of an earlier run.
+/// Environment variable with the seed of an earlier run.
 const SEED: &str = "TAONET_CRASH_SEED";
 const KILLS: u32 = 50;
 
-/// Not a test by itself: the process to kill, if the variable names its chain.
+/// Not a test by itself: the process to kill, if the environment variable is set.
 #[tokio::test]
 async fn child() {
     let Some(directory) = std::env::var_os(DIRECTORY) else { return };
@@ -44,7 +44,7 @@ async fn child() {
     }
 }
 
-/// A pseudo-random generator with a printed seed.
+/// A pseudo-random generator of delays with a printed seed.
 struct Moments {
     seed: u64,
     drawn: u64,
@@ -59,7 +59,7 @@ impl Moments {
         Self { seed, drawn: 0 }
     }
 
-    /// A number below `bound`.
+    /// Returns a pseudo-random number below `bound`.
     fn below(&mut self, bound: u64) -> u64 {
         self.drawn += 1;
         let hash = sp_io::hashing::twox_64(&(self.seed, self.drawn).encode());
@@ -67,7 +67,7 @@ impl Moments {
     }
 }
 
-/// Polls the child's head until the moment comes; returns the last number and hash.
+/// Polls the child's head for the duration `moment`; returns the last number and hash.
 async fn watch(child: &Process, moment: Duration) -> (u64, Value) {
     let address = child.address().await;
     let began = Instant::now();

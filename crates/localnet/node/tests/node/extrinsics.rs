@@ -1,4 +1,4 @@
-//! Refused calls, each with the code and text of the real chain's node.
+//! Refused extrinsics, each with the error code and message of the real chain's node.
 
 use codec::Decode;
 use serde_json::{Value, json};
@@ -107,8 +107,8 @@ async fn the_same_bytes_and_the_same_nonce_are_refused() {
     node.stop().await;
 }
 
-/// The timestamp pallet panics on a second timestamp. By then the fee was paid and the transfer made: both are rolled
-/// back, and the block equals that of a chain that never saw the call.
+/// The timestamp pallet panics on a second timestamp, after the fee was paid and the transfer executed. Both are rolled
+/// back, and the block equals that of a chain without the extrinsic.
 #[tokio::test]
 async fn a_call_that_writes_and_then_panics_leaves_nothing() {
     let (node, untouched) = (node().await, node().await);
@@ -154,7 +154,7 @@ async fn calls_nested_beyond_reason_are_refused() {
     node.stop().await;
 }
 
-/// The runtime is compiled in: nobody can replace it, not even the sudo key.
+/// The runtime is compiled in: even the sudo key cannot replace it.
 #[tokio::test]
 async fn the_runtime_is_not_replaced() {
     let node = node().await;

@@ -168,7 +168,7 @@ async fn a_subscriber_that_does_not_read_holds_up_nobody() {
     timeout(Duration::from_secs(20), node.stop()).await.unwrap();
 }
 
-/// A page in a browser reaches loopback under its own host name: such requests are refused.
+/// A web page may reach loopback under its own host name (DNS rebinding): such requests are refused.
 #[tokio::test]
 async fn other_host_names_are_refused() {
     let node = node().await;
@@ -180,7 +180,7 @@ async fn other_host_names_are_refused() {
     node.stop().await;
 }
 
-/// A browser lets any page connect to this machine, and sends its origin.
+/// Browsers let any page connect to this machine, and send its origin: other origins are refused.
 #[tokio::test]
 async fn pages_of_others_are_refused() {
     let mut config = config();
@@ -206,7 +206,7 @@ async fn pages_of_others_are_refused() {
     node.stop().await;
 }
 
-/// A command is cancelled when its client disconnects, and commands do not pile up behind it.
+/// A command is cancelled when its client disconnects, and the command queue is bounded.
 #[tokio::test]
 async fn orders_end_with_their_client_and_do_not_pile_up() {
     let node = node().await;
@@ -255,10 +255,10 @@ async fn requests_of_many_clients_at_once_are_answered() {
     node.stop().await;
 }
 
-/// The variable with the folder for the flooded child's address.
+/// Environment variable with the directory for the flooded child's address.
 const FLOODED: &str = "TAONET_FLOODED_DIRECTORY";
 
-/// Not a test by itself: the process to flood, if the variable names its folder.
+/// Not a test by itself: the process to flood, if the environment variable is set.
 #[tokio::test(flavor = "multi_thread")]
 async fn child() {
     let Some(directory) = std::env::var_os(FLOODED) else { return };
@@ -267,7 +267,7 @@ async fn child() {
     node.stop_requested().await.unwrap();
 }
 
-/// The same request 10 000 times without reading a response: the node neither computes nor holds them all.
+/// A client sends the same request 10 000 times without reading a response: the node's memory stays bounded.
 #[tokio::test]
 async fn a_client_that_does_not_read_its_answers_does_not_fill_the_memory() {
     let directory = tempfile::tempdir().unwrap();
@@ -285,7 +285,8 @@ async fn a_client_that_does_not_read_its_answers_does_not_fill_the_memory() {
     flood.abort();
 }
 
-/// One large value a thousand times makes a response of gigabytes: building stops at the size limit.
+/// A request for one large value a thousand times would return gigabytes: building the response stops at the size
+/// limit.
 #[tokio::test]
 async fn an_answer_is_not_built_past_what_is_sent() {
     let directory = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Random bytes and batches.
+//! Random bytes as runtime call arguments, and large batches.
 
 use codec::{Decode, Encode};
 use proptest::prelude::*;
@@ -11,10 +11,10 @@ use tokio::task::JoinSet;
 
 use crate::support::{account, ask, get, hex, node, post, unhex};
 
-/// The number of random inputs per method, beside the fixed ones.
+/// The number of random inputs per method, in addition to the fixed ones.
 const TRIES: usize = 8;
 
-/// The runtime APIs in the metadata, by their `state_call` method names.
+/// Returns the runtime API methods in the metadata, by their `state_call` names.
 fn methods(metadata: &Metadata) -> Vec<String> {
     let of_trait = |api: subxt::metadata::RuntimeApiMetadata<'_>| {
         let name = api.name().to_owned();
@@ -23,7 +23,7 @@ fn methods(metadata: &Metadata) -> Vec<String> {
     metadata.runtime_api_traits().flat_map(of_trait).collect()
 }
 
-/// Random, truncated and overlong bytes: a response or an error, and the node survives.
+/// Random, truncated and overlong arguments yield a result or an error, and the node survives.
 #[tokio::test]
 async fn every_runtime_method_takes_any_bytes() {
     let node = node().await;
@@ -58,8 +58,8 @@ async fn every_runtime_method_takes_any_bytes() {
     node.stop().await;
 }
 
-/// Batches of the maximum size, many concurrently, small ones and some whose responses exceed the limit together; and
-/// one batch beyond the maximum.
+/// Batches up to the maximum size are answered, also many concurrently. Refused are a batch whose responses exceed the
+/// response limit and a batch beyond the maximum size.
 #[tokio::test]
 async fn batches_are_answered_up_to_their_limit() {
     let node = node().await;

@@ -1,4 +1,4 @@
-//! WebSockets that ask for nothing keep nobody out.
+//! Idle WebSockets do not exhaust the connection slots.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -24,14 +24,14 @@ async fn websocket_from(from: &str, to: SocketAddr) -> TcpStream {
     stream
 }
 
-/// The status of a request.
+/// Sends a request from another address, and returns the HTTP status.
 async fn status_from(from: &str, to: SocketAddr) -> u16 {
     let request = json!({"jsonrpc": "2.0", "id": 1, "method": "system_name", "params": []}).to_string();
     let stream = connect_from(from, to).await;
     timeout(Duration::from_secs(20), post_on(stream, &to.to_string(), "", request.as_bytes())).await.unwrap().0
 }
 
-/// Whether the node closes the connection; it may send pings before.
+/// Whether the node closes the connection; it may send pings first.
 async fn is_closed(stream: &mut TcpStream) -> bool {
     timeout(Duration::from_secs(20), stream.read_to_end(&mut Vec::new())).await.is_ok()
 }

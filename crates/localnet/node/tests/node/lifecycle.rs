@@ -1,4 +1,4 @@
-//! Directories, restarts, pruning, snapshots, clocks.
+//! Tests of directories, restarts, pruning, snapshots and clocks.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The node from the view of its clients, and after a kill.
+//! Tests of the node through its RPC API, and after `kill -9`.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test helper panics as a test does")]
 
 mod blocks;

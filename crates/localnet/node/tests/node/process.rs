@@ -1,4 +1,4 @@
-//! Nodes in processes of their own: this test binary again, with a variable that names a folder.
+//! Nodes in child processes: this test binary again, with an environment variable that names a directory.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -7,17 +7,17 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
-/// The limit on resident memory in bytes: far more than a node needs, far less than the requested responses.
+/// The limit on resident memory in bytes: far above a node's usual memory, far below the requested responses.
 const MAX_RESIDENT: u64 = 600 << 20;
 
-/// A process that is killed on drop at the latest.
+/// A child process that is killed on drop.
 pub(crate) struct Process {
     child: Child,
     folder: PathBuf,
 }
 
 impl Process {
-    /// Runs one test of this binary, which reads the folder from the variable.
+    /// Runs one test of this binary as a child process, with `variable` set to `folder`.
     pub(crate) fn start(test: &str, variable: &str, folder: &Path) -> Self {
         // A killed predecessor left its file.
         let _ = std::fs::remove_file(folder.join("address"));
@@ -31,7 +31,7 @@ impl Process {
         Self { child, folder: folder.to_owned() }
     }
 
-    /// The address of its node.
+    /// Returns the RPC address of the child's node.
     pub(crate) async fn address(&self) -> SocketAddr {
         let deadline = Instant::now() + Duration::from_mins(1);
         loop {
@@ -44,7 +44,7 @@ impl Process {
         }
     }
 
-    /// Awaits requests to its node, and fails if the node fills the memory meanwhile.
+    /// Awaits requests to the child's node, and panics if its resident memory exceeds the limit meanwhile.
     pub(crate) async fn stays_small<T>(&self, asked: impl Future<Output = T>) -> T {
         tokio::pin!(asked);
         loop {

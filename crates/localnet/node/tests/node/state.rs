@@ -1,4 +1,4 @@
-//! Storage, runtime calls, and the list of methods.
+//! Tests of storage, runtime calls, and the list of methods.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Helpers: start nodes, sign calls by hand, send requests over HTTP.
+//! Test helpers: start nodes, sign extrinsics by hand, send requests over HTTP.
 
 use std::net::SocketAddr;
 
@@ -39,7 +39,7 @@ pub(crate) fn unhex(value: &Value) -> Vec<u8> {
     hex::decode(value.as_str().unwrap().trim_start_matches("0x")).unwrap()
 }
 
-/// The signed payload, with fields to falsify.
+/// The fields of a signed extrinsic, which tests may falsify.
 #[derive(Clone)]
 pub(crate) struct Signing {
     pub(crate) genesis: H256,
@@ -51,7 +51,7 @@ pub(crate) struct Signing {
 }
 
 impl Signing {
-    /// Creates an immortal call without a tip.
+    /// Creates the fields of an immortal extrinsic without a tip.
     pub(crate) fn new(genesis: H256, nonce: u32) -> Self {
         Self { genesis, nonce, tip: 0, era: vec![0], era_block: genesis, spec_version: VERSION.spec_version }
     }
@@ -70,7 +70,7 @@ impl Signing {
     }
 }
 
-/// An immortal, correctly signed call.
+/// Returns an immortal, correctly signed extrinsic.
 pub(crate) fn signed(node: &NodeHandle, name: &str, nonce: u32, call: &RuntimeCall) -> Vec<u8> {
     Signing::new(node.genesis(), nonce).sign(name, call)
 }
@@ -84,17 +84,17 @@ pub(crate) fn transfer(to: &str, rao: u64) -> RuntimeCall {
     RuntimeCall::Balances(pallet_balances::Call::transfer_keep_alive { dest, value: rao })
 }
 
-/// Posts a body to a node and returns status and body of the response.
+/// Posts a body to a node, and returns status and body of the response.
 pub(crate) async fn post(address: SocketAddr, body: &[u8]) -> (u16, String) {
     post_to(address, &address.to_string(), "", body).await
 }
 
-/// As [`post`], with a host and further headers, each line ended.
+/// Posts a body like [`post`], with a custom host and additional headers, each ending in CRLF.
 pub(crate) async fn post_to(address: SocketAddr, host: &str, headers: &str, body: &[u8]) -> (u16, String) {
     post_on(TcpStream::connect(address).await.unwrap(), host, headers, body).await
 }
 
-/// As [`post_to`], on a connection.
+/// Posts a body like [`post_to`], on an open connection.
 pub(crate) async fn post_on(mut stream: TcpStream, host: &str, headers: &str, body: &[u8]) -> (u16, String) {
     let head = format!(
         "POST / HTTP/1.1\r\nHost: {host}\r\n{headers}Content-Type: application/json\r\nContent-Length: {}\r\n\
@@ -131,7 +131,7 @@ pub(crate) async fn ask(node: &NodeHandle, method: &str, params: Value) -> Resul
     ask_at(node.address(), method, params).await
 }
 
-/// As [`ask`], to a node in another process.
+/// Sends a request like [`ask`] to a node in another process.
 pub(crate) async fn ask_at(address: SocketAddr, method: &str, params: Value) -> Result<Value, Value> {
     let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
     let (_, body) = post(address, request.to_string().as_bytes()).await;
@@ -146,7 +146,7 @@ pub(crate) async fn get(node: &NodeHandle, method: &str, params: Value) -> Value
     ask(node, method, params).await.unwrap_or_else(|error| panic!("{method}: {error}"))
 }
 
-/// The key of `System.Account` of a development account.
+/// Returns the storage key of `System.Account` for a development account.
 pub(crate) fn account_key(name: &str) -> Vec<u8> {
     let account = account(name).encode();
     let hash = sp_io::hashing::blake2_128(&account);
@@ -157,19 +157,19 @@ pub(crate) fn storage_key(pallet: &str, item: &str) -> Vec<u8> {
     [sp_io::hashing::twox_128(pallet.as_bytes()), sp_io::hashing::twox_128(item.as_bytes())].concat()
 }
 
-/// Opens a raw WebSocket: it can send what no client would send, and need not read.
+/// Opens a raw WebSocket, which can send malformed frames and need not read.
 pub(crate) async fn websocket(address: SocketAddr) -> TcpStream {
     let (stream, answer) = upgrade(address, "").await;
     assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");
     stream
 }
 
-/// Requests a WebSocket upgrade, with further headers, each line ended; returns the first bytes of the response.
+/// Requests a WebSocket upgrade with additional headers, each ending in CRLF; returns the start of the response.
 pub(crate) async fn upgrade(address: SocketAddr, headers: &str) -> (TcpStream, String) {
     upgrade_on(TcpStream::connect(address).await.unwrap(), address, headers).await
 }
 
-/// As [`upgrade`], on a connection.
+/// Requests a WebSocket upgrade like [`upgrade`], on an open connection.
 pub(crate) async fn upgrade_on(mut stream: TcpStream, address: SocketAddr, headers: &str) -> (TcpStream, String) {
     let upgrade = format!(
         "GET / HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n{headers}\
@@ -181,14 +181,14 @@ pub(crate) async fn upgrade_on(mut stream: TcpStream, address: SocketAddr, heade
     (stream, String::from_utf8_lossy(&head).into_owned())
 }
 
-/// A connection from another address of this machine.
+/// Opens a connection from another loopback address.
 pub(crate) async fn connect_from(from: &str, to: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(SocketAddr::new(from.parse().unwrap(), 0)).unwrap();
     socket.connect(to).await.unwrap()
 }
 
-/// A short text message in a client's WebSocket frame, with a mask of zeros.
+/// Returns a short text message as a client's WebSocket frame, with a mask of zeros.
 pub(crate) fn frame(text: &str) -> Vec<u8> {
     assert!(text.len() < 126, "{text} is too long for a short frame");
     [&[0x81, 0x80 | text.len() as u8, 0, 0, 0, 0], text.as_bytes()].concat()

@@ -1,4 +1,4 @@
-//! Subscriptions of WebSocket clients.
+//! Tests of the subscriptions of WebSocket clients.
 
 use std::time::Duration;
 

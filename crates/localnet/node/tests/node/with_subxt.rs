@@ -1,4 +1,4 @@
-//! subxt, unmodified: it reads the metadata, signs, submits, and follows blocks and events.
+//! An unmodified subxt client reads the metadata, signs, submits, and follows blocks and events.
 
 use std::time::Duration;
 

@@ -44,10 +44,11 @@ pub(super) fn owner_if<T>(
 }
 
 impl<T: Config> Authority<T> {
-    /// Makes the change if `origin` has this authority, and records the time of an owner's action for its rate limit.
+    /// Applies `change` if `origin` has this authority, and records the time of an owner's action for its rate limit.
     ///
     /// # Errors
-    /// `BadOrigin`, `SubnetDoesNotExist`, those of [`subtensor::Pallet::ensure_owner_may`], and those of the change.
+    /// `BadOrigin`, `SubnetDoesNotExist`, the errors of [`subtensor::Pallet::ensure_owner_may`], and the errors of
+    /// `change`.
     pub(super) fn carry_out(self, origin: OriginFor<T>, change: impl FnOnce() -> DispatchResult) -> DispatchResult {
         match self {
             Self::Root => {

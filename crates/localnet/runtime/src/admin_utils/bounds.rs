@@ -1,4 +1,4 @@
-//! Validation of settings that depend on each other.
+//! Validation of interdependent settings.
 
 use frame_support::pallet_prelude::*;
 
@@ -76,7 +76,7 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Refuses a deprecated setting, whatever its value.
+    /// Refuses to set a deprecated setting, whatever its value.
     pub(super) fn refuse<V>(_value: V, error: Error<T>) -> DispatchResult {
         Err(error.into())
     }

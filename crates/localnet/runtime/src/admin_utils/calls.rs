@@ -1,4 +1,4 @@
-//! The table of calls, ordered by index.
+//! The table of administrative calls, ordered by index.
 
 use frame_support::dispatch::DispatchClass;
 use frame_support::pallet_prelude::*;
@@ -21,7 +21,7 @@ const IMMUNE_OWNER_UIDS: core::ops::RangeInclusive<u16> = 1..=10;
 /// Maximum child key take, in parts of 65 535.
 const MAX_CHILDKEY_TAKE: PerU16 = PerU16::from_parts(11_796);
 
-/// The class of a call, by its index.
+/// Returns the dispatch class of the call with this index.
 const fn class(index: u8) -> DispatchClass {
     match index {
         89 | 90 | 92 | 95 => DispatchClass::Operational,

@@ -1,7 +1,7 @@
 //! Generates the pallet from the table of calls: FRAME requires all calls of a pallet in one block.
 
-/// Each row is `INDEX: NAME(ARGUMENTS) by AUTHORITY(SUBNET) { CHANGES }`. The authority is a function of `authority`;
-/// the changes run once it is granted.
+/// Generates the pallet. Each row is `INDEX: NAME(ARGUMENTS) by AUTHORITY(SUBNET) { CHANGES }`. The authority is a
+/// function of the module `authority`; the changes run if the origin has it.
 macro_rules! pallet_of_calls {
     ($(
         $(#[$doc:meta])*
@@ -18,7 +18,7 @@ macro_rules! pallet_of_calls {
         pub mod pallet {
             use super::*;
 
-            /// The pallet.
+            /// The AdminUtils pallet.
             #[pallet::pallet]
             pub struct Pallet<T>(_);
 
@@ -72,7 +72,7 @@ macro_rules! pallet_of_calls {
                 },
             }
 
-            /// Errors of the calls.
+            /// Errors of the pallet's calls.
             #[pallet::error]
             pub enum Error<T> {
                 /// The subnet does not exist.

@@ -14,14 +14,15 @@ use crate::subtensor::{
 use crate::testing::{BABELBIT, Subtensor, account, chain, jump_to, key, outcome};
 use crate::types::{MechId, NetUid, NetUidStorageIndex, TaoBalance};
 
-/// Whether a subnet owner may make a call.
+/// Authority that a call requires: the subnet owner's or root's.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum By {
     Owner,
     Root,
 }
 
-/// Every setting: a call, its authority, and the storage item of the Subtensor pallet that receives its last argument.
+/// Returns all settings: a call, its authority, and the storage item of the Subtensor pallet that receives its last
+/// argument.
 #[allow(clippy::too_many_lines)] // A table.
 fn settings() -> Vec<(Call<Runtime>, By, &'static str)> {
     use By::{Owner, Root};
@@ -138,7 +139,7 @@ fn as_owner(what: &Call<Runtime>) -> String {
     call(RuntimeOrigin::signed(SubnetOwner::<Runtime>::get(BABELBIT)), what)
 }
 
-/// Keys and values of the Subtensor pallet.
+/// Returns the keys and values of the Subtensor pallet's storage.
 fn stored() -> Vec<(Vec<u8>, Vec<u8>)> {
     let prefix = twox_128(b"SubtensorModule");
     let mut found = Vec::new();

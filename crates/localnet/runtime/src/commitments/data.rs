@@ -7,7 +7,7 @@ use scale_info::build::{FieldBuilder, Fields, Variants};
 use scale_info::form::MetaForm;
 use scale_info::{Path, Type, TypeInfo};
 
-/// A ciphertext.
+/// Ciphertext of timelocked data.
 type Encrypted = BoundedVec<u8, ConstU32<1_024>>;
 
 /// Variant index of `Raw0`. `RawN` has this index plus N, followed by N bytes without a length prefix.
@@ -18,9 +18,9 @@ const MAX_RAW: u8 = 128;
 /// One field of a commitment. The metadata has 129 variants for raw text, one for each length.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Data {
-    /// Empty.
+    /// An empty field.
     None,
-    /// A short text.
+    /// Raw data of at most 128 bytes, usually text.
     Raw(BoundedVec<u8, ConstU32<{ MAX_RAW as u32 }>>),
     /// A BLAKE2b-256 hash.
     BlakeTwo256([u8; 32]),
@@ -34,23 +34,23 @@ pub enum Data {
     TimelockEncrypted {
         /// The ciphertext.
         encrypted: Encrypted,
-        /// The round.
+        /// Round of the drand beacon.
         reveal_round: u64,
     },
     /// Requests a reset of the bonds to this neuron.
     ResetBondsFlag,
-    /// A longer text.
+    /// Raw data of at most 512 bytes, usually text.
     BigRaw(BoundedVec<u8, ConstU32<512>>),
     /// Timelocked data whose reveal failed.
     TimelockRevealFailed {
         /// The ciphertext.
         encrypted: Encrypted,
-        /// The round.
+        /// Round of the drand beacon.
         reveal_round: u64,
     },
 }
 
-/// Variant indices after the raw texts.
+/// Variant indices of the variants after `Raw128`.
 mod index {
     pub(super) const BLAKE_TWO_256: u8 = 130;
     pub(super) const SHA_256: u8 = 131;
@@ -63,7 +63,7 @@ mod index {
 }
 
 impl Data {
-    /// Space that the field uses of its neuron's quota, in bytes.
+    /// Returns the space that the field uses of its neuron's quota, in bytes.
     pub fn space(&self) -> usize {
         match self {
             Self::None | Self::ResetBondsFlag => 0,
@@ -157,7 +157,7 @@ impl TypeInfo for Data {
     }
 }
 
-/// Adds `Raw0` to `Raw128`, each with an array of its length.
+/// Adds the variants `Raw0` to `Raw128` to the type's metadata, each with a byte array of its length.
 macro_rules! raw_variants {
     ($($length:literal)*) => {
         fn raw_variants(variants: Variants) -> Variants {

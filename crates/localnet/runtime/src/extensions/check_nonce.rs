@@ -16,8 +16,8 @@ use crate::runtime::{AccountId, Nonce, Runtime, RuntimeOrigin};
 
 /// Checks and increments the nonce of an account.
 ///
-/// The framework's extension of this name refuses accounts that hold nothing. Hotkeys hold nothing, and what they send
-/// is free, so the real chain, like this one, takes their calls.
+/// Unlike FRAME's extension of this name, it accepts accounts without a balance, as the real chain does: hotkeys have
+/// no balance, and their calls are free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
 pub struct CheckNonce(
     /// The account's nonce.

@@ -61,7 +61,7 @@ fn check(who: &AccountId, call: &Call<Runtime>) -> Result<(), Error<Runtime>> {
     }
 }
 
-/// The real chain's custom error code of a refusal.
+/// Returns the real chain's custom error code for an error.
 fn code(error: &Error<Runtime>) -> u8 {
     match error {
         Error::NotEnoughStakeToSetWeights | Error::AmountTooLow => 1,

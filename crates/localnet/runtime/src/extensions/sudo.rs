@@ -39,7 +39,7 @@ impl TransactionExtension<RuntimeCall> for SudoTransactionExtension {
     }
 }
 
-/// Whether a call, or a nested one, replaces the code or writes to storage directly.
+/// Whether a call, or a call nested in it, replaces the code or writes to storage directly.
 fn rewrites_the_chain(call: &RuntimeCall) -> bool {
     use frame_system::Call as System;
     use pallet_sudo::Call as Sudo;

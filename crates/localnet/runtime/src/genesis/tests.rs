@@ -52,7 +52,7 @@ fn the_block_time_and_the_epochs_of_a_block_are_the_clocks() {
     assert_eq!(constant("Aura", "SlotDuration"), 250_u64.encode());
 }
 
-/// The value of a constant in the metadata.
+/// Returns the value of a constant in the metadata.
 fn constant(pallet: &str, name: &str) -> Vec<u8> {
     let metadata = Runtime::metadata_at_version(15).unwrap();
     let RuntimeMetadata::V15(metadata) = RuntimeMetadataPrefixed::decode(&mut &metadata[..]).unwrap().1 else {

@@ -11,9 +11,9 @@ use crate::types::{AlphaBalance, NetUid, TaoBalance};
 /// Summary of a validator's basket.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct BasketSummary {
-    /// The validator.
+    /// Hotkey of the validator.
     pub hotkey: AccountId32,
-    /// Value if sold now, in rao.
+    /// Value if sold now (net asset value), in rao.
     pub nav_tao: TaoBalance,
     /// Value at the pools' prices, in rao.
     pub spot_nav_tao: TaoBalance,
@@ -23,16 +23,16 @@ pub struct BasketSummary {
     pub deposited_tao: TaoBalance,
     /// Total TAO redeemed.
     pub redeemed_tao: TaoBalance,
-    /// The holdings.
+    /// Holdings of the basket.
     pub holdings: Vec<BasketHolding>,
 }
 
 /// Alpha of one subnet in a basket.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct BasketHolding {
-    /// The subnet.
+    /// Netuid of the subnet.
     pub netuid: NetUid,
-    /// The amount of alpha.
+    /// Amount of alpha.
     pub alpha: AlphaBalance,
     /// Value at the pool's price, in rao.
     pub spot_tao: TaoBalance,
@@ -40,10 +40,10 @@ pub struct BasketHolding {
     pub realizable_tao: TaoBalance,
 }
 
-/// A share of a basket.
+/// A holder's shares in a validator's basket.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct BasketPosition {
-    /// The validator.
+    /// Hotkey of the validator.
     pub hotkey: AccountId32,
     /// The holder's shares.
     pub beta: u64,
@@ -60,13 +60,13 @@ pub struct BasketPosition {
 /// The price of a basket's shares.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct BetaPricing {
-    /// The validator.
+    /// Hotkey of the validator.
     pub hotkey: AccountId32,
-    /// Price at the pools' prices.
+    /// Price of a share at the pools' spot prices.
     pub spot_price: U64F64,
     /// Price in display units.
     pub display_price: U64F64,
-    /// Price of the stake alone.
+    /// Price of the stake without the basket.
     pub stake_price: U64F64,
     /// Yield of stakers.
     pub staker_yield: U64F64,
@@ -76,9 +76,9 @@ pub struct BetaPricing {
     pub bag_index: U64F64,
     /// Index of the stake.
     pub stake_index: U64F64,
-    /// First block of the record.
+    /// First block of the price record.
     pub first_block: u64,
-    /// Whether the record is too short to be meaningful.
+    /// Whether the price record is too short to be meaningful.
     pub provisional: bool,
     /// The basket's value at the pools' prices.
     pub spot_nav_tao: TaoBalance,
@@ -91,7 +91,7 @@ pub struct BetaPricing {
 /// One page of prices.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct BetaPricingPage {
-    /// The prices.
+    /// Prices on this page.
     pub pricing: Vec<BetaPricing>,
     /// First hotkey of the next page.
     pub next: Option<AccountId32>,
@@ -100,7 +100,7 @@ pub struct BetaPricingPage {
 /// A position in a basket, in display units.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct BetaPosition {
-    /// The validator.
+    /// Hotkey of the validator.
     pub hotkey: AccountId32,
     /// The holder's shares.
     pub beta: u64,
@@ -132,7 +132,7 @@ pub struct BasketTradingStatus {
 }
 
 impl BasketSummary {
-    /// An empty basket of a validator.
+    /// Creates the summary of an empty basket.
     pub const fn empty(hotkey: AccountId32) -> Self {
         Self {
             hotkey,

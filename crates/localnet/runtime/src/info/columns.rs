@@ -23,7 +23,7 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    /// Reads the columns; per-mechanism ones for `mecid`.
+    /// Reads the columns; per-mechanism columns are those of mechanism `mecid`.
     pub(super) fn read<T: Config>(netuid: NetUid, mecid: MechId) -> Self {
         let index = netuid.mechanism(mecid);
         Self {
@@ -39,7 +39,7 @@ impl Columns {
     }
 }
 
-/// A neuron's value in a column; the default if the column is shorter.
+/// Returns a neuron's value in a column; the default if the column is shorter.
 pub(super) fn at<Value: Copy + Default>(column: &[Value], uid: u16) -> Value {
     column.get(usize::from(uid)).copied().unwrap_or_default()
 }
@@ -47,11 +47,11 @@ pub(super) fn at<Value: Copy + Default>(column: &[Value], uid: u16) -> Value {
 /// Stake of the neurons, by uid.
 #[derive(Default)]
 pub(super) struct Stakes {
-    /// Alpha of the subnet.
+    /// Alpha stake in the subnet.
     pub(super) alpha: Vec<AlphaBalance>,
-    /// TAO on root.
+    /// TAO stake on root.
     pub(super) tao: Vec<TaoBalance>,
-    /// Alpha plus the weighted TAO.
+    /// Total stake: alpha plus weighted TAO.
     pub(super) total: Vec<TaoBalance>,
 }
 
@@ -68,19 +68,19 @@ impl Neurons {
         Self { netuid, hotkeys: OnceCell::new(), coldkeys: OnceCell::new(), stakes: OnceCell::new() }
     }
 
-    /// Hotkeys by uid.
+    /// Returns the hotkeys by uid.
     pub(super) fn hotkeys<T: Config>(&self) -> &[AccountId32] {
         self.hotkeys.get_or_init(|| {
             (0..SubnetworkN::<T>::get(self.netuid)).map(|uid| Keys::<T>::get(self.netuid, uid)).collect()
         })
     }
 
-    /// The hotkeys' owners by uid.
+    /// Returns the coldkeys that own the hotkeys, by uid.
     pub(super) fn coldkeys<T: Config>(&self) -> &[AccountId32] {
         self.coldkeys.get_or_init(|| self.hotkeys::<T>().iter().map(Owner::<T>::get).collect())
     }
 
-    /// Stakes by uid.
+    /// Returns the stakes by uid.
     pub(super) fn stakes<T: Config>(&self) -> &Stakes {
         self.stakes.get_or_init(|| {
             let mut stakes = Stakes::default();

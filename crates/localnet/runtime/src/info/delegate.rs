@@ -12,24 +12,24 @@ use crate::subtensor::{
 };
 use crate::types::{AlphaBalance, NetUid};
 
-/// Blocks of a day at the chain's twelve seconds.
+/// Blocks per day at a block time of 12 seconds.
 const BLOCKS_PER_DAY: u128 = 7_200;
 /// 1 000 TAO, in rao.
 const THOUSAND_TAO: u128 = 1_000_000_000_000;
 
-/// Stake by subnet.
+/// Stake of a nominator, by subnet.
 type Stakes = Vec<(Compact<NetUid>, Compact<u64>)>;
 
-/// A hotkey that takes stake of others.
+/// A delegate: a hotkey that accepts stake of nominators.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct DelegateInfo {
-    /// The hotkey.
+    /// Hotkey of the delegate.
     pub delegate_ss58: AccountId32,
-    /// The hotkey's take of dividends.
+    /// Take: the share of its nominators' dividends that the delegate keeps.
     pub take: Compact<PerU16>,
-    /// Nominators and their stake.
+    /// Nominators, each with its stake by subnet.
     pub nominators: Vec<(AccountId32, Stakes)>,
-    /// The owner's coldkey.
+    /// Coldkey that owns the hotkey.
     pub owner_ss58: AccountId32,
     /// Subnets on which the hotkey is registered.
     pub registrations: Vec<Compact<NetUid>>,
@@ -42,17 +42,18 @@ pub struct DelegateInfo {
 }
 
 impl DelegateInfo {
-    /// All delegates.
+    /// Returns all delegates.
     pub fn all<T: Config>() -> Vec<Self> {
         Delegates::<T>::iter_keys().map(|hotkey| Self::read::<T>(hotkey, true)).collect()
     }
 
-    /// One delegate; `None` if the hotkey is not a delegate.
+    /// Returns one delegate; `None` if the hotkey is not a delegate.
     pub fn one<T: Config>(hotkey: AccountId32) -> Option<Self> {
         Delegates::<T>::contains_key(&hotkey).then(|| Self::read::<T>(hotkey, true))
     }
 
-    /// The delegates of a coldkey, once per subnet, with its stake. Other nominators are omitted.
+    /// Returns the delegates on which a coldkey has stake, once per subnet, with that stake. Other nominators are
+    /// omitted.
     #[allow(clippy::type_complexity, reason = "what the real chain's API gives")]
     pub fn of_staker<T: Config>(coldkey: &AccountId32) -> Vec<(Self, (Compact<NetUid>, Compact<AlphaBalance>))> {
         let mut found = Vec::new();
@@ -104,7 +105,7 @@ impl DelegateInfo {
     }
 }
 
-/// Nominators of a hotkey, with their stake by subnet.
+/// Returns the nominators of a hotkey, with their stake by subnet.
 fn nominators<T: Config>(hotkey: &AccountId32) -> Vec<(AccountId32, Stakes)> {
     let mut nominators: BTreeMap<AccountId32, Stakes> = BTreeMap::new();
     for ((coldkey, netuid), _) in AlphaV2::<T>::iter_prefix((hotkey,)) {
@@ -116,7 +117,7 @@ fn nominators<T: Config>(hotkey: &AccountId32) -> Vec<(AccountId32, Stakes)> {
     nominators.into_iter().collect()
 }
 
-/// Daily return of 1 000 TAO of a stake that earns `daily` rao, after the take.
+/// Returns the daily return on 1 000 TAO after the take, for a stake that earns `daily` rao per day.
 fn return_per_1000(take: PerU16, stake: AlphaBalance, daily: u128) -> u64 {
     let kept = u128::from(u16::MAX.saturating_sub(take.deconstruct()));
     let per_thousand = daily.saturating_mul(kept).saturating_mul(THOUSAND_TAO);

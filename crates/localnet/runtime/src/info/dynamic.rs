@@ -18,15 +18,15 @@ use crate::types::{AlphaBalance, NetUid, TaoBalance};
 /// Dynamic info of a subnet: the subnet and its pool.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct DynamicInfo {
-    /// The netuid.
+    /// Netuid of the subnet.
     pub netuid: Compact<NetUid>,
-    /// The owner's hotkey.
+    /// Hotkey of the subnet's owner.
     pub owner_hotkey: AccountId32,
-    /// The owner's coldkey.
+    /// Coldkey of the subnet's owner.
     pub owner_coldkey: AccountId32,
-    /// The name, UTF-8.
+    /// The subnet's name, UTF-8.
     pub subnet_name: Vec<Compact<u8>>,
-    /// The symbol of its alpha, UTF-8.
+    /// The symbol of the subnet's alpha, UTF-8.
     pub token_symbol: Vec<Compact<u8>>,
     /// The tempo: blocks per epoch.
     pub tempo: Compact<u16>,
@@ -34,7 +34,7 @@ pub struct DynamicInfo {
     pub last_step: Compact<u64>,
     /// Blocks since the last epoch.
     pub blocks_since_last_step: Compact<u64>,
-    /// Always 0: no longer used.
+    /// Emission; always 0, no longer used.
     pub emission: Compact<u64>,
     /// Alpha in the pool.
     pub alpha_in: Compact<AlphaBalance>,
@@ -50,11 +50,11 @@ pub struct DynamicInfo {
     pub tao_in_emission: Compact<TaoBalance>,
     /// Pending alpha emission of the next epoch.
     pub pending_alpha_emission: Compact<AlphaBalance>,
-    /// Always 0: root is paid in alpha.
+    /// Pending root emission; always 0, since root is paid in alpha.
     pub pending_root_emission: Compact<TaoBalance>,
     /// Total TAO volume traded.
     pub subnet_volume: Compact<u128>,
-    /// The block of its creation.
+    /// The block of the subnet's creation.
     pub network_registered_at: Compact<u64>,
     /// The subnet's identity.
     pub subnet_identity: Option<SubnetIdentityV3>,
@@ -63,7 +63,7 @@ pub struct DynamicInfo {
 }
 
 impl DynamicInfo {
-    /// Reads the value; `None` if the subnet does not exist.
+    /// Reads the dynamic info of a subnet; `None` if the subnet does not exist.
     pub fn read<T: Config>(netuid: NetUid) -> Option<Self> {
         NetworksAdded::<T>::get(netuid).then(|| Self {
             netuid: Compact(netuid),
@@ -91,7 +91,7 @@ impl DynamicInfo {
     }
 }
 
-/// Name of a subnet: that of its identity, otherwise `root` or `unknown`.
+/// Returns the name of a subnet: that of its identity, otherwise `root` or `unknown`.
 pub(super) fn name<T: Config>(netuid: NetUid) -> Vec<u8> {
     let given = SubnetIdentitiesV3::<T>::get(netuid).map(|identity| identity.subnet_name);
     given
@@ -99,7 +99,7 @@ pub(super) fn name<T: Config>(netuid: NetUid) -> Vec<u8> {
         .unwrap_or_else(|| if netuid == NetUid::ROOT { b"root".to_vec() } else { b"unknown".to_vec() })
 }
 
-/// Pending alpha emission to miners and validators.
+/// Returns the pending alpha emission of miners and validators.
 pub(super) fn pending_alpha<T: Config>(netuid: NetUid) -> AlphaBalance {
     PendingServerEmission::<T>::get(netuid).saturating_add(PendingValidatorEmission::<T>::get(netuid))
 }

@@ -19,7 +19,7 @@ macro_rules! hyperparams {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
         pub struct $name {
-            /// Unused; stored for clients.
+            /// Steepness of the former consensus; unused, stored for clients.
             pub rho: Compact<u16>,
             /// Kappa, the stake majority of consensus, in parts of 65 535.
             pub kappa: Compact<u16>,
@@ -39,7 +39,7 @@ macro_rules! hyperparams {
             pub weights_version: Compact<u64>,
             /// Rate limit of weight submissions, in blocks.
             pub weights_rate_limit: Compact<u64>,
-            /// Unused; stored for clients.
+            /// Interval of registration adjustments, in blocks; unused, stored for clients.
             pub adjustment_interval: Compact<u16>,
             /// Activity cutoff of validators, in blocks.
             pub activity_cutoff: Compact<u64>,
@@ -59,7 +59,7 @@ macro_rules! hyperparams {
             pub serving_rate_limit: Compact<u64>,
             /// Maximum number of validator permits.
             pub max_validators: Compact<u16>,
-            /// Unused; stored for clients.
+            /// Smoothing factor of registration adjustments; unused, stored for clients.
             pub adjustment_alpha: Compact<u64>,
             /// Proof-of-work difficulty.
             pub difficulty: Compact<u64>,
@@ -139,7 +139,7 @@ hyperparams! {
         transfers_enabled: bool = |netuid| TransferToggle::<T>::get(netuid),
         /// Whether bond resets by miners are enabled.
         bonds_reset_enabled: bool = |netuid| BondsResetOn::<T>::get(netuid),
-        /// Always false: pools accept no liquidity from users.
+        /// Whether users can provide liquidity; always false, since pools accept none.
         user_liquidity_enabled: bool = |_| false,
     }
 }
@@ -147,9 +147,9 @@ hyperparams! {
 /// A hyperparameter with its name.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct HyperparamEntry {
-    /// The name.
+    /// Name of the hyperparameter.
     pub name: Vec<u8>,
-    /// Its value.
+    /// Value of the hyperparameter.
     pub value: HyperparamValue,
 }
 
@@ -195,7 +195,7 @@ fn yuma_version<T: Config>(netuid: NetUid) -> u16 {
     if Yuma3On::<T>::get(netuid) { 3 } else { 2 }
 }
 
-/// Hyperparameters with names, in the chain's order; `None` if the subnet does not exist.
+/// Returns the hyperparameters with names, in the chain's order; `None` if the subnet does not exist.
 pub fn entries<T: Config>(netuid: NetUid) -> Option<Vec<HyperparamEntry>> {
     if !NetworksAdded::<T>::get(netuid) {
         return None;

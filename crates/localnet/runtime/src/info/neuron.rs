@@ -18,23 +18,23 @@ macro_rules! neuron_info {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
         pub struct $name {
-            /// The hotkey.
+            /// Hotkey of the neuron.
             pub hotkey: AccountId32,
-            /// The hotkey's owner.
+            /// Coldkey that owns the hotkey.
             pub coldkey: AccountId32,
-            /// The uid.
+            /// Uid of the neuron.
             pub uid: Compact<u16>,
-            /// The netuid.
+            /// Netuid of the subnet.
             pub netuid: Compact<NetUid>,
             /// Whether the neuron was active at the last epoch.
             pub active: bool,
-            /// The axon.
+            /// Axon endpoint of the neuron.
             pub axon_info: AxonInfo,
-            /// The metrics endpoint.
+            /// Metrics endpoint of the neuron.
             pub prometheus_info: PrometheusInfo,
             /// All alpha staked on the hotkey, attributed to its owner.
             pub stake: Vec<(AccountId32, Compact<AlphaBalance>)>,
-            /// Always 0: no longer computed.
+            /// Rank; always 0, no longer computed.
             pub rank: Compact<u16>,
             /// Alpha earned at the last epoch.
             pub emission: Compact<AlphaBalance>,
@@ -42,9 +42,9 @@ macro_rules! neuron_info {
             pub incentive: Compact<PerU16>,
             /// Consensus weight.
             pub consensus: Compact<PerU16>,
-            /// Always 0: no longer computed.
+            /// Trust; always 0, no longer computed.
             pub trust: Compact<PerU16>,
-            /// Validator trust: share of its weights within consensus.
+            /// Validator trust: share of the neuron's weights that is within consensus.
             pub validator_trust: Compact<PerU16>,
             /// Dividends: share of validator emission.
             pub dividends: Compact<PerU16>,
@@ -53,7 +53,7 @@ macro_rules! neuron_info {
             /// Whether the neuron has a validator permit.
             pub validator_permit: bool,
             $($(#[$row_doc])* pub $row: Row,)*
-            /// Always 65 535: no longer computed.
+            /// Pruning score; always 65 535, no longer computed.
             pub pruning_score: Compact<u16>,
         }
 
@@ -84,13 +84,13 @@ macro_rules! neuron_info {
                 })
             }
 
-            /// The neuron with a uid; `None` if subnet or uid does not exist.
+            /// Returns the neuron with a uid; `None` if subnet or uid does not exist.
             pub fn one<T: Config>(netuid: NetUid, uid: u16) -> Option<Self> {
                 let columns = NetworksAdded::<T>::get(netuid).then(|| Columns::read::<T>(netuid, MechId(0)))?;
                 Self::read::<T>(netuid, &columns, uid)
             }
 
-            /// All neurons of a subnet, by uid; empty if the subnet does not exist.
+            /// Returns all neurons of a subnet, by uid; empty if the subnet does not exist.
             pub fn all<T: Config>(netuid: NetUid) -> Vec<Self> {
                 if !NetworksAdded::<T>::get(netuid) {
                     return Vec::new();
@@ -105,9 +105,9 @@ macro_rules! neuron_info {
 neuron_info! {
     /// A neuron with its weights and bonds.
     NeuronInfo {
-        /// Its weights, zeros omitted.
+        /// Weights set by the neuron, zeros omitted.
         weights: Weights,
-        /// Its bonds, zeros omitted.
+        /// Bonds of the neuron, zeros omitted.
         bonds: Bonds,
     }
 }

@@ -13,40 +13,40 @@ use crate::types::{AlphaBalance, NetUid, TaoBalance};
 /// The stake of a coldkey on a hotkey in a subnet.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct StakeInfo {
-    /// The hotkey.
+    /// Hotkey on which the stake is.
     pub hotkey: AccountId32,
-    /// The coldkey.
+    /// Coldkey that owns the stake.
     pub coldkey: AccountId32,
-    /// The netuid.
+    /// Netuid of the subnet.
     pub netuid: Compact<NetUid>,
-    /// The amount.
+    /// Amount of alpha.
     pub stake: Compact<AlphaBalance>,
-    /// Always 0: this chain has no stake locks.
+    /// Locked stake; always 0, since this chain has no stake locks.
     pub locked: Compact<u64>,
     /// Dividends of the hotkey at the last epoch.
     pub emission: Compact<AlphaBalance>,
-    /// Always 0: root stake earns alpha.
+    /// TAO dividends; always 0, since root stake earns alpha.
     pub tao_emission: Compact<TaoBalance>,
-    /// Always 0: no longer used.
+    /// Drain; always 0, no longer used.
     pub drain: Compact<u64>,
     /// Whether the hotkey is registered on the subnet.
     pub is_registered: bool,
 }
 
 impl StakeInfo {
-    /// All stakes of a coldkey.
+    /// Returns all stakes of a coldkey.
     pub fn of_coldkey<T: Config>(coldkey: &AccountId32) -> Vec<Self> {
         held::<T>(coldkey)
             .map(|(hotkey, netuid, stake)| Self::new::<T>(hotkey, coldkey.clone(), netuid, stake))
             .collect()
     }
 
-    /// All stakes of several coldkeys.
+    /// Returns all stakes of each of several coldkeys.
     pub fn of_coldkeys<T: Config>(coldkeys: Vec<AccountId32>) -> Vec<(AccountId32, Vec<Self>)> {
         coldkeys.into_iter().map(|coldkey| (coldkey.clone(), Self::of_coldkey::<T>(&coldkey))).collect()
     }
 
-    /// One stake, also if it is zero.
+    /// Returns the stake of a coldkey on a hotkey in a subnet, even if it is zero.
     pub fn one<T: Config>(hotkey: AccountId32, coldkey: AccountId32, netuid: NetUid) -> Self {
         let stake = Pallet::<T>::stake_of(&hotkey, &coldkey, netuid);
         Self::new::<T>(hotkey, coldkey, netuid, stake)
@@ -67,14 +67,14 @@ impl StakeInfo {
     }
 }
 
-/// Stake of a coldkey on a subnet that can be withdrawn.
+/// Available stake of a coldkey in a subnet.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct StakeAvailability {
-    /// The total stake.
+    /// Total stake.
     pub total: Compact<AlphaBalance>,
-    /// Always 0: this chain has no stake locks.
+    /// Locked stake; always 0, since this chain has no stake locks.
     pub locked: Compact<AlphaBalance>,
-    /// The available stake.
+    /// Stake that can be withdrawn.
     pub available: Compact<AlphaBalance>,
 }
 
@@ -87,7 +87,7 @@ impl StakeAvailability {
 /// Stake of a coldkey, by subnet.
 pub type Availability = BTreeMap<NetUid, StakeAvailability>;
 
-/// Stake that coldkeys can withdraw, on these subnets or on all with stake.
+/// Returns the stake that coldkeys can withdraw, in these subnets or in all where they have stake.
 pub fn availability<T: Config>(
     coldkeys: Vec<AccountId32>,
     netuids: Option<Vec<NetUid>>,
@@ -109,10 +109,10 @@ pub fn availability<T: Config>(
     coldkeys_found
 }
 
-/// A stake lock. This chain has none.
+/// A stake lock; this chain has none.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct LockState {
-    /// The amount.
+    /// Locked amount of alpha.
     pub locked_mass: AlphaBalance,
     /// The conviction: how long the stake has been locked.
     pub conviction: U64F64,
@@ -120,7 +120,7 @@ pub struct LockState {
     pub last_update: u64,
 }
 
-/// Non-zero stakes of a coldkey: hotkey, subnet, amount.
+/// Returns the non-zero stakes of a coldkey: hotkey, subnet, amount.
 fn held<T: Config>(coldkey: &AccountId32) -> impl Iterator<Item = (AccountId32, NetUid, AlphaBalance)> {
     StakingHotkeys::<T>::get(coldkey)
         .into_iter()

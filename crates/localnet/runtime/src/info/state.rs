@@ -9,20 +9,20 @@ use super::compact;
 use crate::subtensor::{BlockAtRegistration, Config, NetworksAdded, SubnetworkN};
 use crate::types::{AlphaBalance, MechId, NetUid, TaoBalance};
 
-/// State of a subnet's neurons; each list is indexed by uid.
+/// State of a subnet's neurons. Each list is indexed by uid.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct SubnetState {
-    /// The subnet.
+    /// Netuid of the subnet.
     pub netuid: Compact<NetUid>,
-    /// Hotkeys.
+    /// Hotkeys of the neurons.
     pub hotkeys: Vec<AccountId32>,
-    /// Coldkeys of the hotkeys.
+    /// Coldkeys that own the hotkeys.
     pub coldkeys: Vec<AccountId32>,
-    /// Activity at the last epoch.
+    /// Whether each neuron was active at the last epoch.
     pub active: Vec<bool>,
     /// Validator permits.
     pub validator_permit: Vec<bool>,
-    /// Always empty: no longer computed.
+    /// Pruning scores; always empty, no longer computed.
     pub pruning_score: Vec<Compact<u16>>,
     /// Blocks of the last weight submissions.
     pub last_update: Vec<Compact<u64>>,
@@ -34,9 +34,9 @@ pub struct SubnetState {
     pub incentives: Vec<Compact<PerU16>>,
     /// Consensus weights.
     pub consensus: Vec<Compact<PerU16>>,
-    /// Always empty: no longer computed.
+    /// Trust; always empty, no longer computed.
     pub trust: Vec<Compact<PerU16>>,
-    /// Always empty: no longer computed.
+    /// Ranks; always empty, no longer computed.
     pub rank: Vec<Compact<u16>>,
     /// Registration blocks.
     pub block_at_registration: Vec<Compact<u64>>,
@@ -46,12 +46,12 @@ pub struct SubnetState {
     pub tao_stake: Vec<Compact<TaoBalance>>,
     /// Total stake: alpha plus weighted TAO.
     pub total_stake: Vec<Compact<TaoBalance>>,
-    /// Always empty: this chain keeps no emission history.
+    /// Emission history; always empty, since this chain does not store it.
     pub emission_history: Vec<Vec<Compact<AlphaBalance>>>,
 }
 
 impl SubnetState {
-    /// Reads the value; `None` if the subnet does not exist.
+    /// Reads the state of a subnet; `None` if the subnet does not exist.
     pub fn read<T: Config>(netuid: NetUid) -> Option<Self> {
         if !NetworksAdded::<T>::get(netuid) {
             return None;
@@ -82,7 +82,7 @@ impl SubnetState {
     }
 }
 
-/// Registration blocks of a subnet's neurons, by uid.
+/// Returns the registration blocks of a subnet's neurons, by uid.
 pub(super) fn registrations<T: Config>(netuid: NetUid) -> Vec<u64> {
     (0..SubnetworkN::<T>::get(netuid)).map(|uid| BlockAtRegistration::<T>::get(netuid, uid)).collect()
 }

@@ -1,4 +1,4 @@
-//! Subnet summaries of the older methods of `SubnetInfoRuntimeApi`, and data derived from the netuid alone.
+//! Subnet summaries of the older methods of `SubnetInfoRuntimeApi`, and data that depends on the netuid only.
 
 use codec::{Compact, Decode, Encode};
 use scale_info::TypeInfo;
@@ -22,9 +22,9 @@ macro_rules! subnet_info {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
         pub struct $name {
-            /// The netuid.
+            /// Netuid of the subnet.
             pub netuid: Compact<NetUid>,
-            /// Unused; stored for clients.
+            /// Steepness of the former consensus; unused, stored for clients.
             pub rho: Compact<u16>,
             /// Kappa, the stake majority of consensus, in parts of 65 535.
             pub kappa: Compact<u16>,
@@ -38,7 +38,7 @@ macro_rules! subnet_info {
             pub min_allowed_weights: Compact<u16>,
             /// Maximum weight, in parts of 65 535.
             pub max_weights_limit: Compact<u16>,
-            /// Unused; stored for clients.
+            /// Scaling law power; unused, stored for clients.
             pub scaling_law_power: Compact<u16>,
             /// Number of neurons.
             pub subnetwork_n: Compact<u16>,
@@ -48,21 +48,21 @@ macro_rules! subnet_info {
             pub blocks_since_last_step: Compact<u64>,
             /// The tempo: blocks per epoch.
             pub tempo: Compact<u16>,
-            /// Always 0: no longer used.
+            /// Network modality; always 0, no longer used.
             pub network_modality: Compact<u16>,
-            /// Empty: no longer used.
+            /// Network connections; always empty, no longer used.
             pub network_connect: Vec<[u16; 2]>,
-            /// Always 0: no longer used.
+            /// Emission; always 0, no longer used.
             pub $emission: Compact<u64>,
             /// Current registration price.
             pub burn: Compact<TaoBalance>,
-            /// The owner's coldkey.
+            /// Coldkey of the subnet's owner.
             pub owner: AccountId32,
             $($(#[$field_doc])* pub $field: $type,)*
         }
 
         impl $name {
-            /// Reads the value; `None` if the subnet does not exist.
+            /// Reads the summary of a subnet; `None` if the subnet does not exist.
             pub fn read<T: Config>(netuid: NetUid) -> Option<Self> {
                 NetworksAdded::<T>::get(netuid).then(|| Self {
                     netuid: Compact(netuid),
@@ -110,7 +110,7 @@ pub fn by_netuid<T: Config, Info>(read: impl Fn(NetUid) -> Option<Info>) -> Vec<
     (0..end).map(|number| read(NetUid(number))).collect()
 }
 
-/// The account that holds a subnet's own TAO; `None` if the subnet does not exist.
+/// Returns the account that holds a subnet's own TAO; `None` if the subnet does not exist.
 pub fn account<T: Config>(netuid: NetUid) -> Option<AccountId32> {
     NetworksAdded::<T>::get(netuid).then(|| PALLET_ID.into_sub_account_truncating(netuid.0))
 }

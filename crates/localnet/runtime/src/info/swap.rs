@@ -11,7 +11,7 @@ use crate::types::{AlphaBalance, NetUid, TaoBalance};
 /// The price of a subnet's alpha.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct SubnetPrice {
-    /// The subnet.
+    /// Netuid of the subnet.
     pub netuid: NetUid,
     /// Price of one alpha, in rao.
     pub price: u64,
@@ -24,9 +24,9 @@ pub struct SimSwapResult {
     pub tao_amount: TaoBalance,
     /// Alpha traded, excluding the fee.
     pub alpha_amount: AlphaBalance,
-    /// Fee of a purchase.
+    /// Fee of a purchase, in rao.
     pub tao_fee: TaoBalance,
-    /// Fee of a sale.
+    /// Fee of a sale, in alpha.
     pub alpha_fee: AlphaBalance,
     /// TAO slippage: the loss by the fee and the price impact.
     pub tao_slippage: TaoBalance,
@@ -66,17 +66,17 @@ impl SimSwapResult {
     }
 }
 
-/// Slippage: the difference between the amount at the price before the trade and `received`.
+/// Returns the slippage: the amount at the price before the trade, minus `received`.
 fn lost(at_price: Option<U64F64>, received: u64) -> u64 {
     at_price.map_or(0, |amount| amount.saturating_to_num::<u64>().saturating_sub(received))
 }
 
-/// Price of one alpha of a subnet, in rao.
+/// Returns the price of one alpha of a subnet, in rao.
 pub fn price<T: Config>(netuid: NetUid) -> u64 {
     Pallet::<T>::alpha_price(netuid).saturating_mul(U64F64::from_num(UNIT)).saturating_to_num()
 }
 
-/// The fee of trading `amount`; zero for subnets without a pool.
+/// Returns the fee of trading `amount`; zero for subnets without a pool.
 pub fn fee<T: Config>(netuid: NetUid, amount: u64) -> u64 {
     if Pallet::<T>::has_pool(netuid) { swap::Pallet::<T>::fee(netuid, amount) } else { 0 }
 }

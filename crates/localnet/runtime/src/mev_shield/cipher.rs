@@ -1,18 +1,19 @@
 //! Key and decryption of the MEV shield.
 //!
 //! Layout of a ciphertext: hash of the key (16 bytes) ‖ length of the encapsulated secret (u16, little endian) ‖
-//! encapsulated secret (1 088) ‖ nonce (24) ‖ XChaCha20-Poly1305 with the secret as key, tag at the end.
+//! encapsulated secret (1 088 bytes) ‖ nonce (24 bytes) ‖ output of XChaCha20-Poly1305 with the secret as key, tag at
+//! the end.
 
 use chacha20poly1305::aead::Aead;
 use chacha20poly1305::{Key, KeyInit as _, XChaCha20Poly1305, XNonce};
 use ml_kem::{B32, Ciphertext, Decapsulate as _, DecapsulationKey, KeyExport as _, MlKem768};
 use sp_io::hashing::{blake2_256, twox_128};
 
-/// Bytes of an encapsulation key.
+/// Length of an encapsulation key, in bytes.
 pub const KEY_LEN: usize = 1_184;
-/// Bytes of a key's hash.
+/// Length of a key's hash, in bytes.
 const HASH_LEN: usize = 16;
-/// Bytes of a nonce.
+/// Length of a nonce, in bytes.
 const NONCE_LEN: usize = 24;
 
 /// Key pair of the MEV shield.
@@ -20,19 +21,19 @@ const NONCE_LEN: usize = 24;
 pub struct ShieldKey(DecapsulationKey<MlKem768>);
 
 impl ShieldKey {
-    /// The key of every development chain. Like the development accounts it is public: clients can use the shield as on
-    /// the real chain, but it hides nothing.
+    /// Returns the key of every development chain. Like the development accounts it is public: clients can use the
+    /// shield as on the real chain, but it hides nothing.
     pub fn development() -> Self {
         let half = |name: &[u8]| blake2_256(&[b"taonet development chain: MEV shield, ", name].concat());
         Self::from_seed(half(b"d"), half(b"z"))
     }
 
-    /// The key pair of a seed, whose halves are d and z in FIPS 203.
+    /// Creates the key pair from a seed, whose halves are d and z in FIPS 203.
     pub fn from_seed(d: [u8; 32], z: [u8; 32]) -> Self {
         Self(DecapsulationKey::from_seed(B32::from(d).concat(B32::from(z))))
     }
 
-    /// The public half, 1 184 bytes.
+    /// Returns the encapsulation key, which is public, in 1 184 bytes.
     pub fn public(&self) -> Vec<u8> {
         self.0.encapsulation_key().to_bytes().to_vec()
     }
@@ -59,7 +60,7 @@ pub struct Parts<'a> {
     pub secret: &'a [u8],
     /// The nonce of the cipher.
     pub nonce: &'a [u8],
-    /// The encrypted text with its tag.
+    /// The encrypted data with its tag.
     pub text: &'a [u8],
 }
 

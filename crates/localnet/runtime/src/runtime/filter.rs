@@ -15,7 +15,7 @@ impl Contains<RuntimeCall> for CallFilter {
     }
 }
 
-/// The calls of a batch.
+/// Returns the calls of a batch; `None` for any other call.
 fn calls_of(call: &RuntimeCall) -> Option<&[RuntimeCall]> {
     match call {
         RuntimeCall::Utility(

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::types::{NetUid, TaoBalance};
 
-/// 1 in numbers with 32 fraction bits.
+/// The number one with 32 fraction bits.
 const ONE: u64 = 1 << 32;
 
 impl<T: Config> Pallet<T> {
@@ -46,7 +46,7 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Raises the price after a registration.
+    /// Raises the registration price after a registration.
     pub(crate) fn raise_burn(netuid: NetUid) {
         let factor = BurnIncreaseMult::<T>::get(netuid).max(U64F64::from_num(1));
         let raised = U64F64::from_num(Burn::<T>::get(netuid).0).saturating_mul(factor).saturating_to_num();
@@ -58,7 +58,7 @@ impl<T: Config> Pallet<T> {
     }
 }
 
-/// The largest factor with 32 fraction bits whose `half_life`th power is at most one half.
+/// Returns the largest factor with 32 fraction bits whose `half_life`th power is at most one half.
 fn decay_factor(half_life: u16) -> u64 {
     let (mut low, mut high) = (0, ONE);
     while high.saturating_sub(low) > 1 {
@@ -72,7 +72,7 @@ fn decay_factor(half_life: u16) -> u64 {
     low
 }
 
-/// Power of a number with 32 fraction bits, by squaring; each product is truncated to 32 fraction bits.
+/// Returns the power of a number with 32 fraction bits; each product is truncated to 32 fraction bits.
 fn power(mut base: u64, mut exponent: u16) -> u64 {
     let mut result = ONE;
     while exponent > 0 {
@@ -85,7 +85,7 @@ fn power(mut base: u64, mut exponent: u16) -> u64 {
     result
 }
 
-/// Product of an integer and a number with 32 fraction bits, truncated to an integer.
+/// Returns the product of an integer and a number with 32 fraction bits, truncated to an integer.
 fn multiply(number: u64, factor: u64) -> u64 {
     u64::try_from((u128::from(number) * u128::from(factor)) >> 32).unwrap_or(u64::MAX)
 }

@@ -7,7 +7,7 @@ use substrate_fixed::types::{I96F32, U64F64};
 use super::types::ConsensusMode;
 use crate::types::{MechId, TaoBalance};
 
-/// An amount of TAO, in rao.
+/// Provides a constant amount of TAO, in rao.
 pub struct ConstTao<const RAO: u64>;
 impl<const RAO: u64> Get<TaoBalance> for ConstTao<RAO> {
     fn get() -> TaoBalance {
@@ -15,7 +15,7 @@ impl<const RAO: u64> Get<TaoBalance> for ConstTao<RAO> {
     }
 }
 
-/// A constant [`PerU16`], in parts of 65 535.
+/// Provides a constant [`PerU16`], in parts of 65 535.
 pub struct ConstPerU16<const PARTS: u16>;
 impl<const PARTS: u16> Get<PerU16> for ConstPerU16<PARTS> {
     fn get() -> PerU16 {
@@ -23,7 +23,7 @@ impl<const PARTS: u16> Get<PerU16> for ConstPerU16<PARTS> {
     }
 }
 
-/// A number of mechanisms.
+/// Provides a constant number of mechanisms.
 pub struct ConstMechId<const NUMBER: u8>;
 impl<const NUMBER: u8> Get<MechId> for ConstMechId<NUMBER> {
     fn get() -> MechId {
@@ -31,7 +31,7 @@ impl<const NUMBER: u8> Get<MechId> for ConstMechId<NUMBER> {
     }
 }
 
-/// The zero account, which stands for no account.
+/// Provides the zero account, which stands for no account.
 pub struct DefaultAccount<T>(core::marker::PhantomData<T>);
 impl<T> Get<AccountId32> for DefaultAccount<T> {
     fn get() -> AccountId32 {

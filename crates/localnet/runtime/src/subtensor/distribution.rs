@@ -14,9 +14,9 @@ use crate::types::{AlphaBalance, NetUid};
 /// Dividends of a validator, in alpha.
 struct Dividend {
     hotkey: AccountId32,
-    /// Dividends of its alpha stake.
+    /// Dividends of the validator's alpha stake.
     alpha: u64,
-    /// Dividends of its root stake.
+    /// Dividends of the validator's root stake.
     root: u64,
 }
 
@@ -83,7 +83,7 @@ impl<T: Config> Pallet<T> {
     }
 }
 
-/// ⌊`amount` · `take`⌋.
+/// Returns ⌊`amount` · `take`⌋.
 fn taken(take: PerU16, amount: u64) -> u64 {
     (u128::from(amount) * u128::from(take.deconstruct()) / u128::from(PerU16::ACCURACY)) as u64
 }

@@ -1,8 +1,8 @@
-//! Dormant subnets, which are unused so far.
+//! Dormant subnets, which no call has used yet.
 //!
-//! The genesis has every netuid up to Babelbit's, because clients index lists of subnets by netuid. All but Babelbit
-//! are dormant: blocks skip them, and their epochs, which have no emission, are not run. The first call that uses a
-//! dormant subnet wakes it, with the schedule that it would have had.
+//! The genesis state contains every netuid up to Babelbit's, because clients index lists of subnets by netuid. All
+//! subnets but Babelbit are dormant: blocks skip them, and their epochs, which have no emission, do not run. The first
+//! call that uses a dormant subnet wakes it, with the schedule that it would have had without being dormant.
 
 use frame_support::storage::unhashed;
 
@@ -24,7 +24,7 @@ pub struct Schedule {
 }
 
 impl<T: Config> Pallet<T> {
-    /// Subnets with work in each block, by number, root excluded.
+    /// Returns the subnets that are not dormant, ordered by netuid, without root.
     pub fn awake_netuids() -> Vec<NetUid> {
         unhashed::get_or_default(AWAKE)
     }
@@ -53,14 +53,14 @@ impl<T: Config> Pallet<T> {
         unhashed::put(AWAKE, &awake);
     }
 
-    /// Makes a subnet dormant: excluded from each block's work.
+    /// Makes a subnet dormant, so that blocks skip it.
     pub(super) fn make_dormant(netuid: NetUid) {
         let mut awake = Self::awake_netuids();
         awake.retain(|other| *other != netuid);
         unhashed::put(AWAKE, &awake);
     }
 
-    /// Position of a subnet in its cycle of epochs. That of a dormant one is computed.
+    /// Returns the position of a subnet in its cycle of epochs; for a dormant subnet it is computed.
     pub fn schedule(netuid: NetUid) -> Schedule {
         let last_epoch = LastEpochBlock::<T>::get(netuid);
         let index = SubnetEpochIndex::<T>::get(netuid);

@@ -15,8 +15,8 @@ use crate::types::{AlphaBalance, NetUid, TaoBalance};
 /// Maximum supply of TAO, and of a subnet's alpha, in rao.
 const MAX_SUPPLY: u64 = 21_000_000 * UNIT;
 
-/// Block emission of TAO, or of a subnet's alpha, at the given issuance: one unit, halved each time half of the
-/// remaining supply is issued.
+/// Returns the block emission of TAO, or of a subnet's alpha, at the given issuance: one unit, halved each time half of
+/// the remaining supply is issued.
 pub(super) fn block_emission(issuance: u64) -> u64 {
     let left = MAX_SUPPLY.saturating_sub(issuance);
     let halvings = MAX_SUPPLY.checked_div(left).and_then(u64::checked_ilog2);
@@ -74,7 +74,7 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Issued alpha, inside and outside the pool.
+    /// Returns the issued alpha of a subnet, inside and outside the pool.
     pub fn alpha_issuance(netuid: NetUid) -> AlphaBalance {
         SubnetAlphaIn::<T>::get(netuid).saturating_add(SubnetAlphaOut::<T>::get(netuid))
     }
@@ -86,8 +86,8 @@ impl<T: Config> Pallet<T> {
             && NetworkRegistrationAllowed::<T>::get(netuid)
     }
 
-    /// Claim of a subnet, to which its share of the TAO is proportional: its moving price times the fraction of miner
-    /// emission that was not withheld.
+    /// Returns a subnet's claim, to which its share of the TAO emission is proportional: its moving price times the
+    /// fraction of miner emission that was not withheld.
     fn claim(netuid: NetUid) -> u128 {
         if !SubnetEmissionEnabled::<T>::get(netuid) {
             return 0;
@@ -128,7 +128,7 @@ impl<T: Config> Pallet<T> {
         TotalIssuance::<T>::mutate(|total| *total = total.saturating_add(TaoBalance(tao)));
     }
 
-    /// Adds a block's alpha to the pending emission. While root is not paid, its part is not issued.
+    /// Adds a block's alpha to the pending emission. While root receives no dividends, its part is not issued.
     fn accumulate(netuid: NetUid, alpha: u64, root_proportion: U64F64, root_is_paid: bool) {
         let owner_cut = if OwnerCutEnabled::<T>::get(netuid) { SubnetOwnerCut::<T>::get() } else { 0 };
         let Split { owner, server, validator, root } = Split::of(alpha, owner_cut, root_proportion);
@@ -144,7 +144,7 @@ impl<T: Config> Pallet<T> {
     }
 }
 
-/// ⌊`amount` · `factor`⌋, saturating.
+/// Returns ⌊`amount` · `factor`⌋, saturating.
 fn part(amount: u64, factor: U64F64) -> u64 {
     let product = (U256::from(amount) * U256::from(factor.to_bits())) >> 64;
     u64::try_from(product).unwrap_or(u64::MAX)

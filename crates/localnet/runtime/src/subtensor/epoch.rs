@@ -1,4 +1,4 @@
-//! The epoch of a subnet: from storage through consensus to storage.
+//! The epoch of a subnet: reads storage, runs consensus, writes the results.
 
 mod inputs;
 
@@ -15,25 +15,25 @@ use crate::types::{AlphaBalance, MechId, NetUid};
 
 pub use inputs::Neurons;
 
-/// Inconsistent storage maps of a subnet: no epoch can be computed.
+/// Error of inconsistent storage maps of a subnet: its epoch cannot be computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Inconsistent;
 
 /// Pending emission of an epoch, in alpha.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Pending {
-    /// For the miners.
+    /// Emission of the miners.
     pub(super) server: u64,
-    /// For the validators' alpha stake.
+    /// Emission of the validators' alpha stake.
     pub(super) validator: u64,
-    /// For the validators' root stake.
+    /// Emission of the validators' root stake.
     pub(super) root: u64,
-    /// For the owner.
+    /// Emission of the owner.
     pub(super) owner: u64,
 }
 
 impl Pending {
-    /// The emission distributed by consensus: all except the owner's cut.
+    /// Returns the emission distributed by consensus: all except the owner's cut.
     fn emission(&self) -> u64 {
         self.server.saturating_add(self.validator).saturating_add(self.root)
     }
@@ -44,14 +44,15 @@ impl Pending {
 pub(super) struct Earned {
     /// Miner emission.
     pub(super) server: Vec<u64>,
-    /// Validator emission, including root's part.
+    /// Validator emission, including that of root stake.
     pub(super) validator: Vec<u64>,
 }
 
 impl<T: Config> Pallet<T> {
     /// Runs the epoch of a subnet and distributes the pending emission.
     ///
-    /// # Errors [`Inconsistent`]; nothing has changed then, and the emission stays pending.
+    /// # Errors
+    /// [`Inconsistent`]; then nothing has changed, and the emission stays pending.
     pub(super) fn run_epoch(netuid: NetUid, block: u64) -> Result<(), Inconsistent> {
         let neurons = Self::neurons(netuid)?;
         let mut pending = Pending {
@@ -79,8 +80,8 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Emission of each mechanism: by the owner's split, or equally without one. The remainder goes to the first
-    /// mechanism.
+    /// Returns the emission of each mechanism: by the owner's split, or in equal parts without one. The remainder goes
+    /// to the first mechanism.
     fn emission_by_mechanism(netuid: NetUid, emission: u64) -> Vec<u64> {
         let mut emissions: Vec<u64> = Self::mechanism_split(netuid)
             .into_iter()
@@ -93,7 +94,8 @@ impl<T: Config> Pallet<T> {
         emissions
     }
 
-    /// Emission split of the mechanisms, in parts of 65 535. Mechanisms beyond the owner's split receive nothing.
+    /// Returns the emission split of the mechanisms, in parts of 65 535. Mechanisms beyond the owner's split receive
+    /// nothing.
     fn mechanism_split(netuid: NetUid) -> Vec<u16> {
         let count = MechanismCountCurrent::<T>::get(netuid).0.max(1);
         let Some(mut split) = MechanismEmissionSplit::<T>::get(netuid) else {
@@ -139,7 +141,7 @@ fn proportions(parts: &[u16]) -> Vec<PerU16> {
     parts.iter().copied().map(PerU16::from_parts).collect()
 }
 
-/// Combines the results of all mechanisms: emission is summed, the rest is averaged by the split. Activity and permits
+/// Combines the results of all mechanisms: emission is summed, all else is averaged by the split. Activity and permits
 /// depend on stake, which is the same in all of them.
 fn combine(mut outputs: Vec<EpochOutput>, split: &[u16]) -> EpochOutput {
     if outputs.len() == 1

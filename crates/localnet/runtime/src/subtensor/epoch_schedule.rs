@@ -31,7 +31,7 @@ impl<T: Config> Pallet<T> {
                 || waited > MAX_WAIT)
     }
 
-    /// The block of the next epoch after this block, on the current schedule; `None` if the tempo is 0.
+    /// Returns the block of the next epoch after this block, on the current schedule; `None` if the tempo is 0.
     pub fn next_epoch_block(netuid: NetUid) -> Option<u64> {
         let next_block = Self::current_block().saturating_add(1);
         let waited = Self::schedule(netuid).waited;
@@ -42,13 +42,13 @@ impl<T: Config> Pallet<T> {
         Some(earliest.max(next_block))
     }
 
-    /// The block at which the tempo has passed; `None` if the tempo is 0.
+    /// Returns the block at which the tempo has passed; `None` if the tempo is 0.
     fn scheduled_epoch_block(netuid: NetUid) -> Option<u64> {
         let tempo = u64::from(Tempo::<T>::get(netuid));
         (tempo > 0).then(|| Self::schedule(netuid).last_epoch.saturating_add(tempo))
     }
 
-    /// Number of epochs so far, including one that is due in this block and has not run yet.
+    /// Returns the number of epochs so far, including one that is due in this block and has not run yet.
     pub fn epoch_index_now(netuid: NetUid) -> u64 {
         let due = Self::is_epoch_due(netuid, Self::current_block());
         Self::schedule(netuid).index.saturating_add(due.into())
@@ -65,13 +65,13 @@ impl<T: Config> Pallet<T> {
         Self::scheduled_epoch_block(netuid).is_some_and(|block| block.saturating_sub(Self::current_block()) < window)
     }
 
-    /// Activity cutoff of validators, in blocks: at least 1.
+    /// Returns the activity cutoff of validators, in blocks: at least 1.
     pub fn activity_cutoff(netuid: NetUid) -> u64 {
         let thousandths = u64::from(ActivityCutoffFactorMilli::<T>::get(netuid));
         (thousandths * u64::from(Tempo::<T>::get(netuid)) / 1_000).max(1)
     }
 
-    /// Sets the tempo, by the owner. The cycle restarts at this block.
+    /// Sets the tempo on behalf of the subnet's owner, and restarts the epoch cycle at this block.
     ///
     /// # Errors
     /// `SubnetNotExists`, `NotSubnetOwner`, `TempoOutOfBounds`, `AdminActionProhibitedDuringWeightsWindow`, and
@@ -88,11 +88,11 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Sets the activity cutoff factor, by the owner.
+    /// Sets the activity cutoff factor on behalf of the subnet's owner.
     ///
     /// # Errors
-    /// `SubnetNotExists`, `NotSubnetOwner`, those of [`Self::set_activity_cutoff_factor_within_bounds`] and those of
-    /// [`Self::ensure_owner_may`].
+    /// `SubnetNotExists`, `NotSubnetOwner`, the errors of [`Self::set_activity_cutoff_factor_within_bounds`] and the
+    /// errors of [`Self::ensure_owner_may`].
     pub(crate) fn do_set_activity_cutoff_factor(
         who: &AccountId32,
         netuid: NetUid,
@@ -118,7 +118,7 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Triggers an epoch `AdminFreezeWindow` blocks from now, by the owner.
+    /// Triggers an epoch `AdminFreezeWindow` blocks from now, on behalf of the subnet's owner.
     ///
     /// # Errors
     /// `SubnetNotExists`, `NotSubnetOwner`, `DynamicTempoBlockedByCommitReveal`, `EpochTriggerAlreadyPending`,

@@ -1,11 +1,11 @@
-//! Errors of the calls.
+//! Errors of the Subtensor pallet.
 
 use frame_support::pallet_macros::pallet_section;
 
 /// Errors with the names and indices of the real chain.
 #[pallet_section]
 mod errors {
-    /// Errors of the calls.
+    /// Errors of the pallet's calls.
     #[pallet::error]
     pub enum Error<T> {
         /// Root does not exist.

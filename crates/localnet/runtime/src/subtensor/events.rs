@@ -1,4 +1,4 @@
-//! Events of the pallet.
+//! Events of the Subtensor pallet.
 
 use frame_support::pallet_macros::pallet_section;
 
@@ -21,7 +21,7 @@ mod events {
         /// Coldkey, hotkey, TAO received, alpha sold, subnet, fee.
         #[codec(index = 3)]
         StakeRemoved(T::AccountId, T::AccountId, TaoBalance, AlphaBalance, NetUid, u64),
-        /// Stake moved: coldkey, hotkey and subnet before, hotkey and subnet after, its worth in TAO.
+        /// Stake moved: coldkey, origin hotkey and subnet, destination hotkey and subnet, value in TAO.
         #[codec(index = 4)]
         StakeMoved(T::AccountId, T::AccountId, NetUid, T::AccountId, NetUid, TaoBalance),
         /// Weights were set: mechanism index, uid.
@@ -206,10 +206,10 @@ mod events {
         /// Hotkey, mechanism index, hash of the ciphertext, reveal round.
         #[codec(index = 108)]
         TimelockedWeightsCommitted(T::AccountId, NetUidStorageIndex, H256, u64),
-        /// Stake changed its coldkey: before, after, hotkey, subnet before, subnet after, its worth in TAO.
+        /// Stake was transferred: origin and destination coldkey, hotkey, origin and destination subnet, value in TAO.
         #[codec(index = 92)]
         StakeTransferred(T::AccountId, T::AccountId, T::AccountId, NetUid, NetUid, TaoBalance),
-        /// Stake changed its subnet: coldkey, hotkey, subnet before, subnet after, its worth in TAO.
+        /// Stake was swapped: coldkey, hotkey, origin and destination subnet, value in TAO.
         #[codec(index = 93)]
         StakeSwapped(T::AccountId, T::AccountId, NetUid, NetUid, TaoBalance),
         /// The reveal period changed.
@@ -327,7 +327,7 @@ mod events {
             origin_netuid: NetUid,
             /// The subnet after.
             destination_netuid: NetUid,
-            /// Its worth in TAO.
+            /// Value of the stake in TAO.
             amount: TaoBalance,
         },
         /// The consensus mode of liquid alpha changed.

@@ -14,20 +14,20 @@ use super::{
 };
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
-/// A subnet that is not started.
+/// Netuid of the first subnet after root, which is not started.
 const FIRST: NetUid = NetUid(1);
-/// The subnet of the speech contest.
+/// Netuid of Babelbit, the subnet of the speech contest.
 const BABELBIT: NetUid = NetUid(59);
-/// Blocks between the epochs of root and of the first subnet.
+/// Tempo of root and of the first subnet, in blocks.
 const TEMPO: u16 = 100;
-/// Blocks between the epochs of Babelbit.
+/// Tempo of Babelbit, in blocks.
 const FAST_TEMPO: u16 = 10;
-/// Blocks between the epochs of the subnets between these, as on the real chain.
+/// Tempo of the subnets between the first one and Babelbit, in blocks, as on the real chain.
 const USUAL_TEMPO: u16 = 360;
 
 impl<T: Config> Pallet<T> {
-    /// Creates root, a subnet without an owner that is not started, Babelbit, which is started, and a dormant subnet
-    /// for each netuid between them. `owner` owns all others, with `hotkey`.
+    /// Creates root; the first subnet, without an owner and not started; Babelbit, started; and a dormant subnet for
+    /// each netuid between the two. `owner` owns all subnets but the first one, with `hotkey`.
     pub(crate) fn build_genesis(owner: &AccountId32, hotkey: &AccountId32) {
         Self::build_root(owner, hotkey);
         Self::build_first();
@@ -69,8 +69,8 @@ impl<T: Config> Pallet<T> {
         Self::make_dormant(FIRST);
     }
 
-    /// Creates a dormant subnet with the minimum lock cost and Babelbit's price. Its registration price is at the
-    /// minimum, so that blocks need not lower it.
+    /// Creates a dormant subnet with the minimum lock cost, and with Babelbit's alpha price. Its registration price is
+    /// at the minimum, so that blocks need not lower it.
     fn build_dormant(netuid: NetUid, owner: &AccountId32, hotkey: &AccountId32) {
         Self::own_hotkey(owner, hotkey).unwrap_or_default();
         Self::init_network(netuid, owner, hotkey, USUAL_TEMPO);

@@ -10,8 +10,8 @@ impl<T: Config> Pallet<T> {
     /// Sets the identity of a coldkey.
     ///
     /// # Errors
-    /// `HotKeyNotRegisteredInNetwork` when none of its hotkeys is registered anywhere, `InvalidIdentity` when a part is
-    /// too long.
+    /// `HotKeyNotRegisteredInNetwork` when none of the coldkey's hotkeys is registered on any subnet, `InvalidIdentity`
+    /// when a field is too long.
     #[allow(clippy::too_many_arguments)]
     pub(crate) fn do_set_identity(
         who: &AccountId32,

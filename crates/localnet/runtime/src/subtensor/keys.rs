@@ -6,7 +6,7 @@ use sp_runtime::AccountId32;
 use super::{Config, Error, OwnedHotkeys, Owner, Pallet};
 
 impl<T: Config> Pallet<T> {
-    /// The current block, as the pallet stores it.
+    /// Returns the number of the current block, as the pallet stores it.
     pub fn current_block() -> u64 {
         let number: u32 = frame_system::Pallet::<T>::block_number().try_into().unwrap_or(u32::MAX);
         u64::from(number)

@@ -20,11 +20,11 @@ use crate::types::{AlphaBalance, NetUid, TaoBalance};
 mod dissolve;
 mod symbols;
 
-/// The subnet mechanism that is priced by its pool.
+/// Mechanism of a subnet whose alpha is priced by its pool.
 const DYNAMIC: u16 = 1;
 
 impl<T: Config> Pallet<T> {
-    /// All subnets that exist, root included, by number.
+    /// Returns all existing subnets, root included, ordered by netuid.
     pub fn all_netuids() -> Vec<NetUid> {
         let mut netuids: Vec<NetUid> =
             NetworksAdded::<T>::iter().filter_map(|(netuid, added)| added.then_some(netuid)).collect();
@@ -37,8 +37,8 @@ impl<T: Config> Pallet<T> {
         NetworksAdded::<T>::get(netuid)
     }
 
-    /// Current cost of creating a subnet: twice the last cost (once before the first subnet), falling by the last cost
-    /// over `NetworkLockReductionInterval` blocks, at least `NetworkMinLockCost`.
+    /// Returns the current cost of creating a subnet: twice the last cost (once before the first subnet), falling by
+    /// the last cost over `NetworkLockReductionInterval` blocks, at least `NetworkMinLockCost`.
     pub fn network_lock_cost() -> TaoBalance {
         let last = NetworkLastLockCost::<T>::get().0;
         let last_block = LastRateLimitedBlock::<T>::get(RateLimitKey::NetworkLastRegistered);
@@ -53,7 +53,7 @@ impl<T: Config> Pallet<T> {
         Self::key_rate_allows(&RateLimitKey::NetworkLastRegistered, NetworkRateLimit::<T>::get())
     }
 
-    /// Whether a coldkey can pay an amount and keep its account.
+    /// Whether a coldkey can pay an amount without its account being removed.
     pub(crate) fn can_pay(coldkey: &AccountId32, amount: TaoBalance) -> bool {
         T::Currency::reducible_balance(coldkey, Preservation::Preserve, Fortitude::Polite) >= amount.0
     }
@@ -143,12 +143,12 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// The lowest unused netuid.
+    /// Returns the lowest unused netuid.
     fn free_netuid() -> NetUid {
         (1..u16::MAX).map(NetUid).find(|&netuid| !Self::subnet_exists(netuid)).unwrap_or(NetUid(u16::MAX))
     }
 
-    /// Median alpha price of all subnets with a price; 1 if there are none.
+    /// Returns the median alpha price of all subnets with a price; 1 if there are none.
     fn median_alpha_price() -> U64F64 {
         let mut prices: Vec<U64F64> = Self::all_netuids()
             .into_iter()

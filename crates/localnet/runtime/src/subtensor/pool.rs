@@ -19,16 +19,16 @@ const MAX_TRADE: u64 = 1_000;
 /// A trade of TAO for alpha or of alpha for TAO.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trade {
-    /// Input, including the fee.
+    /// Input amount, including the fee.
     pub paid: u64,
     /// The fee, in units of the input.
     pub fee: u64,
-    /// Output.
+    /// Output amount.
     pub received: u64,
 }
 
 impl Trade {
-    /// Input without the fee.
+    /// Returns the input amount without the fee.
     pub const fn traded(&self) -> u64 {
         self.paid.saturating_sub(self.fee)
     }
@@ -41,7 +41,7 @@ impl Trade {
         Self { paid, fee, received: 0 }
     }
 
-    /// The trade with its output from a pool with the reserves `paid_side` and `received_side`.
+    /// Computes the trade's output from a pool with the reserves `paid_side` and `received_side`.
     fn filled<T: swap::Config>(
         mut self,
         received: impl FnOnce(u64) -> u64,
@@ -76,7 +76,7 @@ impl Fee {
     }
 }
 
-/// A price in rao for one alpha, in TAO.
+/// Converts a price of one alpha from rao to TAO.
 fn price(limit: TaoBalance) -> U64F64 {
     U64F64::from_num(limit.0).checked_div(U64F64::from_num(UNIT)).unwrap_or_default()
 }
@@ -92,7 +92,7 @@ impl<T: Config> swap::Subnets<AccountId32> for Pallet<T> {
 }
 
 impl<T: Config> Pallet<T> {
-    /// Price of one alpha in TAO: 1 on root and on subnets without a pool, 0 if the pool is empty.
+    /// Returns the price of one alpha in TAO: 1 on root and on subnets without a pool, 0 if the pool is empty.
     pub fn alpha_price(netuid: NetUid) -> U64F64 {
         if Self::has_pool(netuid) { Self::pool_of(netuid).price() } else { U64F64::from_num(1) }
     }
@@ -107,7 +107,7 @@ impl<T: Config> Pallet<T> {
         TotalStake::<T>::mutate(|total| *total = total.saturating_add(tao));
     }
 
-    /// Removes fee and weights of a dissolved pool.
+    /// Removes fee and weights of a dissolved subnet's pool.
     pub(super) fn forget_pool(netuid: NetUid) {
         swap::FeeRate::<T>::remove(netuid);
         swap::SwapBalancer::<T>::remove(netuid);
@@ -116,8 +116,9 @@ impl<T: Config> Pallet<T> {
 
     /// Quotes a purchase of alpha for `tao`, fee included.
     ///
-    /// # Errors `ReservesTooLow` if the pool's alpha is below the minimum, or `tao` buys none; `SwapInputTooLarge`
-    /// beyond 1 000 times the pool's TAO.
+    /// # Errors
+    /// `ReservesTooLow` if the pool's alpha is below the minimum, or `tao` buys none; `SwapInputTooLarge` beyond 1 000
+    /// times the pool's TAO.
     pub fn quote_buy(netuid: NetUid, tao: TaoBalance, fee: Fee) -> Result<Trade, swap::Error<T>> {
         if !Self::has_pool(netuid) {
             return Ok(Trade::at_par(tao.0));
@@ -130,7 +131,7 @@ impl<T: Config> Pallet<T> {
     /// Quotes a sale of `alpha`, fee included.
     ///
     /// # Errors
-    /// As [`Self::quote_buy`], with both sides exchanged.
+    /// Same as [`Self::quote_buy`], with both sides exchanged.
     pub fn quote_sell(netuid: NetUid, alpha: AlphaBalance, fee: Fee) -> Result<Trade, swap::Error<T>> {
         if !Self::has_pool(netuid) {
             return Ok(Trade::at_par(alpha.0));
@@ -145,9 +146,10 @@ impl<T: Config> Pallet<T> {
         !Self::has_pool(netuid) || amount <= reserve.saturating_mul(MAX_TRADE)
     }
 
-    /// Maximum TAO that can be spent, fee included, until one alpha costs `limit` rao.
+    /// Returns the maximum TAO that can be spent, fee included, until one alpha costs `limit` rao.
     ///
-    /// # Errors `ReservesTooLow`; `PriceLimitExceeded` if the price is already at the limit.
+    /// # Errors
+    /// `ReservesTooLow`; `PriceLimitExceeded` if the price is already at the limit.
     pub(super) fn max_bought_below(netuid: NetUid, limit: TaoBalance) -> Result<TaoBalance, swap::Error<T>> {
         if !Self::has_pool(netuid) {
             return Ok(TaoBalance(if limit.0 >= UNIT { u64::MAX } else { 0 }));
@@ -161,9 +163,10 @@ impl<T: Config> Pallet<T> {
         Ok(TaoBalance(swap::Pallet::<T>::with_fee(netuid, traded.0).min(max)))
     }
 
-    /// Maximum alpha that can be sold, fee included, until one alpha costs `limit` rao.
+    /// Returns the maximum alpha that can be sold, fee included, until one alpha costs `limit` rao.
     ///
-    /// # Errors `ReservesTooLow`; `PriceLimitExceeded` if the price is already at or below the limit.
+    /// # Errors
+    /// `ReservesTooLow`; `PriceLimitExceeded` if the price is already at or below the limit.
     pub(super) fn max_sold_above(netuid: NetUid, limit: TaoBalance) -> Result<AlphaBalance, swap::Error<T>> {
         if !Self::has_pool(netuid) {
             return Ok(AlphaBalance(if limit.0 <= UNIT { u64::MAX } else { 0 }));
@@ -177,7 +180,7 @@ impl<T: Config> Pallet<T> {
         Ok(AlphaBalance(swap::Pallet::<T>::with_fee(netuid, traded.0).min(max)))
     }
 
-    /// Buys alpha from the pool of a subnet without a fee, and burns it. Returns that alpha.
+    /// Buys alpha from the pool of a subnet without a fee, and burns it. Returns the burned amount.
     pub fn buy_and_burn(netuid: NetUid, tao: TaoBalance) -> AlphaBalance {
         let bought = if Self::has_pool(netuid) { Self::pool_of(netuid).buy(tao) } else { AlphaBalance::ZERO };
         Self::grow_tao(netuid, tao);
@@ -186,7 +189,7 @@ impl<T: Config> Pallet<T> {
         bought
     }
 
-    /// Moves TAO in and alpha out of the pool; the fee does not enter it.
+    /// Moves TAO into and alpha out of the pool; the fee does not enter the pool.
     pub(super) fn settle_buy(netuid: NetUid, trade: &Trade) {
         Self::grow_tao(netuid, TaoBalance(trade.traded()));
         let bought = AlphaBalance(trade.received);
@@ -197,7 +200,7 @@ impl<T: Config> Pallet<T> {
         SubnetVolume::<T>::mutate(netuid, |volume| *volume = volume.saturating_add(trade.paid.into()));
     }
 
-    /// Moves alpha in and TAO out of the pool; the fee does not enter it.
+    /// Moves alpha into and TAO out of the pool; the fee does not enter the pool.
     pub(super) fn settle_sell(netuid: NetUid, trade: &Trade) {
         let sold = AlphaBalance(trade.traded());
         if Self::has_pool(netuid) {
@@ -210,7 +213,8 @@ impl<T: Config> Pallet<T> {
 
     /// Charges an account, which must keep the existential deposit.
     ///
-    /// # Errors `NotEnoughBalanceToStake` if the balance is too low.
+    /// # Errors
+    /// `NotEnoughBalanceToStake` if the balance is too low.
     pub fn charge(coldkey: &AccountId32, rao: u64) -> DispatchResult {
         let available = T::Currency::reducible_balance(coldkey, Preservation::Preserve, Fortitude::Polite);
         ensure!(rao <= available, Error::<T>::NotEnoughBalanceToStake);
@@ -237,7 +241,7 @@ impl<T: Config> Pallet<T> {
         netuid != NetUid::ROOT && SubnetMechanism::<T>::get(netuid) == 1
     }
 
-    /// The current pool.
+    /// Returns the current pool of a subnet.
     pub fn pool_of(netuid: NetUid) -> Pool {
         Pool {
             tao: SubnetTAO::<T>::get(netuid),

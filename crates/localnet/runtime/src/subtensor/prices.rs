@@ -29,7 +29,8 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Root's share of a subnet's dividends: the weighted TAO on root relative to it plus all issued alpha.
+    /// Returns root's share of a subnet's dividends: the weighted TAO on root relative to the sum of it and all issued
+    /// alpha.
     pub fn root_proportion(netuid: NetUid) -> U64F64 {
         let root = weighted_root(AlphaBalance(SubnetTAO::<T>::get(NetUid::ROOT).0), TaoWeight::<T>::get());
         let whole = u128::from(root.0) + u128::from(Self::alpha_issuance(netuid).0);

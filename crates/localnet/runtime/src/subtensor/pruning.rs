@@ -21,8 +21,8 @@ impl<T: Config> Pallet<T> {
         age < u64::from(ImmunityPeriod::<T>::get(netuid))
     }
 
-    /// The neuron that a new one replaces: the one with the lowest emission, the oldest if tied. Immune neurons are
-    /// replaced only if too few others are left; protected hotkeys of the owner never.
+    /// Returns the neuron that a new one replaces: the one with the lowest emission, the oldest if tied. Immune neurons
+    /// are replaced only if too few others are left; protected hotkeys of the owner never.
     pub fn neuron_to_prune(netuid: NetUid) -> Option<u16> {
         let emission = Emission::<T>::get(netuid);
         let protected = Self::immune_owner_uids(netuid);
@@ -37,7 +37,8 @@ impl<T: Config> Pallet<T> {
     /// Lowers the maximum number of neurons of a subnet. Surplus neurons with the lowest emission are removed, and the
     /// others are renumbered.
     ///
-    /// # Errors `SubnetNotExists`; `InvalidValue` if the maximum is below `MinAllowedUids` or above the current one;
+    /// # Errors
+    /// `SubnetNotExists`; `InvalidValue` if the maximum is below `MinAllowedUids` or above the current one;
     /// `TrimmingWouldExceedMaxImmunePercentage` if immune neurons would be 80 % or more.
     pub fn trim_to_max_allowed_uids(netuid: NetUid, room: u16) -> DispatchResult {
         ensure!(Self::subnet_exists(netuid), Error::<T>::SubnetNotExists);
@@ -111,12 +112,12 @@ impl<T: Config> Pallet<T> {
     }
 }
 
-/// Emission of a neuron at the last epoch.
+/// Returns the emission of a neuron at the last epoch.
 fn earned(emission: &[AlphaBalance], uid: u16) -> AlphaBalance {
     emission.get(usize::from(uid)).copied().unwrap_or_default()
 }
 
-/// Retains the entries of the given uids, in their order.
+/// Retains the entries of the given uids, in the order of `kept`.
 fn keep<V: Copy>(row: &mut Vec<V>, kept: &[u16]) {
     *row = kept.iter().filter_map(|&uid| row.get(usize::from(uid)).copied()).collect();
 }

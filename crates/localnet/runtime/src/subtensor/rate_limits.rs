@@ -35,14 +35,14 @@ impl From<Hyperparameter> for OwnerAction {
     }
 }
 
-/// Storage location of the last block of an action.
+/// Storage location of the block at which an action last happened.
 enum Memory<AccountId> {
     Keyed(RateLimitKey<AccountId>),
     Transaction(u16),
 }
 
 impl OwnerAction {
-    /// Rate limit of the action, in blocks.
+    /// Returns the rate limit of the action, in blocks.
     fn blocks<T: Config>(self, netuid: NetUid) -> u64 {
         let tempo = u64::from(Tempo::<T>::get(netuid));
         match self {
@@ -84,16 +84,16 @@ impl<T: Config> Pallet<T> {
         LastRateLimitedBlock::<T>::insert(key, Self::current_block());
     }
 
-    /// Checks freeze window and rate limit of an owner's action.
+    /// Checks the freeze window and the rate limit of an owner's action.
     ///
-    /// # Errors `AdminActionProhibitedDuringWeightsWindow` in the freeze window, `TxRateLimitExceeded` within the rate
-    /// limit.
+    /// # Errors
+    /// `AdminActionProhibitedDuringWeightsWindow` in the freeze window, `TxRateLimitExceeded` within the rate limit.
     pub fn ensure_owner_may(owner: &AccountId32, netuid: NetUid, action: OwnerAction) -> DispatchResult {
         ensure!(!Self::in_freeze_window(netuid), Error::<T>::AdminActionProhibitedDuringWeightsWindow);
         Self::ensure_within_rate(owner, netuid, action)
     }
 
-    /// Checks the rate limit of an owner's action, without the freeze window.
+    /// Checks the rate limit of an owner's action, but not the freeze window.
     ///
     /// # Errors
     /// `TxRateLimitExceeded`.

@@ -80,7 +80,7 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// The member of root with the lowest stake, the oldest if tied.
+    /// Returns the member of root with the lowest stake, the oldest if tied.
     fn weakest_of_root() -> Option<(AlphaBalance, u16)> {
         let root = NetUid::ROOT;
         (0..Self::neuron_count(root))

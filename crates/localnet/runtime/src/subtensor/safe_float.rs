@@ -1,6 +1,7 @@
 //! Arithmetic on shares: decimal floating point of 36 digits with explicit rounding direction.
 //!
-//! A stake is at most 2⁶⁴ rao, fewer than 20 digits. The 16 digits beyond make rounding of shares invisible in it.
+//! A stake is at most 2⁶⁴ rao, which is at most 20 digits. The other 16 digits keep rounding of shares from affecting
+//! it.
 
 use sp_core::U256;
 
@@ -12,14 +13,14 @@ const DIGITS: u32 = 36;
 /// Rounding direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Round {
-    /// Rounds down.
+    /// Round towards zero.
     Down,
-    /// Rounds up.
+    /// Round away from zero.
     Up,
 }
 
 impl SafeFloat {
-    /// Zero.
+    /// The number zero.
     pub const ZERO: Self = Self { mantissa: 0, exponent: 0 };
 
     /// Whether the number is zero.
@@ -27,17 +28,17 @@ impl SafeFloat {
         self.mantissa == 0
     }
 
-    /// The number with exactly this value.
+    /// Creates the number with exactly this value.
     pub(super) fn from_integer(value: u64) -> Self {
         Self::rounded(value.into(), 0, Round::Down)
     }
 
-    /// `self` + `other`.
+    /// Returns `self` + `other`.
     pub(super) fn plus(self, other: Self, round: Round) -> Self {
         self.combined(other, round, |large, small| large + small)
     }
 
-    /// `self` − `other`, at least zero.
+    /// Returns `self` − `other`, at least zero.
     pub(super) fn minus(self, other: Self, round: Round) -> Self {
         if self.digits_above(other).is_none() {
             return Self::ZERO;
@@ -50,7 +51,7 @@ impl SafeFloat {
         self.is_zero() || self.exponent < before.exponent
     }
 
-    /// `self` · `factor` / `divisor`; zero if the divisor is zero.
+    /// Returns `self` · `factor` / `divisor`; zero if the divisor is zero.
     pub(super) fn scaled(self, factor: u64, divisor: u64, round: Round) -> Self {
         if divisor == 0 {
             return Self::ZERO;
@@ -60,7 +61,7 @@ impl SafeFloat {
         Self::rounded(divided(numerator, divisor.into(), round), self.exponent.saturating_sub(20), round)
     }
 
-    /// ⌊`amount` · `self` / `whole`⌋, at most `amount`; zero if the whole is zero.
+    /// Returns ⌊`amount` · `self` / `whole`⌋, at most `amount`; zero if `whole` is zero.
     pub(super) fn part_of(self, whole: Self, amount: u64) -> u64 {
         if whole.is_zero() || self.is_zero() {
             return 0;
@@ -78,7 +79,7 @@ impl SafeFloat {
         u64::try_from(part).unwrap_or(u64::MAX).min(amount)
     }
 
-    /// Difference of the exponents; `None` if `self` < `other`.
+    /// Returns the difference of the exponents; `None` if `self` < `other`.
     fn digits_above(self, other: Self) -> Option<i64> {
         if other.is_zero() {
             return Some(0);
@@ -109,7 +110,7 @@ impl SafeFloat {
         }
     }
 
-    /// `mantissa` · 10^`exponent` with 36 digits.
+    /// Creates the number `mantissa` · 10^`exponent`, rounded to 36 digits.
     fn rounded(mantissa: U256, exponent: i64, round: Round) -> Self {
         if mantissa.is_zero() {
             return Self::ZERO;

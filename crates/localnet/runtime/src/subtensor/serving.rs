@@ -21,7 +21,7 @@ impl<T: Config> Pallet<T> {
     /// Whether a hotkey may announce this metrics endpoint now.
     ///
     /// # Errors
-    /// As [`Self::check_axon`]; the address must not be 0.
+    /// Same as [`Self::check_axon`]; also `InvalidIpAddress` for the address 0.
     pub fn check_prometheus(
         hotkey: &AccountId32,
         netuid: NetUid,
@@ -115,7 +115,7 @@ fn is_reachable(ip: u128, ip_type: u8) -> bool {
     }
 }
 
-/// Reads a certificate: one byte of algorithm, then a public key of at most 64 bytes.
+/// Parses a certificate: one byte of algorithm, then a public key of at most 64 bytes.
 fn read_certificate(bytes: &[u8]) -> Option<NeuronCertificate> {
     let (algorithm, key) = bytes.split_first()?;
     Some(NeuronCertificate { public_key: key.to_vec().try_into().ok()?, algorithm: *algorithm })

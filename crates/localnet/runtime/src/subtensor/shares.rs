@@ -1,8 +1,8 @@
 //! Shares in the alpha of a hotkey.
 //!
-//! All stakers of a hotkey on a subnet hold shares of one pool of alpha. A reward increases the pool, and with it the
+//! All stakers of a hotkey in a subnet hold shares of one pool of alpha. A reward increases the pool, and with it the
 //! value of every share; staking buys shares at their current value. A stake is pool · share / all shares, rounded
-//! down. Rounding favours the pool: the sum of all stakes never exceeds it.
+//! down. Rounding favours the pool: the sum of all stakes never exceeds the pool.
 
 use sp_runtime::AccountId32;
 
@@ -12,7 +12,7 @@ use super::{AlphaV2, Config, Owner, Pallet, StakingHotkeys, TaoWeight, TotalHotk
 use crate::types::{AlphaBalance, NetUid};
 
 impl<T: Config> Pallet<T> {
-    /// Stake of a coldkey on a hotkey on a subnet.
+    /// Returns the stake of a coldkey on a hotkey in a subnet.
     pub fn stake_of(hotkey: &AccountId32, coldkey: &AccountId32, netuid: NetUid) -> AlphaBalance {
         let share = AlphaV2::<T>::get((hotkey, coldkey, netuid));
         if share.is_zero() {
@@ -22,13 +22,13 @@ impl<T: Config> Pallet<T> {
         AlphaBalance(share.part_of(whole, Self::total_alpha(hotkey, netuid).0))
     }
 
-    /// Total stake of all coldkeys on a hotkey on a subnet.
+    /// Returns the total stake of all coldkeys on a hotkey in a subnet.
     pub fn total_alpha(hotkey: &AccountId32, netuid: NetUid) -> AlphaBalance {
         TotalHotkeyAlpha::<T>::get(hotkey, netuid)
     }
 
-    /// Total stake of a hotkey on a subnet: its alpha plus its weighted TAO on root. Child hotkeys, which would change
-    /// both amounts, are unsupported.
+    /// Returns the total stake of a hotkey in a subnet: its alpha plus its weighted TAO on root. Child hotkeys, which
+    /// would change both amounts, are unsupported.
     pub fn weighted_stake(hotkey: &AccountId32, netuid: NetUid) -> AlphaBalance {
         let alpha = Self::total_alpha(hotkey, netuid);
         if netuid == NetUid::ROOT {
@@ -63,7 +63,7 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Removes alpha from a coldkey's stake on a hotkey, at most all of it.
+    /// Removes alpha from a coldkey's stake on a hotkey, at most the whole stake.
     pub fn decrease_stake(hotkey: &AccountId32, coldkey: &AccountId32, netuid: NetUid, amount: AlphaBalance) {
         let stake = Self::stake_of(hotkey, coldkey, netuid);
         let amount = amount.min(stake);
@@ -96,14 +96,14 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Sum of all shares, recomputed: a running sum would accumulate rounding errors.
+    /// Returns the sum of all shares, recomputed: a running sum would accumulate rounding errors.
     fn sum_of_shares(hotkey: &AccountId32, netuid: NetUid) -> SafeFloat {
         AlphaV2::<T>::iter_prefix((hotkey,))
             .filter(|((_, subnet), _)| *subnet == netuid)
             .fold(SafeFloat::ZERO, |sum, (_, share)| sum.plus(share, Round::Up))
     }
 
-    /// Distributes alpha among all stakers of a hotkey; without stakers, its owner receives it.
+    /// Distributes alpha among all stakers of a hotkey; without stakers, the hotkey's owner receives it.
     pub fn increase_pool_of(hotkey: &AccountId32, netuid: NetUid, amount: AlphaBalance) {
         if TotalHotkeySharesV2::<T>::get(hotkey, netuid).is_zero() {
             Self::increase_stake(hotkey, &Owner::<T>::get(hotkey), netuid, amount);
@@ -126,7 +126,7 @@ impl<T: Config> Pallet<T> {
     }
 }
 
-/// TAO on root in terms of alpha: ⌊`root` · `tao_weight` / 2⁶⁴⌋.
+/// Converts TAO on root to alpha: ⌊`root` · `tao_weight` / 2⁶⁴⌋.
 pub(super) fn weighted_root(root: AlphaBalance, tao_weight: u64) -> AlphaBalance {
     AlphaBalance(((u128::from(root.0) * u128::from(tao_weight)) >> 64) as u64)
 }

@@ -21,7 +21,7 @@ use super::pool::Fee;
 use super::{Config, Delegates, Error, Event, LastColdkeyHotkeyStakeBlock, Pallet, SubtokenEnabled, TotalIssuance};
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
-/// Minimum TAO of a stake, and of an unstake unless it is complete.
+/// Minimum TAO of a purchase of stake, and of a sale unless the whole stake is sold.
 pub(super) const MIN_STAKE: TaoBalance = TaoBalance(2_000_000);
 
 /// Price limit of a trade.
@@ -38,8 +38,8 @@ impl<T: Config> Pallet<T> {
     /// `tao` is its whole balance.
     ///
     /// # Errors
-    /// `NotEnoughBalanceToStake` when the coldkey can spend nothing, `AmountTooLow` when `tao` buys nothing, and those of
-    /// [`Self::quote_buy`].
+    /// `NotEnoughBalanceToStake` when the coldkey can spend nothing, `AmountTooLow` when `tao` buys nothing, and the
+    /// errors of [`Self::quote_buy`].
     fn buy_into(
         hotkey: &AccountId32,
         coldkey: &AccountId32,
@@ -63,10 +63,11 @@ impl<T: Config> Pallet<T> {
         Ok(bought)
     }
 
-    /// Sells staked alpha; the TAO goes to the coldkey's balance, the fee to the author of the block, in TAO as well.
+    /// Sells staked alpha. The coldkey receives the TAO, and the block's author receives the fee, which is also sold
+    /// for TAO.
     ///
     /// # Errors
-    /// Those of [`Self::quote_sell`], for the alpha or for the fee.
+    /// The errors of [`Self::quote_sell`], for the alpha or for the fee.
     fn sell_from(
         hotkey: &AccountId32,
         coldkey: &AccountId32,

@@ -9,8 +9,9 @@ use super::{Config, Delegates, Error, Event, MaxDelegateTake, MinDelegateTake, P
 impl<T: Config> Pallet<T> {
     /// Validates a take decrease, without writing.
     ///
-    /// # Errors `HotKeyAccountNotExists`, `NonAssociatedColdKey`, `DelegateTakeTooLow` if the take is not lower than
-    /// before or below the minimum.
+    /// # Errors
+    /// `HotKeyAccountNotExists`, `NonAssociatedColdKey`, `DelegateTakeTooLow` if the take is not lower than before or
+    /// below the minimum.
     pub fn check_decrease_take(who: &AccountId32, hotkey: &AccountId32, take: PerU16) -> Result<(), Error<T>> {
         Self::ensure_owns_hotkey(who, hotkey)?;
         if let Ok(before) = Delegates::<T>::try_get(hotkey) {
@@ -22,8 +23,9 @@ impl<T: Config> Pallet<T> {
 
     /// Validates a take increase, without writing.
     ///
-    /// # Errors `HotKeyAccountNotExists`, `NonAssociatedColdKey`, `DelegateTakeTooLow` if the take is not higher than
-    /// before, `DelegateTakeTooHigh` above the maximum, `DelegateTxRateLimitExceeded` within the rate limit.
+    /// # Errors
+    /// `HotKeyAccountNotExists`, `NonAssociatedColdKey`, `DelegateTakeTooLow` if the take is not higher than before,
+    /// `DelegateTakeTooHigh` above the maximum, `DelegateTxRateLimitExceeded` within the rate limit.
     pub fn check_increase_take(who: &AccountId32, hotkey: &AccountId32, take: PerU16) -> Result<(), Error<T>> {
         Self::ensure_owns_hotkey(who, hotkey)?;
         if let Ok(before) = Delegates::<T>::try_get(hotkey) {

@@ -1,4 +1,4 @@
-//! Stored types of the pallet.
+//! Types in the storage of the Subtensor pallet.
 
 use std::collections::BTreeSet;
 
@@ -16,17 +16,17 @@ pub struct AxonInfo {
     pub block: u64,
     /// The version of the software.
     pub version: u32,
-    /// The address as a number.
+    /// IP address, as a number.
     pub ip: u128,
-    /// The port.
+    /// Port of the endpoint.
     pub port: u16,
     /// IP version, 4 or 6.
     pub ip_type: u8,
     /// Protocol number, 4 by convention.
     pub protocol: u8,
-    /// Unused.
+    /// Unused placeholder.
     pub placeholder1: u8,
-    /// Unused.
+    /// Unused placeholder.
     pub placeholder2: u8,
 }
 
@@ -37,9 +37,9 @@ pub struct PrometheusInfo {
     pub block: u64,
     /// The version of the software.
     pub version: u32,
-    /// The address as a number.
+    /// IP address, as a number.
     pub ip: u128,
-    /// The port.
+    /// Port of the endpoint.
     pub port: u16,
     /// IP version, 4 or 6.
     pub ip_type: u8,
@@ -48,16 +48,16 @@ pub struct PrometheusInfo {
 /// TLS public key of an endpoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
 pub struct NeuronCertificate {
-    /// The key.
+    /// Public key.
     pub public_key: BoundedVec<u8, ConstU32<64>>,
-    /// The algorithm.
+    /// Algorithm of the key.
     pub algorithm: u8,
 }
 
 /// Identity of a coldkey, UTF-8.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
 pub struct ChainIdentityV2 {
-    /// The name.
+    /// Displayed name.
     pub name: Vec<u8>,
     /// URL of the website.
     pub url: Vec<u8>,
@@ -67,7 +67,7 @@ pub struct ChainIdentityV2 {
     pub image: Vec<u8>,
     /// Discord handle.
     pub discord: Vec<u8>,
-    /// A description.
+    /// Description text.
     pub description: Vec<u8>,
     /// Additional information.
     pub additional: Vec<u8>,
@@ -86,7 +86,7 @@ pub struct SubnetIdentityV3 {
     pub subnet_url: Vec<u8>,
     /// Discord channel.
     pub discord: Vec<u8>,
-    /// A description.
+    /// Description text.
     pub description: Vec<u8>,
     /// URL of the image.
     pub logo_url: Vec<u8>,
@@ -99,9 +99,9 @@ pub struct SubnetIdentityV3 {
     Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub struct SafeFloat {
-    /// The digits.
+    /// Digits of the number, as an integer.
     pub mantissa: u128,
-    /// The power of ten.
+    /// Power of ten.
     pub exponent: i64,
 }
 
@@ -110,11 +110,11 @@ pub struct SafeFloat {
     Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub struct LockState {
-    /// Alpha that is locked.
+    /// Locked amount of alpha.
     pub locked_mass: AlphaBalance,
     /// Conviction: lock duration weighted by the amount.
     pub conviction: U64F64,
-    /// The block of these values.
+    /// Block of the last update of the lock.
     pub last_update: u64,
 }
 
@@ -128,7 +128,7 @@ pub enum RootClaimTypeEnum {
     Keep,
     /// Keeps the dividends on these subnets, and sells those on all others.
     KeepSubnets {
-        /// The subnets.
+        /// Subnets whose dividends are kept.
         subnets: BTreeSet<NetUid>,
     },
 }
@@ -138,10 +138,10 @@ pub enum RootClaimTypeEnum {
     Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub enum RecycleOrBurnEnum {
-    /// Burned: it counts as issued without an owner.
+    /// Burn the emission: it still counts as issued, without an owner.
     #[default]
     Burn,
-    /// Recycled: it can be issued again.
+    /// Recycle the emission: it can be issued again.
     Recycle,
 }
 
@@ -174,7 +174,7 @@ pub enum RateLimitKey<AccountId> {
     /// A coldkey moved stake.
     #[codec(index = 3)]
     LastTxBlock(AccountId),
-    /// A hotkey changed its take from parents.
+    /// A hotkey changed its child key take.
     #[codec(index = 4)]
     LastTxBlockChildKeyTake(AccountId),
     /// A hotkey changed its take.

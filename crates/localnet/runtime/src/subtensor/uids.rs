@@ -11,17 +11,17 @@ use super::{
 use crate::types::{AlphaBalance, MechId, NetUid, NetUidStorageIndex};
 
 impl<T: Config> Pallet<T> {
-    /// The uid of a hotkey on a subnet.
+    /// Returns the uid of a hotkey in a subnet; `None` if it is not registered.
     pub fn uid_of(netuid: NetUid, hotkey: &AccountId32) -> Option<u16> {
         Uids::<T>::get(netuid, hotkey)
     }
 
-    /// The hotkey of a uid; the zero account if the uid is unused.
+    /// Returns the hotkey of a uid; the zero account if the uid is unused.
     pub fn hotkey_at(netuid: NetUid, uid: u16) -> AccountId32 {
         Keys::<T>::get(netuid, uid)
     }
 
-    /// Number of neurons of a subnet.
+    /// Returns the number of neurons of a subnet.
     pub fn neuron_count(netuid: NetUid) -> u16 {
         SubnetworkN::<T>::get(netuid)
     }
@@ -31,17 +31,17 @@ impl<T: Config> Pallet<T> {
         IsNetworkMember::<T>::iter_prefix(hotkey).any(|(_, member)| member)
     }
 
-    /// Storage indices of a subnet's mechanisms.
+    /// Returns the storage indices of a subnet's mechanisms.
     pub fn mechanisms(netuid: NetUid) -> impl Iterator<Item = NetUidStorageIndex> {
         (0..MechanismCountCurrent::<T>::get(netuid).0).map(move |mecid| netuid.mechanism(MechId(mecid)))
     }
 
-    /// The uid of a subnet's owner hotkey.
+    /// Returns the uid of a subnet's owner hotkey.
     pub fn owner_uid(netuid: NetUid) -> Option<u16> {
         Self::uid_of(netuid, &SubnetOwnerHotkey::<T>::try_get(netuid).ok()?)
     }
 
-    /// The uids of all hotkeys of a subnet's owner, unordered.
+    /// Returns the uids of all hotkeys of a subnet's owner, unordered.
     pub fn owner_uids(netuid: NetUid) -> Vec<u16> {
         let mut uids: Vec<u16> = OwnedHotkeys::<T>::get(SubnetOwner::<T>::get(netuid))
             .iter()
@@ -51,7 +51,8 @@ impl<T: Config> Pallet<T> {
         uids
     }
 
-    /// The uids of the owner's immune hotkeys: the owner hotkey, then the oldest ones, up to `ImmuneOwnerUidsLimit`.
+    /// Returns the uids of the owner's immune hotkeys: the owner hotkey, then the oldest ones, up to
+    /// `ImmuneOwnerUidsLimit`.
     pub fn immune_owner_uids(netuid: NetUid) -> Vec<u16> {
         let limit = usize::from(ImmuneOwnerUidsLimit::<T>::get(netuid));
         let mut uids = Self::owner_uids(netuid);
@@ -110,7 +111,7 @@ impl<T: Config> Pallet<T> {
         NeuronCertificates::<T>::remove(netuid, hotkey);
     }
 
-    /// Clears results, weights and bonds of a uid, and the weights of others to it. Bonds of others to it remain: the
+    /// Clears results, weights and bonds of a uid, and the weights of others on it. Bonds of others to it remain: the
     /// next epoch drops them because they are older than the new neuron.
     fn clear_neuron(netuid: NetUid, uid: u16) {
         Emission::<T>::mutate(netuid, |row| put(row, uid, AlphaBalance::ZERO));
@@ -139,7 +140,7 @@ impl<T: Config> Pallet<T> {
     }
 }
 
-/// Sets the entry of a uid, if the row is long enough.
+/// Sets the entry of a uid in a row, if the row is long enough.
 fn put<V>(row: &mut [V], uid: u16, value: V) {
     if let Some(entry) = row.get_mut(usize::from(uid)) {
         *entry = value;

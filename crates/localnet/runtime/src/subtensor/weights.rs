@@ -42,10 +42,10 @@ impl<T: Config> Pallet<T> {
         Self::put_weights(who, netuid, mecid, dests, weights, version_key)
     }
 
-    /// Validates and stores weights, set or revealed. A reveal keeps `LastUpdate` at the block of its commit.
+    /// Validates and stores weights that were set or revealed. A reveal keeps `LastUpdate` at the block of its commit.
     ///
     /// # Errors
-    /// Those of [`Self::check_weights`].
+    /// The errors of [`Self::check_weights`].
     fn put_weights(
         who: &AccountId32,
         netuid: NetUid,

@@ -7,11 +7,11 @@ use substrate_fixed::types::U64F64;
 use super::power::{Ratio, fall, rise};
 use crate::types::{AlphaBalance, TaoBalance};
 
-/// Minimum weight of either side.
+/// Minimum weight of either side of a pool.
 pub const MIN_WEIGHT: Perquintill = Perquintill::from_parts(10_000_000_000_000_000);
-/// Maximum weight of either side.
+/// Maximum weight of either side of a pool.
 pub const MAX_WEIGHT: Perquintill = Perquintill::from_parts(990_000_000_000_000_000);
-/// One TAO per alpha as a limit price.
+/// Limit price of one TAO per alpha, in rao.
 pub const UNIT: u64 = 1_000_000_000;
 
 /// Reserves and weights of a pool. With x alpha, y TAO, and weights w₁ of alpha and w₂ of TAO, where w₁ + w₂ = 1,
@@ -27,7 +27,7 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// TAO per alpha; 0 when there is no alpha.
+    /// Returns the price in TAO per alpha; 0 if there is no alpha.
     pub fn price(&self) -> U64F64 {
         let value = (U256::from(self.tao.0) * U256::from(self.base())) << 64;
         let amount = U256::from(self.alpha.0) * U256::from(self.quote.deconstruct());
@@ -35,36 +35,36 @@ impl Pool {
         U64F64::from_bits(u128::try_from(price).unwrap_or(u128::MAX))
     }
 
-    /// Alpha that `tao` buys: x (1 − (y / (y + `tao`))^(w₂ / w₁)), rounded down.
+    /// Returns the alpha that `tao` buys: x (1 − (y / (y + `tao`))^(w₂ / w₁)), rounded down.
     pub fn buy(&self, tao: TaoBalance) -> AlphaBalance {
         let exponent = Ratio { numerator: self.quote.deconstruct(), denominator: self.base() };
         AlphaBalance(fall(self.alpha.0, self.tao.0, tao.0, exponent))
     }
 
-    /// TAO that `alpha` sells for: y (1 − (x / (x + `alpha`))^(w₁ / w₂)), rounded down.
+    /// Returns the TAO that `alpha` sells for: y (1 − (x / (x + `alpha`))^(w₁ / w₂)), rounded down.
     pub fn sell(&self, alpha: AlphaBalance) -> TaoBalance {
         let exponent = Ratio { numerator: self.base(), denominator: self.quote.deconstruct() };
         TaoBalance(fall(self.tao.0, self.alpha.0, alpha.0, exponent))
     }
 
-    /// TAO that raises the price to `limit` rao for one alpha: y ((limit / price)^w₁ − 1), rounded down; 0 if the price
-    /// is already there.
+    /// Returns the TAO that raises the price to `limit` rao for one alpha: y ((limit / price)^w₁ − 1), rounded down; 0
+    /// if the price is already there.
     pub fn tao_until(&self, limit: TaoBalance) -> TaoBalance {
         let (price, unit) = self.price_fraction();
         let exponent = Ratio { numerator: self.base(), denominator: Perquintill::ACCURACY };
         TaoBalance(rise(self.tao.0, U256::from(limit.0) * unit, price, exponent))
     }
 
-    /// Alpha that lowers the price to `limit` rao for one alpha: x ((price / limit)^w₂ − 1), rounded down; 0 if the
-    /// price is already there.
+    /// Returns the alpha that lowers the price to `limit` rao for one alpha: x ((price / limit)^w₂ − 1), rounded down;
+    /// 0 if the price is already there.
     pub fn alpha_until(&self, limit: TaoBalance) -> AlphaBalance {
         let (price, unit) = self.price_fraction();
         let exponent = Ratio { numerator: self.quote.deconstruct(), denominator: Perquintill::ACCURACY };
         AlphaBalance(rise(self.alpha.0, price, U256::from(limit.0) * unit, exponent))
     }
 
-    /// The pool after both reserves grew, with weights that keep its price. Weights are clamped to their bounds, in
-    /// which case the price changes.
+    /// Returns the pool with both reserves increased, and with weights that keep its price. Weights are clamped to
+    /// their bounds, in which case the price changes.
     #[must_use]
     pub fn grown(&self, tao: TaoBalance, alpha: AlphaBalance) -> Self {
         let (old_tao, old_alpha) = (U256::from(self.tao.0), U256::from(self.alpha.0));
@@ -81,12 +81,12 @@ impl Pool {
         Self { quote, ..grown }
     }
 
-    /// Weight w₁ of alpha, in parts of 10¹⁸.
+    /// Returns the weight w₁ of alpha, in parts of 10¹⁸.
     fn base(&self) -> u64 {
         Perquintill::ACCURACY.saturating_sub(self.quote.deconstruct())
     }
 
-    /// Numerator of the price in rao for one alpha, and its denominator.
+    /// Returns the price in rao for one alpha, as numerator and denominator.
     fn price_fraction(&self) -> (U256, U256) {
         let value = U256::from(self.tao.0) * U256::from(self.base()) * U256::from(UNIT);
         (value, U256::from(self.alpha.0) * U256::from(self.quote.deconstruct()))

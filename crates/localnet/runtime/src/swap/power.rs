@@ -1,7 +1,7 @@
 //! Powers with rational exponents, in fixed point.
 //!
-//! Exact where the exponent is one. Otherwise by logarithm and exponential in 120 fraction bits: an amount of 64 bits
-//! comes out with an error far below one.
+//! Results are exact if the exponent is one. Otherwise they are computed by logarithm and exponential with 120 fraction
+//! bits: the error of a 64-bit amount is far below one.
 
 use sp_core::U256;
 
@@ -9,14 +9,14 @@ const FRACTION_BITS: usize = 120;
 /// ln 2 · 2¹²⁰, rounded to nearest.
 const LN_2: u128 = 921_350_637_599_661_305_226_344_307_672_478_455;
 
-/// A positive number.
+/// A positive rational number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ratio {
     pub(super) numerator: u64,
     pub(super) denominator: u64,
 }
 
-/// `amount` · (1 − (`reserve` / (`reserve` + `added`))^`exponent`), rounded down; 0 for an empty reserve.
+/// Returns `amount` · (1 − (`reserve` / (`reserve` + `added`))^`exponent`), rounded down; 0 for an empty reserve.
 pub(super) fn fall(amount: u64, reserve: u64, added: u64, exponent: Ratio) -> u64 {
     if reserve == 0 {
         return 0;
@@ -30,8 +30,8 @@ pub(super) fn fall(amount: u64, reserve: u64, added: u64, exponent: Ratio) -> u6
     ((U256::from(amount) * (one() - left)) >> FRACTION_BITS).low_u64()
 }
 
-/// `amount` · ((`high` / `low`)^`exponent` − 1), rounded down; 0 when `high` ≤ `low`, the largest number when the
-/// result is larger. Both have at most 190 bits.
+/// Returns `amount` · ((`high` / `low`)^`exponent` − 1), rounded down and saturating; 0 when `high` ≤ `low`. Both have
+/// at most 190 bits.
 pub(super) fn rise(amount: u64, high: U256, low: U256, exponent: Ratio) -> u64 {
     if amount == 0 || high <= low {
         return 0;
@@ -48,14 +48,15 @@ fn one() -> U256 {
     U256::one() << FRACTION_BITS
 }
 
-/// (`low` / `high`)^`exponent` for `high` ≥ `low` > 0.
+/// Returns (`low` / `high`)^`exponent` for `high` ≥ `low` > 0.
 fn falling_power(high: U256, low: U256, exponent: Ratio) -> U256 {
     let logarithm = logarithm(high, low);
     let product = logarithm * U256::from(exponent.numerator) / U256::from(exponent.denominator.max(1));
     falling_exponential(product)
 }
 
-/// ln(`high` / `low`) for `high` ≥ `low` > 0: halved until between 1 and 2, then 2 · artanh((m − 1) / (m + 1)).
+/// Returns ln(`high` / `low`) for `high` ≥ `low` > 0: the ratio is halved until it is between 1 and 2, then 2 ·
+/// artanh((m − 1) / (m + 1)).
 fn logarithm(high: U256, low: U256) -> U256 {
     let mut halvings = high.bits().saturating_sub(low.bits());
     if low << halvings > high {
@@ -79,7 +80,7 @@ fn logarithm(high: U256, low: U256) -> U256 {
     U256::from(LN_2) * U256::from(halvings) + (series << 1)
 }
 
-/// e^(−`exponent`): halvings for whole multiples of ln 2, and the reciprocal of Taylor's series for the rest.
+/// Returns e^(−`exponent`): halvings for whole multiples of ln 2, and the reciprocal of the Taylor series for the rest.
 fn falling_exponential(exponent: U256) -> U256 {
     let (halvings, rest) = exponent.div_mod(U256::from(LN_2));
     let (mut term, mut series) = (one(), one());

@@ -1,4 +1,4 @@
-//! What the chain answers when clients ask.
+//! Tests of the runtime API results that clients read.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -46,7 +46,7 @@ fn account(number: u16) -> AccountId32 {
     AccountId32::new(bytes)
 }
 
-/// Fills a subnet with neurons, each with a stake and its own coldkey.
+/// Registers neurons in a subnet up to `count`, each with a stake and its own coldkey.
 fn fill(netuid: NetUid, count: u16) {
     let start = subtensor::SubnetworkN::<Runtime>::get(netuid);
     let index = NetUidStorageIndex(netuid.0);
@@ -335,7 +335,7 @@ fn baskets_and_locks_are_empty() {
     });
 }
 
-/// Clients ask this after every block; over JSON-RPC it must take less than 15 ms in a release build.
+/// Clients call this method after every block; over JSON-RPC it must take less than 15 ms in a release build.
 #[test]
 fn a_full_subnet_is_answered_quickly() {
     on_the_first_block(|| {

@@ -1,4 +1,4 @@
-//! Sample values of every type of the recorded runtime, read and written by ours.
+//! Decodes and re-encodes sample values of all types of the recorded runtime.
 
 use crate::structure::OF_ALL_PALLETS;
 use crate::vectors::bytes;
@@ -38,6 +38,6 @@ fn samples_of_the_types_that_we_have_come_back_as_they_were() {
     assert!(types >= TYPES && samples >= SAMPLES, "{types} types, {samples} samples");
 }
 
-/// At least so many; more as more is served.
+/// Minimum number of compared types; raise it as more are supported.
 const TYPES: usize = 450;
 const SAMPLES: usize = 1_300;

@@ -1,4 +1,4 @@
-//! What is served, missing and different, item by item.
+//! Compares the supported, missing and different items of both runtimes.
 
 mod document;
 
@@ -16,29 +16,29 @@ use crate::vectors;
 
 const UPDATE: &str = "TAONET_UPDATE_DOCS";
 
-/// Why a type is named differently though its bytes are the same.
-const AMOUNTS: &str = "the framework's pallets count TAO as `u64`, not as `TaoBalance`; the bytes are the same";
+/// Why the name of a type differs although its encoding is equal.
+const AMOUNTS: &str = "polkadot-sdk's pallets use `u64` for TAO instead of `TaoBalance`; the encoding is equal";
 
-/// How an item of the recorded runtime is served, or that it is ours alone.
+/// How an item of the recorded runtime is supported, or that only our runtime has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
     Served,
     Missing,
-    /// Served or ours, with a difference that has a reason.
+    /// The item differs for a known reason, or only our runtime has it.
     Different(&'static str),
     Unexplained(String),
 }
 
-/// An item and how it is served.
+/// An item and its status.
 pub(crate) struct Row {
     pub(crate) item: Item,
     pub(crate) status: Status,
 }
 
-/// An explanation that an item needed, and the item's name.
+/// An explanation that applied to an item, and the item's name.
 pub(crate) type Used = (&'static Explanation, String);
 
-/// Compares everything of both runtimes.
+/// Compares all items of both runtimes.
 pub(crate) fn rows(ours: &[Item], theirs: &[Item], pairs: &mut Pairs<'_>) -> (Vec<Row>, Vec<Used>) {
     let mut used = Vec::new();
     let mut explain = |item: &Item, difference: String| {
@@ -76,7 +76,7 @@ fn same_name(one: &Item, other: &Item) -> bool {
     (&one.place, one.kind, &one.name) == (&other.place, other.kind, &other.name)
 }
 
-/// All that differs, other than that the framework's pallets count TAO in plain numbers here.
+/// Returns all differences of two items, except that FRAME's pallets use plain integers for TAO here.
 fn difference(our: &Item, their: &Item, pairs: &mut Pairs<'_>) -> Option<String> {
     let mut found = Vec::new();
     if (our.place.as_str(), our.name.as_str()) == ("System", "Version") {
@@ -91,7 +91,7 @@ fn difference(our: &Item, their: &Item, pairs: &mut Pairs<'_>) -> Option<String>
     (!found.is_empty()).then(|| found.join("; "))
 }
 
-/// The parts of two texts that are not the same.
+/// Appends the differing parts of two JSON texts to `found`.
 fn differing(our: &Json, their: &Json, found: &mut Vec<String>) {
     match (our, their) {
         (Json::Array(ours), Json::Array(theirs)) if ours.len() == theirs.len() => {
@@ -107,7 +107,7 @@ fn differing(our: &Json, their: &Json, found: &mut Vec<String>) {
     }
 }
 
-/// A runtime's version without the number that is raised with every change.
+/// Returns a runtime version without the spec version, which changes with every release.
 fn version(constant: &Item) -> Json {
     let version = RuntimeVersion::decode(&mut vectors::bytes(&constant.text[1]).as_slice()).unwrap();
     let apis: serde_json::Map<_, _> =
@@ -117,7 +117,7 @@ fn version(constant: &Item) -> Json {
     json!([version.spec_name, version.impl_name, numbers, apis])
 }
 
-/// The names of what a signed call carries, in their order.
+/// Returns the names of the transaction extensions, in order.
 fn extensions(items: &[Item]) -> Vec<&str> {
     items.iter().filter(|item| item.kind == Kind::Extension).map(|item| item.name.as_str()).collect()
 }
@@ -174,10 +174,10 @@ fn everything_served_is_the_real_chains() {
         std::fs::write(&path, &document).unwrap();
     }
     let written = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(written == document, "docs/localnet-coverage.md is out of date; {UPDATE}=1 writes it anew");
+    assert!(written == document, "docs/localnet-coverage.md is out of date; {UPDATE}=1 updates it");
 }
 
-/// Their types that we have, by number: ours.
+/// Returns the recorded types that our runtime has: recorded type id to our type id.
 pub(crate) fn equal_types() -> Option<std::collections::BTreeMap<u32, u32>> {
     let recorded = vectors::theirs()?;
     let metadata = vectors::ours();
@@ -186,7 +186,7 @@ pub(crate) fn equal_types() -> Option<std::collections::BTreeMap<u32, u32>> {
     Some(pairs.equal())
 }
 
-/// Counts of a place and kind: served, different, missing, ours alone.
+/// Counts the items of a place and kind with this status.
 pub(crate) fn count(rows: &[Row], place: &str, kind: Kind, status: fn(&Status) -> bool) -> usize {
     rows.iter().filter(|row| row.item.place == place && row.item.kind == kind && status(&row.status)).count()
 }

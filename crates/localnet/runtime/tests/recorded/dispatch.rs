@@ -1,4 +1,4 @@
-//! What each call is charged, which class it has, which calls the chain filters, and how errors are numbered.
+//! Tests of the fees and classes of calls, the call filter, and the numbering of errors.
 
 use std::collections::BTreeMap;
 
@@ -23,10 +23,10 @@ fn errors_stand_at_their_index() {
     }
 }
 
-/// The table of the real chain.
+/// Table of the real chain's call classes and fees.
 const TABLE: &str = include_str!("dispatch.txt");
 
-/// Class and fee flag of each call, by name.
+/// Returns class and fee flag of each call, by name.
 fn table() -> BTreeMap<&'static str, (&'static str, &'static str)> {
     let rows = TABLE.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     rows.map(|row| {
@@ -36,7 +36,7 @@ fn table() -> BTreeMap<&'static str, (&'static str, &'static str)> {
     .collect()
 }
 
-/// Every served call, by name, with arguments whose encoding is all zeros.
+/// Returns every supported call, by name, with arguments that are all zeros when encoded.
 fn served() -> Vec<(String, RuntimeCall)> {
     let metadata = vectors::ours();
     let variants = |id: u32| match &metadata.types.resolve(id).unwrap().type_def {

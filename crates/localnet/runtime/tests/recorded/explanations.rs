@@ -1,19 +1,19 @@
-//! Why something is not as on the real chain.
+//! Reasons for differences from the real chain.
 
 use crate::items::{Item, Kind};
 
-/// Items that differ for one reason.
+/// Items that differ for the same reason.
 #[derive(Debug)]
 pub(crate) struct Explanation {
     place: &'static str,
     kind: Kind,
-    /// By name, all that differs.
+    /// Differences by item name.
     pub(crate) differences: &'static [(&'static str, &'static str)],
     pub(crate) reason: &'static str,
 }
 
 impl Explanation {
-    /// What differs in an item by this explanation; `None` if it is about others.
+    /// Returns the expected difference of an item; `None` if this explanation does not cover it.
     pub(crate) fn expected(&self, item: &Item) -> Option<&'static str> {
         let is_its = self.place == item.place && self.kind == item.kind;
         let known = self.differences.iter().find(|(name, _)| is_its && *name == item.name);
@@ -21,7 +21,7 @@ impl Explanation {
     }
 }
 
-/// Items that are missing for a reason that their users should know.
+/// Unsupported items whose reason users should know.
 #[derive(Debug)]
 pub(crate) struct Absence {
     pub(crate) place: &'static str,
@@ -36,10 +36,10 @@ impl Absence {
     }
 }
 
-const CLAIMS: &str = "what stake on root earns adds up in RootClaimable and stays there: the real chain of this version \
-                      pays it out through baskets of validators, which are not served";
+const CLAIMS: &str = "root dividends accumulate in RootClaimable and cannot be claimed: the real chain pays them out \
+                      through validator baskets, which are unsupported";
 
-/// All of them. One that is served fails the test.
+/// All explained absences. The test fails if one of these items is supported.
 pub(crate) static ABSENCES: &[Absence] = &[Absence {
     place: "SubtensorModule",
     kind: Kind::Call,
@@ -47,17 +47,17 @@ pub(crate) static ABSENCES: &[Absence] = &[Absence {
     reason: CLAIMS,
 }];
 
-/// All that is said of an item that is ours alone.
+/// The difference of an item that only our runtime has.
 pub(crate) const NOT_THEIRS: &str = "is not theirs";
-const NEWER: &str = "the framework here is newer";
+const NEWER: &str = "newer polkadot-sdk release";
 
-/// All of them. One that nothing needs fails the test.
+/// All explained differences. The test fails if one does not occur.
 pub(crate) static EXPLANATIONS: &[Explanation] = &[
     Explanation {
         place: "System",
         kind: Kind::Event,
         differences: &[("CodeUpdated", r#"[["hash","H256"]] is not []"#)],
-        reason: "the framework here is newer: the event names the code's hash; it never happens, the code is native",
+        reason: "newer polkadot-sdk release: the event has the code hash; a native runtime never emits it",
     },
     Explanation {
         place: "System",
@@ -66,7 +66,7 @@ pub(crate) static EXPLANATIONS: &[Explanation] = &[
             "BlockLength",
             r#""0x00003c00000050000000500000" is not "0x000078000000a0000000a000"; BlockLength: fields ["max", "max_header_size"] are not ["max"]"#,
         )],
-        reason: "the framework here is newer: the type has the header's length as well",
+        reason: "newer polkadot-sdk release: the type also has the maximum header size",
     },
     Explanation {
         place: "System",
@@ -75,13 +75,13 @@ pub(crate) static EXPLANATIONS: &[Explanation] = &[
             "DbWeight",
             r#""0x00000000000000000000000000000000" is not "0x40787d010000000000e1f50500000000""#,
         )],
-        reason: "calls have flat weights, reads and writes are not counted",
+        reason: "call weights are flat: storage reads and writes are not counted",
     },
     Explanation {
         place: "System",
         kind: Kind::Constant,
         differences: &[("Version", r#""taonet-localnet" is not "node-subtensor""#)],
-        reason: "its own spec version, by which clients cache metadata; fewer runtime APIs",
+        reason: "own implementation name, and own spec version, by which clients cache metadata; fewer runtime APIs",
     },
     Explanation {
         place: "System",
@@ -93,7 +93,7 @@ pub(crate) static EXPLANATIONS: &[Explanation] = &[
         place: "Timestamp",
         kind: Kind::Constant,
         differences: &[("MinimumPeriod", r#""0x0000000000000000" is not "0x7d00000000000000""#)],
-        reason: "blocks may follow each other as fast as they are made",
+        reason: "no minimum time between blocks, so that they can be produced as fast as possible",
     },
     Explanation {
         place: "Balances",
@@ -111,7 +111,7 @@ pub(crate) static EXPLANATIONS: &[Explanation] = &[
             ("Thawed", "22 is not 20"),
             ("TotalIssuanceForced", "23 is not 21"),
         ],
-        reason: "the framework here is newer: two events before these moved their indices; clients find events by name",
+        reason: "newer polkadot-sdk release: two new events shift their indices; clients look up events by name",
     },
     Explanation {
         place: "Balances",
@@ -132,7 +132,7 @@ pub(crate) static EXPLANATIONS: &[Explanation] = &[
         place: "SubtensorModule",
         kind: Kind::Storage,
         differences: &[("RootClaimType", NOT_THEIRS)],
-        reason: "gone from the real chain with spec version 461; `btcli subnets show` of 9.23 still reads it",
+        reason: "removed from the real chain in spec version 461; `btcli subnets show` 9.23 still reads it",
     },
     Explanation {
         place: "TransactionPayment",
@@ -144,12 +144,12 @@ pub(crate) static EXPLANATIONS: &[Explanation] = &[
         place: "Core",
         kind: Kind::Method,
         differences: &[("execute_block", r#""LazyBlock" is not "Block""#)],
-        reason: "the framework here is newer: the block's calls are decoded one by one; the bytes are the same",
+        reason: "newer polkadot-sdk release: extrinsics are decoded lazily; the encoding is equal",
     },
     Explanation {
         place: "BlockBuilder",
         kind: Kind::Method,
         differences: &[("check_inherents", r#""LazyBlock" is not "Block""#)],
-        reason: "the framework here is newer: the block's calls are decoded one by one; the bytes are the same",
+        reason: "newer polkadot-sdk release: extrinsics are decoded lazily; the encoding is equal",
     },
 ];

@@ -1,6 +1,6 @@
-//! Bytes that a client recorded on the real chain, byte for byte.
+//! Comparison with bytes that a client recorded on the real chain.
 //!
-//! What concerns pallets that are not served is skipped, by name.
+//! Items of unsupported pallets are skipped by name.
 
 mod calls;
 mod chain;
@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 
 use crate::vectors;
 
-/// A part of the recorded bytes.
+/// Returns a section of the recorded bytes; `None` without the recordings.
 fn part(name: &str) -> Option<Json> {
     Some(vectors::json("golden_spec461.json")?[name].take())
 }

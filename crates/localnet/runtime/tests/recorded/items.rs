@@ -1,4 +1,4 @@
-//! Everything that a runtime has under a name, in one list.
+//! All named items of a runtime as one list.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 
 use crate::{notation, vectors};
 
-/// What an item is.
+/// Kind of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     Call,
@@ -38,20 +38,20 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Something with a name.
+/// A named item of a runtime.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Item {
-    /// The pallet or the runtime API.
+    /// The pallet or runtime API that contains the item.
     pub(crate) place: String,
     pub(crate) kind: Kind,
     pub(crate) name: String,
-    /// Everything about it but the name, as the recorded runtime writes it.
+    /// All properties but the name, in the notation of the recorded runtime.
     pub(crate) text: Json,
-    /// The types in it, in a fixed order.
+    /// Ids of the types in the item, in a fixed order.
     pub(crate) types: Vec<u32>,
 }
 
-/// All items of a runtime.
+/// Returns all items of a runtime.
 pub(crate) fn of(metadata: &RuntimeMetadataV15) -> Vec<Item> {
     let types = &metadata.types;
     let name = |id| notation::name(types, id);
@@ -124,7 +124,7 @@ fn hasher(hasher: &StorageHasher) -> String {
     format!("{hasher:?}")
 }
 
-/// The items of `runtime_spec461.json`, without their types' numbers.
+/// Returns the items of `runtime_spec461.json`, without type ids.
 fn written(runtime: &Json) -> Vec<Item> {
     let list = |json: &Json| json.as_array().cloned().unwrap_or_default();
     let item = |place: &Json, kind, name: &Json, text| {
@@ -160,7 +160,7 @@ fn written(runtime: &Json) -> Vec<Item> {
     items
 }
 
-/// The readable form of the recorded runtime says what its metadata says; from here on the metadata is compared.
+/// The recorded JSON description agrees with the recorded metadata; all other tests compare the metadata.
 #[test]
 fn items_are_written_as_in_the_recorded_runtime() {
     let (Some(json), Some(theirs)) = (vectors::json("runtime_spec461.json"), vectors::theirs()) else { return };

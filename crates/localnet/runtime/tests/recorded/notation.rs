@@ -1,4 +1,4 @@
-//! Types as `runtime_spec461.json` writes them.
+//! Notation of types as in `runtime_spec461.json`.
 
 use scale_info::form::PortableForm;
 use scale_info::{Field, PortableRegistry, TypeDef, TypeDefPrimitive};
@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 
 use crate::vectors;
 
-/// Generic types that are written with their parameters; bounds are left out.
+/// Generic types whose names include their parameters, with the number of parameters; bounds are omitted.
 const GENERIC: [(&str, usize); 7] = [
     ("Option", 1),
     ("Result", 2),
@@ -17,7 +17,7 @@ const GENERIC: [(&str, usize); 7] = [
     ("Cow", 1),
 ];
 
-/// The name of a type, without the path to it.
+/// Returns the name of a type, without its path.
 pub(crate) fn name(registry: &PortableRegistry, id: u32) -> String {
     let ty = registry.resolve(id).unwrap();
     if let Some(ident) = ty.path.ident() {
@@ -59,7 +59,7 @@ fn primitive_name(primitive: &TypeDefPrimitive) -> &'static str {
     }
 }
 
-/// Fields as a list of name and type.
+/// Returns fields as a list of names and types.
 pub(crate) fn fields(registry: &PortableRegistry, fields: &[Field<PortableForm>]) -> Json {
     fields.iter().map(|field| json!([field.name, name(registry, field.ty.id)])).collect()
 }
@@ -78,7 +78,7 @@ fn definition(registry: &PortableRegistry, id: u32) -> Json {
     }
 }
 
-/// The readable form of the recorded runtime says what its metadata says; from here on the metadata is compared.
+/// The recorded JSON description agrees with the recorded metadata; all other tests compare the metadata.
 #[test]
 fn types_are_written_as_in_the_recorded_runtime() {
     let (Some(json), Some(theirs)) = (vectors::json("runtime_spec461.json"), vectors::theirs()) else { return };

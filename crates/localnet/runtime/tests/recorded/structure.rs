@@ -1,4 +1,4 @@
-//! Whether two types, one of each runtime, have the same bytes and the same names within.
+//! Comparison of two types, one of each runtime, by encoding and by the names of their fields and variants.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use scale_info::{Field, PortableRegistry, TypeDef, TypeDefVariant};
 
 use crate::notation;
 
-/// Enums that have a variant for each pallet: what is in them is compared pallet by pallet.
+/// Enums that have a variant for each pallet; their contents are compared pallet by pallet.
 pub(crate) const OF_ALL_PALLETS: [&str; 6] =
     ["RuntimeCall", "RuntimeEvent", "RuntimeError", "OriginCaller", "RuntimeHoldReason", "RuntimeFreezeReason"];
 
@@ -15,7 +15,7 @@ pub(crate) const OF_ALL_PALLETS: [&str; 6] =
 pub(crate) struct Pairs<'a> {
     ours: &'a PortableRegistry,
     theirs: &'a PortableRegistry,
-    /// By the numbers of the two types: the difference, where there is one.
+    /// The first difference of each compared pair of type ids, if any.
     compared: BTreeMap<(u32, u32), Option<String>>,
 }
 
@@ -24,13 +24,13 @@ impl<'a> Pairs<'a> {
         Self { ours, theirs, compared: BTreeMap::new() }
     }
 
-    /// For each of their types that we have as well: ours.
+    /// Returns the recorded types that our runtime has: recorded type id to our type id.
     pub(crate) fn equal(&self) -> BTreeMap<u32, u32> {
         let equal = self.compared.iter().filter(|(_, difference)| difference.is_none());
         equal.map(|((ours, theirs), _)| (*theirs, *ours)).collect()
     }
 
-    /// The first difference of two types.
+    /// Returns the first difference of two types.
     pub(crate) fn difference(&mut self, ours: u32, theirs: u32) -> Option<String> {
         if let Some(known) = self.compared.get(&(ours, theirs)) {
             return known.clone();
@@ -108,7 +108,7 @@ impl<'a> Pairs<'a> {
     }
 }
 
-/// What a type wraps that is encoded as its only, unnamed field.
+/// Returns the type inside a wrapper with a single unnamed field, which is encoded like that type.
 fn wrapped(registry: &PortableRegistry, id: u32) -> Option<u32> {
     match &registry.resolve(id).unwrap().type_def {
         TypeDef::Composite(composite) => match composite.fields.as_slice() {

@@ -1,4 +1,4 @@
-//! Values of our types beside JSON as the recorded client wrote it.
+//! Comparison of our decoded values with the JSON of the recorded client.
 
 use frame_metadata::v15::{StorageEntryMetadata, StorageEntryModifier, StorageEntryType, StorageHasher};
 use scale_info::TypeDef;
@@ -10,7 +10,7 @@ use sp_io::hashing::{blake2_128, twox_64, twox_128};
 
 use crate::vectors;
 
-/// Reads bytes as one of our types, all of them, and checks that the value has these bytes again.
+/// Decodes bytes completely as one of our types, and checks that the value encodes to the same bytes.
 pub(crate) fn round_trip(id: u32, bytes: &[u8]) -> Result<Value<u32>, String> {
     let types = &vectors::ours().types;
     let mut rest = bytes;
@@ -26,7 +26,7 @@ pub(crate) fn round_trip(id: u32, bytes: &[u8]) -> Result<Value<u32>, String> {
     Ok(value)
 }
 
-/// Checks that a value says what the recorded client made of it.
+/// Asserts that a value agrees with the JSON of the recorded client.
 pub(crate) fn assert_agrees(value: &Value<u32>, json: &Json) {
     assert!(agrees(value, json), "{value:?} is not {json}");
 }
@@ -58,7 +58,7 @@ fn primitive_agrees(primitive: &Primitive, json: &Json) -> bool {
     }
 }
 
-/// Numbers beyond 64 bits may have become floats while the JSON was read; their bytes were compared.
+/// Numbers above 64 bits may have become floats when the JSON was parsed; their bytes were compared before.
 fn number_agrees(number: &str, json: &Json) -> bool {
     json.is_number() && (*json == number || json.as_f64() == number.parse().ok())
 }
@@ -95,31 +95,31 @@ fn written_bytes(text: &str) -> Option<Vec<u8>> {
     }
 }
 
-/// An account from its address.
+/// Returns the account of an SS58 address.
 pub(crate) fn account(address: &str) -> Option<[u8; 32]> {
     Some(AccountId32::from_ss58check(address).ok()?.into())
 }
 
-/// An entry of our storage, with the prefix of its pallet.
+/// Returns a storage entry of our metadata, with the prefix of its pallet.
 pub(crate) fn storage(pallet: &str, item: &str) -> Option<(&'static str, &'static StorageEntryMetadata<PortableForm>)> {
     let pallet = vectors::ours().pallets.iter().find(|ours| ours.name == pallet)?;
     let storage = pallet.storage.as_ref()?;
     Some((&storage.prefix, storage.entries.iter().find(|entry| entry.name == item)?))
 }
 
-/// The type of what an entry holds.
+/// Returns the id of the type of an entry's value.
 pub(crate) fn held(entry: &StorageEntryMetadata<PortableForm>) -> u32 {
     match &entry.ty {
         StorageEntryType::Plain(value) | StorageEntryType::Map { value, .. } => value.id,
     }
 }
 
-/// What is read where nothing is stored.
+/// Returns the default of an entry, if it has one.
 pub(crate) fn default(entry: &StorageEntryMetadata<PortableForm>) -> Option<&[u8]> {
     matches!(entry.modifier, StorageEntryModifier::Default).then_some(entry.default.as_slice())
 }
 
-/// The key of an entry under these parameters, by our metadata; fewer parameters make a prefix.
+/// Returns the storage key of an entry for these parameters, by our metadata; fewer parameters yield a prefix.
 pub(crate) fn storage_key(prefix: &str, entry: &StorageEntryMetadata<PortableForm>, parameters: &[&Json]) -> Vec<u8> {
     let mut bytes = [twox_128(prefix.as_bytes()), twox_128(entry.name.as_bytes())].concat();
     if let StorageEntryType::Map { hashers, key, .. } = &entry.ty {
@@ -141,7 +141,7 @@ pub(crate) fn storage_key(prefix: &str, entry: &StorageEntryMetadata<PortableFor
     bytes
 }
 
-/// A number, an account or bytes, as a parameter of a key or a runtime API.
+/// Encodes a number, an account or bytes, as a parameter of a storage key or a runtime API.
 pub(crate) fn encoded(id: u32, json: &Json) -> Vec<u8> {
     if let Some(text) = json.as_str() {
         return written_bytes(text).unwrap();

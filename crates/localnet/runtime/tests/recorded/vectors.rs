@@ -1,4 +1,4 @@
-//! Where the recorded chain is, and both runtimes' metadata.
+//! Paths of the recordings, and the metadata of both runtimes.
 
 use std::sync::OnceLock;
 
@@ -8,16 +8,16 @@ use frame_metadata::{RuntimeMetadata, RuntimeMetadataPrefixed};
 pub(crate) use taonet_chain_vectors::{json, read};
 use taonet_localnet_runtime::Runtime;
 
-/// The folder that holds the repository.
+/// Root directory of the repository.
 pub(crate) const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../..");
 
-/// The recorded metadata, read once.
+/// Returns the recorded metadata; `None` without the recordings.
 pub(crate) fn theirs() -> Option<&'static RuntimeMetadataV15> {
     static THEIRS: OnceLock<Option<RuntimeMetadataV15>> = OnceLock::new();
     THEIRS.get_or_init(|| read("metadata_v15_spec461.scale.gz").map(|bytes| version_15(&bytes))).as_ref()
 }
 
-/// Our metadata, made once.
+/// Returns our metadata.
 pub(crate) fn ours() -> &'static RuntimeMetadataV15 {
     static OURS: OnceLock<RuntimeMetadataV15> = OnceLock::new();
     OURS.get_or_init(|| version_15(&Runtime::metadata_at_version(15).unwrap()))
@@ -32,7 +32,7 @@ fn version_15(bytes: &[u8]) -> RuntimeMetadataV15 {
     metadata
 }
 
-/// Bytes that JSON has as hexadecimal text.
+/// Decodes a hexadecimal JSON string.
 pub(crate) fn bytes(json: &serde_json::Value) -> Vec<u8> {
     hex::decode(json.as_str().unwrap().trim_start_matches("0x")).unwrap()
 }

@@ -1,4 +1,4 @@
-//! The version that clients cache metadata by, and that a stored chain is refused by.
+//! Test of the spec version, by which clients cache metadata and the node detects chains of another runtime.
 
 use codec::Encode;
 use frame_metadata::v15::RuntimeMetadataV15;
@@ -9,7 +9,7 @@ use taonet_localnet_runtime::genesis::genesis;
 
 use crate::vectors;
 
-/// The version, and the hashes of the metadata and of the first block's state that it stands for.
+/// The spec version, and the hashes of the metadata and of the genesis state that belong to it.
 const KNOWN: (u32, &str, &str) = (
     1_000_003,
     "eedb709b3c6ab84455ca5ba1ff721d71bd8386e2f4b47ccd1fdbca04bd6b87ee",
@@ -30,7 +30,7 @@ fn metadata_and_genesis_belong_to_their_version() {
     assert_eq!(found, KNOWN, "{remedy}");
 }
 
-/// Metadata without its documentation, which changes nothing for clients and depends on how the types' crate is built.
+/// Returns metadata without documentation, which does not matter to clients and depends on how dependencies are built.
 fn without_words(mut metadata: RuntimeMetadataV15) -> RuntimeMetadataV15 {
     for known in &mut metadata.types.types {
         known.ty.docs.clear();

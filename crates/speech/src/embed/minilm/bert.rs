@@ -129,7 +129,7 @@ struct Run {
 }
 
 impl Run {
-    /// Self-attention within every text of the run: rows of queries, keys and values in, rows of contexts out.
+    /// Computes self-attention within each text of the run, from rows of queries, keys and values to rows of contexts.
     fn attend(&self, qkv: &Tensor) -> Result<Tensor> {
         let (texts, length) = (self.texts, self.length);
         let heads = qkv
@@ -161,7 +161,7 @@ fn runs(lengths: &[usize]) -> Vec<Run> {
         .collect()
 }
 
-/// The normalised mean of the token vectors.
+/// Computes the normalised mean of the token vectors.
 fn pool<'a>(rows: impl Iterator<Item = &'a [f32]>) -> Vec<f32> {
     let mut sum = vec![0.0; WIDTH];
     for row in rows {
@@ -185,7 +185,7 @@ impl Weights {
         self.get(name)?.to_vec1()
     }
 
-    /// The weight and bias of a layer norm.
+    /// Loads the weight and bias of a layer norm.
     fn pair(&self, name: &str) -> Result<(Vec<f32>, Vec<f32>)> {
         Ok((self.vector(&format!("{name}.weight"))?, self.vector(&format!("{name}.bias"))?))
     }

@@ -96,7 +96,7 @@ fn sum(row: &[f32], term: impl Fn(f32) -> f32) -> f32 {
     sums.iter().sum::<f32>() + rest.iter().map(|&x| term(x)).sum::<f32>()
 }
 
-/// GELU: `x · Φ(x)`, where Φ is the normal distribution's cumulative function, to about 1e-6.
+/// Computes GELU, `x · Φ(x)` with the normal distribution's cumulative function Φ, to about 1e-6.
 ///
 /// erf is an odd rational function, fitted to a relative error of at most 2e-8 over the range where 32-bit floats
 /// distinguish erf from 1. Without calls and branches, the loop around it is vectorised.

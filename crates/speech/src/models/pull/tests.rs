@@ -168,7 +168,10 @@ async fn a_missing_file_is_an_error_with_its_address() {
     let error = setup.pull().await.unwrap_err();
     assert!(matches!(error, ModelError::Status { status: 404, .. }), "{error}");
     assert!(!error.is_retryable());
-    assert!(error.to_string().ends_with("/tests/small/resolve/0a1b2c/weights.bin answered 404"), "{error}");
+    assert!(
+        error.to_string().ends_with("/tests/small/resolve/0a1b2c/weights.bin responded with HTTP status 404"),
+        "{error}"
+    );
     assert!(!setup.file("weights.bin").exists());
 }
 

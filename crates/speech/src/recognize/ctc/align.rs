@@ -45,7 +45,7 @@ pub(super) fn align(rows: &[f32], words: &[Vec<u8>]) -> Alignment {
     Alignment { words: spans.iter().map(frames).collect(), confidence: sum / path.len().max(1) as f32 }
 }
 
-/// The state of each frame on the best path; empty when the text does not fit.
+/// Returns the state of each frame on the best path; `None` when the text does not fit.
 fn best_path(rows: &[f32], states: &[u8], window: f64) -> Option<Vec<usize>> {
     let count = states.len();
     let (mut scores, mut next) = (vec![NEVER; count], vec![NEVER; count]);
@@ -140,7 +140,7 @@ mod tests {
         assert_eq!(best_path(&probabilities, &states, 20.0), whole);
     }
 
-    /// The best score over all paths, by exhaustive search.
+    /// Finds the best score over all paths by exhaustive search.
     fn search(rows: &[f32], states: &[u8], from: usize) -> f64 {
         let Some((row, rest)) = rows.split_at_checked(labels::COUNT) else {
             return if from + 2 >= states.len() { 0.0 } else { NEVER };

@@ -9,10 +9,10 @@ use super::lexicon::{Lexicon, Node, WordId};
 
 /// The logarithm of zero: finite, so that sums of it stay ordered.
 const NEVER: f64 = -1e30;
-/// The empty history.
+/// Id of the empty history.
 const NO_WORDS: u32 = 0;
 
-/// The identity of a hypothesis: words so far, letters since, last label.
+/// The identity of a hypothesis: words so far, letters of the current word, last label.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Key {
     history: u32,
@@ -23,10 +23,10 @@ struct Key {
 #[derive(Clone, Copy)]
 struct Hypothesis {
     key: Key,
-    /// ln P of all paths that end in a blank; `label`: of those that end in the last label.
+    /// ln P of all paths that end in a blank.
     blank: f64,
     label: f64,
-    /// The reward of the words so far.
+    /// Sum of the rewards of the words so far.
     worth: f64,
     /// `ln(exp(blank) + exp(label))`, set once all paths are added.
     total: f64,
@@ -160,8 +160,8 @@ pub(super) fn search(rows: &[f32], lexicon: &Lexicon, settings: &Decoder) -> Vec
     finish(&beam, &mut histories, lexicon)
 }
 
-/// The best hypothesis that ends with a whole word; if none does, as in speech that was cut off, the best one without
-/// its unfinished word.
+/// Returns the best hypothesis that ends with a whole word. If there is none, as in truncated speech, the best one
+/// without its unfinished word.
 fn finish(beam: &[Hypothesis], histories: &mut Histories, lexicon: &Lexicon) -> Vec<WordId> {
     let mut best = (NEVER, beam.first().map_or(NO_WORDS, |hypothesis| hypothesis.key.history), None);
     for Hypothesis { key, worth, total, .. } in beam {
@@ -179,7 +179,7 @@ fn finish(beam: &[Hypothesis], histories: &mut Histories, lexicon: &Lexicon) -> 
     histories.words(history)
 }
 
-/// `ln(exp(a) + exp(b))`.
+/// Computes `ln(exp(a) + exp(b))`.
 fn log_add(a: f64, b: f64) -> f64 {
     let (high, low) = if a < b { (b, a) } else { (a, b) };
     if low <= NEVER { high } else { high + (low - high).exp().ln_1p() }

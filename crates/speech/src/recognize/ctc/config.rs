@@ -40,14 +40,14 @@ pub(super) struct Decoder {
     pub(super) alpha: f64,
     /// The reward of a finished word.
     pub(super) beta: f64,
-    /// The beam width: hypotheses kept after each frame.
+    /// The beam width: maximum number of hypotheses after each frame.
     pub(super) beam: usize,
     /// Labels less likely than this (natural logarithm) are skipped.
     pub(super) label_cut_ln: f32,
 }
 
 impl Config {
-    /// Parses the file and checks everything that the code assumes.
+    /// Parses and validates `config.json`.
     pub(super) fn parse(json: &[u8]) -> Result<Self, CtcError> {
         let config: Self = serde_json::from_slice(json)?;
         let limits = config.stem.iter().flat_map(|stem| [stem.out, stem.kernel, stem.stride]);

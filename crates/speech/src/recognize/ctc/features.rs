@@ -76,7 +76,7 @@ impl LogMel {
     }
 }
 
-/// Slaney's mel scale: linear below 1 kHz, logarithmic above.
+/// Converts mel to Hz on Slaney's scale: linear below 1 kHz, logarithmic above.
 fn hz(mel: f64) -> f64 {
     if mel >= 15.0 { 1000.0 * ((mel - 15.0) * 6.4_f64.ln() / 27.0).exp() } else { mel * 200.0 / 3.0 }
 }
@@ -85,7 +85,7 @@ fn mel(hz: f64) -> f64 {
     if hz >= 1000.0 { 15.0 + (hz / 1000.0).ln() * 27.0 / 6.4_f64.ln() } else { hz * 3.0 / 200.0 }
 }
 
-/// Triangular filters of equal area between points evenly spaced on the mel scale up to 8 kHz.
+/// Creates triangular filters of equal area between points evenly spaced on the mel scale up to 8 kHz.
 fn mel_bands() -> Vec<Band> {
     let nyquist = f64::from(SAMPLE_RATE) / 2.0;
     let edge = |i: usize| hz(mel(nyquist) * i as f64 / (BANDS + 1) as f64);

@@ -5,7 +5,7 @@ pub(super) const SPACE: u8 = 28;
 pub(super) const COUNT: usize = 29;
 const APOSTROPHE: u8 = 27;
 
-/// The label of a letter or apostrophe.
+/// Returns the label of a letter or apostrophe.
 pub(super) fn of(byte: u8) -> Option<u8> {
     match byte {
         b'a'..=b'z' => Some(byte - b'a' + 1),
@@ -14,12 +14,12 @@ pub(super) fn of(byte: u8) -> Option<u8> {
     }
 }
 
-/// The index of a letter's label in byte order, where the apostrophe comes first; below 27.
+/// Returns the index of a letter's label in byte order, where the apostrophe comes first; below 27.
 pub(super) fn rank(label: u8) -> u8 {
     if label == APOSTROPHE { 0 } else { label }
 }
 
-/// The labels' names in `config.json`.
+/// Returns the labels' names in `config.json`.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     ["<blank>"].into_iter().chain("abcdefghijklmnopqrstuvwxyz' ".split_inclusive(|_| true))
 }
@@ -28,12 +28,12 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 pub(super) mod tests {
     use super::*;
 
-    /// The labels of a word.
+    /// Returns the labels of a word.
     pub(in super::super) fn labels_of(word: &str) -> Vec<u8> {
         word.bytes().map(|byte| of(byte).unwrap()).collect()
     }
 
-    /// One row of probabilities per character, which gets nearly all of it; `_` is the blank.
+    /// Creates one row of probabilities per character, which gets nearly all of the probability; `_` is the blank.
     pub(in super::super) fn rows(frames: &str) -> Vec<f32> {
         let row = |byte| {
             let label = if byte == b'_' { BLANK } else { of(byte).unwrap_or(SPACE) };

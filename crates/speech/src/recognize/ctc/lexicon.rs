@@ -10,7 +10,7 @@ pub(super) type WordId = u32;
 
 const NO_WORD: WordId = WordId::MAX;
 
-/// A node's children are adjacent, in the order of [`labels::rank`].
+/// A node of the trie. Its children are adjacent, in the order of [`labels::rank`].
 struct Entry {
     /// A bit mask of the letters that may follow.
     letters: u32,
@@ -28,8 +28,8 @@ pub(super) struct Lexicon {
 }
 
 impl Lexicon {
-    /// Parses lines of `word cost`, sorted by word; a word costs `-100 ln P(word)`, and the reward for finishing it is
-    /// `beta - alpha * cost / 100`.
+    /// Parses lines of `word cost`, sorted by word; a word's cost is `-100 ln P(word)`, and the reward for finishing it
+    /// is `beta - alpha * cost / 100`.
     pub(super) fn parse(file: &str, alpha: f64, beta: f64) -> Result<Self, CtcError> {
         let mut words: Vec<&[u8]> = Vec::with_capacity(file.len() / 12);
         let mut lexicon = Self { nodes: Vec::new(), text: String::new(), ends: Vec::new(), rewards: Vec::new() };
@@ -73,7 +73,7 @@ impl Lexicon {
         }
     }
 
-    /// The child of `node` for a letter.
+    /// Returns the child of `node` for a letter.
     pub(super) fn child(&self, node: Node, letter: u8) -> Option<Node> {
         let entry = &self.nodes[node as usize];
         let bit = 1 << labels::rank(letter);
@@ -81,13 +81,13 @@ impl Lexicon {
         (entry.letters & bit != 0).then_some(entry.first_child + before)
     }
 
-    /// The word that ends at `node`, with its reward.
+    /// Returns the word that ends at `node`, with its reward.
     pub(super) fn word_at(&self, node: Node) -> Option<(WordId, f64)> {
         let word = self.nodes[node as usize].word;
         (word != NO_WORD).then(|| (word, self.rewards[word as usize]))
     }
 
-    /// The spelling of a word.
+    /// Returns the spelling of a word.
     pub(super) fn spell(&self, word: WordId) -> &str {
         let end = self.ends[word as usize] as usize;
         let start = if word == 0 { 0 } else { self.ends[word as usize - 1] as usize };

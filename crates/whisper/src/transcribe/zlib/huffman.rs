@@ -13,7 +13,7 @@ const MANY_ZEROS: usize = 18;
 /// The order in which the lengths of the code for lengths are sent.
 const ORDER: [usize; LENGTHS] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
 
-/// The symbol of a match's length, 3..=258.
+/// Returns the symbol of a match's length, `3..=258`.
 pub(super) fn length_symbol(length: usize) -> usize {
     match length - 3 {
         255 => 285,
@@ -25,7 +25,7 @@ pub(super) fn length_symbol(length: usize) -> usize {
     }
 }
 
-/// The symbol of a match's distance, 1..=32768.
+/// Returns the symbol of a match's distance, `1..=32768`.
 pub(super) fn distance_symbol(distance: usize) -> usize {
     match distance - 1 {
         near @ 0..4 => near,

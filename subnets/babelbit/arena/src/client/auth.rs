@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 use super::ArenaTime;
 use taonet_service::unix_time;
 
-/// Minimum time for which a token is used.
+/// Minimum time for which a token is reused.
 const MIN_LIFETIME: Duration = Duration::from_secs(30);
 /// Maximum lifetime; longer ones are capped.
 const MAX_LIFETIME: Duration = Duration::from_hours(24 * 365);
@@ -28,15 +28,15 @@ const MAX_CACHED: usize = 4_096;
 #[non_exhaustive]
 pub enum TokenError {
     /// The gateway refused both forms of the request.
-    #[error("the gateway issues no token: {second}; and for the miner alone: {first}")]
+    #[error("cannot get a token from the gateway: {second}; with a request for one miner: {first}")]
     Refused {
         /// Error of the request for one miner.
         first: Box<CallError>,
         /// Error of the request for all miners.
         second: Box<CallError>,
     },
-    /// The call of the gateway failed.
-    #[error("the gateway issues no token: {0}")]
+    /// The request to the gateway failed.
+    #[error("cannot get a token from the gateway: {0}")]
     Call(#[source] CallError),
     /// The response has no token.
     #[error("the gateway's response contains no token")]
@@ -44,7 +44,7 @@ pub enum TokenError {
 }
 
 impl TokenError {
-    /// The error of the last call.
+    /// Returns the error of the last call.
     pub(super) fn call(&self) -> Option<&CallError> {
         match self {
             Self::Refused { second, .. } => Some(second),
@@ -63,7 +63,7 @@ impl TokenError {
     }
 }
 
-/// Whether the peer was unreachable or broke the connection.
+/// Whether the call failed without a response: the connection was refused or lost, or timed out.
 pub(super) const fn is_transport(error: &CallError) -> bool {
     matches!(error, CallError::Connect { .. } | CallError::Broken(_) | CallError::Timeout { .. })
 }
@@ -84,7 +84,7 @@ struct Cached {
     until: Instant,
 }
 
-/// Locked during a token request: concurrent callers share one response.
+/// A cached token, locked during a request for it: concurrent callers share one response.
 type Slot = Arc<Mutex<Option<Cached>>>;
 
 /// Cache of valid tokens, and the key for requesting new ones.
@@ -100,7 +100,7 @@ impl Tokens {
         Self { keypair, timeout, time, slots: std::sync::Mutex::default() }
     }
 
-    /// The token for `scope`, requested with `client` if none is cached.
+    /// Returns the token for `scope`, requested with `client` if none is cached.
     pub(super) async fn get(&self, client: &SignedClient, scope: &TokenScope) -> Result<Arc<str>, TokenError> {
         let slot = self.slot(scope);
         let mut cached = slot.lock().await;
@@ -116,7 +116,7 @@ impl Tokens {
         Ok(token)
     }
 
-    /// Drops `token` from the cache, unless it was already renewed.
+    /// Removes `token` from the cache, unless it was already renewed.
     pub(super) async fn forget(&self, scope: &TokenScope, token: &str) {
         let slot = self.slot(scope);
         let mut cached = slot.lock().await;
@@ -164,7 +164,7 @@ impl Tokens {
     }
 }
 
-/// Builds a token request for one miner or for all, signed at `now`.
+/// Creates a signed token request for one miner or for all, signed at `now`.
 pub(crate) fn signed_request(keypair: &Keypair, miner: Option<(&str, u16)>, now: SystemTime) -> TokenRequest {
     let since = unix_time(now);
     let mut request = TokenRequest {

@@ -9,7 +9,7 @@ use url::Url;
 use super::gateway::MIN_TOTAL;
 use taonet_babelbit_runner::{CallError, HttpMiner, MinerAddress, MinerConnection, PredictCall};
 
-/// A miner in a container, called at its own endpoint: the signature covers the hash of each message.
+/// Connection to a miner in a container, at its own endpoint. The signature covers the hash of each message.
 pub(super) struct ContainerMiner(HttpMiner);
 
 impl ContainerMiner {
@@ -59,7 +59,7 @@ pub(super) fn base_url(endpoint: &Url, predict_path: &str) -> Url {
 mod tests {
     use super::*;
 
-    /// endpoint · predict path · URL that is called
+    /// Columns: endpoint · predict path · URL that is called
     #[test]
     fn the_predict_path_is_appended_once() {
         for (endpoint, path, expected) in [

@@ -75,7 +75,7 @@ enum Failure {
     Token(TokenError),
     /// The gateway rejected this token, or returned another error.
     Call { error: WireError, token: Arc<str> },
-    /// A retry is useless.
+    /// The failure is permanent.
     Final(CallError),
 }
 
@@ -102,7 +102,7 @@ impl GatewayMiner {
         })
     }
 
-    /// Number of frames before this one in its session.
+    /// Returns the number of frames before this one in its session.
     fn count(&self, session: &Arc<str>) -> u64 {
         let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         if sent.session != *session {
@@ -171,7 +171,7 @@ impl GatewayMiner {
         answer.map(unwrapped).map_err(|error| Failure::Final(CallError::Parse(error.to_string())))
     }
 
-    /// The message and its signed headers, in the gateway's format.
+    /// Serialises the message and its signed headers in the gateway's format.
     fn request(&self, sent: &Attempt<'_>, token: &str, total: Duration) -> Result<Vec<u8>, CallError> {
         let Attempt { number, name, body } = sent;
         let signed = self.client.signer().headers(&self.peer, &Method::POST, "/", name, total, body);
@@ -220,8 +220,8 @@ impl MinerConnection for GatewayMiner {
         self.call(message, timeout).boxed()
     }
 
-    /// The first attempt is identical to other validators' requests. Retries include the frame's index, since the miner
-    /// may have processed the frame already.
+    /// Sends a frame. The first attempt is identical to other validators' requests. Retries include the frame's index,
+    /// since the miner may have processed the frame already.
     fn predict(&self, call: PredictCall, timeout: Duration) -> BoxFuture<'_, Result<PredictResponse, CallError>> {
         let index = self.count(&call.session_id);
         let message = Message {
@@ -244,7 +244,8 @@ impl From<Failure> for CallError {
     }
 }
 
-/// The token is in the body for all gateways, and in a header for those that authenticate before they read the body.
+/// Returns the header with the token, for gateways that authenticate before they read the body. The body has the token,
+/// too.
 fn headers(token: &str) -> HeaderMap {
     let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
     if let Ok(mut bearer) = HeaderValue::from_str(&format!("Bearer {token}")) {
@@ -262,7 +263,7 @@ fn unwrapped(mut answer: Value) -> Value {
     }
 }
 
-/// URL of the token route, beside the call route.
+/// Returns the URL of the token route, beside the call route.
 fn auth_url(route: &Url, runsync_path: &str, auth_path: &str) -> Url {
     let mut base = route.clone();
     let path = route.path().trim_end_matches('/').to_owned();

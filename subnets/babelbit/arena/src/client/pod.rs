@@ -25,11 +25,11 @@ use taonet_http::client::{below, builder, fault, read_capped};
 const RUNPOD: &str = "https://rest.runpod.io/v1";
 /// Timeout of one call that starts a pod or queries its health.
 const CALL: Duration = Duration::from_secs(10);
-/// Minimum poll interval.
+/// Minimum interval between polls of a pod.
 const MIN_POLL: Duration = Duration::from_millis(200);
 /// Maximum number of bytes read from an error response.
 const MAX_ERROR_BODY: usize = 64 << 10;
-/// Fallback health route.
+/// Health route that is tried if the configured one fails.
 const HEALTH: &str = "/health";
 
 /// Starts pods and waits for them.

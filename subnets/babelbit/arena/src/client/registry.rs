@@ -30,7 +30,7 @@ const LEGACY: &str = "/live_containers";
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegistryError {
-    /// The call failed.
+    /// The call of the registry failed.
     #[error("GET {path} {source}")]
     Call {
         /// Path of the route.
@@ -87,7 +87,7 @@ pub(super) struct Registry {
     statuses: Vec<String>,
     window: String,
     timeout: Duration,
-    /// Call route of miners without an endpoint of their own.
+    /// Call route for miners without an endpoint of their own.
     runsync: Url,
     predict_path: String,
     time: ArenaTime,
@@ -117,7 +117,7 @@ impl Registry {
         })
     }
 
-    /// All listed miners, combined over the requested states.
+    /// Lists all miners, combined over the requested states.
     pub(super) async fn listing(&self) -> Result<Listing, RegistryError> {
         let mut paths = self.paths.as_slice();
         let mut rows = Rows::new(&self.predict_path);
@@ -137,7 +137,7 @@ impl Registry {
         Ok(rows.into_listing())
     }
 
-    /// A row for a miner without an endpoint of its own, which is called through the gateway.
+    /// Creates a row for a miner without an endpoint of its own, which is called through the gateway.
     fn gateway_row(&self, miner: &Value) -> Value {
         let uid = miner.get("uid").cloned().unwrap_or_default();
         let name = format!("arena-miner-{}", uid.as_str().map_or_else(|| uid.to_string(), str::to_owned));
@@ -183,7 +183,7 @@ impl Registry {
         }
     }
 
-    /// The response, or the error with the token that was used.
+    /// Makes one attempt. Returns the response, or the error with the token that was used.
     async fn attempt(&self, path: &str, status: &str) -> Result<Value, (RegistryError, Option<Arc<str>>)> {
         let token = self.tokens.get(&self.client, &self.scope).await.map_err(|error| (error.into(), None))?;
         let mut bearer = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| {
@@ -197,8 +197,8 @@ impl Registry {
     }
 }
 
-/// Candidate paths below `base`, in order: as configured, and with or without `/v1`. A `/v1` at the end of the base is
-/// not doubled.
+/// Returns the candidate paths below `base`, in order: as configured, and with or without `/v1`. A `/v1` at the end of
+/// the base is not doubled.
 fn candidates(base: &Url, path: &str) -> Vec<String> {
     let path = normal(path);
     let without = path.strip_prefix("/v1").filter(|rest| rest.starts_with('/'));

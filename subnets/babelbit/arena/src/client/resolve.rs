@@ -9,7 +9,7 @@ use url::Url;
 use super::route::Row;
 use taonet_babelbit_runner::{AddressError, AddressPolicy, MinerAddress, MinerEntry};
 
-/// States, best first.
+/// States of a miner, best first.
 const RANKS: [&str; 8] = ["running", "idle", "warming", "unhealthy", "stopped", "terminated", "unavailable", "failed"];
 
 /// A miner of the arena that is registered on the chain.
@@ -30,23 +30,23 @@ impl Route {
     }
 }
 
-/// How a miner is reached.
+/// Route to a miner.
 #[derive(Debug)]
 pub(super) enum Target {
-    /// Through a gateway.
+    /// Call through a gateway.
     Gateway {
         /// URL of the gateway's call route.
         url: Url,
-        /// Whether it is the configured gateway.
+        /// Whether the gateway is the configured one.
         is_ours: bool,
     },
-    /// At its own endpoint.
+    /// Direct call to the miner's own endpoint.
     Container(MinerAddress),
-    /// At its own endpoint, in a pod that may have to be woken.
+    /// Direct call to the miner's own endpoint, in a pod that may have to be started first.
     Pod {
         /// Address of the miner.
         address: MinerAddress,
-        /// The pod to wake.
+        /// The pod to start.
         pod: Pod,
     },
 }
@@ -55,14 +55,14 @@ pub(super) enum Target {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pod {
     pub(super) id: Option<String>,
-    /// Whether it was running when it was listed.
+    /// Whether the pod was running when it was listed.
     pub(super) is_up: bool,
 }
 
 /// Why a listed miner is not called.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum RouteError {
-    /// Its endpoint is not allowed.
+    /// The miner's endpoint is not allowed.
     #[error(transparent)]
     Address(#[from] AddressError),
     /// The miner is behind another gateway than the configured one. A token request names no gateway: one that is

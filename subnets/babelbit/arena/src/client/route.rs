@@ -7,7 +7,7 @@ use url::Url;
 
 /// Maximum number of rows; the rest is ignored.
 const MAX_ROWS: usize = 4_096;
-/// Maximum length of a text; longer ones are ignored.
+/// Maximum length of a text in bytes; longer ones are ignored.
 const MAX_TEXT: usize = 2_048;
 
 /// One miner listed by the registry.
@@ -20,7 +20,7 @@ pub(super) struct Row {
     pub(super) endpoint_id: Option<String>,
     pub(super) endpoint_type: Option<String>,
     pub(super) status: String,
-    /// Reason of the state.
+    /// Reason for the state.
     pub(super) reason: String,
 }
 
@@ -84,7 +84,7 @@ impl<'a> Fields<'a> {
         Some(Self { row, metadata })
     }
 
-    /// Key for detecting duplicates.
+    /// Returns the key for detecting duplicates.
     fn key(&self, row: &Value) -> Vec<Option<String>> {
         let names: [&[&str]; 4] = [&["submission_id"], HOTKEY, &["container_name"], &["endpoint_url", "url"]];
         let key: Vec<_> = names.map(|names| self.text(names)).into();

@@ -32,7 +32,7 @@ pub(super) fn policy(dev_mode: bool) -> AddressPolicy {
     AddressPolicy { dev_mode, ..AddressPolicy::default() }
 }
 
-/// Miners with these uids, as in the metagraph.
+/// Returns miners with these uids, as in the metagraph.
 pub(super) fn registered(uids: &[u16]) -> Vec<MinerEntry> {
     let entry = |uid: &u16| MinerEntry {
         uid: Uid(*uid),
@@ -89,7 +89,7 @@ pub(super) fn client() -> SignedClient {
     SignedClient::new(signer, ClientConfig::default()).unwrap()
 }
 
-/// Responses in order; the last is repeated.
+/// Responder that sends the responses in order and repeats the last one.
 pub(super) struct InTurn(Vec<ResponseTemplate>, AtomicUsize);
 
 impl Respond for InTurn {
@@ -111,7 +111,7 @@ pub(super) async fn route(server: &MockServer, verb: &str, at: &str, answers: Ve
     Mock::given(method(verb)).and(path(at)).respond_with(InTurn(answers, AtomicUsize::new(0))).mount(server).await;
 }
 
-/// A gateway that issues tokens `token-0`, `token-1` ….
+/// Starts a mock gateway that issues tokens `token-0`, `token-1` ….
 pub(super) async fn gateway() -> MockServer {
     let server = MockServer::start().await;
     let tokens = (0..20).map(|n| ok(json!({ "auth_token": format!("token-{n}"), "expires_in": 1_800 }))).collect();
@@ -119,7 +119,7 @@ pub(super) async fn gateway() -> MockServer {
     server
 }
 
-/// Requests for one path.
+/// Returns the requests for one path.
 pub(super) async fn asked(server: &MockServer, at: &str) -> Vec<Request> {
     let requests = server.received_requests().await.unwrap();
     requests.into_iter().filter(|request| request.url.path() == at).collect()

@@ -81,7 +81,7 @@ async fn looks_are_at_least_a_second_apart() {
     assert_eq!(asked(&server, LIST).await.len(), 4);
 }
 
-/// A gateway with a parrot for each of these uids.
+/// Starts a gateway with an echoing miner for each of these uids.
 async fn world(listing: Listing, uids: &[u16]) -> Running {
     let running = Running::start(ArenaGatewayConfig { listing, ..crate::gateway::testing::config() }).await;
     for uid in uids {

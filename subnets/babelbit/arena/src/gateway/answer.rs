@@ -19,14 +19,14 @@ use taonet_http::{BodyError, error_as_json, read_json};
 /// Maximum number of characters of a miner's response in errors.
 const SHOWN: usize = 300;
 
-/// An error response.
+/// An error response of the gateway.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ApiError {
     #[error("the auth token is missing, unknown or expired; hint: get one at /auth/token")]
     Token,
     #[error("the signature does not match the request and the hotkey")]
     Signature,
-    #[error("the time of the signature is invalid: {0}")]
+    #[error("invalid signature timestamp: {0}")]
     Time(&'static str),
     #[error("the request was accepted before")]
     Replayed,
@@ -65,13 +65,13 @@ pub(super) enum ApiError {
 }
 
 impl ApiError {
-    /// Describes an invalid response of a miner.
+    /// Creates the error for a miner's response with an error status.
     pub(super) fn of_miner(status: u16, text: &str) -> Self {
         let text = text.chars().take(SHOWN).collect();
         if matches!(status, 429 | 503) { Self::MinerBusy { status, text } } else { Self::MinerRefused { status, text } }
     }
 
-    /// The status, and the marker that tells clients whether to retry.
+    /// Returns the status, and the marker that tells clients whether to retry.
     const fn kind(&self) -> (StatusCode, &'static str) {
         match self {
             Self::Token => (StatusCode::UNAUTHORIZED, "invalid_auth_token"),
@@ -124,7 +124,7 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// Rewrites the plain or empty error bodies of lower layers into the same form.
+/// Rewrites a plain-text or empty error response of a lower layer into an error of this format.
 pub(super) async fn as_json(response: Response) -> Response {
     error_as_json(response, |detail| json!({ "error": "invalid_request", "detail": detail }))
 }

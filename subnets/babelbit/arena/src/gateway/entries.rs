@@ -63,7 +63,7 @@ pub enum EntriesError {
 struct Saved {
     version: u32,
     submissions: BTreeMap<Hotkey, Entry>,
-    /// Challenges in the order of appearance.
+    /// Challenges in the order in which they were first seen.
     challenges: Vec<Challenge>,
 }
 
@@ -82,7 +82,7 @@ pub(super) struct Entry {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Challenge {
     uid: String,
-    /// Time of the first appearance, in seconds since the Unix epoch.
+    /// Time at which the challenge was first seen, in seconds since the Unix epoch.
     seen_at: u64,
     winners: Vec<Winner>,
 }
@@ -91,7 +91,7 @@ struct Challenge {
 pub(super) struct Entries {
     path: PathBuf,
     saved: Mutex<Saved>,
-    /// Number of changes.
+    /// Number of changes since the start.
     version: AtomicU64,
     _lock: File,
 }
@@ -120,12 +120,12 @@ impl Entries {
         Ok(Self { path, saved: Mutex::new(saved), version: AtomicU64::new(0), _lock: lock })
     }
 
-    /// Version of the state, different after each change.
+    /// Returns the version of the state, which differs after each change.
     pub(super) fn version(&self) -> u64 {
         self.version.load(Ordering::SeqCst)
     }
 
-    /// Stores a submission. It is on disk when this returns.
+    /// Stores a submission on disk, then in memory.
     pub(super) async fn submit(
         &self,
         hotkey: Hotkey,
@@ -165,7 +165,7 @@ impl Entries {
         .await
     }
 
-    /// Uids of the latest challenges, newest first.
+    /// Returns the uids of the latest challenges, newest first.
     pub(super) async fn newest_challenges(&self, most: usize) -> Vec<String> {
         let saved = self.saved.lock().await;
         saved.challenges.iter().rev().take(most).map(|challenge| challenge.uid.clone()).collect()
@@ -199,7 +199,8 @@ impl Entries {
         .await
     }
 
-    /// The arena's miners at `now`, best first. `uid_of` maps a hotkey to its uid; one without a uid is not a member.
+    /// Returns the arena's miners at `now`, best first. `uid_of` maps a hotkey to its uid; a hotkey without one is not
+    /// a member.
     pub(super) async fn listed(
         &self,
         rules: &Rules,
@@ -230,7 +231,7 @@ impl Entries {
         listed.collect()
     }
 
-    /// A miner's wins within the window.
+    /// Returns a miner's wins within the window.
     pub(super) async fn record(&self, hotkey: &Hotkey, now: SystemTime, window: Duration) -> Record {
         let saved = self.saved.lock().await;
         saved.records(now, window).get(hotkey.to_string().as_str()).copied().unwrap_or_default()

@@ -68,7 +68,7 @@ impl State {
         answer
     }
 
-    /// The addressed miner in the arena: by hotkey, else by uid.
+    /// Returns the addressed miner in the arena, found by hotkey, else by uid.
     async fn addressee(&self, request: &RunsyncRequest) -> Result<Listed, ApiError> {
         let listed = self.listed().await?;
         let found = match &request.miner_hotkey {

@@ -14,7 +14,7 @@ use super::answer::ApiError;
 use taonet_http::BearerTokens;
 use taonet_service::unix_time;
 
-/// Accepted age of a request, and clock skew into the future.
+/// Freshness window of token requests: maximum age, and maximum clock skew into the future.
 const WINDOW: Window =
     Window { past: Duration::from_mins(1), future: Duration::from_secs(3), max_timeout: Duration::ZERO };
 /// Maximum number of tokens of one hotkey: a validator has one per miner, and several processes.
@@ -39,7 +39,7 @@ impl Grants {
         Ok(Self { allowed: config.allowed.clone(), tokens, replay })
     }
 
-    /// Grants a token for a signed request, once.
+    /// Issues a token for a signed request; a repeated request is rejected.
     pub(super) fn grant(&self, request: &TokenRequest, now: SystemTime) -> Result<TokenAnswer, ApiError> {
         let hotkey: Hotkey = parse("hotkey", &request.hotkey)?;
         let signature: Signature = parse("signature", &request.signature)?;
@@ -89,7 +89,7 @@ impl Grants {
         })
     }
 
-    /// The hotkey that a token was issued to.
+    /// Returns the hotkey that a token was issued to.
     pub(super) fn owner(&self, token: &str, now: SystemTime) -> Result<Hotkey, ApiError> {
         self.tokens.owner(token, now).ok_or(ApiError::Token)
     }

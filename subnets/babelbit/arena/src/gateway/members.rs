@@ -25,7 +25,8 @@ pub struct Members {
 type Slots = Arc<HashMap<Hotkey, u16>>;
 
 impl Members {
-    /// Members of a subnet according to the subtensor gateway. The list is unknown until [`Members::refresh`] succeeds.
+    /// Creates a list of a subnet's members, read from the subtensor gateway. Members are unknown until
+    /// [`Members::refresh`] succeeds.
     pub fn new(chain: GatewayClient, netuid: NetUid) -> Self {
         Self { chain, netuid, slots: Arc::default() }
     }
@@ -58,7 +59,7 @@ impl Members {
         }
     }
 
-    /// The last known uids; [`ApiError::MembersUnknown`] if there are none yet.
+    /// Returns the last known uids; [`ApiError::MembersUnknown`] if there are none yet.
     pub(super) fn slots(&self) -> Result<Slots, ApiError> {
         self.slots.read().unwrap_or_else(PoisonError::into_inner).clone().ok_or(ApiError::MembersUnknown)
     }

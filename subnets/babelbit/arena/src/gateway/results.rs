@@ -15,18 +15,18 @@ const OPEN_CHALLENGES: usize = 4;
 /// Source of qualifying results.
 #[derive(Clone)]
 pub struct Results {
-    /// Names the current challenge.
+    /// Client of the engine, which names the current challenge.
     pub engine: EngineClient,
-    /// Has the scores.
+    /// Client of the scoring API.
     pub scores: ScoresClient,
-    /// Poll interval of both.
+    /// Poll interval of both services.
     pub every: Duration,
 }
 
 /// Why results are unavailable.
 #[derive(Debug, thiserror::Error)]
 enum LookError {
-    #[error("the engine does not return the challenge: {0}")]
+    #[error("cannot get the current challenge from the engine: {0}")]
     Engine(#[from] EngineError),
     #[error("cannot get scores of challenge {challenge_uid}: {source}")]
     Scores { challenge_uid: String, source: JsonCallError },
@@ -35,7 +35,7 @@ enum LookError {
 }
 
 impl ArenaGateway {
-    /// Polls qualifying results until shutdown.
+    /// Polls for qualifying results until shutdown.
     pub async fn follow(&self, results: &Results, shutdown: &Shutdown) {
         loop {
             let look = async {
@@ -49,7 +49,7 @@ impl ArenaGateway {
         }
     }
 
-    /// Polls once. Failures are logged; known results are kept.
+    /// Polls once for qualifying results. Failures are logged; known results remain.
     pub async fn look(&self, results: &Results) {
         // A failing engine does not affect known challenges.
         for outcome in [self.note_current(results).await, self.read_scores(results).await] {

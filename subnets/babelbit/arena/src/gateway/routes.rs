@@ -60,7 +60,7 @@ pub(super) fn router(state: Arc<State>, submissions: SignedLayer) -> Router {
 }
 
 impl State {
-    /// The arena's miners, at most [`LISTED_FOR`] old, since every message needs them.
+    /// Returns the arena's miners, at most [`LISTED_FOR`] old, since every message needs them.
     ///
     /// # Errors
     /// [`ApiError::MembersUnknown`] while the registered members are unknown.
@@ -87,7 +87,7 @@ impl State {
         Ok(miners)
     }
 
-    /// The uid of a submitting miner: from the chain if known, else as claimed.
+    /// Returns the uid of a submitting miner: from the chain if known, else as claimed.
     fn slot(&self, hotkey: Hotkey, claimed: u16) -> Result<u16, ApiError> {
         match &self.members {
             None => Ok(claimed),
@@ -154,7 +154,8 @@ async fn token(
     state.grants.grant(&request, state.now()).map(Json)
 }
 
-/// The query is ignored: the list does not depend on its window, and every miner counts as running.
+/// Lists the arena's miners. The query is ignored: the list does not depend on its window, and every miner counts as
+/// running.
 async fn list(Shared(state): Gateway, _: Caller) -> Result<Response, ApiError> {
     let listed = state.listed().await?;
     let count = listed.len();
@@ -177,7 +178,7 @@ async fn list(Shared(state): Gateway, _: Caller) -> Result<Response, ApiError> {
     })
 }
 
-/// The token may be in a header, which is checked before the body is read, or in the body.
+/// Forwards a message. The token may be in a header, which is checked before the body is read, or in the body.
 async fn runsync(Shared(state): Gateway, request: Request) -> Result<Response, ApiError> {
     let (mut parts, body) = request.into_parts();
     let shown = match shown_in(&parts.headers) {

@@ -78,7 +78,7 @@ impl Running {
     }
 }
 
-/// A miner that echoes its input, on a loopback port.
+/// Starts a miner that echoes its input, on a loopback port.
 pub(crate) async fn parrot(uid: u16) -> Url {
     let config = MinerConfig::default();
     let signed = signed_requests(miner_key(uid).hotkey(), &config).build();
@@ -89,7 +89,7 @@ pub(crate) fn init(utterance: u32) -> InitRequest {
     InitRequest::new("c1", format!("c1:{utterance}"), Some("fr".into()), 1)
 }
 
-/// A frame that differs from all others.
+/// Returns a frame that differs from all others.
 pub(crate) fn frame_b64(number: u16) -> String {
     let sample = f32::from(number + 1) / 65_536.0;
     let bytes: Vec<u8> = std::iter::repeat_n(sample.to_le_bytes(), 1_920).flatten().collect();
@@ -105,7 +105,7 @@ pub(crate) fn frame(session: &str, number: u16, last: bool) -> PredictCall {
     }
 }
 
-/// Plays an utterance to a parrot, which must echo each frame once.
+/// Plays an utterance to an echoing miner, which must echo each frame once.
 pub(crate) async fn play(miner: &dyn MinerConnection, utterance: u32, frames: u16) {
     let limit = Duration::from_secs(10);
     let session = miner.init(init(utterance), limit).await.unwrap().session_id;

@@ -18,7 +18,7 @@ use taonet_babelbit_scoring_api::ScoresClient;
 use taonet_validator::subtensor_gateway::GatewayClient;
 use taonet_validator::testing::{ask, nowhere};
 
-/// A token of Alice.
+/// Gets a token for Alice.
 async fn token(running: &Running) -> String {
     let request = serde_json::to_string(&signed_request(&key("//Alice"), None, SystemTime::now())).unwrap();
     let (status, answer) = ask(&running.router, Method::POST, "/auth/token", &[], &request).await;
@@ -40,7 +40,7 @@ async fn runsync(running: &Running, headers: &[(&str, &str)], body: &Value) -> (
     ask(&running.router, Method::POST, "/runsync", headers, &body.to_string()).await
 }
 
-/// The arena's client of a validator.
+/// Creates a validator's client of the arena.
 fn arena(running: &Running) -> Arena {
     let config = ArenaConfig {
         settings: ArenaSettings { ready_timeout: Duration::ZERO, ..ArenaSettings::default() },
@@ -114,7 +114,7 @@ async fn messages_reach_the_miner_and_its_answers_come_back() {
     assert!(error.starts_with("502:") && error.contains("miner_refused"), "{error}");
 }
 
-/// A token in the body is as valid as one in a header; a message is only forwarded under its own sender's token.
+/// A token is valid in the body and in a header; a message is forwarded only with a token of its own sender.
 #[tokio::test]
 async fn a_message_needs_a_token_of_its_sender() {
     let running = Running::start(config()).await;
@@ -172,7 +172,7 @@ async fn a_message_needs_a_token_of_its_sender() {
     assert_eq!((status, &answer["error"]), (413, &json!("invalid_request")), "{answer}");
 }
 
-/// a miner's response · the gateway's response
+/// Columns: a miner's response · the gateway's response
 #[tokio::test]
 async fn miners_that_fail_are_told_from_those_that_refuse() {
     for (answer, status, marker) in [
@@ -299,7 +299,7 @@ impl Qualifying {
         Self { engine: MockServer::start().await, scoring: MockServer::start().await }
     }
 
-    /// Sets the current challenge, and the rows of some.
+    /// Sets the current challenge, and the result rows of some challenges.
     async fn are(&self, current: &str, rows: &[(&str, Value)]) {
         self.engine.reset().await;
         self.scoring.reset().await;
@@ -340,7 +340,7 @@ impl Qualifying {
     }
 }
 
-/// Whether the engine names the challenge of its references · number of requests for them, and for sessions
+/// Columns: whether the engine names the challenge of its references · number of requests for them, and for sessions
 #[tokio::test]
 async fn which_challenge_is_current_takes_no_session_where_the_engine_tells() {
     for (answer, sessions) in [

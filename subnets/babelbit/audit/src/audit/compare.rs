@@ -13,7 +13,7 @@ pub(super) struct Difference {
     pub(super) found: Value,
 }
 
-/// Differences between two documents. A missing value equals null; `skip` lists ignored keys.
+/// Finds the differences between two documents. A missing value equals null; `skip` lists ignored keys.
 pub(super) fn differences(recorded: &Value, found: &Value, skip: &[&str]) -> Vec<Difference> {
     let mut all = Vec::new();
     collect("", recorded, found, skip, &mut all);

@@ -19,7 +19,7 @@ use taonet_babelbit_runner::{ChallengeState, ResultRow};
 const MAX_FILE_BYTES: u64 = 64 << 20;
 /// Keys with file paths, which are not part of the content.
 const PATHS: [&str; 2] = ["log_file", "run_file"];
-/// Key of the metrics of the field, which files of earlier versions lack.
+/// Key of the speech translation metrics, which files of earlier versions lack.
 const METRICS: &str = "metrics";
 
 /// Compares sources, result files and bundles with their expected content. `rows` have the recomputed scores.
@@ -143,7 +143,7 @@ fn bundle(record: &Record, layout: &Layout, miner: MinerKey, rows: &[ResultRow])
     unexpected.chain(changed).collect()
 }
 
-/// SHA-256 of each member of a tar file, by name.
+/// Computes the SHA-256 of each member of a tar file, by name.
 fn members(path: &Path) -> io::Result<BTreeMap<String, String>> {
     let mut archive = tar::Archive::new(File::open(path)?);
     let mut members = BTreeMap::new();

@@ -51,7 +51,7 @@ pub(crate) fn examine(row: &ResultRow, channels: Option<u16>, path: PathBuf) -> 
     Some(Kept { path, differences })
 }
 
-/// Properties of the audio: recorded and actual values.
+/// Returns properties of the audio with their recorded and actual values.
 fn facts(row: &ResultRow, channels: Option<u16>, wav: &[u8]) -> Vec<(&'static str, Value, Value)> {
     let header = match WavHeader::read(wav) {
         Ok(header) => header,

@@ -18,23 +18,23 @@ use taonet_babelbit_scorer::{
 /// Local engines for recomputing scores.
 #[derive(Clone)]
 pub struct Engines {
-    /// The recogniser.
+    /// Speech recogniser.
     pub recognizer: Arc<dyn Recognizer>,
-    /// The sentence embedder.
+    /// Sentence embedder.
     pub embedder: Arc<dyn SentenceEmbedder>,
     /// Local options. Recorded options take precedence; a difference is reported.
     pub options: ScoreOptions,
 }
 
 impl Engines {
-    /// Scoring conditions of this machine.
+    /// Returns the scoring conditions of this machine.
     pub fn conditions(&self) -> ScoringConditions {
         let recognizer = EngineIdentity::of_recognizer(&*self.recognizer);
         let embedder = EngineIdentity::of_embedder(&*self.embedder);
         ScoringConditions::here(recognizer, embedder, self.options.clone(), true)
     }
 
-    /// A scorer with an empty transcript cache.
+    /// Creates a scorer with an empty transcript cache.
     fn scorer(&self, options: &ScoreOptions, gates: bool, replies: usize) -> Result<BatchScorer, AuditError> {
         let capacity = NonZeroUsize::MIN.saturating_add(replies);
         let cache = TranscriptCache::in_memory(&*self.recognizer, capacity);
@@ -44,9 +44,9 @@ impl Engines {
     }
 }
 
-/// Result of recomputing.
+/// Result of recomputing a challenge's scores.
 pub(crate) struct Recomputed {
-    /// Rows with their expected scores. A row with a changed reply keeps its own.
+    /// Rows with their expected scores. A row with a changed reply keeps its recorded score.
     pub(crate) rows: Vec<ResultRow>,
     /// Number of compared scores.
     pub(crate) replies: usize,
@@ -98,7 +98,7 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Key of the conditions under which a row was scored.
+    /// Returns the key of the conditions under which a row was scored.
     fn name(&self, row: &ResultRow) -> Name {
         self.record.conditions_of(row)?;
         row.score.as_ref()?.conditions.clone()
@@ -108,7 +108,7 @@ impl Work<'_> {
         self.kept.get(&(row.miner, row.utterance_index)).is_some_and(super::Kept::is_intact)
     }
 
-    /// Mismatches of changed replies.
+    /// Returns the mismatches of changed replies.
     fn changed(&self) -> Vec<Mismatch> {
         let rows = self.record.rows.iter();
         let found = rows.filter_map(|row| Some((row, self.kept.get(&(row.miner, row.utterance_index))?)));
@@ -137,7 +137,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// A reply as it was scored.
+    /// Creates the scorer's input for a recorded reply.
     fn candidate(&self, row: &ResultRow, source: &SourceInfo) -> Candidate {
         let kept = self.kept.get(&(row.miner, row.utterance_index));
         let hash = row.outcome.as_deref().ok().and_then(AudioHash::from_hex);
@@ -205,7 +205,7 @@ impl Work<'_> {
     }
 }
 
-/// All compared fields of a score.
+/// Returns all compared fields of a score.
 fn document(score: &StoredScore, heard: Option<&Heard>) -> Value {
     let mut document = serde_json::to_value(&score.result).unwrap_or_default();
     if let Value::Object(fields) = &mut document {
@@ -215,7 +215,7 @@ fn document(score: &StoredScore, heard: Option<&Heard>) -> Value {
     document
 }
 
-/// Expected translation of each utterance, as in result files.
+/// Returns the expected translation of each utterance, as in result files.
 pub(super) fn reference_texts(record: &Record, target_language: &str) -> BTreeMap<u32, String> {
     let references = References::of(&record.challenge, target_language, None);
     let utterances = record.challenge.utterances.iter();

@@ -18,22 +18,22 @@ pub enum Place {
     Reply,
     /// Stored audio of an utterance's source.
     Source,
-    /// The ledger's score.
+    /// Score in the ledger.
     Ledger,
-    /// `run.json`.
+    /// The run log, `run.json`.
     RunLog,
-    /// `audio.tar`.
+    /// The audio bundle, `audio.tar`.
     Bundle,
-    /// `challenge_run_….json`.
+    /// Transcripts and scores, `challenge_run_….json`.
     ChallengeRun,
-    /// `challenge_score_….json`.
+    /// Scores alone, `challenge_score_….json`.
     ChallengeScore,
     /// Status file of the challenge.
     Status,
 }
 
 impl Place {
-    /// Name in tables.
+    /// Name of the place in tables.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Reply => "kept reply",
@@ -48,16 +48,16 @@ impl Place {
     }
 }
 
-/// A difference from the record.
+/// A difference between the record and the recomputed values.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Mismatch {
     /// Location of the mismatch.
     pub place: Place,
-    /// Uid of the miner, if it concerns one.
+    /// Uid of the miner, if the mismatch concerns a miner.
     pub miner_uid: Option<Uid>,
     /// Hotkey of the miner.
     pub miner_hotkey: Option<Hotkey>,
-    /// Position of the utterance in the challenge, if it concerns one.
+    /// Position of the utterance in the challenge, if the mismatch concerns an utterance.
     pub utterance_index: Option<u32>,
     /// The engine's ID of the utterance.
     pub utterance_id: Option<String>,
@@ -97,7 +97,7 @@ impl Mismatch {
 /// Report of an audit. Serialises as the document of `bb audit --json`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AuditReport {
-    /// `taonet.audit/1`.
+    /// Name and version of the format, `taonet.audit/1`.
     pub schema: &'static str,
     /// ID of the challenge.
     pub challenge_uid: String,
@@ -119,8 +119,8 @@ pub struct AuditReport {
     pub conditions: Vec<ScoringConditions>,
     /// Scoring conditions of this machine.
     pub here: ScoringConditions,
-    /// Differences between them: scores were recomputed with the recorded options, but with the engines of this
-    /// machine.
+    /// Differences between the recorded conditions and those of this machine. Scores are recomputed with the recorded
+    /// options, but with the engines of this machine.
     pub different_conditions: Vec<ConditionDifference>,
     /// All differences from the record.
     pub mismatches: Vec<Mismatch>,
@@ -162,7 +162,7 @@ impl AuditReport {
         self.mismatches.is_empty() && self.different_conditions.is_empty()
     }
 
-    /// Miner and utterance of each changed reply.
+    /// Returns the miner and utterance of each changed reply.
     pub fn changed_replies(&self) -> HashSet<(Uid, u32)> {
         let replies = self.mismatches.iter().filter(|mismatch| mismatch.place == Place::Reply);
         replies.filter_map(|mismatch| Some((mismatch.miner_uid?, mismatch.utterance_index?))).collect()

@@ -79,7 +79,7 @@ pub(crate) fn engines() -> Engines {
     engines_with("1")
 }
 
-/// Engines whose recogniser has this fingerprint.
+/// Creates engines whose recogniser has this fingerprint.
 pub(crate) fn engines_with(fingerprint: &'static str) -> Engines {
     Engines {
         recognizer: Arc::new(Ear(fingerprint)),
@@ -92,7 +92,7 @@ pub(crate) fn key(uid: u8) -> MinerKey {
     MinerKey { uid: Uid(uid.into()), hotkey: Hotkey::from_bytes([uid; 32]) }
 }
 
-/// A miner that sends a second of audio at a loudness in percent at the end of the source; silence at 0.
+/// Creates a miner that sends a second of audio at a loudness in percent at the end of the source; silence at 0.
 fn miner(uid: u8, loudness: u8) -> Miner {
     let samples = if loudness == 0 { 0 } else { 24_000 };
     let sound = (f32::from(loudness) / 100.0 + 0.001).to_le_bytes().repeat(samples);
@@ -103,7 +103,7 @@ fn miner(uid: u8, loudness: u8) -> Miner {
     Miner { key: key(uid), name: None, connection: Arc::new(ScriptedMiner::new(script)) as Arc<dyn MinerConnection> }
 }
 
-/// A challenge with five source frames per utterance.
+/// Creates a challenge with five source frames per utterance.
 fn challenge() -> PrefetchedChallenge {
     let utterance = |index: usize| {
         serde_json::from_value(json!({

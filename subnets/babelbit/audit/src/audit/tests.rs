@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use super::testing::{UID, UTTERANCES, change_byte, engines, engines_with, key, play, record};
 use super::*;
 
-/// Two miners that say nearly the same, one that says something else, one that is silent.
+/// Two miners with nearly the same reply, one with a different reply, and a silent one.
 const MINERS: [(u8, u8); 4] = [(1, 10), (2, 20), (3, 30), (4, 0)];
 
 struct Run {
@@ -50,7 +50,7 @@ impl Run {
     }
 }
 
-/// Place, miner, utterance and field of each mismatch.
+/// Returns the place, miner, utterance and field of each mismatch.
 fn told(report: &AuditReport) -> Vec<(Place, Option<u16>, Option<u32>, &str)> {
     let mismatches = report.mismatches.iter();
     mismatches.map(|it| (it.place, it.miner_uid.map(|uid| uid.0), it.utterance_index, it.field.as_str())).collect()

@@ -91,7 +91,7 @@ pub async fn play(
     Ok((all, watch.timings(&play)))
 }
 
-/// The first utterance of a challenge, ready to send.
+/// Returns the first utterance of a challenge, ready to send.
 ///
 /// # Errors
 /// [`ContestError`] when speech synthesis fails.
@@ -110,7 +110,7 @@ fn connect(target: &Target, settings: &RunnerSettings) -> Result<HttpMiner, Cont
     Ok(HttpMiner::new(client, &entry, &target.predict_path)?)
 }
 
-/// The challenge as delivered by an engine.
+/// Converts a challenge to the form in which an engine delivers it.
 fn prefetched(built: &BuiltChallenge) -> PrefetchedChallenge {
     PrefetchedChallenge {
         challenge_uid: built.challenge.uid.clone(),
@@ -132,7 +132,7 @@ impl TimedMiner {
     }
 }
 
-/// Measures its own lifetime: a cancelled call counts with the time until its cancellation.
+/// Records the time until it is dropped, so that a cancelled call has the time until its cancellation.
 struct Measure<'a> {
     watch: &'a Mutex<Stopwatch>,
     phase: Phase,

@@ -46,7 +46,7 @@ struct Probe<'a> {
     watch: Stopwatch,
 }
 
-/// A JSON object as serialized by the reference's client: with spaces after `,` and `:`.
+/// Serialises a JSON object like the reference's client: with spaces after `,` and `:`.
 fn spaced(fields: &[(&str, Value)]) -> String {
     let fields: Vec<_> = fields.iter().map(|(name, value)| format!("\"{name}\": {value}")).collect();
     format!("{{{}}}", fields.join(", "))
@@ -66,7 +66,7 @@ fn init(source: &Source, channels: u16) -> String {
     ])
 }
 
-/// The JSON object of a response, or a description of what it is instead.
+/// Parses a response as a JSON object, or describes what the response is instead.
 fn object(reply: &Result<Reply, String>) -> Result<Map<String, Value>, String> {
     let reply = reply.as_ref().map_err(Clone::clone)?;
     if reply.status != 200 {
@@ -78,7 +78,7 @@ fn object(reply: &Result<Reply, String>) -> Result<Map<String, Value>, String> {
     }
 }
 
-/// Start of a response.
+/// Returns the start of a response, for display.
 fn shown(reply: &Reply) -> String {
     let text: String = String::from_utf8_lossy(&reply.body).chars().take(SHOWN).collect();
     format!("{} {}", reply.status, text.trim_end()).trim_end().to_owned()

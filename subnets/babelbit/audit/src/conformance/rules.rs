@@ -55,7 +55,7 @@ pub enum Rule {
     ReplayRefused,
 }
 
-/// Texts of a rule.
+/// Descriptive texts of a rule.
 struct Text {
     name: &'static str,
     section: &'static str,
@@ -101,12 +101,12 @@ impl Rule {
         self.text().section
     }
 
-    /// Required behaviour of the miner.
+    /// Returns the required behaviour of the miner.
     pub(crate) const fn demands(self) -> &'static str {
         self.text().demands
     }
 
-    /// Hint for fixing a violation.
+    /// Returns a hint for fixing a violation.
     pub const fn mend(self) -> &'static str {
         self.text().mend
     }
@@ -275,7 +275,7 @@ pub enum Verdict {
 /// Result of one rule's check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RuleReport {
-    /// The rule.
+    /// The checked rule.
     pub rule: Rule,
     /// Section of the rule.
     pub section: &'static str,

@@ -12,16 +12,16 @@ use taonet_babelbit_runner::PlaySettings;
 pub enum Phase {
     /// Opening the session.
     Init,
-    /// A frame.
+    /// Sending a frame other than the last one.
     Frame,
-    /// The last frame.
+    /// Sending the last frame.
     FinalFrame,
     /// Draining the reply.
     Drain,
 }
 
 impl Phase {
-    /// Name in tables.
+    /// Name of the phase in tables.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Init => "init",
@@ -31,7 +31,7 @@ impl Phase {
         }
     }
 
-    /// Phase of a predict request.
+    /// Returns the phase of a predict request.
     pub(super) const fn of_predict(has_audio: bool, in_eos: bool) -> Self {
         match (has_audio, in_eos) {
             (false, _) => Self::Drain,
@@ -44,15 +44,15 @@ impl Phase {
 /// Response times of one phase.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PhaseTiming {
-    /// The phase.
+    /// The measured phase.
     pub phase: Phase,
     /// Number of measured responses.
     pub answers: usize,
-    /// Median in seconds.
+    /// Median response time in seconds.
     pub median_sec: f64,
-    /// 95th percentile in seconds.
+    /// 95th percentile of the response time in seconds.
     pub p95_sec: f64,
-    /// Maximum in seconds.
+    /// Maximum response time in seconds.
     pub max_sec: f64,
     /// The validator's timeout in seconds.
     pub deadline_sec: f64,
@@ -93,7 +93,7 @@ impl Stopwatch {
     }
 }
 
-/// The smallest value that at least this share of all values does not exceed; 0 without values.
+/// Returns the smallest value that at least this share of all values does not exceed; 0 without values.
 fn quantile(sorted: &[f64], share: f64) -> f64 {
     let rank = (sorted.len() as f64 * share).ceil() as usize;
     sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()

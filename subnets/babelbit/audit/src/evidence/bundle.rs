@@ -20,7 +20,7 @@ pub const MAX_SIGNATURE_BYTES: u64 = 4 << 10;
 /// Maximum size of the zeros at the end of a tar file: two blocks of 512 bytes, or the padding of other writers.
 const MAX_END_BYTES: u64 = 10 << 10;
 
-/// Name of a reply's member.
+/// Returns the name of a reply's member.
 pub(super) fn member_name(miner: MinerKey, index: u32) -> String {
     format!("replies/{}/utt_{index:04}.wav", miner.directory())
 }

@@ -55,7 +55,7 @@ pub enum ManifestError {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// Always [`FORMAT`].
+    /// Name and version of the format, always [`FORMAT`].
     pub format: String,
     /// Hotkey of the validator.
     pub validator_hotkey: Hotkey,
@@ -67,7 +67,7 @@ pub struct Manifest {
     pub run_timestamp: String,
     /// Why the engine's delivery is incomplete.
     pub error: Option<String>,
-    /// The reference document.
+    /// Reference document of the challenge.
     pub reference: Option<Value>,
     /// Source of the reference document.
     pub reference_source: Option<String>,
@@ -111,7 +111,7 @@ pub struct ReplyEvidence {
     pub frames_in: u32,
     /// Arrival times on the virtual clock.
     pub timeline: Timeline,
-    /// Wall-clock times.
+    /// Wall-clock times of the reply.
     pub wall: WallClock,
     /// Samples per channel.
     pub frames: u64,

@@ -36,7 +36,7 @@ fn read(bundle: &[u8]) -> Result<EvidenceReport, EvidenceError> {
 /// Name and content of a member.
 type Member = (String, Vec<u8>);
 
-/// The members of a tar file.
+/// Reads the members of a tar file.
 fn members(bundle: &[u8]) -> Vec<Member> {
     let mut archive = tar::Archive::new(bundle);
     let member = |entry: std::io::Result<tar::Entry<'_, &[u8]>>| {
@@ -59,7 +59,7 @@ fn packed(members: &[Member]) -> Vec<u8> {
     tar.into_inner().unwrap()
 }
 
-/// The bundle with another manifest, signed by `signer`.
+/// Returns the bundle with a modified manifest, signed by `signer`.
 fn with_manifest(bundle: &[u8], signer: &Keypair, edit: impl Fn(&mut serde_json::Value)) -> Vec<u8> {
     let mut members = members(bundle);
     let mut manifest: serde_json::Value = serde_json::from_slice(&members[0].1).unwrap();
@@ -210,7 +210,7 @@ async fn members_are_those_that_belong_there() {
     }
 }
 
-/// A header with a name, a kind and a size, without content.
+/// Creates a header with a name, a kind and a size, without content.
 fn header(name: &str, kind: tar::EntryType, size: u64) -> Vec<u8> {
     let mut header = tar::Header::new_gnu();
     header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());

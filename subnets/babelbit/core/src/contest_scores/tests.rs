@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::*;
 
-/// `hk0..hk99` have the uids of their numbers.
+/// Maps `hk0..hk99` to the uids 0 to 99.
 fn uid_of(hotkey: &str) -> Option<Uid> {
     hotkey.strip_prefix("hk")?.parse().ok().filter(|uid| *uid < 100).map(Uid)
 }
@@ -15,7 +15,7 @@ fn only_main(scores: &[(u16, f64)]) -> ContestScores {
     ContestScores { main: uids(scores), arena: Vec::new() }
 }
 
-/// requested contest · row · main score · arena score
+/// Columns: requested contest · row · main score · arena score
 #[test]
 fn rows_have_many_shapes() {
     for (contest, row, main, arena) in [
@@ -69,7 +69,7 @@ fn the_first_row_of_a_hotkey_wins() {
     assert_eq!(combined, uids(&[(1, 0.2 * 0.5 + 0.4 * 0.5), (2, 0.0), (3, 0.35)]));
 }
 
-/// main scores · arena scores · winner
+/// Columns: main scores · arena scores · winner
 #[test]
 fn the_main_winner_comes_before_the_arenas() {
     for (main, arena, winner) in

@@ -3,15 +3,15 @@
 use super::TextPair;
 use super::ngrams::{Matches, is_space, words};
 
-/// Longest n-grams.
+/// Maximum length of n-grams.
 const ORDER: usize = 4;
 
-/// BLEU of a corpus, 0 to 100. Its n-grams are counted over all pairs together.
+/// Computes the BLEU of a corpus, 0 to 100, from the n-grams of all pairs together.
 pub fn corpus_bleu<'a>(pairs: impl IntoIterator<Item = TextPair<'a>>) -> f64 {
     Statistics::of(pairs).score(false)
 }
 
-/// BLEU of one pair, 0 to 100. Orders for which the hypothesis is too short do not count.
+/// Computes the BLEU of one pair, 0 to 100. N-gram lengths for which the hypothesis is too short are omitted.
 pub fn sentence_bleu(pair: TextPair<'_>) -> f64 {
     Statistics::of([pair]).score(true)
 }
@@ -38,8 +38,8 @@ impl Statistics {
         sum
     }
 
-    /// The geometric mean of the precisions, with the penalty for brevity. `effective_order` ends the mean at the first
-    /// order without n-grams.
+    /// Returns the geometric mean of the precisions with the brevity penalty. If the hypothesis is too short for the
+    /// longest n-grams, their lengths are omitted with `effective_order`; otherwise the score is 0.
     fn score(&self, effective_order: bool) -> f64 {
         if self.orders.iter().all(|order| order.both == 0) {
             return 0.0;
@@ -71,7 +71,7 @@ impl Statistics {
     }
 }
 
-/// The tokenizer of mteval-v13a, as WMT uses it.
+/// Applies the tokenizer of mteval-v13a, as used by WMT.
 fn tokenize(text: &str) -> String {
     let text = text.trim_end_matches(is_space);
     let text = text.replace("<skipped>", "").replace("-\n", "").replace('\n', " ");
@@ -92,12 +92,12 @@ fn tokenize(text: &str) -> String {
     between(&spaced, |a, b| (is_digit(a) && b == '-').then(|| format!("{a} {b} ")))
 }
 
-/// ASCII symbols that are tokens of their own wherever they stand: all but the apostrophe, comma, hyphen and full stop.
+/// Whether an ASCII symbol is always a separate token: all but the apostrophe, comma, hyphen and full stop.
 fn is_symbol(c: char) -> bool {
     matches!(c, '{'..='~' | '['..='`' | ' '..='&' | '('..='+' | ':'..='@' | '/')
 }
 
-/// Replaces pairs of characters from left to right; a replaced pair takes no part in the next one.
+/// Replaces pairs of adjacent characters from left to right; replaced pairs do not overlap.
 fn between(text: &str, replace: impl Fn(char, char) -> Option<String>) -> String {
     let mut result = String::with_capacity(text.len() * 2);
     let mut characters = text.chars().peekable();
@@ -117,7 +117,7 @@ fn between(text: &str, replace: impl Fn(char, char) -> Option<String>) -> String
 mod tests {
     use super::*;
 
-    /// text · tokens
+    /// Columns: text · tokens
     #[test]
     fn punctuation_becomes_tokens_but_numbers_stay_whole() {
         for (text, tokens) in [

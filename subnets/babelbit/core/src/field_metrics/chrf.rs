@@ -1,14 +1,14 @@
-//! chrF as sacreBLEU computes it by default: character n-grams up to 6, no words, recall counts twice.
+//! chrF as sacreBLEU computes it by default: character n-grams up to 6, no word n-grams, recall weighted twice.
 
 use super::TextPair;
 use super::ngrams::{Matches, is_space};
 
-/// Longest n-grams.
+/// Maximum length of n-grams.
 const ORDER: usize = 6;
 /// Square of the weight of recall.
 const BETA_SQUARED: f64 = 4.0;
 
-/// chrF of one pair or of a corpus, 0 to 100. The n-grams of a corpus are counted over all pairs together.
+/// Computes the chrF of one pair or of a corpus, 0 to 100, from the n-grams of all pairs together.
 pub fn chrf<'a>(pairs: impl IntoIterator<Item = TextPair<'a>>) -> f64 {
     let mut orders = [Matches::default(); ORDER];
     for pair in pairs {
@@ -34,7 +34,7 @@ pub fn chrf<'a>(pairs: impl IntoIterator<Item = TextPair<'a>>) -> f64 {
     100.0 * (1.0 + BETA_SQUARED) * precision * recall / (BETA_SQUARED * precision + recall)
 }
 
-/// The text's characters without white space.
+/// Returns the text's characters without white space.
 fn characters(text: &str) -> Vec<char> {
     text.chars().filter(|c| !is_space(*c)).collect()
 }

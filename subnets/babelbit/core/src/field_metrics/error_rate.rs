@@ -3,9 +3,10 @@
 use super::TextPair;
 use super::ngrams::words;
 
-/// Words substituted, deleted and inserted, in percent of the references' words; 0 if these are empty.
+/// Computes the word error rate: substituted, deleted and inserted words in percent of the reference words; 0 if there
+/// are none.
 ///
-/// Texts are compared as they are, with punctuation and case, as SimulEval does.
+/// Texts are compared unchanged, with punctuation and case, as in SimulEval.
 pub fn word_error_rate<'a>(pairs: impl IntoIterator<Item = TextPair<'a>>) -> f64 {
     let (mut errors, mut expected) = (0, 0);
     for pair in pairs {
@@ -16,7 +17,7 @@ pub fn word_error_rate<'a>(pairs: impl IntoIterator<Item = TextPair<'a>>) -> f64
     if expected == 0 { 0.0 } else { 100.0 * errors as f64 / expected as f64 }
 }
 
-/// Least number of substitutions, deletions and insertions between two sequences.
+/// Returns the word-level edit distance: the least number of substitutions, deletions and insertions.
 fn distance(from: &[&str], to: &[&str]) -> usize {
     let mut row: Vec<usize> = (0..=to.len()).collect();
     for (i, a) in (1..).zip(from) {

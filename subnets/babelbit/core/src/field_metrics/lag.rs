@@ -3,19 +3,20 @@
 use super::Milliseconds;
 use super::ngrams::words;
 
-/// The length against which delays are held.
+/// Target length in words for average lagging.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TargetLength {
-    /// The reference's number of words: AL, average lagging.
+    /// Length of the reference: average lagging (AL).
     Reference,
-    /// The greater of the reference's and the reply's: LAAL, which does not reward a reply for saying too much.
+    /// Greater length of reference and reply: length-adaptive average lagging (LAAL), which does not reward overlong
+    /// replies.
     Adaptive,
 }
 
-/// How far the words lag behind an ideal speaker, who spreads the target evenly over the source. `delays` has a time for
-/// each word of the reply.
+/// Computes the mean lag of the words behind an ideal speaker, who spreads the target length evenly over the source.
+/// `delays` has the time of each word of the reply.
 ///
-/// Words after the first one at the source's end or later do not count. `None` without words, without a reference or
+/// Words count up to the first one at or after the end of the source. `None` without words, without a reference or
 /// without a source.
 pub fn average_lagging(
     delays: &[Milliseconds],

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
-/// Counts the runs of `n` items.
+/// Counts the n-grams of length `n`.
 fn count<T: Eq + Hash>(items: &[T], n: usize) -> HashMap<&[T], u64> {
     let mut counts = HashMap::new();
     for window in items.windows(n) {
@@ -12,14 +12,14 @@ fn count<T: Eq + Hash>(items: &[T], n: usize) -> HashMap<&[T], u64> {
     counts
 }
 
-/// Numbers of n-grams of one order.
+/// Numbers of n-grams of one length.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Matches {
-    /// In the hypothesis.
+    /// Number of n-grams in the hypothesis.
     pub(super) hypothesis: u64,
-    /// In the reference.
+    /// Number of n-grams in the reference.
     pub(super) reference: u64,
-    /// In both, each at most as often as in either.
+    /// Number of matches: n-grams in both texts, each counted at most as often as in either.
     pub(super) both: u64,
 }
 
@@ -42,17 +42,17 @@ impl Matches {
     }
 }
 
-/// Number of n-grams in a sequence.
+/// Returns the number of n-grams in a sequence.
 fn total<T>(items: &[T], n: usize) -> u64 {
     (items.len() + 1).saturating_sub(n) as u64
 }
 
-/// White space as Python's `str.split` knows it: Unicode's and the four ASCII separators.
+/// Whether Python's `str.split` treats the character as white space: Unicode white space and the four ASCII separators.
 pub(super) fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\x1c'..='\x1f').contains(&c)
 }
 
-/// Words between white space.
+/// Splits a text at white space.
 pub(super) fn words(text: &str) -> Vec<&str> {
     text.split(is_space).filter(|word| !word.is_empty()).collect()
 }

@@ -1,4 +1,4 @@
-//! How a listener hears a reply: each piece as soon as it has arrived and the one before has been played.
+//! Playback of a reply to a listener: each piece starts once it has arrived and the previous one has ended.
 
 use taonet_primitives::Word;
 
@@ -10,12 +10,12 @@ use crate::scoring::Timeline;
 pub struct Milliseconds(pub(super) f64);
 
 impl Milliseconds {
-    /// `None` if the value is not finite.
+    /// Creates a value; `None` if it is not finite.
     pub fn new(value: f64) -> Option<Self> {
         value.is_finite().then_some(Self(value))
     }
 
-    /// The number.
+    /// Returns the number of milliseconds.
     pub const fn get(self) -> f64 {
         self.0
     }
@@ -24,27 +24,27 @@ impl Milliseconds {
 /// A piece of speech: SimulEval's delay and duration of a chunk.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Piece {
-    /// Duration of the source that had been sent when the piece arrived.
+    /// Duration of the source that was sent before the piece arrived.
     pub delay: Milliseconds,
     /// Duration of the piece.
     pub duration: Milliseconds,
 }
 
-/// A reply's pieces in order of arrival.
+/// Pieces of a reply, in order of arrival.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Playback {
     pieces: Vec<Piece>,
 }
 
 impl Playback {
-    /// Takes the pieces that are not empty.
+    /// Creates a playback of the pieces that are not empty.
     pub fn new(pieces: impl IntoIterator<Item = Piece>) -> Self {
         Self { pieces: pieces.into_iter().filter(|piece| piece.duration.0 > 0.0).collect() }
     }
 
-    /// The pieces of a reply of `channels` channels to a source of a duration. As in SimulEval, a delay counts the source
-    /// alone: a piece that was drained after the last frame has the source's duration. Empty if the frame rate is not
-    /// above 0.
+    /// Creates the playback of a reply with `channels` channels to a source of the duration `source`. As in SimulEval,
+    /// delays are limited to the source's duration, also for audio that arrived after the last frame. Empty if the
+    /// frame rate is not above 0.
     pub fn of_reply(timeline: &Timeline, channels: u16, source: Milliseconds) -> Self {
         let per_second = f64::from(SAMPLE_RATE_HZ) * f64::from(channels.max(1)) * SAMPLE_BYTES as f64;
         if !(timeline.frame_rate_hz > 0.0 && timeline.frame_rate_hz.is_finite()) {
@@ -59,18 +59,18 @@ impl Playback {
         }))
     }
 
-    /// The pieces.
+    /// Returns the pieces, in order of arrival.
     pub fn pieces(&self) -> &[Piece] {
         &self.pieces
     }
 
-    /// Times at which a listener has heard each word, from the words' ends in the recording.
+    /// Returns the times at which a listener has heard each word, from the words' ends in the recording.
     pub fn word_delays(&self, words: &[Word]) -> Vec<Milliseconds> {
         let ends = words.iter().filter(|word| !word.text.trim().is_empty()).map(|word| 1000.0 * word.end);
         ends.filter_map(|end| Milliseconds::new(self.time_of(end)?)).collect()
     }
 
-    /// The time at which a position of the recording has been played.
+    /// Returns the time at which the recording has been played up to a position.
     fn time_of(&self, position: f64) -> Option<f64> {
         let (mut offset, mut played) = (0.0, 0.0_f64);
         let mut time = None;

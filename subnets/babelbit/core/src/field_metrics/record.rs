@@ -7,7 +7,7 @@ use super::{
 };
 use crate::rounding::{round_to, round6};
 
-/// Metrics of one reply. Times in milliseconds with 3 decimals, null where the reply has no words or no audio.
+/// Metrics of one reply. Times are in milliseconds with 3 decimals, null if the reply has no words or no audio.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct UtteranceMetrics {
     /// Word error rate in percent, 6 decimals.
@@ -16,16 +16,16 @@ pub struct UtteranceMetrics {
     pub bleu: f64,
     /// chrF of the sentence, 0 to 100, 6 decimals.
     pub chrf: f64,
-    /// Average lagging of the words' ends.
+    /// Average lagging (AL), from the ends of words.
     pub al_ms: Option<f64>,
-    /// Length-adaptive average lagging of the words' ends.
+    /// Length-adaptive average lagging (LAAL), from the ends of words.
     pub laal_ms: Option<f64>,
-    /// Average token delay.
+    /// Average token delay (ATD).
     pub atd_ms: Option<f64>,
 }
 
 impl UtteranceMetrics {
-    /// Metrics of a transcribed reply.
+    /// Computes the metrics of a transcribed reply.
     pub fn of(transcript: &Transcript, reference: &str, playback: &Playback, source: Milliseconds) -> Self {
         let pair = TextPair { hypothesis: &transcript.text, reference };
         let delays = playback.word_delays(&transcript.words);
@@ -41,7 +41,7 @@ impl UtteranceMetrics {
     }
 }
 
-/// Metrics of a miner's replies in one challenge: text metrics of all of them together, means of the times.
+/// Metrics of a miner's replies in one challenge: text metrics over all replies together, means of the times.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ChallengeMetrics {
     /// Word error rate in percent, 6 decimals.
@@ -50,11 +50,11 @@ pub struct ChallengeMetrics {
     pub bleu: f64,
     /// chrF of the corpus, 0 to 100, 6 decimals.
     pub chrf: f64,
-    /// Mean of the average lagging.
+    /// Mean of the replies' average lagging.
     pub al_ms: Option<f64>,
-    /// Mean of the length-adaptive average lagging.
+    /// Mean of the replies' length-adaptive average lagging.
     pub laal_ms: Option<f64>,
-    /// Mean of the average token delay.
+    /// Mean of the replies' average token delay.
     pub atd_ms: Option<f64>,
     /// Number of transcribed replies.
     pub replies: usize,

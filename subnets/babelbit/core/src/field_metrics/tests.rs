@@ -106,7 +106,7 @@ fn lag_metrics_equal_those_of_simuleval() {
     }
 }
 
-/// Two pieces of 1 s that arrive at 1.2 and 4 s: a listener waits from 2.2 to 4 s.
+/// Two pieces of 1 s arrive at 1.2 s and 4 s: the listener hears nothing from 2.2 s to 4 s.
 #[test]
 fn words_are_heard_when_their_piece_is_played() {
     let playback = playback(&[(1200.0, 1000.0), (4000.0, 1000.0)]);
@@ -116,7 +116,7 @@ fn words_are_heard_when_their_piece_is_played() {
     assert_eq!(Playback::default().word_delays(&words), []);
 }
 
-/// docs/metrics.md works this reply out by hand.
+/// The worked example in docs/metrics.md.
 #[test]
 fn the_worked_example_of_the_document() {
     let bytes = |seconds: f64| (seconds * 96_000.0).round() as u64;
@@ -157,7 +157,7 @@ fn replies_without_words_have_no_lag() {
 }
 
 proptest::proptest! {
-    /// Frame rates and sizes come from recordings that others may have written.
+    /// Metrics are finite for any frame rate and size, since recordings may come from other programs.
     #[test]
     fn strange_timelines_give_finite_metrics(
         rate in proptest::num::f64::ANY,

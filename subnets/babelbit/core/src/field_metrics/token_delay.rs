@@ -2,10 +2,10 @@
 
 use super::{Milliseconds, Piece, Playback};
 
-/// Length of a token of speech in milliseconds, about a word's.
+/// Duration of a speech token in milliseconds, about that of a word.
 const TOKEN: f64 = 300.0;
 
-/// Tokens of one side, by chunk.
+/// Tokens of the source or of the reply, grouped by chunk.
 #[derive(Default)]
 struct Side {
     /// Time at which each token ends.
@@ -14,11 +14,11 @@ struct Side {
     totals: Vec<usize>,
 }
 
-/// Mean time between the end of a token of the reply and the end of the token of the source that it corresponds to.
+/// Computes the mean delay from the end of a source token to the end of the corresponding reply token.
 ///
-/// Source and reply are cut into tokens of 300 ms by chunk. Token `t` of the reply corresponds to token `t` of the source,
-/// less what the reply had said more than it had heard before the chunk; never to one that was not yet heard. `None` for
-/// an empty reply.
+/// Source and reply are split into tokens of 300 ms, chunk by chunk. Reply token `t` corresponds to source token
+/// `t - ahead`, where `ahead` is the number of tokens by which the reply led the source before the chunk, but at most
+/// to the last source token received. `None` for an empty reply.
 pub fn average_token_delay(playback: &Playback) -> Option<Milliseconds> {
     let chunks = chunks(playback.pieces());
     let (mut source, mut reply) = (Side::default(), Side::default());
@@ -52,7 +52,7 @@ pub fn average_token_delay(playback: &Playback) -> Option<Milliseconds> {
 }
 
 impl Side {
-    /// Adds a chunk: whole tokens and the rest. `end` takes a token's length and returns the time of its end.
+    /// Adds the tokens of a chunk; the last one may be shorter. `end` maps a token's duration to the time of its end.
     fn push(&mut self, duration: f64, mut end: impl FnMut(f64) -> f64) {
         let rest = duration.rem_euclid(TOKEN);
         let whole = ((duration - rest) / TOKEN).round().max(0.0) as usize;
@@ -64,7 +64,7 @@ impl Side {
     }
 }
 
-/// Pieces that arrived at the same time are one chunk.
+/// Merges consecutive pieces with the same delay into one chunk.
 fn chunks(pieces: &[Piece]) -> Vec<Piece> {
     let mut chunks: Vec<Piece> = Vec::new();
     for piece in pieces {

@@ -19,7 +19,7 @@ pub enum ChallengeType {
 }
 
 impl ChallengeType {
-    /// Name in paths and files.
+    /// Name of the contest in paths and files.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Main => "main",

@@ -15,9 +15,9 @@ pub struct RunLog {
     pub miner_uid: Uid,
     /// Hotkey of the miner.
     pub miner_hotkey: Hotkey,
-    /// Always [`crate::protocol::PROTOCOL`].
+    /// Name of the protocol, always [`crate::protocol::PROTOCOL`].
     pub protocol: String,
-    /// Always false.
+    /// Whether the score is a fallback; always false.
     pub score_is_fallback: bool,
     /// Scoring method of the utterances.
     pub score_method: String,
@@ -67,9 +67,9 @@ pub struct RunLogUtterance {
     pub frame_rate_hz: f64,
     /// Samples per channel in one frame.
     pub frame_samples: u32,
-    /// Frames sent.
+    /// Number of frames sent.
     pub frame_count_in: u32,
-    /// Bytes received, in whole frames.
+    /// Number of complete frames in the received audio.
     pub frame_count_out: u64,
     /// Size of the source's WAV file in bytes.
     pub source_num_bytes: u64,
@@ -81,11 +81,11 @@ pub struct RunLogUtterance {
     pub error: Option<String>,
     /// Completion on the virtual clock, or wall-clock time until the failure, in milliseconds.
     pub latency_ms: f64,
-    /// Score, 0 to 1.
+    /// Score of the utterance, 0 to 1.
     pub score: f64,
-    /// Always false.
+    /// Whether the score is a fallback; always false.
     pub score_is_fallback: bool,
-    /// Scoring method.
+    /// Scoring method of the utterance.
     pub score_method: String,
     /// Semantic similarity, 0 to 1.
     pub accuracy: f64,

@@ -22,9 +22,9 @@ pub struct ChallengeRun {
     pub utterances: Vec<ChallengeRunUtterance>,
     /// Means over the utterances.
     pub challenge_summary: ChallengeSummary,
-    /// Always [`crate::protocol::PROTOCOL`].
+    /// Name of the protocol, always [`crate::protocol::PROTOCOL`].
     pub protocol: String,
-    /// Always false.
+    /// Whether the score is a fallback; always false.
     pub score_is_fallback: bool,
     /// Scoring method of the utterances.
     pub score_method: String,
@@ -46,7 +46,7 @@ pub struct ChallengeRunUtterance {
     pub reference_text: String,
     /// Transcript from the recogniser; null if it heard nothing.
     pub transcript: Option<String>,
-    /// Score, 0 to 1.
+    /// Score of the utterance, 0 to 1.
     pub score: f64,
     /// Semantic similarity, 0 to 1.
     pub accuracy: f64,
@@ -56,17 +56,17 @@ pub struct ChallengeRunUtterance {
     pub source_duration_sec: f64,
     /// Duration of the reply in seconds.
     pub predicted_duration_sec: f64,
-    /// Frames sent.
+    /// Number of frames sent.
     pub frame_count_in: u32,
-    /// Bytes received, in whole frames.
+    /// Number of complete frames in the received audio.
     pub frame_count_out: u64,
     /// Size of the reply's WAV file in bytes.
     pub predicted_num_bytes: u64,
     /// Components of the score, as in the run log.
     pub score_breakdown: Value,
-    /// Always false.
+    /// Whether the score is a fallback; always false.
     pub score_is_fallback: bool,
-    /// Scoring method.
+    /// Scoring method of the utterance.
     pub score_method: String,
     /// Whether the reply is complete.
     pub completed: bool,
@@ -94,15 +94,15 @@ pub struct ChallengeScore {
     pub challenge_mean_u: f64,
     /// Means over the utterances.
     pub challenge_summary: ChallengeSummary,
-    /// Always [`crate::protocol::PROTOCOL`].
+    /// Name of the protocol, always [`crate::protocol::PROTOCOL`].
     pub protocol: String,
-    /// Always false.
+    /// Whether the score is a fallback; always false.
     pub score_is_fallback: bool,
     /// Scoring method of the utterances.
     pub score_method: String,
     /// Whether every utterance was played completely and the challenge itself had no error.
     pub completed: bool,
-    /// Metrics of the field, not part of the score; missing if no reply was transcribed.
+    /// Speech translation metrics, not part of the score; missing if no reply was transcribed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics: Option<ChallengeMetrics>,
     /// Error that aborted the challenge.
@@ -115,15 +115,15 @@ pub struct ChallengeScore {
 pub struct ChallengeScoreUtterance {
     /// The engine's ID of the utterance.
     pub utterance_uid: String,
-    /// Score, 0 to 1.
+    /// Score of the utterance, 0 to 1.
     pub utterance_score: f64,
     /// Position in the challenge, from 0.
     pub utterance_index: u32,
-    /// Always false.
+    /// Whether the score is a fallback; always false.
     pub score_is_fallback: bool,
-    /// Scoring method.
+    /// Scoring method of the utterance.
     pub score_method: String,
-    /// Metrics of the field, not part of the score; missing if the reply was not transcribed.
+    /// Speech translation metrics, not part of the score; missing if the reply was not transcribed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics: Option<UtteranceMetrics>,
 }
@@ -164,7 +164,7 @@ const fn main_type() -> Option<ChallengeType> {
     Some(ChallengeType::Main)
 }
 
-/// Null and blank mean `main`; an unknown name gives `None`.
+/// Deserializes a contest. Null and blank mean `main`; an unknown name gives `None`.
 fn type_or_main<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ChallengeType>, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
         Value::Null => Some(ChallengeType::Main),

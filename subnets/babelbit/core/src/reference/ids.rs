@@ -1,6 +1,6 @@
 //! Equivalence of utterance ids: bare (`7`), padded (`007`) or prefixed with the challenge's name (`challenge-x:007`).
 
-/// Whether two ids name the same utterance: they have at least one form in common.
+/// Whether two ids denote the same utterance: they have at least one form in common.
 ///
 /// The forms of an id are its trimmed text, the part after the last colon, and each of these with its integer
 /// normalized: `challenge-x:007` has `challenge-x:007`, `007` and `7`.

@@ -12,7 +12,7 @@ pub(super) fn applies(entry: &Object) -> bool {
     ["target", "reference_text", "utterance_translations"].iter().any(|key| present(entry.get(*key)).is_some())
 }
 
-/// The id of an utterance: `utterance_id`, else `utterance_index`, else its position in the list.
+/// Returns the id of an utterance: `utterance_id`, else `utterance_index`, else its position in the list.
 pub(super) fn id_of(entry: &Object, position: usize) -> String {
     match present(entry.get("utterance_id")).or_else(|| present(entry.get("utterance_index"))) {
         Some(Value::String(id)) => id.clone(),
@@ -58,7 +58,7 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// The entry in the target language, else the first object.
+/// Returns the entry in the target language, else the first object.
 fn translation<'a>(entries: &'a [Value], target_language: &str) -> Option<&'a Object> {
     let mut objects = entries.iter().filter_map(Value::as_object);
     let first = objects.clone().next();
@@ -66,7 +66,7 @@ fn translation<'a>(entries: &'a [Value], target_language: &str) -> Option<&'a Ob
     objects.find(|entry| language_of(entry.get("language")).is_some_and(|language| language == wanted)).or(first)
 }
 
-/// Words with usable times; others are skipped.
+/// Parses words with usable times; others are skipped.
 fn words_of(words: Option<&Value>) -> Vec<Word> {
     let items = words.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     items

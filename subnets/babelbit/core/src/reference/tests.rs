@@ -11,7 +11,7 @@ fn word(text: &str, start: f64, end: f64) -> Word {
     Word { text: text.into(), start, end }
 }
 
-/// schema · text · number of words · words per second
+/// Columns: schema · text · number of words · words per second
 #[test]
 fn the_first_schema_that_applies_counts() {
     let words = json!([{"word": " so ", "start": 0, "end": 0.4}, {"word": "it", "start": 0.4, "end": 0.8}]);
@@ -66,7 +66,7 @@ fn words_are_trimmed() {
     assert_eq!(found.find("0", "en").unwrap().words, [word("so", 0.0, 1.0)]);
 }
 
-/// given rate · words · resulting rate
+/// Columns: given rate · words · resulting rate
 #[test]
 fn the_rate_is_given_or_that_of_the_words() {
     let two = vec![word("a", 0.0, 0.4), word("b", 0.4, 0.8)];
@@ -87,7 +87,7 @@ fn the_rate_is_given_or_that_of_the_words() {
     }
 }
 
-/// requested id · ids in the document · text found
+/// Columns: requested id · ids in the document · text found
 #[test]
 fn utterances_are_found_by_any_form_of_their_id() {
     for (asked, ids, text) in [
@@ -109,7 +109,7 @@ fn utterances_are_found_by_any_form_of_their_id() {
     }
 }
 
-/// document · exception name and message
+/// Columns: document · exception name and message
 #[test]
 fn each_mistake_is_named() {
     let error = |utterance: Value| document(&json!([utterance])).find("c:0", "en").unwrap_err();

@@ -3,11 +3,11 @@ use crate::reference::Reference;
 
 use super::ScoreOptions;
 
-/// Under strict rules, a lower confidence in the text makes the detected language unknown.
+/// Minimum confidence in the text; under strict rules, the detected language counts as unknown below it.
 pub const LANGUAGE_CONFIDENCE_FLOOR: f32 = 0.5;
 
-/// Semantic similarity of two texts, 0 to 1: the cosine of their sentence vectors (of unit length and equal dimension),
-/// computed in 32-bit floats. NaN counts as 0.
+/// Computes the semantic similarity of two texts, 0 to 1: the cosine of their sentence vectors (of unit length and
+/// equal dimension), in 32-bit floats. NaN counts as 0.
 pub fn accuracy(left: &[f32], right: &[f32]) -> f64 {
     let cosine: f32 = left.iter().zip(right).map(|(left, right)| left * right).sum();
     if cosine.is_nan() { 0.0 } else { f64::from(cosine.clamp(0.0, 1.0)) }
@@ -50,7 +50,7 @@ mod tests {
         }
     }
 
-    /// detected · confidence · language of the reference · fails under reference rules · under strict rules
+    /// Columns: detected · confidence · language of the reference · fails under reference rules · under strict rules
     #[test]
     fn another_language_fails() {
         for (detected, confidence, language, by_reference, by_strict) in [

@@ -14,7 +14,7 @@ use crate::rounding::{round3, round4, round6};
 /// Why no reply to an utterance can be scored.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BatchFailure {
-    /// Error of the reference.
+    /// Error for every reply to the utterance.
     pub error: ScoreError,
     /// Attempted source of the reference, for the record.
     pub source: Option<String>,
@@ -25,7 +25,7 @@ pub struct BatchFailure {
 pub enum Evidence<'a> {
     /// The reply was transcribed.
     Heard {
-        /// The transcript.
+        /// Transcript of the reply.
         transcript: &'a Transcript,
         /// Confidence of the recogniser in the whole text, 0 to 1, if it reports one.
         confidence: Option<f32>,
@@ -128,7 +128,7 @@ struct Heard<'a> {
     rate: Rate,
 }
 
-/// Inputs common to all kinds of result.
+/// Inputs common to all results.
 struct Basis<'a> {
     reference: Result<&'a Reference, &'a BatchFailure>,
     timing: &'a Timing,
@@ -144,7 +144,7 @@ impl Basis<'_> {
         self.reference.ok().map(|reference| round3(reference.wps))
     }
 
-    /// A result with score 0 that has only the times.
+    /// Creates a result with score 0 that has only the times.
     fn empty(&self, latency: &Latency) -> ScoreResult {
         let completion = round4(self.timing.effective_completion.get());
         let source = round4(self.timing.source_duration.get());
@@ -229,8 +229,8 @@ impl Basis<'_> {
         ScoreResult { gate: Some(Gate::TooLate), failed: vec![Gate::TooLate], ..self.empty(&self.latency()) }
     }
 
-    /// An error result. Under reference rules some fields are missing, the reference source of a single reply is not
-    /// recorded, and the latency score is always 1. Strict rules include all known values.
+    /// Creates an error result. Under reference rules some fields are missing, the reference source of a single reply
+    /// is not recorded, and the latency score is always 1. Strict rules include all known values.
     fn error(&self, error: &ScoreError) -> ScoreResult {
         let reason = "scoring_error".to_owned();
         let known = self.empty(&self.latency());

@@ -1,4 +1,4 @@
-//! Duplication penalty: replies that say the same share one score, so that copying another miner gains nothing.
+//! Duplication penalty: replies of similar meaning share one score, so that copying another miner gains nothing.
 //!
 //! With `w_ij` the similarity of two replies (0 at the threshold, 1 for equal ones), `p_j` the score of the other and
 //! `rel_ij` how much better the other is (0 when it is worse by epsilon, 1 when it is no worse):
@@ -20,7 +20,7 @@ pub struct Duplication {
     pub final_score: f32,
     /// Ratio of `final_score` to `raw_score`.
     pub penalty_factor: f32,
-    /// At least 1; 1 means that no other reply adds pressure.
+    /// Pressure of similar replies, at least 1; 1 means that no other reply adds pressure.
     pub duplicate_pressure: f32,
     /// Highest cosine to another reply, at least 0.
     pub max_peer_similarity: f32,

@@ -4,7 +4,7 @@ use crate::rounding::round6;
 /// Latency grade of a reply.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Latency {
-    /// 1 for a reply that ends with the source, falling to 0; rounded to 6 decimals.
+    /// Latency score: 1 for a reply that ends with the source, falling to 0; rounded to 6 decimals.
     pub score: f64,
     /// Seconds from the end of the source to the end of the reply, at least 0.
     pub overshoot: f64,
@@ -12,7 +12,8 @@ pub struct Latency {
     pub allowed: f64,
 }
 
-/// Grades a reply that ends `completion` seconds after the start of a source of `source` seconds.
+/// Computes the latency score of a reply that ends `completion` seconds after the start of a source of `source`
+/// seconds.
 ///
 /// The score is `1 - (overshoot / allowed)^power`, where `allowed` is a fraction of the source's duration within
 /// bounds.
@@ -36,7 +37,7 @@ mod tests {
     use super::*;
     use crate::rounding::round4;
 
-    /// completion · source · overshoot · allowed · score (to the row's precision)
+    /// Columns: completion · source · overshoot · allowed · score (to the row's precision)
     #[test]
     fn the_score_falls_with_the_overshoot() {
         for (completion, source, overshoot, allowed, score) in [

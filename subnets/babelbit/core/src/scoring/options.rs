@@ -14,7 +14,7 @@ pub enum OptionsError {
     NotFinite {
         /// Name of the option.
         name: &'static str,
-        /// The invalid value.
+        /// The invalid value of the option.
         value: f64,
     },
     /// A number is below 0.
@@ -22,7 +22,7 @@ pub enum OptionsError {
     Negative {
         /// Name of the option.
         name: &'static str,
-        /// The invalid value.
+        /// The invalid value of the option.
         value: f64,
     },
     /// The lower bound of a range exceeds the upper one.
@@ -57,7 +57,7 @@ pub struct ScoreOptions {
     pub latency_max_overshoot_sec: f64,
     /// Exponent of the latency score: 1 is a straight line, 2 a parabola.
     pub latency_power: f64,
-    /// Cosine above which two replies count as duplicates.
+    /// Cosine above which two replies are duplicates.
     pub duplication_similarity_threshold: f64,
     /// Exponent by which duplicate pressure lowers a score.
     pub duplication_gamma: f64,
@@ -141,7 +141,7 @@ mod tests {
         assert_eq!(ScoreOptions::default().checked(), Ok(ScoreOptions::default()));
     }
 
-    /// threshold, gamma, minimum score · clamped values
+    /// Columns: threshold, gamma, minimum score · clamped values
     #[test]
     fn duplication_settings_are_brought_into_range() {
         for ((threshold, gamma, min), expected) in [

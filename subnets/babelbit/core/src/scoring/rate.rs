@@ -8,7 +8,7 @@ const MIN_SPAN: f64 = 0.05;
 /// Speaking rate of a reply relative to the reference. Unrounded.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rate {
-    /// 1 if the rate passes, 0 if it does not.
+    /// Rate gate: 1 if the rate passes, 0 if it does not.
     pub penalty: f64,
     /// Words per second of the reply, if measurable.
     pub miner_wps: Option<f64>,
@@ -79,7 +79,7 @@ mod tests {
         times.iter().map(|&(start, end)| Word { text: "word".into(), start, end }).collect()
     }
 
-    /// words · reference wps · wps, ratio, penalty
+    /// Columns: words · reference wps · wps, ratio, penalty
     #[test]
     fn the_rate_passes_between_0_3_and_1_3_times_the_reference() {
         let five = [(0.0, 0.3), (0.3, 0.7), (0.7, 1.1), (1.1, 1.5), (1.5, 1.845)];
@@ -112,7 +112,7 @@ mod tests {
         assert_eq!(speech_rate(&spoken, 2.0, &ScoreOptions::default()).miner_wps, Some(2.0));
     }
 
-    /// text · duration · penalty
+    /// Columns: text · duration · penalty
     #[test]
     fn without_word_times_the_duration_counts() {
         for (text, duration, penalty) in [

@@ -34,7 +34,7 @@ pub enum Gate {
 }
 
 impl Gate {
-    /// Name in records, e.g. `too_late`.
+    /// Name of the gate in records, e.g. `too_late`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::PredictionError => "prediction_error",
@@ -61,7 +61,7 @@ impl std::fmt::Display for Gate {
 pub enum SpeechRate {
     /// The reply was transcribed, or recognition was skipped (then only the reference's rate is known).
     Measured {
-        /// 1 passes, 0 fails; null if not computed.
+        /// Rate gate: 1 passes, 0 fails; null if not computed.
         #[serde(deserialize_with = "crate::number::optional_float")]
         penalty: Option<f64>,
         /// Words per second of the reply, 3 decimals.
@@ -79,9 +79,9 @@ pub enum SpeechRate {
     },
     /// The reply could not be scored.
     Unknown {
-        /// Always 0.
+        /// Rate gate, always 0.
         penalty: u8,
-        /// Always `scoring_error`.
+        /// Reason, always `scoring_error`.
         reason: String,
     },
 }
@@ -89,7 +89,7 @@ pub enum SpeechRate {
 /// Recorded latency; all fields but the score are in seconds with 4 decimals.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LatencyRow {
-    /// 0 to 1, 6 decimals; always 1 in error results under reference rules.
+    /// Latency score, 0 to 1, 6 decimals; always 1 in error results under reference rules.
     pub score: f64,
     /// Time at which a listener has heard the whole reply.
     pub completion_sec: f64,
@@ -111,11 +111,11 @@ pub struct DuplicatePenalty {
     pub final_score: f64,
     /// Ratio of the final score to the raw score.
     pub penalty_factor: Option<f64>,
-    /// At least 1.
+    /// Pressure of similar replies, at least 1.
     pub duplicate_pressure: Option<f64>,
     /// Highest cosine to another reply.
     pub max_peer_similarity: Option<f64>,
-    /// Option: cosine above which replies count as duplicates.
+    /// Option: cosine above which two replies are duplicates.
     pub similarity_threshold: f64,
     /// Option: exponent of the pressure.
     pub gamma: f64,
@@ -130,7 +130,7 @@ pub struct DuplicatePenalty {
 }
 
 impl DuplicatePenalty {
-    /// Record of a reply that took part in the step.
+    /// Creates the record of a reply that took part in the step.
     pub(super) fn of(row: &Duplication, options: &ScoreOptions) -> Self {
         let rounded = |value: f32| Some(round6(f64::from(value)));
         Self {
@@ -145,7 +145,7 @@ impl DuplicatePenalty {
         }
     }
 
-    /// Record of a reply that was excluded from the step.
+    /// Creates the record of a reply that was excluded from the step.
     pub(super) fn absent(options: &ScoreOptions) -> Self {
         Self {
             raw_score: 0.0,
@@ -184,13 +184,13 @@ pub struct ScoreResult {
     pub accuracy: Option<f64>,
     /// Whether the unrounded accuracy passes.
     pub accuracy_pass: Option<bool>,
-    /// The speaking rate.
+    /// Recorded speaking rate.
     pub speech_rate: SpeechRate,
-    /// The latency.
+    /// Recorded latency.
     pub latency: LatencyRow,
     /// Transcript of the reply; null if a gate skipped recognition.
     pub stt_text: Option<String>,
-    /// Expected text.
+    /// Expected translation.
     pub gt_text: String,
     /// Duration of the reply in seconds, 4 decimals.
     pub predicted_duration_sec: f64,
@@ -198,13 +198,13 @@ pub struct ScoreResult {
     pub effective_completion_sec: f64,
     /// Duration of the source in seconds, 4 decimals.
     pub source_duration_sec: f64,
-    /// Always false.
+    /// Whether the score is a fallback; always false.
     pub score_is_fallback: bool,
     /// [`SCORE_METHOD`] or [`SCORE_METHOD_ERROR`].
     pub score_method: String,
-    /// Source of the reference.
+    /// Source of the reference document.
     pub scoring_metadata_source: Option<String>,
-    /// The duplication step.
+    /// Recorded duplication step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duplicate_penalty: Option<DuplicatePenalty>,
     /// Why the reply could not be scored, as `<name>:<message>`.
@@ -216,7 +216,7 @@ pub struct ScoreResult {
     /// Distances to the gates' bounds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub margins: Option<Margins>,
-    /// Not serialized: a deserialized result has none.
+    /// Failed gates. Not serialized: a deserialized result has none.
     #[serde(skip)]
     pub(super) failed: Vec<Gate>,
 }

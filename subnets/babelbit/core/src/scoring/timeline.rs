@@ -27,7 +27,7 @@ impl Default for Timeline {
 }
 
 impl Timeline {
-    /// A timeline at the protocol's frame rate; the first output frame is that of the first non-empty arrival.
+    /// Creates a timeline at the protocol's frame rate; the first output frame is that of the first non-empty arrival.
     pub fn new(arrivals: Vec<(u64, u64)>, eos_frame: u64) -> Self {
         let first_output_frame = arrivals.iter().find(|(_, bytes)| *bytes > 0).map_or(0, |(frame, _)| *frame);
         Self { first_output_frame, arrivals, eos_frame, ..Self::default() }
@@ -38,8 +38,8 @@ impl Timeline {
         self.arrivals.iter().fold(0, |sum, (_, bytes)| sum.saturating_add(*bytes))
     }
 
-    /// Time at which a listener has heard the whole reply, playing each piece as soon as it arrives, one after the
-    /// other; not before the frame that ended the reply. `channels` is the number of channels of the reply.
+    /// Returns the time at which a listener has heard the whole reply, playing each piece after its arrival and after
+    /// the previous one; not before the frame that ended the reply. `channels` is the number of channels of the reply.
     ///
     /// The frame rate must be above 0.
     pub fn completion(&self, channels: u16) -> f64 {
@@ -50,7 +50,7 @@ impl Timeline {
         heard.max(self.eos_frame as f64 / self.frame_rate_hz)
     }
 
-    /// Timing of a reply of `predicted_duration` to a source of `source_duration`, for the latency score.
+    /// Returns the timing of a reply of `predicted_duration` to a source of `source_duration`, for the latency score.
     pub fn timing(&self, channels: u16, predicted_duration: Seconds, source_duration: Seconds) -> Timing {
         let predicted = predicted_duration.get();
         let completion =
@@ -64,8 +64,8 @@ impl Timeline {
     }
 }
 
-/// The later of `completion` and the end of the whole reply played from its first output frame, in seconds; only
-/// `predicted_duration` if the frame rate is not above 0.
+/// Returns the later of `completion` and the end of the whole reply played from its first output frame, in seconds;
+/// only `predicted_duration` if the frame rate is not above 0.
 pub fn effective_completion(
     completion: f64,
     first_output_frame: u64,
@@ -107,7 +107,7 @@ mod tests {
         (seconds * 96_000.0).round() as u64
     }
 
-    /// case · completion · effective completion
+    /// Columns: case · completion · effective completion
     #[test]
     fn completion_follows_the_virtual_clock() {
         let steady = (11..=60).map(|frame| (frame, bytes(0.08))).collect();
@@ -137,13 +137,13 @@ mod tests {
         assert_eq!(Timeline::new(vec![(10, bytes(2.0))], 10).completion(2), 1.8);
     }
 
-    /// A padded frame grid overshoots the true length of the source.
+    /// The last frame of a padded frame grid ends after the source.
     #[test]
     fn the_last_frame_of_14_25_s_ends_0_07_s_late() {
         assert_eq!(round4(Timeline::new(vec![], 179).completion(1) - 14.25), 0.07);
     }
 
-    /// completion, first frame, frame rate, reply · effective completion
+    /// Columns: completion, first frame, frame rate, reply · effective completion
     #[test]
     fn completion_is_bounded_below_by_the_reply_played_from_its_first_frame() {
         for (completion, first, rate, reply, effective) in [

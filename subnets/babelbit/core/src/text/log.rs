@@ -23,7 +23,7 @@ pub struct Event {
     /// The prediction at this step.
     #[serde(default)]
     pub prediction: Option<String>,
-    /// The utterance.
+    /// Text of the utterance.
     #[serde(default)]
     pub ground_truth: Option<String>,
     /// Type of the challenge.
@@ -33,7 +33,7 @@ pub struct Event {
 
 /// The step of an event exceeds [`MAX_STEPS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a step is less than {MAX_STEPS}")]
+#[error("the step must be less than {MAX_STEPS}")]
 pub struct StepError {
     /// Index of the event.
     pub event: usize,
@@ -44,7 +44,7 @@ pub struct StepError {
 pub struct Utterance {
     /// Index of the utterance in its dialogue.
     pub number: i64,
-    /// The utterance, without `EOF`.
+    /// Text of the utterance, without `EOF`.
     pub ground_truth: String,
     /// The prediction at each step, without `EOF`; empty if there was none.
     pub predictions: Vec<String>,
@@ -54,14 +54,14 @@ pub struct Utterance {
 struct Collected<'a> {
     ground_truth: Option<&'a str>,
     predictions: BTreeMap<i64, &'a str>,
-    /// Number of predictions, with repeated steps and those without a step.
+    /// Number of prediction events, including those with repeated or missing steps.
     predicted: i64,
-    /// Steps up to the last revealed one.
+    /// Number of steps up to the last revealed one.
     revealed: Option<i64>,
 }
 
-/// The complete utterances of a log, by number. The last prediction at a step counts, and the last ground truth. The number
-/// of steps is that of the revealed words, or else of the predictions.
+/// Parses the complete utterances of a log, by number. The last prediction at a step and the last ground truth count.
+/// The number of steps is that of the revealed words, or else of the predictions.
 ///
 /// # Errors
 /// [`StepError`].
@@ -95,7 +95,7 @@ pub fn utterances(events: &[Event]) -> Result<Vec<Utterance>, StepError> {
     Ok(complete.collect())
 }
 
-/// The text without surrounding white space, as Python defines it, and without one `EOF` at its end.
+/// Returns the text without surrounding white space, as Python defines it, and without one `EOF` at its end.
 fn without_eof(text: &str) -> &str {
     let text = trim(text);
     text.strip_suffix("EOF").map_or(text, trim)

@@ -17,21 +17,21 @@ pub enum VectorError {
     /// A vector's length differs from that of others.
     #[error("the vector of {text:?} has {length} numbers, others have {expected}")]
     Length {
-        /// The text.
+        /// Text whose vector has another length.
         text: String,
-        /// Length of its vector.
+        /// Length of the text's vector.
         length: usize,
         /// Length of other vectors.
         expected: usize,
     },
 }
 
-/// Vectors of length 1, by text.
+/// Sentence vectors of length 1, by text.
 #[derive(Debug, Clone, Default)]
 pub struct SentenceVectors(BTreeMap<String, Vec<f64>>);
 
 impl SentenceVectors {
-    /// Normalises vectors.
+    /// Creates a set of sentence vectors, normalised to length 1.
     ///
     /// # Errors
     /// [`VectorError::Length`].
@@ -49,7 +49,7 @@ impl SentenceVectors {
         Ok(Self(vectors))
     }
 
-    /// Cosine of the angle between the vectors of two texts. An empty text without a vector has cosine 0 to all.
+    /// Computes the cosine between the vectors of two texts. An empty text without a vector has cosine 0 to all.
     ///
     /// # Errors
     /// [`VectorError::Missing`].
@@ -66,7 +66,7 @@ impl SentenceVectors {
         }
     }
 
-    /// Mean cosine of 100 pseudo-random pairs of the non-empty texts; 0 if there are fewer than two.
+    /// Computes the mean cosine of 100 pseudo-random pairs of the non-empty texts; 0 if there are fewer than two.
     ///
     /// # Errors
     /// [`VectorError::Missing`].
@@ -85,7 +85,7 @@ impl SentenceVectors {
     }
 }
 
-/// Pairs of different indexes below `count`, as Python's `random.Random(0)` draws them.
+/// Returns pairs of different indexes below `count`, as Python's `random.Random(0)` draws them.
 fn pairs(count: usize) -> impl Iterator<Item = (usize, usize)> {
     let mut random = Mt::new_with_key([0]);
     std::iter::repeat_with(move || {
@@ -94,7 +94,7 @@ fn pairs(count: usize) -> impl Iterator<Item = (usize, usize)> {
     })
 }
 
-/// Python's `randrange(count)`: random bits, again and again until they are below `count`.
+/// Draws like Python's `randrange(count)`: random bits until they are below `count`.
 fn below(count: usize, random: &mut Mt) -> usize {
     let bits = usize::BITS - count.leading_zeros();
     loop {

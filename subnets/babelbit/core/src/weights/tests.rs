@@ -15,7 +15,7 @@ fn assert_weights(found: &Weights, expected: &[(u16, f64)], case: &str) {
     }
 }
 
-/// main · arena winner · arena share · burn uid · weights in the order of first assignment
+/// Columns: main · arena winner · arena share · burn uid · weights in the order of first assignment
 #[test]
 fn shares_are_given_out() {
     for (main, winner, percent, burn, expected) in [
@@ -50,7 +50,7 @@ fn shares_are_given_out() {
     }
 }
 
-/// arena scores · percent · burn uid · weights under reference rules · under strict rules, all of miners 1 and 3
+/// Columns: arena scores · percent · burn uid · weights of miners 1 and 3 under reference rules · under strict rules
 #[test]
 fn an_arena_with_all_of_the_share_and_no_recipient_leaves_nothing() {
     let shared: &[(u16, f64)] = &[(1, 0.75), (3, 0.25)];
@@ -81,7 +81,7 @@ fn a_share_is_exact_to_the_last_bit() {
     assert_eq!(found.weights.iter().copied().map(f64::to_bits).collect::<Vec<_>>(), expected.map(f64::to_bits));
 }
 
-/// arena scores · winner under reference rules · under strict rules
+/// Columns: arena scores · winner under reference rules · under strict rules
 #[test]
 fn the_arena_has_one_winner() {
     for (arena, by_reference, by_strict) in [
@@ -97,7 +97,7 @@ fn the_arena_has_one_winner() {
     }
 }
 
-/// setting · share
+/// Columns: setting · share
 #[test]
 fn the_share_is_read_from_a_setting() {
     for (text, share) in [

@@ -17,6 +17,14 @@ pub enum Call {
     NextSolo,
     /// `GET /transcription`.
     Transcription,
+    /// `GET /start`.
+    StartText,
+    /// `POST /next`.
+    NextText,
+    /// `GET /solo/start`, of text.
+    StartTextSolo,
+    /// `POST /solo/next`, of text.
+    NextTextSolo,
 }
 
 impl Call {
@@ -28,6 +36,10 @@ impl Call {
             Self::StartSolo => "start solo-audio session",
             Self::NextSolo => "advance solo-audio session",
             Self::Transcription => "fetch transcription ground truth",
+            Self::StartText => "start text session",
+            Self::NextText => "advance text session",
+            Self::StartTextSolo => "start solo-text session",
+            Self::NextTextSolo => "advance solo-text session",
         }
     }
 }
@@ -35,9 +47,9 @@ impl Call {
 /// A step of authentication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AuthStep {
-    /// `POST /auth`.
+    /// Requests a challenge: `POST /auth`.
     Challenge,
-    /// `POST /auth/verify`.
+    /// Submits the signed challenge: `POST /auth/verify`.
     Verify,
 }
 
@@ -50,7 +62,7 @@ impl fmt::Display for AuthStep {
     }
 }
 
-/// Why a call of the engine failed.
+/// Why a request to the engine failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EngineError {
@@ -84,6 +96,9 @@ pub enum EngineError {
         #[source]
         fault: Fault,
     },
+    /// The engine does not know the text session.
+    #[error("Invalid session")]
+    InvalidSession,
     /// An utterance before the end marker has no audio.
     #[error("empty audio payload for an active utterance")]
     EmptyAudio,

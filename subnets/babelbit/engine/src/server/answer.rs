@@ -34,6 +34,8 @@ pub(super) enum ApiError {
         "wrong route for the session; hint: advance main sessions at /source-audio/next, solo sessions at /solo/next"
     )]
     OtherKind,
+    #[error("{0}")]
+    TextSession(&'static str),
     #[error("{field}: {problem}")]
     Field { field: &'static str, problem: String },
     #[error(transparent)]
@@ -52,7 +54,7 @@ impl ApiError {
             Self::NoSession => StatusCode::NOT_FOUND,
             Self::OtherKind => StatusCode::CONFLICT,
             Self::Field { .. } | Self::Body(BodyError::Shape { .. }) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Body(BodyError::NotJson(_)) => StatusCode::BAD_REQUEST,
+            Self::Body(BodyError::NotJson(_)) | Self::TextSession(_) => StatusCode::BAD_REQUEST,
             Self::Body(BodyError::Read(refusal)) => refusal.status(),
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Unprepared => StatusCode::SERVICE_UNAVAILABLE,
@@ -64,6 +66,11 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = self.status();
         tracing::debug!(status = status.as_u16(), error = %self, "request refused");
+        if let Self::TextSession(detail) = self {
+            // The reference's clients look for this text.
+            let error = "invalid or missing session_id";
+            return (status, Json(json!({ "error": error, "detail": detail }))).into_response();
+        }
         let Self::TooMany { wait, limit } = self else {
             let mut response = (status, Json(json!({ "detail": self.to_string() }))).into_response();
             if status == StatusCode::UNAUTHORIZED {

@@ -21,6 +21,7 @@ use tower_http::trace::TraceLayer;
 use super::State;
 use super::answer::{ApiError, Body, as_json};
 use super::sessions::Stream;
+use super::text;
 use taonet_babelbit_challenges::{BuildError, BuiltChallenge};
 use taonet_http::subscriber;
 use taonet_http::{collapse_slashes, count};
@@ -28,15 +29,25 @@ use taonet_http::{collapse_slashes, count};
 type Engine = Shared<Arc<State>>;
 
 pub(super) fn router(state: Arc<State>, timeout: Duration) -> Router {
-    let routes = Router::new()
+    let mut routes = Router::new()
         .route("/auth", post(auth))
         .route("/auth/verify", post(auth_verify))
-        .route("/source-audio/start", post(start_main))
-        .route("/source-audio/next", post(next_main))
-        .route("/solo/start", get(start_solo))
-        .route("/solo/next", post(next_solo))
-        .route("/transcription", get(transcription))
-        .route("/healthz", get(healthz))
+        .route("/healthz", get(healthz));
+    if !state.library.is_empty() {
+        routes = routes
+            .route("/source-audio/start", post(start_main))
+            .route("/source-audio/next", post(next_main))
+            .route("/solo/start", get(start_solo))
+            .route("/solo/next", post(next_solo))
+            .route("/transcription", get(transcription));
+    }
+    if !state.texts.is_empty() {
+        routes = routes.route("/start", get(text::start_main)).route("/next", post(text::next_main));
+    }
+    if state.library.is_empty() {
+        routes = routes.route("/solo/start", get(text::start_solo)).route("/solo/next", post(text::next_solo));
+    }
+    let routes = routes
         .fallback(|| async { StatusCode::NOT_FOUND })
         .layer(DefaultBodyLimit::disable())
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, timeout))
@@ -72,6 +83,21 @@ impl FromRequestParts<Arc<State>> for Caller {
         let now = state.now();
         let hotkey = state.auth.caller(&parts.headers, now)?;
         let limit = &state.data_limit;
+        limit.admit(hotkey, now).map_err(|wait| ApiError::TooMany { wait, limit: limit.limit() })?;
+        Ok(Self(hotkey))
+    }
+}
+
+/// Extractor of an authenticated caller of the text routes, rate-limited by hotkey: a session takes a call for each word.
+pub(super) struct TextCaller(pub(super) Hotkey);
+
+impl FromRequestParts<Arc<State>> for TextCaller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<State>) -> Result<Self, ApiError> {
+        let now = state.now();
+        let hotkey = state.auth.caller(&parts.headers, now)?;
+        let limit = &state.text_limit;
         limit.admit(hotkey, now).map_err(|wait| ApiError::TooMany { wait, limit: limit.limit() })?;
         Ok(Self(hotkey))
     }
@@ -116,7 +142,8 @@ async fn start(
 ) -> Result<Json<UtterancePayload>, ApiError> {
     let built = prepared(state.current(stream).await)?;
     tracing::info!(%hotkey, ?stream, challenge_uid = built.challenge.uid, "session started");
-    Ok(Json(state.sessions.start(hotkey, stream, built, state.now())))
+    let id = state.sessions.start(hotkey, stream, Arc::clone(&built), state.now());
+    Ok(Json(built.payload(&id, 0)))
 }
 
 fn next(
@@ -125,7 +152,8 @@ fn next(
     Body(request): &Body<NextRequest>,
     stream: Stream,
 ) -> Result<Json<UtterancePayload>, ApiError> {
-    state.sessions.next(*hotkey, stream, &request.session_id, state.now()).map(Json)
+    let (built, position) = state.sessions.next(*hotkey, stream, &request.session_id, state.now())?;
+    Ok(Json(built.payload(&request.session_id, position)))
 }
 
 /// The reference of the challenge in the caller's session, else of the current one: a challenge that rotates out during

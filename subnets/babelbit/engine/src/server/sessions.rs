@@ -1,10 +1,9 @@
-//! Sessions: each caller's position in a challenge.
+//! Sessions: each caller's position in a challenge of either contest.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use taonet_babelbit_core::engine_api::UtterancePayload;
 use taonet_primitives::Hotkey;
 use uuid::Uuid;
 
@@ -18,45 +17,54 @@ pub(super) enum Stream {
     Solo,
 }
 
-struct Session {
+/// What a session steps through.
+pub(super) trait Content {
+    /// Name of the contest in metrics.
+    const CONTEST: &'static str;
+
+    /// Number of positions before the end.
+    fn len(&self) -> usize;
+}
+
+impl Content for BuiltChallenge {
+    const CONTEST: &'static str = "speech";
+
+    fn len(&self) -> usize {
+        self.audio.len()
+    }
+}
+
+struct Session<C> {
     // A session belongs to a hotkey, not to a token: it survives a renewal of the token.
     hotkey: Hotkey,
     stream: Stream,
-    built: Arc<BuiltChallenge>,
-    /// Position of the next utterance.
+    content: Arc<C>,
+    /// Next position.
     next: usize,
     used: SystemTime,
     /// Serial number of the session, so that the oldest is known regardless of the clock.
     serial: u64,
 }
 
-pub(super) struct Sessions {
+pub(super) struct Sessions<C> {
     idle: Duration,
     per_hotkey: usize,
-    table: Mutex<Table>,
+    table: Mutex<Table<C>>,
 }
 
-#[derive(Default)]
-struct Table {
-    sessions: HashMap<String, Session>,
+struct Table<C> {
+    sessions: HashMap<String, Session<C>>,
     serial: u64,
 }
 
-impl Sessions {
+impl<C: Content> Sessions<C> {
     pub(super) fn new(idle: Duration, per_hotkey: usize) -> Self {
-        Self { idle, per_hotkey: per_hotkey.max(1), table: Mutex::default() }
+        Self { idle, per_hotkey: per_hotkey.max(1), table: Mutex::new(Table { sessions: HashMap::new(), serial: 0 }) }
     }
 
-    /// Opens a session and returns the first utterance.
-    pub(super) fn start(
-        &self,
-        hotkey: Hotkey,
-        stream: Stream,
-        built: Arc<BuiltChallenge>,
-        now: SystemTime,
-    ) -> UtterancePayload {
+    /// Opens a session at position 0; returns its ID.
+    pub(super) fn start(&self, hotkey: Hotkey, stream: Stream, content: Arc<C>, now: SystemTime) -> String {
         let id = Uuid::new_v4().to_string();
-        let first = built.payload(&id, 0);
         let mut table = self.lock();
         table.sessions.retain(|_, session| self.lives(session, now));
         let of_hotkey = || table.sessions.iter().filter(|(_, session)| session.hotkey == hotkey);
@@ -66,19 +74,19 @@ impl Sessions {
         }
         table.serial += 1;
         let serial = table.serial;
-        table.sessions.insert(id, Session { hotkey, stream, built, next: 1, used: now, serial });
-        metrics::gauge!("taonet_engine_sessions").set(table.sessions.len() as f64);
-        first
+        table.sessions.insert(id.clone(), Session { hotkey, stream, content, next: 1, used: now, serial });
+        metrics::gauge!("taonet_engine_sessions", "contest" => C::CONTEST).set(table.sessions.len() as f64);
+        id
     }
 
-    /// Returns the next utterance of a session, or the end marker.
+    /// Advances a session; returns its content and its new position, at most the content's length.
     pub(super) fn next(
         &self,
         hotkey: Hotkey,
         stream: Stream,
         id: &str,
         now: SystemTime,
-    ) -> Result<UtterancePayload, ApiError> {
+    ) -> Result<(Arc<C>, usize), ApiError> {
         let mut table = self.lock();
         // Another hotkey's session is indistinguishable from a missing one.
         let session = table
@@ -90,25 +98,24 @@ impl Sessions {
             return Err(ApiError::OtherKind);
         }
         session.used = now;
-        let (built, index) = (Arc::clone(&session.built), session.next);
-        session.next = index.saturating_add(1).min(built.audio.len());
-        drop(table);
-        Ok(built.payload(id, index))
+        let (content, position) = (Arc::clone(&session.content), session.next.min(session.content.len()));
+        session.next = position.saturating_add(1);
+        Ok((content, position))
     }
 
-    /// The challenge of the hotkey's latest main session.
-    pub(super) fn latest_main(&self, hotkey: Hotkey, now: SystemTime) -> Option<Arc<BuiltChallenge>> {
+    /// The content of the hotkey's latest main session.
+    pub(super) fn latest_main(&self, hotkey: Hotkey, now: SystemTime) -> Option<Arc<C>> {
         let table = self.lock();
         let mine =
             table.sessions.values().filter(|s| s.hotkey == hotkey && s.stream == Stream::Main && self.lives(s, now));
-        mine.max_by_key(|session| session.serial).map(|session| Arc::clone(&session.built))
+        mine.max_by_key(|session| session.serial).map(|session| Arc::clone(&session.content))
     }
 
-    fn lives(&self, session: &Session, now: SystemTime) -> bool {
+    fn lives(&self, session: &Session<C>, now: SystemTime) -> bool {
         now.duration_since(session.used).map_or(true, |idle| idle < self.idle)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Table> {
+    fn lock(&self) -> MutexGuard<'_, Table<C>> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -11,6 +11,8 @@ use taonet_speech::{Pcm, SynthesisError, Voice, Wav};
 use taonet_wallet::Keypair;
 
 use super::*;
+
+mod texts;
 use crate::client::{ChallengeKind, EngineClient, EngineError, EngineOptions};
 
 const SAMPLE: &str = include_str!("../../../challenges/tests/data/00-sample.json");

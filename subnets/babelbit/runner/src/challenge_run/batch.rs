@@ -109,7 +109,7 @@ impl Batches {
     }
 
     /// Replies that already have a score: their scores stay, but a later duplicate must not escape the penalty. Replies
-    /// whose audio is gone put no pressure on others.
+    /// without stored audio exert no pressure on others.
     async fn scored_peers(&mut self, index: u32) -> Result<Vec<(MinerKey, Candidate)>, RunError> {
         let rows = std::mem::take(&mut self.peers);
         let Some((source_sec, channels)) = self.source(index).filter(|_| !rows.is_empty()) else {

@@ -256,7 +256,7 @@ async fn a_file_that_is_no_ledger_is_refused() {
 async fn a_reader_sees_what_a_runner_writes_beside_it() {
     let directory = tempfile::tempdir().unwrap();
     let missing = Ledger::read(directory.path()).await.unwrap_err();
-    assert!(missing.to_string().contains("no ledger"), "{missing}");
+    assert!(missing.to_string().contains("does not exist"), "{missing}");
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
 
     let runner = Ledger::open(directory.path()).await.unwrap();

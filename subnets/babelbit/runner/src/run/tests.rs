@@ -362,7 +362,7 @@ async fn without_a_reference_replies_get_error_results() {
 #[tokio::test]
 async fn references_among_files_that_cannot_be_used_are_named() {
     for (stored, error) in [
-        (Some("{"), "ValueError:Scoring metadata cannot be read (no JSON, or too large): "),
+        (Some("{"), "ValueError:Scoring metadata cannot be read (not JSON, or too large): "),
         (None, "FileNotFoundError:Scoring metadata not found: "),
     ] {
         let directory = tempfile::tempdir().unwrap();

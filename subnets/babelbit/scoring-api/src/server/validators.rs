@@ -24,7 +24,7 @@ pub enum Admission {
     Permits {
         /// Source of the metagraph.
         gateway: GatewayClient,
-        /// The subnet.
+        /// Netuid of the subnet.
         netuid: NetUid,
     },
 }

@@ -13,7 +13,7 @@ use taonet_validator::signer::{AuditLog, Signer, SignerConfig};
 use taonet_validator::subtensor_gateway::{Gateway, GatewaySettings};
 use taonet_validator::testing::{LocalChain, listen};
 
-/// A gateway that reports one block after the other.
+/// Starts a gateway that reports these blocks in order.
 async fn blocks(numbers: Vec<u32>) -> (Url, Arc<Mutex<Vec<String>>>) {
     let (calls, numbers) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(numbers.into_iter())));
     let notes = Arc::clone(&calls);
@@ -38,7 +38,7 @@ async fn blocks(numbers: Vec<u32>) -> (Url, Arc<Mutex<Vec<String>>>) {
     (listen(router).await, calls)
 }
 
-/// blocks seen (0: the gateway fails) · processed epochs
+/// Columns: blocks seen (0: the gateway fails) · processed epochs
 #[tokio::test]
 async fn every_epoch_is_worked_on_once_whatever_blocks_are_seen() {
     for (numbers, epochs) in [
@@ -105,7 +105,7 @@ async fn scores_that_cannot_be_had_are_asked_for_again() {
     assert_eq!(world.waits(), [1, 2, 30]);
 }
 
-/// From the epoch to the signed extrinsic, with real services and a real chain.
+/// Measures the time from the epoch to the signed extrinsic, with real services and a real chain.
 #[tokio::test(flavor = "multi_thread")]
 async fn weights_are_signed_soon_after_the_epoch() {
     let chain = LocalChain::start(8).await;
@@ -149,7 +149,12 @@ async fn weights_are_signed_soon_after_the_epoch() {
     let engine = EngineClient::new(&engine.uri(), Arc::clone(&keypair), EngineOptions::default()).unwrap();
     let scores = ScoresClient::new(&scoring.uri().parse().unwrap(), keypair).unwrap();
     let cache_dir = directory.path().to_owned();
-    let settings = BabelbitSettings { arena_share: ArenaShare::NONE, rules: Rules::Reference, cache_dir };
+    let settings = BabelbitSettings {
+        current: CurrentChallenge::Speech,
+        arena_share: ArenaShare::NONE,
+        rules: Rules::Reference,
+        cache_dir,
+    };
     let babelbit = Babelbit::new(engine, scores, settings);
     let services = Services { gateway: gateway_client, signer: SignerClient::new(&signer_url, None).unwrap() };
     let settings = ValidatorSettings {

@@ -32,7 +32,7 @@ async fn figures_are_those_of_the_last_epoch() {
     is_shown("current_winner_uid NaN");
 }
 
-/// Other weights are already submitted in the chain's epoch: these are not set, and not counted as set.
+/// Weights are neither set nor counted as set if others were submitted in the same epoch of the chain.
 #[tokio::test]
 async fn weights_that_the_chain_does_not_take_are_not_counted_as_set() {
     let world = World::new().await;

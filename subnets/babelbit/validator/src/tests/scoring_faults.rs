@@ -61,7 +61,7 @@ async fn a_contest_without_a_share_is_not_waited_for() {
     assert_eq!(pairs(&world.validator().run_once().await.unwrap()), [(1, 1.0)]);
 }
 
-/// the scoring API's responses · number of requests for one contest
+/// Columns: the scoring API's responses · number of requests for one contest
 #[tokio::test]
 async fn a_scoring_api_that_fails_gives_no_scores() {
     for (answer, attempts) in [

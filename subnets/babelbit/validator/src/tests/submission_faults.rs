@@ -3,7 +3,7 @@
 use super::*;
 use taonet_validator::testing::nowhere;
 
-/// the signer's response · whether the gateway is called too
+/// Columns: the signer's response · whether the gateway is called too
 #[tokio::test]
 async fn the_gateway_is_asked_where_the_signer_fails() {
     for (answer, is_asked) in [

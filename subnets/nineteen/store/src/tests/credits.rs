@@ -1,19 +1,20 @@
 //! Keys and credits.
 
+use taonet_database::statement;
+
 use super::*;
 use crate::{Claim, HoldRefusal, KeyTerms, StoredAnswer, Usage};
 
-fn terms(budget: Option<i64>) -> KeyTerms {
+pub(super) fn terms(budget: Option<i64>) -> KeyTerms {
     KeyTerms { name: "shop".to_owned(), rate_per_minute: 60, models: Some(vec![task("a")]), monthly_budget: budget }
 }
 
-fn usage(day: &str, charge: i64) -> Usage {
+pub(super) fn usage(day: &str, charge: i64) -> Usage {
     Usage { model: "a".to_owned(), day: day.to_owned(), input_tokens: 3, output_tokens: 5, charge }
 }
 
-#[tokio::test]
-async fn keys_are_found_by_their_text_alone() {
-    let (store, _folder) = store().await;
+pub(super) async fn keys_are_found_by_their_text_alone(home: Home) {
+    let store = home.open().await;
     let made = store.create_key(&terms(None), &[9; 40], 7).await.unwrap();
     let found = store.key_of(&made.secret).await.unwrap().unwrap();
     assert_eq!((&found.id, &found.terms, found.balance, found.created_ms), (&made.id, &terms(None), 0, 7));
@@ -25,9 +26,8 @@ async fn keys_are_found_by_their_text_alone() {
     assert!(!store.update_key("none", &terms(None)).await.unwrap());
 }
 
-#[tokio::test]
-async fn credits_are_never_overdrawn() {
-    let (store, _folder) = store().await;
+pub(super) async fn credits_are_never_overdrawn(home: Home) {
+    let store = home.open().await;
     let key = store.create_key(&terms(None), &[1; 40], 0).await.unwrap().id;
     assert_eq!(store.grant(&key, 105, "test", 0).await.unwrap(), Some(105));
     assert_eq!(store.grant(&key, -106, "test", 0).await.unwrap(), None);
@@ -60,9 +60,8 @@ async fn credits_are_never_overdrawn() {
     assert!(store.is_balanced().await.unwrap());
 }
 
-#[tokio::test]
-async fn budgets_are_of_a_month() {
-    let (store, _folder) = store().await;
+pub(super) async fn budgets_are_of_a_month(home: Home) {
+    let store = home.open().await;
     let key = store.create_key(&terms(Some(10)), &[2; 40], 0).await.unwrap().id;
     store.grant(&key, 100, "test", 0).await.unwrap();
     let hold = async |request: &str, amount, month: &str| store.hold(&key, request, amount, month, 0).await.unwrap();
@@ -72,31 +71,38 @@ async fn budgets_are_of_a_month() {
     store.charge("1", &usage("2026-11-30", 6), 0).await.unwrap();
     assert_eq!(hold("2", 5, "2026-11").await, Err(HoldRefusal::Budget { left: 4 }));
     assert_eq!(hold("2", 5, "2026-12").await, Ok(()));
-    assert_eq!(store.release_holds(1).await.unwrap(), 1);
+    assert_eq!(store.release_holds(1, 1).await.unwrap(), 1);
     assert_eq!(store.key(&key).await.unwrap().unwrap().balance, 94);
     assert!(store.is_balanced().await.unwrap());
 }
 
-#[tokio::test]
-async fn books_that_were_tampered_with_do_not_balance() {
-    for statement in [
-        "UPDATE account SET balance = balance + 1 WHERE name LIKE 'key:%'",
-        "UPDATE posting SET amount = amount + 1 WHERE account = 'issued'",
-        "DELETE FROM hold",
+pub(super) async fn books_that_were_tampered_with_do_not_balance(home: Home) {
+    let store = home.open().await;
+    let key = store.create_key(&terms(None), &[3; 40], 0).await.unwrap().id;
+    store.grant(&key, 10, "test", 0).await.unwrap();
+    store.hold(&key, "1", 3, "2026-11", 0).await.unwrap().unwrap();
+    let run = async |sql: &'static str| statement(sql).execute(&store.database).await.unwrap();
+    for (tamper, undo) in [
+        (
+            "UPDATE account SET balance = balance + 1 WHERE name LIKE 'key:%'",
+            "UPDATE account SET balance = balance - 1 WHERE name LIKE 'key:%'",
+        ),
+        (
+            "UPDATE posting SET amount = amount + 1 WHERE account = 'issued'",
+            "UPDATE posting SET amount = amount - 1 WHERE account = 'issued'",
+        ),
+        ("UPDATE hold SET amount = amount + 1", "UPDATE hold SET amount = amount - 1"),
+        ("DELETE FROM hold", "SELECT 1"),
     ] {
-        let (store, _folder) = store().await;
-        let key = store.create_key(&terms(None), &[3; 40], 0).await.unwrap().id;
-        store.grant(&key, 10, "test", 0).await.unwrap();
-        store.hold(&key, "1", 3, "2026-11", 0).await.unwrap().unwrap();
         assert!(store.is_balanced().await.unwrap());
-        sqlx::query(statement).execute(&store.pool).await.unwrap();
-        assert!(!store.is_balanced().await.unwrap(), "{statement}");
+        run(tamper).await;
+        assert!(!store.is_balanced().await.unwrap(), "{tamper}");
+        run(undo).await;
     }
 }
 
-#[tokio::test]
-async fn repeated_requests_run_once() {
-    let (store, _folder) = store().await;
+pub(super) async fn repeated_requests_run_once(home: Home) {
+    let store = home.open().await;
     let key = store.create_key(&terms(None), &[1; 40], 0).await.unwrap().id;
     let other = store.create_key(&terms(None), &[2; 40], 0).await.unwrap().id;
     let claim = async |key: &str, fingerprint: &str, now| store.claim(key, "x", fingerprint, now).await.unwrap();
@@ -124,7 +130,7 @@ async fn repeated_requests_run_once() {
     store.keep_answer(&key, "x", &answer).await.unwrap();
     // Neither dropping the claim nor a restart deletes a stored answer.
     store.drop_claim(&key, "x").await.unwrap();
-    store.release_holds(3).await.unwrap();
+    store.release_holds(3, 3).await.unwrap();
     assert_eq!(claim(&key, "a", 86_400_001).await, Claim::Answered(answer));
     assert_eq!(claim(&other, "c", 3).await, Claim::New, "an unfinished request can be retried");
     assert_eq!(claim(&key, "a", 86_400_002).await, Claim::New, "after a day");

@@ -1,14 +1,11 @@
 use reqwest::{Certificate, Client};
-use taonet_http::{ServeLimits, serve};
-use taonet_proof_circuits::{Catalogue, CircuitDirectory, ModelBundle, ShippedModel};
-use taonet_proof_miner::{Conduct, Miner, MinerSettings, router as miner_router, signed_requests};
-use taonet_proof_validator::{Book, ExaminerSettings, MinerEntry, Wire};
-use taonet_service::{Shutdown, system_clock};
-use taonet_wallet::Keypair;
-use taonet_wire::{BtauthScheme, ClientConfig, Peer, SignedClient, Signer};
+use taonet_proof_circuits::{ModelBundle, ShippedModel};
+use taonet_proof_miner::Conduct;
+use taonet_service::Shutdown;
 use tokio::net::TcpListener;
 
 use super::*;
+use crate::testing::World;
 use crate::{Identity, serve_tls};
 
 struct Running {
@@ -29,31 +26,7 @@ impl Drop for Running {
 
 /// Starts a validator's API over TLS, with one miner of one model, whole and in slices.
 async fn start(conduct: Conduct, settings: ApiSettings) -> Running {
-    let place = tempfile::tempdir().unwrap();
-    let (circuits, stop) = (place.path().join("circuits"), Shutdown::new());
-    let model = ShippedModel::DiabetesRegression;
-    let directory = CircuitDirectory::create(&circuits.join("whole"), &model.compile("stark").unwrap()).unwrap();
-    let sliced = model.compile_slices("stark", 2).unwrap();
-    sliced.write(&circuits.join("sliced")).unwrap();
-    let catalogue = Catalogue::open(&circuits).unwrap();
-
-    let bob = Keypair::from_uri("//Bob").unwrap().hotkey();
-    let miner = MinerSettings { conduct, concurrency: 4, ..MinerSettings::new(bob) };
-    let routes = signed_requests(bob, Duration::from_mins(3)).build();
-    let routes = miner_router(Miner::load(&catalogue, miner).unwrap(), routes);
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let peer = Peer::new(bob, "127.0.0.1", listener.local_addr().unwrap().port()).unwrap();
-    let stopped = stop.clone();
-    stop.spawn("miner", async move { serve(listener, routes, &stopped, ServeLimits::default()).await });
-
-    let book = Arc::new(Book::open(&place.path().join("scores")).await.unwrap());
-    let signer = Signer::new(Keypair::from_uri("//Alice").unwrap(), "127.0.0.1", BtauthScheme::new());
-    let config = ClientConfig { max_response_bytes: 40 << 20, ..ClientConfig::default() };
-    let client = SignedClient::new(signer, config).unwrap();
-    let examiner = Examiner::load(&catalogue, client, book, ExaminerSettings::default(), system_clock()).unwrap();
-    let examiner = Arc::new(examiner);
-    examiner.follow_list(&[MinerEntry { uid: None, peer, wire: Wire::Http }]).await;
-
+    let World { examiner, circuit, model, stop, place } = World::start(conduct).await;
     let path = place.path().join("keys.json");
     let mut keys = ApiKeys::open(&path).unwrap();
     let users = ["ada", "bob"].map(|name| keys.add(name, &path).unwrap());
@@ -68,7 +41,6 @@ async fn start(conduct: Conduct, settings: ApiSettings) -> Running {
     let root = Certificate::from_pem(identity.certificate()).unwrap();
     let address = "127.0.0.1:0".parse().unwrap();
     let client = Client::builder().tls_certs_only([root]).no_proxy().resolve("localhost", address).build().unwrap();
-    let (circuit, model) = (directory.id(), sliced.model.id().unwrap());
     Running { url, client, keys: users, circuit, model, stop, _place: place }
 }
 

@@ -32,7 +32,7 @@ pub(super) fn run(program: &Path, question: Vec<u8>, timeout: Duration) -> io::R
         let _ = answered.send(read);
     });
     let Ok(read) = answer.recv_timeout(timeout) else {
-        return Err(end(&mut child, "no answer in time"));
+        return Err(end(&mut child, "the program sent no answer before the timeout"));
     };
     let bytes = match read {
         Ok(bytes) if bytes.len() as u64 <= MAX_ANSWER => bytes,
@@ -45,7 +45,7 @@ pub(super) fn run(program: &Path, question: Vec<u8>, timeout: Duration) -> io::R
         match child.try_wait()? {
             Some(status) if status.success() => return Ok(bytes),
             Some(status) => return Err(io::Error::other(format!("the program ended with {status}"))),
-            None if std::time::Instant::now() >= deadline => return Err(end(&mut child, "the program did not end")),
+            None if std::time::Instant::now() >= deadline => return Err(end(&mut child, "the program did not exit")),
             None => thread::sleep(Duration::from_millis(2)),
         }
     }

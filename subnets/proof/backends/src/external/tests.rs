@@ -5,7 +5,7 @@ use crate::testing::{self, Bench};
 
 const CAPABILITIES: Capabilities = Capabilities { zero_knowledge: false, trusted_setup: false, security_bits: 0 };
 
-/// A "proof system" whose proof is a keyed digest of the statement: it follows the protocol, nothing more.
+/// A mock proof system whose proof is a keyed digest of the statement. It follows the protocol, but proves nothing.
 const HASHING: &str = r#"#!/usr/bin/python3
 import hashlib, json, sys
 q = json.load(sys.stdin)

@@ -32,7 +32,7 @@ const DOMAIN: &[u8] = b"taonet groth16 contribution, 1";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Transcript {
-    /// Name of the contributor who made the first key.
+    /// Name of the contributor who created the first key.
     pub initial: String,
     /// SHA-256 of the first proving key.
     pub initial_key: Digest,
@@ -44,7 +44,7 @@ pub struct Transcript {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Contribution {
-    /// The contributor's name.
+    /// Name of the contributor.
     pub contributor: String,
     /// δ after the contribution: an encoded point.
     pub delta: Vec<u8>,
@@ -84,7 +84,7 @@ impl Transcript {
     }
 }
 
-/// Multiplies δ by a random number, which is then forgotten. Returns the new keys and appends to the transcript.
+/// Multiplies δ by a random number, which is then discarded. Returns the new keys and appends to the transcript.
 ///
 /// # Errors
 /// When the keys are malformed or the operating system provides no random bytes.

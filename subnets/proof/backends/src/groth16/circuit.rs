@@ -44,7 +44,7 @@ impl PublicInputs {
         if self.hashed { 1 } else { self.count }
     }
 
-    /// Packs inputs, less the smallest possible one, into as few elements as possible.
+    /// Packs inputs, minus the smallest possible input, into as few elements as possible.
     fn pack(&self, inputs: &[i64]) -> Vec<Fr> {
         let width = self.width();
         let chunks = inputs.chunks((PACKED_BITS / width) as usize);
@@ -55,7 +55,7 @@ impl PublicInputs {
         packed.collect()
     }
 
-    /// Returns the bits of an input less the smallest possible one: at least 1.
+    /// Returns the number of bits of an input minus the smallest possible input, at least 1.
     fn width(&self) -> u32 {
         Width::of(Range { low: 0, high: self.range.high - self.range.low }).bits.max(1)
     }

@@ -168,7 +168,7 @@ fn limit(value: i64) -> Lc {
     Lc::constant(Fr::from(value))
 }
 
-/// Returns one if a count of bits is zero, else zero.
+/// Returns one if none of the counted bits is set, else zero.
 fn none(cs: &mut R1cs, count: &Lc, most: usize) -> Lc {
     if most == 1 {
         return not(count);

@@ -67,7 +67,7 @@ impl VerificationKeyFile {
         // Compressed and checked: every point lies on the curve and in the subgroup.
         let key = VerifyingKey::deserialize_compressed(&mut reader).map_err(|error| refuse(&error))?;
         if !reader.is_empty() {
-            return Err(refuse(&"bytes follow the key"));
+            return Err(refuse(&"trailing bytes after the key"));
         }
         let public = PublicInputs { count: encoded.inputs as usize, range: encoded.range, hashed: encoded.hashed };
         let file = Self { public, outputs: encoded.outputs as usize, key };
@@ -110,5 +110,5 @@ pub(super) fn proving_from_bytes(bytes: &[u8]) -> Result<ProvingKey<Bn254>, Back
     let mut reader = bytes;
     let refuse = |reason: String| BackendError::Key { key: "proving key", reason };
     let key = ProvingKey::deserialize_uncompressed_unchecked(&mut reader).map_err(|error| refuse(error.to_string()))?;
-    if reader.is_empty() { Ok(key) } else { Err(refuse("bytes follow the key".to_owned())) }
+    if reader.is_empty() { Ok(key) } else { Err(refuse("trailing bytes after the key".to_owned())) }
 }

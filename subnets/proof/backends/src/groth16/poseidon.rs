@@ -122,7 +122,7 @@ mod tests {
 
     use super::*;
 
-    /// Digest of (1, 2) as published by circomlib.
+    /// The digest of (1, 2) equals the one published by circomlib.
     #[test]
     fn the_permutation_is_the_published_one() {
         let mut state = vec![Fr::from(0), Fr::from(1), Fr::from(2)];

@@ -10,7 +10,7 @@ use super::keys::VerificationKeyFile;
 use super::{PROOF_BYTES, Scheme, generator};
 use crate::{BackendError, Statement, Verifier, VerifyError};
 
-/// Public values and the proof of them.
+/// Public values and parsed proof.
 type ReadProof = (Vec<Fr>, Proof<Bn254>);
 
 /// Verifies proofs of one circuit.

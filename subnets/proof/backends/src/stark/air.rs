@@ -20,7 +20,7 @@ const FUNCTION: &str = "function";
 
 /// The function that maps 0 to 0.
 pub(super) const ZERO: u32 = 0;
-/// The positive part.
+/// The function that returns its argument's positive part.
 pub(super) const POSITIVE: u32 = 1;
 /// The first function that depends on the circuit.
 pub(super) const FIRST_FUNCTION: u32 = 2;
@@ -56,7 +56,7 @@ impl Tile {
     }
 }
 
-/// Kind of a table.
+/// Kind of a table in a proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Public values (inputs and outputs), and a zero.
@@ -235,8 +235,8 @@ fn products<AB: AirBuilder<F = Val> + InteractionBuilder>(
     }
 }
 
-/// Constrains `sum + added = quotient * divisor + remainder`. The quotient is looked up together with the activation,
-/// the remainder by itself.
+/// Constrains `sum + added = quotient * divisor + remainder`. One lookup covers the quotient and the activation, a
+/// separate one the remainder.
 fn activation<AB: AirBuilder<F = Val> + InteractionBuilder>(
     builder: &mut AB,
     &[quotient, remainder, value]: &[AB::Var; 3],

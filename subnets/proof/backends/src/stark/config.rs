@@ -64,7 +64,7 @@ pub(super) fn config() -> Config {
 mod tests {
     use super::*;
 
-    /// Documented security, as counted by the library.
+    /// The library computes the documented number of security bits.
     #[test]
     fn parameters_give_a_hundred_bits() {
         assert_eq!(fri().conjectured_soundness_bits(), 100);

@@ -32,7 +32,7 @@ pub enum ExecutionError {
     OutOfRange {
         /// Position of the value.
         index: usize,
-        /// The value.
+        /// The invalid value.
         value: i64,
         /// The circuit's input range.
         range: Range,

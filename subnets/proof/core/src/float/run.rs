@@ -23,7 +23,7 @@ pub enum FloatError {
     NotFinite {
         /// Position of the value.
         index: usize,
-        /// The value.
+        /// The invalid value.
         value: f32,
     },
 }

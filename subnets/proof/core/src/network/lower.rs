@@ -139,7 +139,8 @@ impl Lowering {
         Ok(())
     }
 
-    /// Rejects a layer beyond the limits of multiply-adds and cells, before anything is allocated for it.
+    /// Adds a layer's multiply-adds to the total, and rejects the layer beyond the limits of multiply-adds and cells,
+    /// before any allocation for it.
     fn spend(&mut self, index: usize, layer: &Layer, inputs: &[Shape], output: Shape) -> Result<(), NetworkError> {
         let read = inputs.first().map_or(0, Shape::elements) as u64;
         let taps = match &layer.operation {

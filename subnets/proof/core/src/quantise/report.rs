@@ -25,7 +25,7 @@ pub struct QuantisationReport {
     pub samples: usize,
     /// Largest difference between a float output and its integer counterpart, in real units.
     pub largest_error: f64,
-    /// Mean of those differences.
+    /// Mean difference between a float output and its integer counterpart, in real units.
     pub mean_error: f64,
     /// Fraction of inputs with the same largest output; absent for a single output.
     pub agreement: Option<f64>,

@@ -37,7 +37,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// All faults.
+    /// All faults, in order.
     pub const ALL: [Self; 9] = [
         Self::Unreachable,
         Self::Timeout,
@@ -101,13 +101,13 @@ pub enum Outcome {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Event {
-    /// The miner.
+    /// Hotkey of the miner.
     pub miner: Hotkey,
     /// Kind of work: `circuit:slice`.
     pub kind: String,
     /// Time of the outcome since the Unix epoch.
     pub at: Duration,
-    /// Number of miners on the subnet at that time.
+    /// Number of miners on the subnet at the time of the outcome.
     pub miners: usize,
     /// Outcome of the request.
     pub outcome: Outcome,

@@ -18,7 +18,7 @@ const FAILURE_DEBIT: f64 = 2.0;
 const HALF_LIFE: f64 = 7200.0;
 /// Duration of a bucket, in seconds.
 const BUCKET: u64 = 3600;
-/// Number of buckets kept: 24 half-lives, after which balances are negligible.
+/// Maximum number of buckets: 24 half-lives, after which balances are negligible.
 const KEPT_BUCKETS: u64 = 48;
 /// Maximum number of latencies for a price.
 const PRICE_SAMPLES: usize = 256;
@@ -37,7 +37,7 @@ pub type WorkKind = String;
 pub struct WorkRules {
     /// Minimum number of answers for a weight.
     pub minimum_answers: u64,
-    /// Exponent of the work in a miner's raw weight.
+    /// Exponent that turns a miner's work into its raw weight.
     pub power: f64,
 }
 

@@ -8,7 +8,7 @@ use taonet_babelbit_arena::client::{Arena, ArenaConfig};
 use taonet_babelbit_config::Config;
 use taonet_babelbit_runner::submission::Outbox;
 use taonet_babelbit_runner::{ArenaMiners, RoundObserver, Rounds, RoundsParts, RoundsSettings, Runner, random_order};
-use taonet_http::Readiness;
+use taonet_babelbit_workers::Workers;
 use taonet_service::Shutdown;
 use taonet_service::Sleeper;
 use taonet_service::system_clock;
@@ -16,7 +16,7 @@ use taonet_wallet::Keypair;
 
 use super::{MAX_CHANNELS, RunnerArgs, Setup, address_policy};
 use crate::context::Context;
-use crate::daemon::serve_metrics;
+use crate::daemon::serve_metrics_or_warn;
 
 /// Default metrics port; the validator uses 8010.
 const METRICS_PORT: u16 = 8011;
@@ -25,9 +25,12 @@ pub(super) fn run(args: &RunnerArgs, setup: Setup, context: &Context) -> anyhow:
     context.say(&format!("hotkey {}", setup.keypair.hotkey()));
     context.block_on(async {
         let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
-        let readiness = metrics(args, &setup, &shutdown).await?;
+        let usual = SocketAddr::new(setup.config.operator.metrics_addr, METRICS_PORT);
+        // Rounds go on without metrics.
+        let readiness = serve_metrics_or_warn(args.metrics.flatten(), usual, &shutdown).await?;
         Rounds::describe_metrics();
         Outbox::describe_metrics();
+        Workers::describe_metrics();
         let language = &setup.config.scoring.target_language;
         let runner = Runner::open(setup.settings.clone(), language, Arc::clone(&setup.scorer) as _).await?;
         if let Some(outbox) = setup.outbox(&runner)? {
@@ -42,19 +45,6 @@ pub(super) fn run(args: &RunnerArgs, setup: Setup, context: &Context) -> anyhow:
         }
         shutdown.finished().await.context("the runner did not stop in time")
     })
-}
-
-async fn metrics(args: &RunnerArgs, setup: &Setup, shutdown: &Shutdown) -> anyhow::Result<Option<Readiness>> {
-    let usual = SocketAddr::new(setup.config.operator.metrics_addr, METRICS_PORT);
-    let address = args.metrics.flatten();
-    match (address, serve_metrics(Some(address.unwrap_or(usual)), shutdown).await) {
-        (None, Err(error)) => {
-            // Rounds go on without metrics.
-            tracing::warn!("metrics are not served: {error:#}; set the listen address with --metrics");
-            Ok(None)
-        }
-        (_, served) => served.map(Some),
-    }
 }
 
 async fn rounds(setup: Setup, runner: Runner, context: &Context) -> anyhow::Result<Rounds> {

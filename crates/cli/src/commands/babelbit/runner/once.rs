@@ -1,13 +1,14 @@
 //! A single round (`bb runner --once`).
 
 use std::sync::Arc;
-use taonet_primitives::counted;
+use taonet_primitives::{NetUid, counted};
 
 use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use taonet_babelbit_core::records::ChallengeType;
 use taonet_babelbit_runner::{
-    MinerEntry, MinerSource, RunError, RunEvent, RunOutcome, RunReport, Runner, random_order, registered_miners,
+    ChainView, MinerEntry, MinerSource, RunError, RunEvent, RunOutcome, RunReport, Runner, random_order,
+    registered_miners,
 };
 use taonet_service::Shutdown;
 
@@ -39,7 +40,10 @@ async fn play(setup: Setup, context: &Context) -> anyhow::Result<RunReport> {
     let runner =
         Runner::open(setup.settings.clone(), &language, Arc::clone(&setup.scorer) as _).await.map_err(classify)?;
     let outbox = setup.outbox(&runner)?;
-    let miners = connect_all(&miners(&setup).await?, &setup.connect)?;
+    let miners = {
+        let entries = miners(&setup.miners, &setup.chain, setup.config.netuid).await?;
+        connect_all(&entries, &setup.connect)?
+    };
     let progress = Progress::new();
     let bar = progress.0.clone();
     let observer = move |event: RunEvent| observe(&bar, &event);
@@ -57,18 +61,17 @@ async fn play(setup: Setup, context: &Context) -> anyhow::Result<RunReport> {
     Ok(report)
 }
 
-async fn miners(setup: &Setup) -> anyhow::Result<Vec<MinerEntry>> {
-    let policy = match &setup.miners {
+/// The listed miners, or those of the metagraph in random order.
+pub(super) async fn miners(source: &MinerSource, chain: &ChainView, netuid: NetUid) -> anyhow::Result<Vec<MinerEntry>> {
+    let policy = match source {
         MinerSource::Listed(miners) => return Ok(miners.clone()),
         MinerSource::Metagraph(policy) => policy,
     };
-    let registered = registered_miners(&setup.chain, policy).await;
+    let registered = registered_miners(chain, policy).await;
     let mut miners = registered.map_err(|error| Classified::error(Failure::Network, error.to_string()))?;
     if miners.is_empty() {
         bail!(
-            "no miner on subnet {} has published a public address\nhint: `tao metagraph {}` lists all; BB_DEV_MODE=1 permits private addresses; --miners reads a file",
-            setup.config.netuid,
-            setup.config.netuid
+            "no miner on subnet {netuid} has published a public address\nhint: `tao metagraph {netuid}` lists all; BB_DEV_MODE=1 permits private addresses; --miners reads a file",
         );
     }
     random_order()(&mut miners);

@@ -11,7 +11,7 @@ use crate::subtensor::{
 use crate::testing::{BABELBIT, account, chain, jump_to, key, outcome, send};
 use crate::types::{MechId, NetUid};
 
-/// The pool's error for a call; `None` if it accepts the call.
+/// Returns the custom error code with which the pool refuses a call; `None` if it accepts the call.
 fn refusal(who: &AccountId, call: impl Into<RuntimeCall>) -> Option<u8> {
     let call = call.into();
     let origin = RuntimeOrigin::signed(who.clone());

@@ -25,7 +25,7 @@ use crate::subtensor::{
 };
 use crate::types::{AlphaBalance, MechId, NetUid, TaoBalance};
 
-/// Each line is a field: its selection index, name, type and reader.
+/// Defines the metagraph structs. Each line is a field: its selection index, name, type and reader.
 macro_rules! metagraph {
     (
         both { $($(#[$a_doc:meta])* $a_number:literal $a:ident: $a_type:ty = $a_read:expr,)* }
@@ -35,7 +35,7 @@ macro_rules! metagraph {
         /// The complete metagraph of a subnet.
         #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
         pub struct Metagraph {
-            /// The subnet.
+            /// Netuid of the subnet.
             pub netuid: Compact<NetUid>,
             $($(#[$a_doc])* pub $a: $a_type,)*
             $($(#[$c_doc])* pub $c: $c_type,)*
@@ -44,7 +44,7 @@ macro_rules! metagraph {
         /// Selected fields of a metagraph.
         #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
         pub struct SelectiveMetagraph {
-            /// The subnet.
+            /// Netuid of the subnet.
             pub netuid: Compact<NetUid>,
             $($(#[$a_doc])* pub $a: Option<$a_type>,)*
             $($(#[$b_doc])* pub $b: Option<$b_type>,)*
@@ -89,17 +89,17 @@ metagraph! {
     both {
         /// The subnet's name, UTF-8.
         1 name: Vec<Compact<u8>> = |of| text(&name::<T>(of.netuid)),
-        /// The symbol of its alpha, UTF-8.
+        /// Symbol of the subnet's alpha, UTF-8.
         2 symbol: Vec<Compact<u8>> = |of| text(&TokenSymbol::<T>::get(of.netuid)),
         /// The subnet's identity.
         3 identity: Option<SubnetIdentityV3> = |of| SubnetIdentitiesV3::<T>::get(of.netuid),
-        /// The block of its creation.
+        /// Block of the subnet's creation.
         4 network_registered_at: Compact<u64> = |of| Compact(NetworkRegisteredAt::<T>::get(of.netuid)),
-        /// The owner's hotkey.
+        /// Hotkey of the subnet's owner.
         5 owner_hotkey: AccountId32 = |of| SubnetOwnerHotkey::<T>::get(of.netuid),
-        /// The owner's coldkey.
+        /// Coldkey of the subnet's owner.
         6 owner_coldkey: AccountId32 = |of| SubnetOwner::<T>::get(of.netuid),
-        /// The block of this state.
+        /// Block at which the metagraph was read.
         7 block: Compact<u64> = |_| Compact(Pallet::<T>::current_block()),
         /// The tempo: blocks per epoch.
         8 tempo: Compact<u16> = |of| Compact(Tempo::<T>::get(of.netuid)),
@@ -107,7 +107,7 @@ metagraph! {
         9 last_step: Compact<u64> = |of| Compact(LastMechansimStepBlock::<T>::get(of.netuid)),
         /// Blocks since the last epoch.
         10 blocks_since_last_step: Compact<u64> = |of| Compact(Pallet::<T>::schedule(of.netuid).waited),
-        /// Always 0: no longer used.
+        /// Subnet emission; always 0, no longer used.
         11 subnet_emission: Compact<u64> = |_| Compact(0),
         /// Alpha in the pool.
         12 alpha_in: Compact<AlphaBalance> = |of| Compact(SubnetAlphaIn::<T>::get(of.netuid)),
@@ -123,13 +123,13 @@ metagraph! {
         17 tao_in_emission: Compact<TaoBalance> = |of| Compact(SubnetTaoInEmission::<T>::get(of.netuid)),
         /// Pending alpha emission of the next epoch.
         18 pending_alpha_emission: Compact<AlphaBalance> = |of| Compact(pending_alpha::<T>(of.netuid)),
-        /// Always 0: root is paid in alpha.
+        /// Pending root emission; always 0, since root is paid in alpha.
         19 pending_root_emission: Compact<TaoBalance> = |_| Compact(TaoBalance::ZERO),
         /// Total TAO volume traded.
         20 subnet_volume: Compact<u128> = |of| Compact(SubnetVolume::<T>::get(of.netuid)),
         /// Moving average of the alpha price.
         21 moving_price: I96F32 = |of| SubnetMovingPrice::<T>::get(of.netuid),
-        /// Unused; stored for clients.
+        /// Steepness of the former consensus; unused, stored for clients.
         22 rho: Compact<u16> = |of| Compact(Rho::<T>::get(of.netuid)),
         /// Kappa, the stake majority of consensus, in parts of 65 535.
         23 kappa: Compact<u16> = |of| Compact(Kappa::<T>::get(of.netuid)),
@@ -155,7 +155,7 @@ metagraph! {
         33 difficulty: Compact<u64> = |of| Compact(Difficulty::<T>::get(of.netuid)),
         /// Whether registration is enabled.
         34 registration_allowed: bool = |of| NetworkRegistrationAllowed::<T>::get(of.netuid),
-        /// Unused; stored for clients.
+        /// Whether proof-of-work registration is enabled; unused, stored for clients.
         35 pow_registration_allowed: bool = |of| NetworkPowRegistrationAllowed::<T>::get(of.netuid),
         /// Immunity period of new neurons, in blocks.
         36 immunity_period: Compact<u16> = |of| Compact(ImmunityPeriod::<T>::get(of.netuid)),
@@ -167,9 +167,9 @@ metagraph! {
         39 min_burn: Compact<TaoBalance> = |of| Compact(MinBurn::<T>::get(of.netuid)),
         /// Maximum registration price.
         40 max_burn: Compact<TaoBalance> = |of| Compact(MaxBurn::<T>::get(of.netuid)),
-        /// Unused; stored for clients.
+        /// Smoothing factor of registration adjustments; unused, stored for clients.
         41 adjustment_alpha: Compact<u64> = |of| Compact(AdjustmentAlpha::<T>::get(of.netuid)),
-        /// Unused; stored for clients.
+        /// Interval of registration adjustments, in blocks; unused, stored for clients.
         42 adjustment_interval: Compact<u16> = |of| Compact(AdjustmentInterval::<T>::get(of.netuid)),
         /// Target number of registrations per interval.
         43 target_regs_per_interval: Compact<u16> = |of| Compact(TargetRegistrationsPerInterval::<T>::get(of.netuid)),
@@ -189,19 +189,19 @@ metagraph! {
         50 alpha_low: Compact<u16> = |of| Compact(AlphaValues::<T>::get(of.netuid).0),
         /// Moving average factor of bonds, in parts of 1 000 000.
         51 bonds_moving_avg: Compact<u64> = |of| Compact(BondsMovingAverage::<T>::get(of.netuid)),
-        /// Hotkeys, by uid like all following lists.
+        /// Hotkeys by uid. All following lists are also indexed by uid.
         52 hotkeys: Vec<AccountId32> = |of| of.neurons.hotkeys::<T>().to_vec(),
-        /// Coldkeys of the hotkeys.
+        /// Coldkeys that own the hotkeys.
         53 coldkeys: Vec<AccountId32> = |of| of.neurons.coldkeys::<T>().to_vec(),
         /// Identities of the coldkeys.
         54 identities: Vec<Option<ChainIdentityV2>> = |of| of.identities::<T>(),
-        /// Axons.
+        /// Axon endpoints.
         55 axons: Vec<AxonInfo> = |of| of.axons::<T>(),
-        /// Activity at the last epoch.
+        /// Whether each neuron was active at the last epoch.
         56 active: Vec<bool> = |of| Active::<T>::get(of.netuid),
         /// Validator permits.
         57 validator_permit: Vec<bool> = |of| ValidatorPermit::<T>::get(of.netuid),
-        /// Always empty: no longer computed.
+        /// Pruning scores; always empty, no longer computed.
         58 pruning_score: Vec<Compact<u16>> = |_| Vec::new(),
         /// Blocks of the last weight submissions.
         59 last_update: Vec<Compact<u64>> = |of| compact(LastUpdate::<T>::get(of.index)),
@@ -213,9 +213,9 @@ metagraph! {
         62 incentives: Vec<Compact<PerU16>> = |of| compact(Incentive::<T>::get(of.index)),
         /// Consensus weights.
         63 consensus: Vec<Compact<PerU16>> = |of| compact(Consensus::<T>::get(of.netuid)),
-        /// Always empty: no longer computed.
+        /// Trust; always empty, no longer computed.
         64 trust: Vec<Compact<PerU16>> = |_| Vec::new(),
-        /// Always empty: no longer computed.
+        /// Ranks; always empty, no longer computed.
         65 rank: Vec<Compact<u16>> = |_| Vec::new(),
         /// Registration blocks.
         66 block_at_registration: Vec<Compact<u64>> = |of| compact(registrations::<T>(of.netuid)),
@@ -225,7 +225,7 @@ metagraph! {
         68 tao_stake: Vec<Compact<TaoBalance>> = |of| compact(of.neurons.stakes::<T>().tao.clone()),
         /// Total stake: alpha plus weighted TAO.
         69 total_stake: Vec<Compact<TaoBalance>> = |of| compact(of.neurons.stakes::<T>().total.clone()),
-        /// Always 0 for each hotkey: root stake earns alpha.
+        /// TAO dividends of each hotkey; always 0, since root stake earns alpha.
         70 tao_dividends_per_hotkey: Vec<(AccountId32, Compact<TaoBalance>)> = |of| of.tao_dividends::<T>(),
         /// Alpha dividends of each hotkey at the last epoch.
         71 alpha_dividends_per_hotkey: Vec<(AccountId32, Compact<AlphaBalance>)> = |of| of.alpha_dividends::<T>(),
@@ -237,11 +237,11 @@ metagraph! {
         73 commitments: Vec<(AccountId32, Vec<Compact<u8>>)> = |of| of.commitments::<T>(),
     }
     both {
-        /// Always 0 for each neuron: this chain has no collateral.
+        /// Locked collateral of each neuron; always 0, since this chain has no collateral.
         74 collateral_locked: Vec<Compact<AlphaBalance>> = |of| of.collateral::<T>(),
-        /// Always 0 for each neuron: this chain has no collateral.
+        /// Minimum collateral of each neuron; always 0, since this chain has no collateral.
         75 collateral_min: Vec<Compact<AlphaBalance>> = |of| of.collateral::<T>(),
-        /// Always 0 for each neuron: this chain has no collateral.
+        /// Earned collateral of each neuron; always 0, since this chain has no collateral.
         76 collateral_earned: Vec<Compact<AlphaBalance>> = |of| of.collateral::<T>(),
     }
 }

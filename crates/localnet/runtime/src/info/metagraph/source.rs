@@ -13,7 +13,7 @@ use crate::subtensor::{
 };
 use crate::types::{AlphaBalance, MechId, NetUid, NetUidStorageIndex, TaoBalance};
 
-/// A mechanism of a subnet. Data shared by several fields is read once, lazily.
+/// Reads the fields of a mechanism's metagraph. Data shared by several fields is read once, lazily.
 pub(super) struct Source {
     pub(super) netuid: NetUid,
     pub(super) index: NetUidStorageIndex,
@@ -21,7 +21,7 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// Returns the source; `None` if subnet or mechanism does not exist.
+    /// Creates the source of a mechanism; `None` if subnet or mechanism does not exist.
     pub(super) fn of<T: Config>(netuid: NetUid, mecid: MechId) -> Option<Self> {
         let exists = NetworksAdded::<T>::get(netuid) && mecid < MechanismCountCurrent::<T>::get(netuid);
         exists.then(|| Self { netuid, index: netuid.mechanism(mecid), neurons: Neurons::of(netuid) })
@@ -36,7 +36,7 @@ impl Source {
         hotkeys.map(|hotkey| Axons::<T>::get(self.netuid, hotkey).unwrap_or_default()).collect()
     }
 
-    /// Alpha dividends of each hotkey at the last epoch.
+    /// Returns the alpha dividends of each hotkey at the last epoch.
     pub(super) fn alpha_dividends<T: Config>(&self) -> Vec<(AccountId32, Compact<AlphaBalance>)> {
         let hotkeys = self.neurons.hotkeys::<T>().iter();
         hotkeys
@@ -44,18 +44,18 @@ impl Source {
             .collect()
     }
 
-    /// Zero for each hotkey: root stake earns alpha, never TAO.
+    /// Returns zero for each hotkey: root stake earns alpha, never TAO.
     pub(super) fn tao_dividends<T: Config>(&self) -> Vec<(AccountId32, Compact<TaoBalance>)> {
         let hotkeys = self.neurons.hotkeys::<T>().iter();
         hotkeys.map(|hotkey| (hotkey.clone(), Compact(TaoBalance::ZERO))).collect()
     }
 
-    /// Zero for each neuron: this chain has no collateral.
+    /// Returns zero for each neuron: this chain has no collateral.
     pub(super) fn collateral<T: Config>(&self) -> Vec<Compact<AlphaBalance>> {
         compact(self.neurons.hotkeys::<T>().iter().map(|_| AlphaBalance::ZERO))
     }
 
-    /// Neurons with a permit and enough stake, by descending stake.
+    /// Returns the uids with a validator permit and enough stake, by descending stake.
     pub(super) fn validators<T: Config>(&self) -> Vec<Compact<u16>> {
         let threshold = StakeThreshold::<T>::get();
         let stakes = self.neurons.stakes::<T>().total.iter();
@@ -69,7 +69,7 @@ impl Source {
         compact(validators.into_iter().map(|(uid, _)| uid))
     }
 
-    /// Commitments of the neurons, in their stored encoding.
+    /// Returns the commitments of the neurons, in their stored encoding.
     pub(super) fn commitments<T: commitments::Config>(&self) -> Vec<(AccountId32, Vec<Compact<u8>>)> {
         let statements = commitments::CommitmentOf::<T>::iter_prefix(self.netuid);
         statements.map(|(hotkey, statement)| (hotkey, text(&statement.encode()))).collect()

@@ -17,7 +17,7 @@ fn events() -> Vec<Event<Runtime>> {
         .collect()
 }
 
-/// TAO on accounts and in pools.
+/// Returns the TAO on all accounts and in all pools.
 fn all_tao() -> u64 {
     <Runtime as Config>::Currency::total_issuance() + TotalStake::<Runtime>::get().0
 }

@@ -5,7 +5,7 @@ use crate::subtensor::{Call, NetworksAdded, SubtokenEnabled};
 use crate::testing::{BABELBIT, Subtensor, account, chain, key, outcome, run_to, send};
 use sp_runtime::traits::Dispatchable;
 
-/// All stored keys and values.
+/// Returns all stored keys and values.
 fn state() -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut found = Vec::new();
     let mut last = Vec::new();
@@ -17,7 +17,7 @@ fn state() -> Vec<(Vec<u8>, Vec<u8>)> {
     found
 }
 
-/// Values stored under the netuid of a subnet alone.
+/// Returns the values in storage maps whose only key is this netuid.
 fn values_of(netuid: NetUid) -> Vec<(Vec<u8>, Vec<u8>)> {
     let number = netuid.0.to_le_bytes();
     state().into_iter().filter(|(key, _)| key.len() == 34 && key.ends_with(&number)).collect()

@@ -16,7 +16,7 @@ use crate::types::{MechId, NetUid, NetUidStorageIndex};
 /// The neurons of a subnet, read once for all mechanisms. Lists are indexed by uid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Neurons {
-    /// Hotkeys.
+    /// Hotkeys of the neurons.
     pub hotkeys: Vec<AccountId32>,
     /// Alpha stake.
     pub alpha: Vec<u64>,
@@ -27,7 +27,7 @@ pub struct Neurons {
 }
 
 impl Neurons {
-    /// Total stake of each neuron: alpha plus weighted TAO.
+    /// Returns the total stake of each neuron: alpha plus weighted TAO.
     fn stake(&self) -> Vec<u64> {
         self.alpha.iter().zip(&self.root).map(|(alpha, root)| alpha.saturating_add(*root)).collect()
     }
@@ -36,7 +36,8 @@ impl Neurons {
 impl<T: Config> Pallet<T> {
     /// Reads the neurons of a subnet.
     ///
-    /// # Errors [`Inconsistent`] if keys and uids do not match.
+    /// # Errors
+    /// [`Inconsistent`] if keys and uids do not match.
     pub fn neurons(netuid: NetUid) -> Result<Neurons, Inconsistent> {
         let n = SubnetworkN::<T>::get(netuid);
         let tao_weight = TaoWeight::<T>::get();
@@ -60,7 +61,7 @@ impl<T: Config> Pallet<T> {
         Ok(neurons)
     }
 
-    /// Input of a mechanism's epoch at `block` with the given emission.
+    /// Returns the input of a mechanism's epoch at `block` with the given emission.
     pub fn epoch_input(netuid: NetUid, mecid: MechId, neurons: &Neurons, block: u64, emission: u64) -> EpochInput {
         let index = netuid.mechanism(mecid);
         let n = SubnetworkN::<T>::get(netuid);

@@ -11,7 +11,7 @@ use crate::subtensor::{
 };
 use crate::testing::{BABELBIT, Subtensor, chain, key, run_to, send};
 
-/// A tempo of the subnet.
+/// Tempo of the test subnet, in blocks.
 const TEMPO: u32 = 10;
 
 /// Adds neurons with these stakes, each with its own coldkey; returns their hotkeys.
@@ -37,7 +37,7 @@ fn random(state: &mut u64) -> u16 {
     (*state >> 48) as u16
 }
 
-/// The input of the epoch at the next block, assembled from the maps that a client reads.
+/// Returns the input of the epoch at the next block, assembled from the storage maps that a client reads.
 fn next_input(mecid: MechId, block: u64, emission: u64) -> EpochInput {
     let netuid = BABELBIT;
     let index = netuid.mechanism(mecid);
@@ -80,7 +80,8 @@ fn next_input(mecid: MechId, block: u64, emission: u64) -> EpochInput {
     }
 }
 
-/// Emission of the epoch at the next block: the pending emission plus that block's alpha without the owner's cut.
+/// Returns the emission of the epoch at the next block: the pending emission plus that block's alpha without the
+/// owner's cut.
 fn next_emission() -> u64 {
     let pending =
         PendingServerEmission::<Runtime>::get(BABELBIT).0 + PendingValidatorEmission::<Runtime>::get(BABELBIT).0;

@@ -6,7 +6,7 @@ use crate::subtensor::{
 use crate::testing::{BABELBIT, Subtensor, chain, jump_to, key, last_event, outcome, send};
 use crate::types::NetUid;
 
-/// Tempo, last epoch, triggered epoch, blocks since the last step.
+/// Sets the schedule: tempo, last epoch, triggered epoch, blocks since the last epoch.
 fn schedule(tempo: u16, last: u64, asked_for: u64, waited: u64) {
     Tempo::<Runtime>::insert(BABELBIT, tempo);
     LastEpochBlock::<Runtime>::insert(BABELBIT, last);
@@ -77,7 +77,7 @@ fn the_activity_cutoff_is_a_part_of_epochs_of_at_least_a_block() {
     });
 }
 
-/// The owner at block 1 000, outside the freeze window.
+/// Advances to block 1 000, outside the freeze window, and returns the subnet's owner.
 fn owner() -> AccountId {
     jump_to(1_000);
     schedule(360, 900, 0, 0);

@@ -7,14 +7,14 @@ use sp_runtime::AccountId32;
 use crate::subtensor::*;
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
-/// Removes a key from several maps.
+/// Removes a key from several storage maps.
 macro_rules! remove {
     ($key:expr; $($map:ident)*) => {
         $($map::<T>::remove($key);)*
     };
 }
 
-/// Removes a first key from several double maps.
+/// Removes all entries under a first key from several storage double maps.
 macro_rules! clear {
     ($key:expr; $($map:ident)*) => {
         $(let _ = $map::<T>::clear_prefix($key, u32::MAX, None);)*
@@ -22,8 +22,8 @@ macro_rules! clear {
 }
 
 impl<T: Config> Pallet<T> {
-    /// The subnet that is dissolved for a new one when the limit is reached: the one with the lowest moving price, the
-    /// oldest if tied; `None` while all are immune.
+    /// Returns the subnet to dissolve for a new one when the subnet limit is reached: the one with the lowest moving
+    /// price, the oldest if tied; `None` while all are immune.
     pub fn network_to_dissolve() -> Option<NetUid> {
         let immunity = NetworkImmunityPeriod::<T>::get();
         Self::all_netuids()

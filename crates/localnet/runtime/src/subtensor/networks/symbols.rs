@@ -1,9 +1,9 @@
-//! The symbols of subnets' alpha.
+//! Symbols of the subnets' alpha.
 
 use crate::types::NetUid;
 
-/// Root's symbol, the small letters of Greek, then all letters of Hebrew and Arabic; the default for numbers after that.
-/// The 19th is a Latin t, because tau is root's.
+/// Returns the symbol of a subnet's alpha: τ for root, then the lowercase letters of Greek and the letters of Hebrew
+/// and Arabic; a default for all later netuids. Subnet 19 has a Latin t, because tau is root's.
 pub(super) fn symbol(netuid: NetUid) -> String {
     const DEFAULT: &str = "\u{1d70f}";
     let at = |first: u32, offset: u16| char::from_u32(first.saturating_add(u32::from(offset)));

@@ -10,7 +10,7 @@ use crate::subtensor::{
 use crate::testing::{BABELBIT, Subtensor, account, balance, chain, jump_to, key, last_event, outcome, run_to, send};
 use crate::types::MechId;
 
-/// 1 000 TAO.
+/// Minimum lock cost of a subnet: 1 000 TAO, in rao.
 const MIN_LOCK: u64 = 1_000_000_000_000;
 
 fn all_up_to(last: u16) -> Vec<NetUid> {
@@ -200,7 +200,7 @@ fn nothing_of_a_dissolved_subnet_stays() {
     });
 }
 
-/// Storage keys of the pallet whose first or only part is the subnet.
+/// Returns the pallet's storage keys whose first or only component is this netuid.
 fn stored_for(netuid: NetUid) -> Vec<String> {
     let pallet = sp_io::hashing::twox_128(b"SubtensorModule");
     let number = netuid.0.to_le_bytes();

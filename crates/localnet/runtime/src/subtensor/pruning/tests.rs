@@ -9,7 +9,7 @@ use crate::types::MechId;
 /// Emission and registration block of a neuron.
 type Neuron = (u64, u64);
 
-/// Fills the subnet: the owner's neuron 0, then these.
+/// Registers these neurons in the subnet, after the owner's neuron 0.
 fn fill(neurons: &[Neuron]) {
     for (number, _) in (1..).zip(neurons) {
         Subtensor::own_hotkey(&account("Bob"), &key(number)).unwrap();

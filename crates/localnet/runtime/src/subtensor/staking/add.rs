@@ -36,8 +36,8 @@ impl<T: Config> Pallet<T> {
     /// Buys alpha of a subnet and stakes it on a hotkey.
     ///
     /// # Errors
-    /// `InsufficientLiquidity` beyond 1 000 times the pool; those of [`Self::max_bought_below`]; those of
-    /// `validate_add`; those of [`Self::buy_into`].
+    /// `InsufficientLiquidity` beyond 1 000 times the pool, and the errors of [`Self::max_bought_below`],
+    /// `validate_add` and [`Self::buy_into`].
     pub(super) fn buy_stake(
         coldkey: &AccountId32,
         hotkey: &AccountId32,
@@ -59,7 +59,8 @@ impl<T: Config> Pallet<T> {
 
     /// Validates a purchase, without writing.
     ///
-    /// # Errors In this order: `SubnetNotExists`, `SubtokenDisabled`, `AmountTooLow`, `SlippageTooHigh` (unless partial
+    /// # Errors
+    /// In this order: `SubnetNotExists`, `SubtokenDisabled`, `AmountTooLow`, `SlippageTooHigh` (unless partial
     /// execution is allowed), `NotEnoughBalanceToStake`, `HotKeyAccountNotExists`, `InsufficientLiquidity`,
     /// `AmountTooLow` for the partial amount.
     fn validate_add(

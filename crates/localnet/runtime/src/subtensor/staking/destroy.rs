@@ -8,10 +8,10 @@ use super::Limit;
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
 impl<T: Config> Pallet<T> {
-    /// Recycles staked alpha; an amount above the stake means all of it.
+    /// Recycles staked alpha, at most the whole stake.
     ///
     /// # Errors
-    /// Those of `take_alpha`.
+    /// The errors of `take_alpha`.
     pub(crate) fn do_recycle_alpha(
         who: &AccountId32,
         hotkey: &AccountId32,
@@ -24,10 +24,10 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Burns staked alpha, which still counts as issued; an amount above the stake means all of it.
+    /// Burns staked alpha, at most the whole stake. Burned alpha still counts as issued.
     ///
     /// # Errors
-    /// Those of `take_alpha`.
+    /// The errors of `take_alpha`.
     pub(crate) fn do_burn_alpha(
         who: &AccountId32,
         hotkey: &AccountId32,
@@ -42,7 +42,7 @@ impl<T: Config> Pallet<T> {
     /// Buys alpha, at or below an optional price limit, and burns it.
     ///
     /// # Errors
-    /// Those of `buy_stake` and `take_alpha`.
+    /// The errors of `buy_stake` and `take_alpha`.
     pub(crate) fn do_add_stake_burn(
         who: &AccountId32,
         hotkey: &AccountId32,
@@ -59,7 +59,8 @@ impl<T: Config> Pallet<T> {
 
     /// Removes alpha from a stake.
     ///
-    /// # Errors In this order: `SubnetNotExists`, `CannotBurnOrRecycleOnRootSubnet`, `SubtokenDisabled`,
+    /// # Errors
+    /// In this order: `SubnetNotExists`, `CannotBurnOrRecycleOnRootSubnet`, `SubtokenDisabled`,
     /// `HotKeyAccountNotExists`, `InsufficientLiquidity` if the amount exceeds the issued alpha.
     fn take_alpha(
         coldkey: &AccountId32,

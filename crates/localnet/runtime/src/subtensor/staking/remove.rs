@@ -10,10 +10,10 @@ use super::{Limit, MIN_STAKE};
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
 impl<T: Config> Pallet<T> {
-    /// Sells stake; an amount above the stake means all of it.
+    /// Sells staked alpha, at most the whole stake.
     ///
     /// # Errors
-    /// `SubtokenDisabled`, then those of [`Self::sell_stake`].
+    /// `SubtokenDisabled`, then the errors of [`Self::sell_stake`].
     pub(crate) fn do_remove_stake(
         who: &AccountId32,
         hotkey: &AccountId32,
@@ -50,7 +50,7 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Sells all stake on a hotkey. Subnets that refuse it are skipped.
+    /// Sells all stake of a coldkey on a hotkey. Subnets where the sale fails are skipped.
     ///
     /// # Errors
     /// `HotKeyAccountNotExists`.
@@ -62,7 +62,7 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Sells all alpha on a hotkey, as [`Self::do_unstake_all`], and stakes the TAO on root.
+    /// Sells all alpha of a coldkey on a hotkey like [`Self::do_unstake_all`], and stakes the TAO on root.
     ///
     /// # Errors
     /// `HotKeyAccountNotExists`; `AmountTooLow` when nothing could be sold.
@@ -76,7 +76,7 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Sells the whole stake on one subnet if allowed; returns the TAO received.
+    /// Sells the whole stake in one subnet if allowed; returns the TAO received.
     fn sell_all(
         who: &AccountId32,
         hotkey: &AccountId32,
@@ -95,8 +95,8 @@ impl<T: Config> Pallet<T> {
     /// Sells stake, at or above an optional price limit.
     ///
     /// # Errors
-    /// `InsufficientLiquidity` beyond 1 000 times the pool; those of [`Self::max_sold_above`]; those of
-    /// [`Self::validate_remove`]; those of [`Self::sell_from`].
+    /// `InsufficientLiquidity` beyond 1 000 times the pool, and the errors of [`Self::max_sold_above`],
+    /// [`Self::validate_remove`] and [`Self::sell_from`].
     fn sell_stake(
         coldkey: &AccountId32,
         hotkey: &AccountId32,
@@ -117,9 +117,10 @@ impl<T: Config> Pallet<T> {
 
     /// Validates a sale, without writing.
     ///
-    /// # Errors In this order: `SubnetNotExists`, `AmountTooLow` for 0, `NotEnoughStakeToWithdraw`,
-    /// `InsufficientLiquidity`, `AmountTooLow` below the minimum unless all stake is sold, `SlippageTooHigh` (unless
-    /// partial execution is allowed), `HotKeyAccountNotExists`.
+    /// # Errors
+    /// In this order: `SubnetNotExists`, `AmountTooLow` for 0, `NotEnoughStakeToWithdraw`, `InsufficientLiquidity`,
+    /// `AmountTooLow` below the minimum unless all stake is sold, `SlippageTooHigh` (unless partial execution is
+    /// allowed), `HotKeyAccountNotExists`.
     fn validate_remove(
         coldkey: &AccountId32,
         hotkey: &AccountId32,
@@ -139,7 +140,7 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Sells the rest of a nominator's stake if it is below `NominatorMinRequiredStake`; a rest that cannot be sold is
+    /// Sells the rest of a nominator's stake if it is below `NominatorMinRequiredStake`; if it cannot be sold, it is
     /// removed.
     fn clear_small_nomination(hotkey: &AccountId32, coldkey: &AccountId32, netuid: NetUid) {
         let min = U64F64::from_num(NominatorMinRequiredStake::<T>::get());

@@ -49,7 +49,7 @@ fn remove_limit(hotkey: &AccountId, netuid: NetUid, alpha: u64, limit: u64, allo
     }
 }
 
-/// TAO on accounts and in pools.
+/// Returns the TAO on all accounts and in all pools.
 fn all_tao() -> u64 {
     <Runtime as Config>::Currency::total_issuance() + TotalStake::<Runtime>::get().0
 }

@@ -12,7 +12,7 @@ use super::{Limit, MIN_STAKE};
 use crate::swap::UNIT;
 use crate::types::{AlphaBalance, NetUid, TaoBalance};
 
-/// Holder of a stake.
+/// Location of a stake: coldkey, hotkey and subnet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Place<'a> {
     coldkey: &'a AccountId32,
@@ -144,10 +144,10 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Moves stake; an amount above the stake means all of it. Returns its value in TAO.
+    /// Moves stake, at most all of it. Returns its value in TAO.
     ///
     /// # Errors
-    /// Those of [`Self::max_moved_above`]; those of [`Self::validate_transition`]; those of the trades.
+    /// The errors of [`Self::max_moved_above`], of [`Self::validate_transition`] and of the trades.
     fn carry(transition: &Transition<'_>, amount: AlphaBalance) -> Result<TaoBalance, DispatchError> {
         let Transition { from, to, limit, .. } = transition;
         let amount = amount.min(Self::stake_of(from.hotkey, from.coldkey, from.netuid));
@@ -160,8 +160,8 @@ impl<T: Config> Pallet<T> {
         if from.netuid == to.netuid { Self::carry_within(*from, *to, amount) } else { Self::trade(*from, *to, amount) }
     }
 
-    /// Sells on one subnet and buys on the other. One of the two trades has no fee: the one on root, otherwise the
-    /// second one. An amount too small to be staked stays in the balance.
+    /// Sells in one subnet and buys in the other. One of the two trades has no fee: the one on root, otherwise the
+    /// second one. Received TAO that is too little to be staked stays in the coldkey's balance.
     fn trade(from: Place<'_>, to: Place<'_>, amount: AlphaBalance) -> Result<TaoBalance, DispatchError> {
         let (first, second) =
             if from.netuid == NetUid::ROOT { (Fee::Waived, Fee::Charged) } else { (Fee::Charged, Fee::Waived) };
@@ -178,7 +178,8 @@ impl<T: Config> Pallet<T> {
 
     /// Moves stake within one subnet, without a trade.
     ///
-    /// # Errors `AmountTooLow` below the minimum stake at the current price.
+    /// # Errors
+    /// `AmountTooLow` below the minimum stake at the current price.
     fn carry_within(from: Place<'_>, to: Place<'_>, amount: AlphaBalance) -> Result<TaoBalance, DispatchError> {
         let worth = Self::alpha_price(from.netuid).saturating_mul(U64F64::from_num(amount.0)).saturating_to_num();
         let worth = TaoBalance(worth);
@@ -196,7 +197,8 @@ impl<T: Config> Pallet<T> {
 
     /// Validates a move, without writing.
     ///
-    /// # Errors In this order: `SameNetuid` if origin and destination are equal, `SubnetNotExists`, `SubtokenDisabled`,
+    /// # Errors
+    /// In this order: `SameNetuid` if origin and destination are equal, `SubnetNotExists`, `SubtokenDisabled`,
     /// `HotKeyAccountNotExists`, `NotEnoughStakeToWithdraw`; between subnets `InsufficientLiquidity`, `AmountTooLow`,
     /// `SlippageTooHigh` (unless partial execution is allowed); for transfers `TransferDisallowed`.
     fn validate_transition(
@@ -226,11 +228,11 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Maximum alpha that can move between subnets until the ratio of their prices reaches `limit`, in parts of 10⁹.
-    /// The real chain's estimate, which is exact for pools with equal weights.
+    /// Returns the maximum alpha that can move between subnets until the ratio of their prices reaches `limit`, in
+    /// parts of 10⁹. This is the real chain's estimate, which is exact for pools with equal weights.
     ///
     /// # Errors
-    /// Those of [`Self::max_bought_below`] and [`Self::max_sold_above`], where one side has no pool.
+    /// The errors of [`Self::max_bought_below`] or [`Self::max_sold_above`], when one side has no pool.
     fn max_moved_above(from: NetUid, to: NetUid, limit: TaoBalance) -> Result<AlphaBalance, DispatchError> {
         match (Self::has_pool(from), Self::has_pool(to)) {
             (false, false) => Ok(AlphaBalance(if limit.0 > UNIT { 0 } else { u64::MAX })),
@@ -246,7 +248,7 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// x = (α₂ T₁ / (T₁ + T₂)) / limit − α₁ T₂ / (T₁ + T₂), with pools of αᵢ alpha and Tᵢ TAO.
+    /// Returns x = (α₂ T₁ / (T₁ + T₂)) / limit − α₁ T₂ / (T₁ + T₂), for pools of αᵢ alpha and Tᵢ TAO.
     fn max_moved_between_pools(from: NetUid, to: NetUid, limit: TaoBalance) -> u64 {
         let (from_pool, to_pool) = (Self::pool_of(from), Self::pool_of(to));
         let sides = [from_pool.tao.0, from_pool.alpha.0, to_pool.tao.0, to_pool.alpha.0];

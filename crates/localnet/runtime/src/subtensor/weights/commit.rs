@@ -51,7 +51,7 @@ impl<T: Config> Pallet<T> {
         Self::do_reveal_mechanism_weights(who, netuid, MechId(0), uids, values, salt, version_key)
     }
 
-    /// A reveal also removes the hotkey's older commits.
+    /// Reveals weights, which also removes the hotkey's older commits.
     pub(crate) fn do_reveal_mechanism_weights(
         who: &AccountId32,
         netuid: NetUid,
@@ -94,10 +94,11 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Finds the commit of a reveal, as its index among the hotkey's commits, without writing.
+    /// Finds the commit of a reveal, without writing; returns its index among the hotkey's commits.
     ///
-    /// # Errors `NoWeightsCommitFound` if there is no commit to reveal, `ExpiredWeightCommit`,
-    /// `InvalidRevealCommitHashNotMatch` if no commit has this hash, `RevealTooEarly`.
+    /// # Errors
+    /// `NoWeightsCommitFound` if there is no commit to reveal, `ExpiredWeightCommit`, `InvalidRevealCommitHashNotMatch`
+    /// if no commit has this hash, `RevealTooEarly`.
     pub(super) fn check_reveal(
         who: &AccountId32,
         netuid: NetUid,
@@ -122,7 +123,7 @@ impl<T: Config> Pallet<T> {
     }
 }
 
-/// The hash of a commit: BLAKE2b-256 of the SCALE encoding of the data to reveal.
+/// Returns the hash of a commit: BLAKE2b-256 of the SCALE encoding of the data to reveal.
 pub(super) fn commit_hash(
     who: &AccountId32,
     index: NetUidStorageIndex,

@@ -8,12 +8,12 @@ use super::commit::commit_hash;
 use crate::types::{MechId, NetUid};
 
 impl<T: Config> Pallet<T> {
-    /// Validates weight calls at the pool, without writing. Other calls pass, as do weight calls that fail for other
-    /// reasons, which then fail in their block.
+    /// Validates weight calls at the pool, without writing. All other calls pass, and so do weight calls with errors
+    /// that are not listed here, which fail in their block.
     ///
     /// # Errors
-    /// `WeightVecNotEqualSize`, `NotEnoughStakeToSetWeights`; where a rate is limited, `HotKeyNotRegisteredInSubNet`,
-    /// `SettingWeightsTooFast`, `CommittingWeightsTooFast`; of reveals,
+    /// `WeightVecNotEqualSize`, `NotEnoughStakeToSetWeights`; for rate-limited calls also
+    /// `HotKeyNotRegisteredInSubNet`, `SettingWeightsTooFast`, `CommittingWeightsTooFast`; for reveals also
     /// `NoWeightsCommitFound`, `InvalidRevealCommitHashNotMatch`, `ExpiredWeightCommit`, `RevealTooEarly`.
     pub fn precheck_weights(who: &AccountId32, call: &Call<T>) -> Result<(), Error<T>> {
         let main = MechId(0);

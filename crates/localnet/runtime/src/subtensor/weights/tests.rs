@@ -15,7 +15,7 @@ use crate::types::{AlphaBalance, MechId, NetUid, NetUidStorageIndex};
 
 const MAIN: NetUidStorageIndex = NetUidStorageIndex(BABELBIT.0);
 
-/// A neuron of the subnet besides its owner, and its uid.
+/// Adds a neuron to the subnet; returns its hotkey and uid.
 fn neuron(number: u32) -> (AccountId, u16) {
     let uid = Subtensor::append_neuron(BABELBIT, &key(number));
     (key(number), uid)
@@ -144,7 +144,7 @@ fn the_recorded_call_is_read_and_written_as_recorded() {
     assert_eq!(RuntimeCall::decode(&mut &recorded[..]).unwrap(), call);
 }
 
-/// A validator in a subnet with commit-reveal, in epoch 7.
+/// Adds a validator to a subnet with commit-reveal, and advances to epoch 7.
 fn committing_validator() -> (AccountId, u16) {
     let (who, uid) = neuron(1);
     permit(uid);

@@ -21,7 +21,7 @@ impl<T: Config> Pallet<T> {
         Self::do_commit_timelocked_mechanism_weights(who, netuid, mecid, commit, reveal_round, commit_reveal_version)
     }
 
-    /// Every round is accepted: this chain has no beacon, so no round has passed.
+    /// Commits timelocked weights of a mechanism. Every round is accepted: without a beacon, no round has passed.
     pub(crate) fn do_commit_timelocked_mechanism_weights(
         who: &AccountId32,
         netuid: NetUid,
@@ -44,10 +44,10 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Validates a timelocked commit as [`Self::check_commit`], with the version checked after commit-reveal.
+    /// Validates a timelocked commit like [`Self::check_commit`], with the version checked after commit-reveal.
     ///
     /// # Errors
-    /// Those of [`Self::check_commit`] and `IncorrectCommitRevealVersion`.
+    /// The errors of [`Self::check_commit`], and `IncorrectCommitRevealVersion`.
     fn check_timelocked_commit(
         who: &AccountId32,
         netuid: NetUid,
@@ -61,7 +61,7 @@ impl<T: Config> Pallet<T> {
 
     /// Removes timelocked commits whose reveal window has passed. Called at the start of a block, before its epochs.
     ///
-    /// Decrypting due commits requires beacon pulses, which this chain does not have: they expire, too.
+    /// Due commits expire, too: decrypting them requires beacon pulses, which this chain does not have.
     pub fn reveal_timelocked(subnets: &[NetUid]) {
         for &netuid in subnets {
             for index in Self::mechanisms(netuid) {

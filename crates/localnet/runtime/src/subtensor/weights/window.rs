@@ -6,31 +6,31 @@ use super::super::{
 use crate::types::{MechId, NetUid};
 
 impl<T: Config> Pallet<T> {
-    /// The epoch in which a commit of `commit_epoch` can be revealed.
+    /// Returns the epoch in which a commit of epoch `commit_epoch` can be revealed.
     fn reveal_epoch(netuid: NetUid, commit_epoch: u64) -> u64 {
         commit_epoch.saturating_add(RevealPeriodEpochs::<T>::get(netuid))
     }
 
-    /// Whether a commit of this epoch can be revealed now.
+    /// Whether a commit of epoch `commit_epoch` can be revealed now.
     pub(super) fn is_revealable(netuid: NetUid, commit_epoch: u64) -> bool {
         Self::epoch_index_now(netuid) == Self::reveal_epoch(netuid, commit_epoch)
     }
 
-    /// Whether the reveal window of a commit of this epoch has passed.
+    /// Whether the reveal window of a commit of epoch `commit_epoch` has passed.
     pub(super) fn is_expired(netuid: NetUid, commit_epoch: u64) -> bool {
         Self::epoch_index_now(netuid) > Self::reveal_epoch(netuid, commit_epoch)
     }
 
-    /// Expected first block of the reveal window of a commit made now, on the current tempo; the largest block number
-    /// if the tempo is 0.
+    /// Returns the expected first block of the reveal window of a commit made now, on the current tempo; the largest
+    /// block number if the tempo is 0.
     pub(super) fn expected_reveal_block(netuid: NetUid) -> u64 {
         let later_epochs = RevealPeriodEpochs::<T>::get(netuid).saturating_sub(1);
         let later_blocks = later_epochs.saturating_mul(Tempo::<T>::get(netuid).into());
         Self::next_epoch_block(netuid).map_or(u64::MAX, |next| next.saturating_add(later_blocks))
     }
 
-    /// With commit-reveal enabled: the block of each neuron's oldest revealable commit. Weights older than the
-    /// registration of their target neuron are ignored in an epoch.
+    /// Returns the block of each neuron's oldest commit that has not expired; `None` if commit-reveal is disabled. An
+    /// epoch ignores weights on a neuron that registered after this block.
     pub fn commit_blocks(netuid: NetUid, mecid: MechId) -> Option<Vec<Option<u64>>> {
         if !CommitRevealWeightsEnabled::<T>::get(netuid) {
             return None;

@@ -6,7 +6,7 @@ fn pool(tao: u64, alpha: u64, quote: f64) -> Pool {
     Pool { tao: TaoBalance(tao), alpha: AlphaBalance(alpha), quote: Perquintill::from_float(quote) }
 }
 
-/// Whether two numbers differ by less than a billionth, or by the rao that rounding down may take.
+/// Whether two amounts differ by less than a billionth, or by at most one rao because of rounding.
 fn agree(ours: u64, theirs: f64) -> bool {
     let difference = (ours as f64 - theirs).abs();
     difference <= theirs * 1e-9 || difference <= 1.0

@@ -1,4 +1,4 @@
-//! The page that says what is served.
+//! Generator of `docs/localnet-coverage.md`.
 
 #![allow(clippy::format_push_string, clippy::format_collect, reason = "a page, written once")]
 
@@ -7,56 +7,57 @@ use crate::explanations::ABSENCES;
 use crate::items::Kind;
 
 const INTRODUCTION: &str = "\
-# What the embedded chain serves of the real one
+# Localnet coverage of the real chain
 
-Written by `cargo test -p taonet-localnet-runtime --test recorded` from the metadata of both; with `TAONET_UPDATE_DOCS=1`
-it is written anew. The real chain is node-subtensor of spec version 461.
+This page is generated from the metadata of both chains: `TAONET_UPDATE_DOCS=1 cargo test -p taonet-localnet-runtime
+--test recorded` updates it, and the same test without the variable checks it. The real chain is node-subtensor with spec
+version 461.
 
-Served means: the same name, index, order, arguments, hashers, defaults, and types of the same names and bytes. What
-differs on purpose has its reason below; anything else that differs fails the test.
+An item is supported if name, index, order, arguments, hashers, defaults, type names and encoding are equal. Each
+intentional difference has a reason below; any other difference fails the test.
 ";
 
 const WITHOUT_EFFECT: &str = "
-## Served without its whole effect
+## Partially supported
 
-| What | What is missing |
+| Item | Limitation |
 |---|---|
-| subnets 1 to 58 | dormant until a call uses one: their epochs, which would share out nothing, are not run, and `BlocksSinceLastStep`, `LastEpochBlock` and `SubnetEpochIndex` are not stored anew in each block. Runtime APIs answer with what they would be, and the first call brings them up to date |
-| `Lock`, `HotkeyLock`, `OwnerLock`, their decaying forms, `LockingColdkeys` | clients read them; the calls that lock stake are not served, so nothing is ever locked |
-| `RootClaimed`, `RootClaimableThreshold` | clients read them; nothing is claimed, see below |
-| `ChildKeys`, `ParentKeys`, `PendingChildKeys`, `ChildkeyTake` | clients read them; the calls that set children are not served |
-| `ColdkeySwapAnnouncements`, `ColdkeySwapDisputes` | clients read them; swaps of coldkeys are not served |
-| `MevShield.announce_next_key` | no block announces a key: one fixed key, known to everybody, is current, pending and next at once |
+| subnets 1 to 58 | dormant until the first call to the subnet: their epochs, which would distribute nothing, do not run, and `BlocksSinceLastStep`, `LastEpochBlock` and `SubnetEpochIndex` are not updated in storage in each block. Runtime APIs return the computed values, and the first call stores them |
+| `Lock`, `HotkeyLock`, `OwnerLock`, their decaying variants, `LockingColdkeys` | clients can read them; the calls that lock stake are unsupported, so nothing is ever locked |
+| `RootClaimed`, `RootClaimableThreshold` | clients can read them; root dividends cannot be claimed, see below |
+| `ChildKeys`, `ParentKeys`, `PendingChildKeys`, `ChildkeyTake` | clients can read them; the calls that set child keys are unsupported |
+| `ColdkeySwapAnnouncements`, `ColdkeySwapDisputes` | clients can read them; coldkey swaps are unsupported |
+| `MevShield.announce_next_key` | blocks announce no keys: one fixed, public key is the current, pending and next key |
 | `MevShield.store_encrypted` | a stored ciphertext is removed by the next block with ExtrinsicDecodeFailed, as on the real chain, which has no decryptor for it either |
-| calls' weights | flat: fees have the real chain's flags (`Pays`), not its amounts |
+| call weights | flat: `Pays` is as on the real chain, the fee amounts differ |
 ";
 
-/// The page.
+/// Renders the page.
 pub(crate) fn document(rows: &[Row]) -> String {
     let mut page = INTRODUCTION.to_owned();
-    page += "\n## Pallets\n\nServed of all; in brackets those among them that differ.\n\n";
+    page += "\n## Pallets\n\nEach cell has the number of supported items of all items, and in parentheses how many of them differ.\n\n";
     page += "| Pallet | Calls | Storage | Events | Errors | Constants |\n|---|---|---|---|---|---|\n";
     let served = places(rows, |kind| Kind::OF_PALLETS.contains(&kind), true);
     for place in &served {
         let cells = Kind::OF_PALLETS.map(|kind| cell(rows, place, kind));
         page += &format!("| {place} | {} |\n", cells.join(" | "));
     }
-    page += &format!("\nNot served: {}.\n", places(rows, |kind| Kind::OF_PALLETS.contains(&kind), false).join(", "));
+    page += &format!("\nUnsupported: {}.\n", places(rows, |kind| Kind::OF_PALLETS.contains(&kind), false).join(", "));
     page += "\n## Runtime APIs\n\n| API | Methods |\n|---|---|\n";
     for place in places(rows, |kind| kind == Kind::Method, true) {
         page += &format!("| {place} | {} |\n", cell(rows, &place, Kind::Method));
     }
-    page += &format!("\nNot served: {}.\n", places(rows, |kind| kind == Kind::Method, false).join(", "));
-    page += "\n## What a signed call carries\n\n";
-    page += &format!("{} extensions.\n", cell(rows, "Extrinsic", Kind::Extension));
-    page += "\n## Different on purpose\n\n| Where | What | Why |\n|---|---|---|\n";
+    page += &format!("\nUnsupported: {}.\n", places(rows, |kind| kind == Kind::Method, false).join(", "));
+    page += "\n## Transaction extensions\n\n";
+    page += &format!("{} transaction extensions are supported.\n", cell(rows, "Extrinsic", Kind::Extension));
+    page += "\n## Intentional differences\n\n| Pallet or API | Item | Reason |\n|---|---|---|\n";
     page += &differences(rows);
     page += WITHOUT_EFFECT;
-    page += "\n## Missing from what is served\n";
+    page += "\n## Unsupported items of supported pallets and APIs\n";
     for place in served.iter().chain(&places(rows, |kind| kind == Kind::Method, true)) {
         page += &missing(rows, place);
     }
-    page += "\n### Why\n\n| Where | What | Why |\n|---|---|---|\n";
+    page += "\n### Reasons\n\n| Pallet or API | Item | Reason |\n|---|---|---|\n";
     for absence in ABSENCES {
         page +=
             &format!("| {} {} | {} | {} |\n", absence.place, absence.kind, absence.names.join(", "), absence.reason);
@@ -64,7 +65,7 @@ pub(crate) fn document(rows: &[Row]) -> String {
     page
 }
 
-/// Pallets or APIs of which something, or nothing, is served, in the real chain's order.
+/// Returns the pallets or APIs that are supported at least in part, or not at all, in the real chain's order.
 fn places(rows: &[Row], of_kind: fn(Kind) -> bool, served: bool) -> Vec<String> {
     let mut places: Vec<&str> = Vec::new();
     for row in rows.iter().filter(|row| of_kind(row.item.kind)) {
@@ -89,7 +90,7 @@ fn cell(rows: &[Row], place: &str, kind: Kind) -> String {
     }
 }
 
-/// A line for each reason in each place.
+/// Renders a table row for each reason in each place.
 fn differences(rows: &[Row]) -> String {
     let mut lines: Vec<(String, &str, Vec<&str>)> = Vec::new();
     for row in rows {

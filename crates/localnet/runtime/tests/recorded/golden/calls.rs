@@ -1,4 +1,4 @@
-//! Calls, what is signed of them, and how they travel.
+//! Tests of the encodings of calls, signature payloads and extrinsics.
 
 use codec::{DecodeAll, Encode};
 use frame_metadata_hash_extension::CheckMetadataHash;
@@ -30,7 +30,7 @@ fn transfer(to: &str, value: u64) -> RuntimeCall {
     RuntimeCall::Balances(pallet_balances::Call::transfer_keep_alive { dest: MultiAddress::Id(account(to)), value })
 }
 
-/// The call that the recorded client encoded; none when its pallet is not served.
+/// Returns the call that the recorded client encoded; `None` if its pallet is unsupported.
 fn call(module: &str, function: &str, with: &Json) -> Option<RuntimeCall> {
     use pallet_balances::Call as Balances;
     use subtensor::Call as Subtensor;
@@ -98,7 +98,7 @@ fn calls_have_the_recorded_bytes() {
     assert_eq!((compared, skipped), (9, vec!["Proxy.proxy".to_owned()]), "Proxy is not served");
 }
 
-/// What a signed call carries, with an era as the recorded client wrote it.
+/// Returns the transaction extensions of a recorded extrinsic.
 fn extension(of: &Json) -> TxExtension {
     let era = match &of["era"] {
         Json::String(_) => Era::Immortal,

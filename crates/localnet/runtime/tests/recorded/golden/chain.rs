@@ -1,4 +1,4 @@
-//! A block, its events, and what a client made of them.
+//! Tests with a recorded block, its events, and a client's decoding of them.
 
 use codec::{DecodeAll, Encode};
 use frame_system::EventRecord;
@@ -41,8 +41,8 @@ fn the_block_has_the_recorded_hash_and_calls() {
     assert_eq!((compared, skipped), (2, vec!["announce_next_key"]), "MevShield is not served");
 }
 
-/// The recorded events but the first. That is `Balances.Issued`: event 15 there, and 17 in the newer framework here,
-/// which has two more before it. Clients look events up in metadata and are right on both.
+/// Returns the recorded events without the first one, `Balances.Issued`: its index is 15 there and 17 here, since the
+/// newer framework has two more events before it. Clients look up events in the metadata and decode both.
 fn events_but_issued(events: &Json) -> Vec<u8> {
     const INITIALIZATION: u8 = 2;
     const ISSUED: usize = 1 + 2 + 8 + 1;

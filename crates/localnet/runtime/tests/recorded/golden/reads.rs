@@ -1,4 +1,4 @@
-//! Keys and values of storage, constants, answers of runtime APIs.
+//! Tests of storage keys and values, constants, and results of runtime APIs.
 
 use codec::{DecodeAll, Encode};
 use serde_json::{Value as Json, json};
@@ -10,7 +10,7 @@ use super::{list, part, text};
 use crate::values;
 use crate::vectors::{self, bytes};
 
-/// Recorded entries that are not served: the old form of stakes, and a pallet for later.
+/// Recorded storage entries that are unsupported: the old encoding of stakes, and a pallet.
 const NOT_SERVED: [&str; 2] = ["SubtensorModule.Alpha", "Multisig.Multisigs"];
 
 #[test]
@@ -69,7 +69,7 @@ fn maps_are_read_as_recorded() {
     assert_eq!((list(&maps).len(), pairs), (4, PAIRS));
 }
 
-/// Entries of the four recorded maps.
+/// Total number of entries of the four recorded maps.
 const PAIRS: usize = 16;
 
 #[test]
@@ -103,7 +103,7 @@ fn answers_are_read_as_recorded() {
     assert_eq!(list(&calls).len(), 4);
 }
 
-/// Reads an answer into the struct that we fill, and writes it again.
+/// Decodes a runtime API result into our struct, and encodes it again.
 fn through_our_structs(method: &str, answer: &[u8]) -> Vec<u8> {
     fn through<Answer: DecodeAll + Encode>(mut answer: &[u8]) -> Vec<u8> {
         Answer::decode_all(&mut answer).unwrap().encode()

@@ -45,7 +45,10 @@ async fn both_refusals_are_told() {
     let server = wiremock::MockServer::start().await;
     route(&server, "POST", "/auth/token", vec![says(403, "not you"), says(401, "nor so")]).await;
     let error = tokens(&Passing::default()).get(&client(), &scope(&server.uri(), 7)).await.unwrap_err();
-    assert_eq!(error.to_string(), "the gateway issues no token: 401:nor so; and for the miner alone: 403:not you");
+    assert_eq!(
+        error.to_string(),
+        "cannot get a token from the gateway: 401:nor so; with a request for one miner: 403:not you"
+    );
     assert!(!error.is_retryable());
     let nowhere = tokens(&Passing::default()).get(&client(), &scope("http://127.0.0.1:1", 7)).await.unwrap_err();
     assert!(nowhere.is_retryable(), "{nowhere}");
@@ -61,7 +64,7 @@ async fn what_is_no_token_is_none() {
     }
 }
 
-/// lifetime in the response · how long the token is used
+/// Columns: lifetime in the response · how long the token is used
 #[tokio::test]
 async fn tokens_are_used_for_their_time_and_at_least_half_a_minute() {
     for (expires_in, used) in [(100, 100), (5, 30), (0, 30)] {

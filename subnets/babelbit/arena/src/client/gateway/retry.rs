@@ -19,7 +19,7 @@ const PASSING: [&str; 12] = [
 ];
 /// Markers of final refusals by a running miner.
 const FINAL: [&str; 3] = ["miner_app_unavailable", "miner not initialized", "not initialized"];
-/// Minimum pause.
+/// Minimum pause between attempts.
 const MIN_PAUSE: Duration = Duration::from_millis(100);
 /// Time reserved for the attempt after a pause.
 const RESERVE: Duration = Duration::from_millis(500);
@@ -46,7 +46,7 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
-    /// The pause after this many retries; `None` if no time is left for another attempt.
+    /// Returns the pause after this many retries; `None` if no time is left for another attempt.
     pub(super) fn pause(&self, repeats: u32, left: Duration) -> Option<Duration> {
         let left = left.checked_sub(RESERVE).filter(|left| !left.is_zero())?;
         let doubled = self.base.saturating_mul(2_u32.saturating_pow(repeats));
@@ -58,7 +58,7 @@ impl Backoff {
 mod tests {
     use super::*;
 
-    /// status · body · whether it is retried
+    /// Columns: status · body · whether it is retried
     #[test]
     fn the_table() {
         for (status, body, repeated) in [

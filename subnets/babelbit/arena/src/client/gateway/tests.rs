@@ -26,7 +26,7 @@ fn answered() -> ResponseTemplate {
     ok(json!({ "output": { "session_id": "s1", "out_eos": true } }))
 }
 
-/// Bodies of all calls.
+/// Returns the bodies of all calls.
 async fn calls(server: &MockServer) -> Vec<Value> {
     asked(server, "/runsync").await.iter().map(body).collect()
 }
@@ -64,7 +64,7 @@ async fn a_message_goes_with_its_signed_headers_token_and_name() {
     assert_eq!((&auth["miner_hotkey"], &auth["uid"]), (&json!(hotkey), &json!(7)));
 }
 
-/// response · session ID in it, or the error
+/// Columns: response · session ID in it, or the error
 #[tokio::test]
 async fn the_output_is_taken_out_of_its_envelope() {
     for (answer, expected) in [
@@ -138,7 +138,7 @@ async fn a_repeated_frame_says_which_it_is() {
     );
 }
 
-/// response · immediate error
+/// Columns: response · immediate error
 #[tokio::test]
 async fn what_will_not_succeed_is_not_repeated() {
     for (answer, text) in [
@@ -183,7 +183,7 @@ async fn a_refused_token_is_renewed_once_for_each_call() {
     }
 }
 
-/// call route · token route
+/// Columns: call route · token route
 #[test]
 fn tokens_are_asked_for_beside_the_route() {
     for (route, expected) in [

@@ -18,7 +18,7 @@ fn container(uid: u16) -> Value {
     json!({ "miner_hotkey": hotkey(uid), "miner_uid": uid, "status": "running", "endpoint_url": "http://9.9.9.9:1" })
 }
 
-/// base · setting · candidates, in order
+/// Columns: base · setting · candidates, in order
 #[test]
 fn paths_are_put_right_and_have_a_second_form() {
     for (base, path, expected) in [
@@ -36,7 +36,7 @@ fn paths_are_put_right_and_have_a_second_form() {
     }
 }
 
-/// setting · requested states, in order
+/// Columns: setting · requested states, in order
 #[test]
 fn running_means_all_that_can_come_to_run() {
     for (setting, expected) in [
@@ -133,7 +133,7 @@ async fn a_base_with_a_version_is_used_as_it_is() {
     assert_eq!(paths, ["/v1/auth/token", "/v1/list_arena_miners"]);
 }
 
-/// response · attempts · error
+/// Columns: response · attempts · error
 #[tokio::test]
 async fn what_is_no_list_is_an_error() {
     let long = "x".repeat(400);

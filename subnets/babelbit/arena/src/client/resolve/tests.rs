@@ -64,7 +64,7 @@ fn of_two_rows_of_one_miner_the_better_state_counts() {
     assert_eq!(resolved(&[row(1, "warming"), alias], &[1], true).routes[0].status, "running");
 }
 
-/// reason · whether the miner is kept
+/// Columns: reason · whether the miner is kept
 #[test]
 fn who_was_terminated_for_want_of_use_stays() {
     for (reason, stays) in [
@@ -96,7 +96,7 @@ fn pods_keep_what_wakes_them() {
     }
 }
 
-/// endpoint · provider · whether it is called in production
+/// Columns: endpoint · provider · whether it is called in production
 #[test]
 fn endpoints_inside_the_own_network_are_not_called() {
     for (endpoint, provider, called) in [
@@ -123,7 +123,7 @@ fn endpoints_inside_the_own_network_are_not_called() {
     assert!(matches!(found.routes[0].target, Target::Container(_)));
 }
 
-/// A token request names no gateway, so that one for another gateway is valid at ours too.
+/// A token request names no gateway, so a request signed for another gateway is valid at the configured one, too.
 #[test]
 fn nothing_is_signed_for_gateways_of_others() {
     for origin in

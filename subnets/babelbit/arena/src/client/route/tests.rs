@@ -18,7 +18,7 @@ fn one(row: &Value) -> Row {
     listing.rows.remove(0)
 }
 
-/// row · hotkey · endpoint
+/// Columns: row · hotkey · endpoint
 #[test]
 fn keys_have_other_names() {
     for (row, hotkey, endpoint) in [
@@ -146,7 +146,7 @@ fn value() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    /// For any list of the gateway, nothing panics and only registered miners are returned.
+    /// Any list from the gateway is parsed without a panic, and only registered miners are returned.
     #[test]
     fn no_list_does_harm(rows in vec(value(), 0..20), dev_mode: bool) {
         let listing = read(&rows);

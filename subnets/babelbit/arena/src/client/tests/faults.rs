@@ -23,10 +23,10 @@ const SOON: Duration = Duration::from_millis(300);
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Fault {
-    /// Never responds.
+    /// Never sends a response.
     Slow,
     Status(u16, &'static str),
-    /// A response with this text.
+    /// Sends this text as the response.
     Garbage(&'static str),
     /// Truncates the body.
     Truncated,
@@ -97,7 +97,7 @@ fn arena_at(url: &Url, passing: &Passing) -> Arena {
     Arena::with_time(config(url.as_str(), settings()), passing.time()).unwrap()
 }
 
-/// fault · whether it is transient for the list
+/// Columns: fault · whether it is transient for the list
 #[tokio::test]
 async fn at_the_start() {
     let world = world(Listing::Gateway, &[1]).await;
@@ -163,7 +163,7 @@ async fn a_gateway_that_is_down_or_half_open() {
     held.abort();
 }
 
-/// fault · number of times · outcome of the frame
+/// Columns: fault · number of times · outcome of the frame
 #[tokio::test]
 async fn in_the_middle() {
     let world = world(Listing::Gateway, &[1]).await;
@@ -211,7 +211,7 @@ async fn in_the_middle() {
     play(miner, 99, 3).await;
 }
 
-/// The gateway restarts at the same address, without its tokens.
+/// The gateway restarts at the same address, and its tokens are lost.
 #[tokio::test]
 async fn a_gateway_that_comes_back() {
     let world = world(Listing::Gateway, &[1]).await;

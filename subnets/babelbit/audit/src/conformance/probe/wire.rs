@@ -15,7 +15,7 @@ use taonet_http::client::builder;
 
 const MESSAGE: &str = "BBAudioMinerInitPayload";
 const SIGNATURE: &str = "bt_header_dendrite_signature";
-/// Time offset outside of any accepted window.
+/// Clock offset outside of any accepted window.
 const OFF: Duration = Duration::from_mins(2);
 
 /// A response of any status.
@@ -158,7 +158,7 @@ async fn within(limit: Duration, exchange: impl Future<Output = Result<Reply, St
     tokio::time::timeout(limit, exchange).await.unwrap_or_else(|_| Err(given_up()))
 }
 
-/// A connection error with its causes.
+/// Formats a connection error with its causes.
 fn told(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut text = error.to_string();

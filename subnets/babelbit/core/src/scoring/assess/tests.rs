@@ -45,7 +45,7 @@ fn json_of(result: &ScoreResult) -> Value {
     serde_json::to_value(result).unwrap()
 }
 
-/// Duplication record of a lone reply.
+/// Duplication record of a single reply.
 fn lone(score: f64) -> Value {
     json!({
         "raw_score": score, "final_score": score, "penalty_factor": 1.0, "duplicate_pressure": 1.0,
@@ -87,7 +87,7 @@ fn an_error_result_has_these_fields_in_this_order() {
     assert_eq!(json_of(&score(&reply, Rules::Reference)).to_string(), expected.to_string());
 }
 
-/// evidence · duration of the reply · error · failed gate
+/// Columns: evidence · duration of the reply · error · failed gate
 #[test]
 fn silence_and_failures_are_errors() {
     let silent = transcript("", 1.0, "");
@@ -141,7 +141,7 @@ fn blank_text_with_words_is_scored_0() {
     assert_eq!(result.failed_gates(), [Gate::Accuracy]);
 }
 
-/// words · language · vector · completion · score · failed gates
+/// Columns: words · language · vector · completion · score · failed gates
 #[test]
 fn the_score_is_the_latency_where_both_gates_are_passed() {
     let other: &[f32] = &[0.6, 0.8];
@@ -167,7 +167,7 @@ fn the_score_is_the_latency_where_both_gates_are_passed() {
     }
 }
 
-/// vector of the reply · words per second relative to the reference's 2 · expected result
+/// Columns: vector of the reply · words per second relative to the reference's 2 · expected result
 #[test]
 fn gates_compare_what_is_not_rounded() {
     let just_below: &[f32] = &[0.65, 0.76];

@@ -41,7 +41,7 @@ impl Similarities {
         Self { count, cosines }
     }
 
-    /// The cosines of vector `i` to all vectors.
+    /// Returns the cosines of vector `i` to all vectors.
     pub(super) fn row(&self, i: usize) -> &[f32] {
         &self.cosines[i * self.count..][..self.count]
     }

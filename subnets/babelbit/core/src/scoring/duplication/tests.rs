@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::rounding::{round4, round6};
 
-/// Vectors of which each pair has the cosine `cosine`.
+/// Creates vectors of which each pair has the cosine `cosine`.
 fn vectors(count: usize, cosine: f64) -> Vec<Vec<f32>> {
     let (common, own) = (cosine.sqrt(), (1.0 - cosine).sqrt());
     (0..count)
@@ -29,7 +29,7 @@ fn assert_near(found: impl Iterator<Item = f32>, expected: &[f64], case: &str) {
     }
 }
 
-/// raw scores · cosine of each pair · final scores · pressures
+/// Columns: raw scores · cosine of each pair · final scores · pressures
 #[test]
 fn equal_replies_share_their_score() {
     for (raw, cosine, finals, pressures) in [
@@ -55,7 +55,7 @@ fn equal_replies_share_their_score() {
     }
 }
 
-/// epsilon · raw scores · pressures
+/// Columns: epsilon · raw scores · pressures
 #[test]
 fn without_epsilon_only_replies_that_are_no_worse_weigh() {
     let options = ScoreOptions { duplication_score_epsilon: 0.0, ..ScoreOptions::default() };

@@ -78,7 +78,7 @@ impl Step {
     }
 }
 
-/// What must be equal after every call.
+/// Checks the invariants that hold after every call.
 fn check() {
     let pools: u64 = SubnetTAO::<Runtime>::iter_values().map(|tao| tao.0).sum();
     assert_eq!(TotalStake::<Runtime>::get().0, pools);
@@ -95,7 +95,7 @@ fn check() {
     }
 }
 
-/// Hash of all stored keys and values.
+/// Returns the storage root, which is a hash of all keys and values.
 fn root() -> Vec<u8> {
     sp_io::storage::root(sp_core::storage::StateVersion::V1)
 }

@@ -1,4 +1,4 @@
-//! Moving and destroying stake, and selling all of it.
+//! Tests of moving and destroying stake, and of selling all of it.
 
 use super::*;
 use crate::subtensor::{Delegates, NominatorMinRequiredStake, SubtokenEnabled, TransferToggle};
@@ -8,7 +8,7 @@ const OTHER: NetUid = NetUid(18);
 const WAITING: NetUid = NetUid(19);
 const MISSING: NetUid = NetUid(77);
 
-/// As [`market`], with a second subnet that trades, and a second hotkey of Bob's.
+/// Runs a test on the chain of [`market`], with trading enabled on a second subnet, and a second hotkey owned by Bob.
 fn two_markets(test: impl FnOnce(AccountId, AccountId, AccountId)) {
     market(|bob, hotkey| {
         let second = key(2);
@@ -66,7 +66,7 @@ fn burn(hotkey: &AccountId, netuid: NetUid, alpha: u64) -> Call<Runtime> {
     Call::burn_alpha { hotkey: hotkey.clone(), amount: AlphaBalance(alpha), netuid }
 }
 
-/// All stored keys and values.
+/// Returns all stored keys and values.
 fn state() -> Vec<u8> {
     sp_io::storage::root(sp_core::storage::StateVersion::V1)
 }

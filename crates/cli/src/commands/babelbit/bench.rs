@@ -1,0 +1,25 @@
+//! `bb bench …`: speech recognition and scoring on this machine.
+
+mod measure;
+mod scoring;
+mod sounds;
+mod stt;
+
+use clap::Subcommand;
+
+use crate::context::Context;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Measure speech recognition: real-time factor, processor time, memory
+    Stt(stt::SttArgs),
+    /// Measure the scoring of all replies to an utterance
+    Scoring(scoring::ScoringArgs),
+}
+
+pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
+    match command {
+        Command::Stt(args) => stt::run(args, context),
+        Command::Scoring(args) => scoring::run(args, context),
+    }
+}

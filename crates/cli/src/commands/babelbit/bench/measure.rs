@@ -1,0 +1,86 @@
+//! Time and memory of this process, and figures over repeats.
+
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
+use serde::Serialize;
+
+/// Wall-clock and processor time since a moment.
+pub(super) struct Stopwatch {
+    began: Instant,
+    processor: Duration,
+}
+
+impl Stopwatch {
+    pub(super) fn start() -> Self {
+        Self { began: Instant::now(), processor: processor_time() }
+    }
+
+    /// Elapsed wall-clock seconds, and processor seconds of all threads.
+    pub(super) fn stop(&self) -> (f64, f64) {
+        let processor = processor_time().saturating_sub(self.processor);
+        (self.began.elapsed().as_secs_f64(), processor.as_secs_f64())
+    }
+}
+
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
+}
+
+/// Peak memory of this process in MB; Linux only.
+pub(super) fn peak_memory() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: f64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
+    Some(kibibytes * 1024.0 / 1e6)
+}
+
+/// Median, minimum and maximum over repeats.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(super) struct Spread {
+    pub(super) median: f64,
+    pub(super) min: f64,
+    pub(super) max: f64,
+}
+
+impl Spread {
+    /// Figures of at least one value; zeros for none.
+    pub(super) fn of(values: impl IntoIterator<Item = f64>) -> Self {
+        let mut values: Vec<f64> = values.into_iter().collect();
+        values.sort_by(f64::total_cmp);
+        let at = |index: usize| values.get(index).copied().unwrap_or_default();
+        let last = values.len().saturating_sub(1);
+        Self { median: f64::midpoint(at(last / 2), at(values.len() / 2)), min: at(0), max: at(last) }
+    }
+}
+
+/// A quotient; 0 for a divisor of 0.
+pub(super) fn per(value: f64, divisor: f64) -> f64 {
+    if divisor > 0.0 { value / divisor } else { 0.0 }
+}
+
+#[cfg(test)]
+#[allow(clippy::float_cmp, reason = "figures are selected, not computed")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spreads_have_the_middle_of_their_values() {
+        assert_eq!(Spread::of([3.0, 1.0, 2.0]), Spread { median: 2.0, min: 1.0, max: 3.0 });
+        assert_eq!(Spread::of([4.0, 1.0]), Spread { median: 2.5, min: 1.0, max: 4.0 });
+        assert_eq!(Spread::of([7.0]), Spread { median: 7.0, min: 7.0, max: 7.0 });
+        assert_eq!(Spread::of([]), Spread { median: 0.0, min: 0.0, max: 0.0 });
+    }
+
+    #[test]
+    fn processor_time_passes_with_work_and_not_with_sleep() {
+        let watch = Stopwatch::start();
+        let began = Instant::now();
+        while watch.stop().1 < 0.02 {
+            assert!(began.elapsed() < Duration::from_mins(1));
+        }
+        assert!(watch.stop().0 > 0.0);
+    }
+}

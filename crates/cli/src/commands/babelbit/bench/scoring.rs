@@ -1,0 +1,178 @@
+//! `bb bench scoring`.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use serde_json::json;
+use taonet_babelbit_core::reference::Reference;
+use taonet_babelbit_core::scoring::{ScoreOptions, Timeline};
+use taonet_babelbit_scorer::{BatchScorer, Candidate, ScorerSettings, TranscriptCache};
+use taonet_primitives::{SampleRate, Seconds, Transcript, Word};
+use taonet_speech::{Recognizer, SentenceEmbedder};
+
+use super::measure::{Spread, Stopwatch, peak_memory, per};
+use super::sounds::{sine, wav};
+use crate::commands::babelbit::score::NoRecognizer;
+use crate::context::Context;
+use crate::table::{Column, table};
+use crate::{engines, settings};
+
+/// The reference text, nine words.
+const TEXT: [&str; 9] = ["the", "morning", "train", "to", "the", "coast", "leaves", "at", "nine"];
+/// Time between two words of the reference, in seconds.
+const SPACING: f64 = 0.35;
+/// Speaking rate of the reference, in words per second.
+const WORDS_PER_SECOND: f64 = 2.8;
+
+/// What a run computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Mode {
+    /// Transcripts are given; embeddings and rules are computed
+    Synthetic,
+    /// Everything is computed
+    Real,
+}
+
+/// Measure the scoring of all replies to an utterance on this machine
+#[derive(Debug, Args)]
+pub(crate) struct ScoringArgs {
+    /// Numbers of replies, one run each
+    #[arg(long, value_name = "N", num_args = 1.., default_values_t = [50, 100, 200],
+        value_parser = clap::value_parser!(u16).range(1..=4_096))]
+    miners: Vec<u16>,
+    /// Number of measurements of each run
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    repeat: u16,
+    /// Number of runs before the first measurement
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(0..=1_000))]
+    warmup: u16,
+    /// Length of the replies, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=600))]
+    duration_sec: u16,
+    /// What is computed
+    #[arg(long, value_enum, default_value_t = Mode::Synthetic)]
+    mode: Mode,
+    /// Directory of installed models [env: BB_MODELS_DIR]
+    #[arg(long, value_name = "DIR")]
+    models: Option<PathBuf>,
+}
+
+/// Figures of one run. Times are in seconds.
+#[derive(Debug, Serialize)]
+struct Run {
+    miners: u16,
+    wall_sec: Spread,
+    cpu_sec: Spread,
+    miners_per_wall_sec: Spread,
+    /// Peak memory of this process since its start.
+    max_rss_mb: Option<f64>,
+}
+
+pub(crate) fn run(args: &ScoringArgs, context: &Context) -> anyhow::Result<()> {
+    let mut config = settings::load()?;
+    config.models_dir = args.models.clone().or(config.models_dir);
+    let recognizer: Arc<dyn Recognizer> = match args.mode {
+        Mode::Real => engines::offline_scoring_recognizer(&config)?,
+        Mode::Synthetic => Arc::new(NoRecognizer),
+    };
+    let embedder = engines::embedder(&config.embedder, config.models_dir.clone(), context)?;
+    let mut runs = Vec::new();
+    for &miners in &args.miners {
+        let candidates = candidates(miners, args.duration_sec, args.mode)?;
+        let mut times = Vec::new();
+        for round in 0..args.warmup + args.repeat {
+            let (wall, cpu) = measure(&recognizer, &embedder, &config.scoring, &candidates)?;
+            if round >= args.warmup {
+                times.push((wall, cpu));
+            }
+        }
+        runs.push(Run {
+            miners,
+            wall_sec: Spread::of(times.iter().map(|(wall, _)| *wall)),
+            cpu_sec: Spread::of(times.iter().map(|(_, cpu)| *cpu)),
+            miners_per_wall_sec: Spread::of(times.iter().map(|(wall, _)| per(f64::from(miners), *wall))),
+            max_rss_mb: peak_memory(),
+        });
+    }
+    if context.json {
+        return context.print_json(&json!({
+            "schema": 1,
+            "benchmark": "scoring",
+            "mode": match args.mode { Mode::Synthetic => "synthetic", Mode::Real => "real" },
+            "recognizer": recognizer.name(),
+            "embedder": embedder.name(),
+            "duration_sec": args.duration_sec,
+            "warmup": args.warmup,
+            "repeat": args.repeat,
+            "runs": runs,
+        }));
+    }
+    let columns = ["miners", "wall s", "CPU s", "miners/s", "peak MB"];
+    let mut rows = table(columns.map(Column::number).to_vec());
+    for run in &runs {
+        rows.add_row([
+            run.miners.to_string(),
+            format!("{:.3}", run.wall_sec.median),
+            format!("{:.3}", run.cpu_sec.median),
+            format!("{:.1}", run.miners_per_wall_sec.median),
+            run.max_rss_mb.map(|mb| format!("{mb:.0}")).unwrap_or_default(),
+        ]);
+    }
+    context.print(&rows.to_string())
+}
+
+/// Wall-clock and processor seconds of a batch, with an empty transcript cache.
+fn measure(
+    recognizer: &Arc<dyn Recognizer>,
+    embedder: &Arc<dyn SentenceEmbedder>,
+    options: &ScoreOptions,
+    candidates: &[Candidate],
+) -> anyhow::Result<(f64, f64)> {
+    let cache = TranscriptCache::in_memory(&**recognizer, NonZeroUsize::MIN.saturating_add(4_095));
+    let settings = ScorerSettings { gates: false, ..ScorerSettings::default() };
+    let (recognizer, embedder) = (Arc::clone(recognizer), Arc::clone(embedder));
+    let scorer = BatchScorer::new(recognizer, embedder, cache, options.clone(), settings)?;
+    let reference = Reference::new(&TEXT.join(" "), words(), Some(WORDS_PER_SECOND))?;
+    let watch = Stopwatch::start();
+    let results = scorer.score(Ok(&reference), candidates);
+    let times = watch.stop();
+    anyhow::ensure!(results.len() == candidates.len(), "{} results", results.len());
+    Ok(times)
+}
+
+fn words() -> Vec<Word> {
+    let word = |(index, text): (usize, &&str)| {
+        let start = index as f64 * SPACING;
+        Word { text: (*text).to_owned(), start, end: start + SPACING }
+    };
+    TEXT.iter().enumerate().map(word).collect()
+}
+
+/// Replies as the reference's benchmark makes them: sines, the first audio in one of three frames.
+fn candidates(miners: u16, seconds: u16, mode: Mode) -> anyhow::Result<Vec<Candidate>> {
+    let rate = SampleRate::HZ_24K;
+    let hertz = f64::from(rate.hz());
+    let candidate = |index: u16| -> anyhow::Result<Candidate> {
+        let frequency = 330.0 + 10.0 * f64::from(miners) + f64::from(index);
+        let count = usize::from(seconds) * usize::try_from(rate.hz())?;
+        let transcript = Transcript {
+            // Distinct texts, so that no embedding is reused.
+            text: format!("{} {index}", TEXT.join(" ")),
+            words: words(),
+            detected_language: "en".to_owned(),
+        };
+        let frame = u64::from(index % 3);
+        Ok(Candidate {
+            wav: Some(wav(sine(count, 0.2, |_| frequency / hertz), rate)?.into()),
+            duration: None,
+            timeline: Timeline::new(vec![(frame, 2 * count as u64)], frame),
+            channels: 1,
+            source_duration: Seconds::new(f64::from(seconds)).unwrap_or_default(),
+            transcript: (mode == Mode::Synthetic).then_some(transcript),
+        })
+    };
+    (0..miners).map(candidate).collect()
+}

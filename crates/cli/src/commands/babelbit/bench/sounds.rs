@@ -1,0 +1,105 @@
+//! Synthetic replies, as the reference's benchmarks make them.
+
+use std::f64::consts::TAU;
+
+use clap::ValueEnum;
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use taonet_primitives::SampleRate;
+use taonet_speech::{Pcm, SampleFormat, Wav};
+
+/// Kind of a synthetic recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum AudioKind {
+    /// Digital silence
+    Silence,
+    /// White noise
+    Noise,
+    /// A sine
+    Tone,
+    /// A rising sine
+    Chirp,
+    /// A rising sine and white noise
+    Mixed,
+}
+
+impl AudioKind {
+    /// The name in options and reports.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Silence => "silence",
+            Self::Noise => "noise",
+            Self::Tone => "tone",
+            Self::Chirp => "chirp",
+            Self::Mixed => "mixed",
+        }
+    }
+
+    /// A mono recording; each seed has its own frequencies and noise.
+    pub(super) fn samples(self, seed: u64, seconds: f64, rate: SampleRate) -> Vec<f32> {
+        let hertz = f64::from(rate.hz());
+        // Lengths are limited to minutes.
+        let count = (seconds * hertz).round() as usize;
+        let share = |index: usize| index as f64 / count.max(1) as f64;
+        match self {
+            Self::Silence => vec![0.0; count],
+            Self::Tone => sine(count, 0.2, |_| (220 + seed % 400) as f64 / hertz),
+            Self::Chirp => {
+                let (low, high) = ((180 + seed % 100) as f64, (900 + seed % 300) as f64);
+                sine(count, 0.18, |index| (low + (high - low) * share(index)) / hertz)
+            }
+            Self::Noise => {
+                let mut random = StdRng::seed_from_u64(seed);
+                (0..count).map(|_| random.random_range(-0.18..=0.18)).collect()
+            }
+            Self::Mixed => {
+                let chirp = Self::Chirp.samples(seed, seconds, rate);
+                let noise = Self::Noise.samples(seed + 100_000, seconds, rate);
+                chirp.iter().zip(noise).map(|(chirp, noise)| chirp + 0.35 * noise).collect()
+            }
+        }
+    }
+}
+
+/// A sine of these cycles per sample.
+pub(super) fn sine(count: usize, amplitude: f64, cycles: impl Fn(usize) -> f64) -> Vec<f32> {
+    let mut phase = 0.0_f64;
+    let mut next = |index| {
+        let sample = amplitude * (TAU * phase).sin();
+        phase = (phase + cycles(index)).fract();
+        sample as f32
+    };
+    (0..count).map(&mut next).collect()
+}
+
+/// A WAV file of 16-bit samples.
+pub(super) fn wav(samples: Vec<f32>, rate: SampleRate) -> anyhow::Result<Vec<u8>> {
+    Ok(Wav::encode(&Pcm::mono(samples, rate), SampleFormat::S16)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recordings_have_their_length_loudness_and_pitch() {
+        let rate = SampleRate::HZ_16K;
+        for (kind, peak) in [
+            (AudioKind::Silence, 0.0),
+            (AudioKind::Tone, 0.2),
+            (AudioKind::Chirp, 0.18),
+            (AudioKind::Noise, 0.18),
+            (AudioKind::Mixed, 0.18 + 0.35 * 0.18),
+        ] {
+            let samples = kind.samples(10_003, 2.0, rate);
+            let found = samples.iter().fold(0.0_f32, |peak, sample| peak.max(sample.abs()));
+            assert_eq!(samples.len(), 32_000);
+            assert!((found - peak).abs() <= peak * 0.1 && found <= peak + 1e-6, "{}: {found}", kind.name());
+            assert_eq!(kind.samples(10_003, 2.0, rate), samples);
+        }
+        // 223 Hz for 2 s: that many upward crossings of zero.
+        let tone = AudioKind::Tone.samples(10_003, 2.0, rate);
+        let crossings = tone.windows(2).filter(|pair| pair[0] < 0.0 && pair[1] >= 0.0).count();
+        assert!((445..=446).contains(&crossings), "{crossings}");
+    }
+}

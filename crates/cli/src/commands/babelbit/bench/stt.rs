@@ -1,0 +1,286 @@
+//! `bb bench stt`.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use serde::Serialize;
+use serde_json::json;
+use taonet_primitives::SampleRate;
+use taonet_speech::{Recognizer, Wav, WavHeader, check_recording, resample_for_recognition};
+
+use super::measure::{Spread, Stopwatch, peak_memory, per};
+use super::sounds::{AudioKind, wav};
+use crate::context::Context;
+use crate::table::{Column, table};
+use crate::{engines, settings};
+
+/// Measure speech recognition on this machine
+#[derive(Debug, Args)]
+pub(crate) struct SttArgs {
+    /// Numbers of replies, one run each
+    #[arg(long, value_name = "N", num_args = 1.., default_values_t = [10, 25, 50],
+        value_parser = clap::value_parser!(u16).range(1..=4_096))]
+    miners: Vec<u16>,
+    /// Lengths of the replies in seconds, 1 to 600, one run each
+    #[arg(long, value_name = "SECONDS", num_args = 1.., default_values_t = [2],
+        value_parser = clap::value_parser!(u16).range(1..=600))]
+    durations_sec: Vec<u16>,
+    /// Sound of the replies
+    #[arg(long, value_enum, default_value_t = AudioKind::Mixed)]
+    audio_kind: AudioKind,
+    /// Directory of WAV files to transcribe instead, in turn
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["audio_kind", "durations_sec"])]
+    wav_dir: Option<PathBuf>,
+    /// Sample rate of the replies, in Hz
+    #[arg(long, value_name = "HZ", default_value_t = 24_000, value_parser = clap::value_parser!(u32).range(8_000..=48_000))]
+    sample_rate_hz: u32,
+    /// Number of measurements of each run
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    repeat: u16,
+    /// Number of runs before the first measurement
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=1_000))]
+    warmup: u16,
+    /// Model name, or a model directory [env: BB_AUDIO_SCORING_STT_MODEL]
+    #[arg(long, value_name = "MODEL")]
+    stt_model: Option<String>,
+    /// Directory of installed models [env: BB_MODELS_DIR]
+    #[arg(long, value_name = "DIR")]
+    models: Option<PathBuf>,
+}
+
+/// Figures of one measurement. Times are in seconds.
+#[derive(Debug, Clone, Serialize)]
+struct Figures {
+    total_audio_sec: f64,
+    wall_sec: f64,
+    /// Processor time of all threads.
+    cpu_sec: f64,
+    /// Time for decoding and resampling, summed over threads.
+    decode_sec: f64,
+    /// Wall-clock time with at least one recognition in progress.
+    stt_sec: f64,
+    cpu_per_wall: f64,
+    stt_realtime_factor: f64,
+    audio_sec_per_wall_sec: f64,
+    miners_per_wall_sec: f64,
+    word_count: usize,
+    text_chars: usize,
+    /// Peak memory of this process since its start.
+    max_rss_mb: Option<f64>,
+}
+
+pub(crate) fn run(args: &SttArgs, context: &Context) -> anyhow::Result<()> {
+    let mut config = settings::load()?;
+    config.recognizer = args.stt_model.clone().or(config.recognizer);
+    config.models_dir = args.models.clone().or(config.models_dir);
+    let recognizer = engines::offline_scoring_recognizer(&config)?;
+    let rate = SampleRate::new(args.sample_rate_hz).context("--sample-rate-hz")?;
+    let files = args.wav_dir.as_deref().map(wav_files).transpose()?;
+    let durations = if files.is_some() { &[0][..] } else { args.durations_sec.as_slice() };
+    let mut runs = Vec::new();
+    for &duration in durations {
+        for &count in &args.miners {
+            let replies: Vec<Vec<u8>> = match &files {
+                Some(files) => files.iter().cycle().take(usize::from(count)).cloned().collect(),
+                None => (0..u64::from(count))
+                    .map(|index| {
+                        let seed = 10_000 * u64::from(count) + index;
+                        wav(args.audio_kind.samples(seed, f64::from(duration), rate), rate)
+                    })
+                    .collect::<anyhow::Result<_>>()?,
+            };
+            for _ in 0..args.warmup {
+                measure(&*recognizer, &replies)?;
+            }
+            let repeats = (0..args.repeat).map(|_| measure(&*recognizer, &replies));
+            runs.push((duration, count, repeats.collect::<anyhow::Result<Vec<_>>>()?));
+        }
+    }
+    if context.json {
+        let runs: Vec<_> = runs
+            .iter()
+            .map(|(duration, count, repeats)| {
+                json!({
+                    "miners": count,
+                    "duration_sec": files.is_none().then_some(duration),
+                    "repeats": repeats,
+                    "wall_sec": spread(repeats, |figures| figures.wall_sec),
+                    "cpu_sec": spread(repeats, |figures| figures.cpu_sec),
+                    "stt_realtime_factor": spread(repeats, |figures| figures.stt_realtime_factor),
+                    "audio_sec_per_wall_sec": spread(repeats, |figures| figures.audio_sec_per_wall_sec),
+                })
+            })
+            .collect();
+        return context.print_json(&json!({
+            "schema": 1,
+            "benchmark": "stt",
+            "recognizer": { "name": recognizer.name(), "fingerprint": recognizer.fingerprint() },
+            "audio_kind": files.is_none().then(|| args.audio_kind.name()),
+            "sample_rate_hz": files.is_none().then_some(args.sample_rate_hz),
+            "concurrency": concurrency(&*recognizer),
+            "cores": cores(),
+            "warmup": args.warmup,
+            "runs": runs,
+        }));
+    }
+    context.print(&format!("{} on {} cores, medians of {}", recognizer.name(), cores(), args.repeat))?;
+    context.print(&shown(&runs))
+}
+
+fn shown(runs: &[(u16, u16, Vec<Figures>)]) -> String {
+    let columns = [
+        "miners",
+        "audio s",
+        "wall s",
+        "CPU s",
+        "decode s",
+        "real-time factor",
+        "audio s/s",
+        "miners/s",
+        "words",
+        "peak MB",
+    ];
+    let mut rows = table(columns.map(Column::number).to_vec());
+    for (_, count, repeats) in runs {
+        let median = |figure: fn(&Figures) -> f64| spread(repeats, figure).median;
+        let last = repeats.last();
+        rows.add_row([
+            count.to_string(),
+            format!("{:.1}", median(|figures| figures.total_audio_sec)),
+            format!("{:.3}", median(|figures| figures.wall_sec)),
+            format!("{:.3}", median(|figures| figures.cpu_sec)),
+            format!("{:.3}", median(|figures| figures.decode_sec)),
+            format!("{:.4}", median(|figures| figures.stt_realtime_factor)),
+            format!("{:.1}", median(|figures| figures.audio_sec_per_wall_sec)),
+            format!("{:.2}", median(|figures| figures.miners_per_wall_sec)),
+            last.map(|figures| figures.word_count.to_string()).unwrap_or_default(),
+            last.and_then(|figures| figures.max_rss_mb).map(|mb| format!("{mb:.0}")).unwrap_or_default(),
+        ]);
+    }
+    rows.to_string()
+}
+
+fn spread(repeats: &[Figures], figure: impl Fn(&Figures) -> f64) -> Spread {
+    Spread::of(repeats.iter().map(figure))
+}
+
+fn cores() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+fn concurrency(recognizer: &dyn Recognizer) -> NonZeroUsize {
+    recognizer.concurrency().unwrap_or_else(cores)
+}
+
+/// Contents of the WAV files in a directory, by name.
+fn wav_files(directory: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
+    let entries = std::fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))?;
+    let mut paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<std::io::Result<Vec<_>>>()?;
+    paths.retain(|path| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("wav")));
+    paths.sort();
+    if paths.is_empty() {
+        bail!("{} contains no WAV file", directory.display());
+    }
+    let read = |path: PathBuf| -> anyhow::Result<Vec<u8>> {
+        let file = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let header =
+            WavHeader::read(&file).with_context(|| format!("{} is not a readable WAV file", path.display()))?;
+        check_recording(&header).with_context(|| path.display().to_string())?;
+        Ok(file)
+    };
+    paths.into_iter().map(read).collect()
+}
+
+/// Progress that the threads share.
+#[derive(Default)]
+struct Progress {
+    decode: Duration,
+    words: usize,
+    chars: usize,
+    /// Recognitions in progress, and since when there are any.
+    active: usize,
+    since: Option<Instant>,
+    busy: Duration,
+}
+
+/// Transcribes all replies, as many at a time as the recogniser prefers.
+fn measure(recognizer: &dyn Recognizer, replies: &[Vec<u8>]) -> anyhow::Result<Figures> {
+    let headers = replies.iter().map(|file| WavHeader::read(file)).collect::<Result<Vec<_>, _>>()?;
+    let total_audio_sec: f64 = headers.iter().map(|header| header.duration().get()).sum();
+    let (next, progress) = (AtomicUsize::new(0), Mutex::new(Progress::default()));
+    let lock = || progress.lock().unwrap_or_else(PoisonError::into_inner);
+    let work = || -> anyhow::Result<()> {
+        while let Some(file) = replies.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let began = Instant::now();
+            let samples = resample_for_recognition(&Wav::decode(file)?.pcm);
+            {
+                let mut progress = lock();
+                progress.decode += began.elapsed();
+                progress.active += 1;
+                progress.since.get_or_insert_with(Instant::now);
+            }
+            let recognition = recognizer.recognize(&samples);
+            let mut progress = lock();
+            progress.active -= 1;
+            if progress.active == 0 {
+                let since = progress.since.take();
+                progress.busy += since.map(|since| since.elapsed()).unwrap_or_default();
+            }
+            let transcript = recognition?.transcript;
+            progress.words += transcript.words.len();
+            progress.chars += transcript.text.chars().count();
+        }
+        Ok(())
+    };
+    let watch = Stopwatch::start();
+    let threads = concurrency(recognizer).get().min(replies.len());
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let ended = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| bail!("a thread panicked")));
+        ended.collect::<anyhow::Result<()>>()
+    })?;
+    let (wall_sec, cpu_sec) = watch.stop();
+    let progress = progress.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let stt_sec = progress.busy.as_secs_f64();
+    Ok(Figures {
+        total_audio_sec,
+        wall_sec,
+        cpu_sec,
+        decode_sec: progress.decode.as_secs_f64(),
+        stt_sec,
+        cpu_per_wall: per(cpu_sec, wall_sec),
+        stt_realtime_factor: per(stt_sec, total_audio_sec),
+        audio_sec_per_wall_sec: per(total_audio_sec, wall_sec),
+        miners_per_wall_sec: per(replies.len() as f64, wall_sec),
+        word_count: progress.words,
+        text_chars: progress.chars,
+        max_rss_mb: peak_memory(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use taonet_speech::CtcRecognizer;
+
+    use super::*;
+
+    #[test]
+    fn figures_agree_with_each_other() {
+        let recognizer = CtcRecognizer::embedded().unwrap();
+        let speech = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../vectors/speech");
+        let files = wav_files(&speech).unwrap();
+        assert_eq!(files.len(), 20);
+        let figures = measure(&recognizer, &files[..4]).unwrap();
+        assert!(figures.word_count > 10 && figures.text_chars > 4 * figures.word_count, "{figures:?}");
+        assert!(figures.total_audio_sec > 4.0 && figures.stt_sec <= figures.wall_sec, "{figures:?}");
+        assert!((figures.stt_realtime_factor * figures.total_audio_sec - figures.stt_sec).abs() < 1e-9, "{figures:?}");
+        assert!((figures.miners_per_wall_sec * figures.wall_sec - 4.0).abs() < 1e-9, "{figures:?}");
+        let error = wav_files(&speech.join("..")).unwrap_err().to_string();
+        assert!(error.ends_with("contains no WAV file"), "{error}");
+    }
+}

@@ -1,0 +1,84 @@
+//! `bb text`: models for the text contest.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+use taonet_babelbit_text_miner::ngram::{MAX_CONTEXT, Trainer, read_utterances};
+use taonet_primitives::counted;
+
+use crate::context::Context;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Train an n-gram model from texts or dialogues
+    Train(TrainArgs),
+}
+
+/// Train an n-gram model from texts or dialogues
+#[derive(Debug, Args)]
+pub(crate) struct TrainArgs {
+    /// Texts with one utterance on each line, or .json and .jsonl files of dialogues
+    #[arg(required = true, value_name = "INPUT")]
+    inputs: Vec<PathBuf>,
+    /// Model file to write
+    #[arg(short, long, value_name = "MODEL")]
+    output: PathBuf,
+    /// Maximum number of words that decide the next one, 1 to 6
+    #[arg(long, value_name = "WORDS", default_value_t = 4, value_parser = context_words)]
+    context: usize,
+}
+
+fn context_words(text: &str) -> Result<usize, String> {
+    let words = text.parse().ok().filter(|words| (1..=MAX_CONTEXT).contains(words));
+    words.ok_or_else(|| format!("expected a number from 1 to {MAX_CONTEXT}"))
+}
+
+pub(crate) fn run(command: &Command, context: &Context) -> anyhow::Result<()> {
+    match command {
+        Command::Train(args) => train(args, context),
+    }
+}
+
+fn train(args: &TrainArgs, context: &Context) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let mut sizes = Vec::with_capacity(args.inputs.len());
+    for input in &args.inputs {
+        sizes.push(std::fs::metadata(input).with_context(|| format!("cannot read {}", input.display()))?.len());
+    }
+    let style = ProgressStyle::with_template("{msg} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec}")?;
+    let bar = ProgressBar::new(sizes.iter().sum()).with_style(style).with_message("reading");
+    let mut trainer = Trainer::new(args.context)?;
+    let mut done = 0;
+    for (input, size) in args.inputs.iter().zip(sizes) {
+        read_utterances(input, |read| bar.set_position(done + read), |text| trainer.add(text))?;
+        done += size;
+    }
+    bar.finish_and_clear();
+    let (utterances, words) = (trainer.utterances(), trainer.words());
+    let style = ProgressStyle::with_template("{msg} [{wide_bar}] {pos}/{len}")?;
+    let bar = ProgressBar::new(args.context as u64).with_style(style).with_message("counting contexts");
+    bar.enable_steady_tick(Duration::from_millis(100));
+    let model = trainer.finish(|_| bar.inc(1))?;
+    bar.finish_and_clear();
+    model.save(&args.output)?;
+    let seconds = began.elapsed().as_secs_f64();
+    let (vocabulary, contexts) = (model.vocabulary_size(), model.contexts());
+    if context.json {
+        return context.print_json(&json!({
+            "schema": "taonet.text-train/1", "model": args.output, "utterances": utterances, "words": words,
+            "vocabulary": vocabulary, "contexts": contexts, "wall_sec": seconds,
+        }));
+    }
+    context.print(&format!(
+        "{}: {} with {} ({} different), {}, in {seconds:.1} s",
+        args.output.display(),
+        counted(usize::try_from(utterances)?, "utterance"),
+        counted(usize::try_from(words)?, "word"),
+        vocabulary,
+        counted(contexts, "context"),
+    ))
+}

@@ -1,0 +1,277 @@
+//! `tao demo --contest text`: the text-prediction contest on this machine, chain included.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+use taonet_babelbit_challenges::{ChallengeFile, Challenges, Source, TextChallenge};
+use taonet_babelbit_config::Config;
+use taonet_babelbit_core::records::ChallengeType;
+use taonet_babelbit_core::weights::ArenaShare;
+use taonet_babelbit_engine::server::{Engine, EngineConfig};
+use taonet_babelbit_runner::{AddressPolicy, ChainView, MinerEntry, RunPaths, registered_miners};
+use taonet_babelbit_text_miner::model::{RandomWords, Silent, TextModel};
+use taonet_babelbit_text_miner::ngram::{NgramModel, Trainer};
+use taonet_babelbit_text_miner::server::{router, signed_requests};
+use taonet_babelbit_text_runner::{PlayOptions, Submitter, TextReport, TextRunner};
+use taonet_babelbit_validator::{BabelbitSettings, CurrentChallenge};
+use taonet_primitives::{Uid, Weights};
+use taonet_service::Shutdown;
+use taonet_settings::Network;
+use taonet_speech::SentenceEmbedder;
+use taonet_validator::EpochReport;
+use taonet_wallet::Keypair;
+use taonet_wire::Policy;
+
+use super::epoch::set_weights;
+use super::services::Services;
+use super::{DemoArgs, Workplace};
+use crate::commands::babelbit::runner::{connect_text, engine_client, text_leaderboard};
+use crate::context::Context;
+use crate::daemon::serve_here;
+use crate::demo_chain::{ANNOUNCED, DemoChain, NETUID, OnChain};
+use crate::exit::{Classified, Failure};
+use crate::table::{decimals, facts};
+use crate::{engines, settings};
+
+/// The validator's key: a development key without funds of value.
+const VALIDATOR: &str = "//Alice";
+/// Number of words that decide the next one. The training texts are few.
+const CONTEXT_WORDS: usize = 3;
+/// Timeout of a submission to the scoring API on this machine.
+const SUBMIT_TIMEOUT: Duration = Duration::from_secs(30);
+
+pub(super) fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
+    let challenge = challenge(args)?;
+    let workplace = Workplace::open(args.keep.clone())?;
+    let mut config = settings::load()?;
+    // The demonstration has its own network, whatever the environment selects.
+    config.network = Network::Local;
+    config.netuid = NETUID;
+    config.dev_mode = true;
+    config.local_miner_ip = Some(ANNOUNCED.to_string());
+    // Uid 0 is the owner of the subnet.
+    config.burn_uid = Uid(0);
+    if let Some(rules) = args.rules {
+        config.rules = rules;
+    }
+    let models = args.models.clone().or_else(|| config.models_dir.clone());
+    let demo = TextDemo {
+        embedder: engines::embedder(&config.embedder, models, context)?,
+        validator: Arc::new(Keypair::from_uri(VALIDATOR)?),
+        ngram: Arc::new(train()?),
+        config,
+    };
+    let report = context.block_on(demo.play(challenge, workplace.path()))?;
+    if context.json { context.print_json(&report.document()) } else { context.print(&report.to_string()) }
+}
+
+/// The shipped challenge, or the one of `--challenge`.
+fn challenge(args: &DemoArgs) -> anyhow::Result<TextChallenge> {
+    match args.challenge.as_deref() {
+        None | Some("1") => Ok(Challenges::text()?),
+        Some(file) => match ChallengeFile::load(Path::new(file)).with_context(|| format!("--challenge {file}"))? {
+            ChallengeFile::Text(challenge) => Ok(challenge),
+            ChallengeFile::Speech(_) => {
+                Err(Classified::error(Failure::Usage, format!("--challenge {file}: not a text challenge")))
+            }
+        },
+    }
+}
+
+/// Trains a model on the sentences of the shipped speech challenges, which are not played.
+fn train() -> anyhow::Result<NgramModel> {
+    let mut trainer = Trainer::new(CONTEXT_WORDS)?;
+    for utterance in Challenges::shipped()?.iter().flat_map(|challenge| &challenge.utterances) {
+        if let Source::Text { text, .. } = &utterance.source {
+            add_sentences(&mut trainer, text)?;
+        }
+        add_sentences(&mut trainer, &utterance.target.text)?;
+    }
+    Ok(trainer.finish(|_| ())?)
+}
+
+fn add_sentences(trainer: &mut Trainer, text: &str) -> anyhow::Result<()> {
+    for sentence in text.split_inclusive(['.', '?', '!']) {
+        trainer.add(sentence)?;
+    }
+    Ok(())
+}
+
+struct TextDemo {
+    config: Config,
+    embedder: Arc<dyn SentenceEmbedder>,
+    ngram: Arc<NgramModel>,
+    validator: Arc<Keypair>,
+}
+
+impl TextDemo {
+    async fn play(&self, challenge: TextChallenge, directory: &Path) -> anyhow::Result<TextDemoReport> {
+        let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
+        let passing = tempfile::tempdir().context("cannot create a temporary directory")?;
+        let play = self.play_once(challenge, directory, passing.path(), &shutdown);
+        let report = tokio::select! {
+            report = play => report?,
+            () = shutdown.requested() => anyhow::bail!("stopped"),
+        };
+        shutdown.request();
+        shutdown.finished().await.context("a server did not stop in time")?;
+        Ok(report)
+    }
+
+    async fn play_once(
+        &self,
+        challenge: TextChallenge,
+        directory: &Path,
+        passing: &Path,
+        shutdown: &Shutdown,
+    ) -> anyhow::Result<TextDemoReport> {
+        let chain = DemoChain::start(Keypair::clone(&self.validator)).await?;
+        let kept = directory.join("scoring-api");
+        let services = Services::start(&chain, &self.validator, passing, &kept, shutdown).await?;
+        let entries = self.start_miners(&chain, &services, shutdown).await?;
+        let engine = Engine::new(EngineConfig {
+            allowed: Some([self.validator.hotkey()].into()),
+            ..EngineConfig::for_texts(vec![challenge])
+        })?;
+        let mut config = self.config.clone();
+        config.engine_url = serve_here("engine", engine.router(), shutdown).await?;
+
+        let runner = TextRunner {
+            paths: RunPaths::below(directory),
+            challenge_type: ChallengeType::Main,
+            options: PlayOptions { step_timeout: config.play.miner_timeout, ..PlayOptions::default() },
+            embedder: Arc::clone(&self.embedder),
+        };
+        let client = engine_client(&config, &self.validator)?;
+        let miners = connect_text(&entries, &self.validator, Ipv4Addr::LOCALHOST.into())?;
+        let run = runner.run_once(&client, &miners, |_| ()).await?;
+        anyhow::ensure!(
+            !run.files.is_empty(),
+            "{} has the scores of this challenge\nhint: choose another directory with --keep",
+            directory.display()
+        );
+        let submitter = Submitter::new(&services.scoring_url, Arc::clone(&self.validator), SUBMIT_TIMEOUT)?;
+        submitter.submit(&run).await?;
+
+        let babelbit = BabelbitSettings {
+            current: CurrentChallenge::Text,
+            // The text contest has no arena here: the weights are shared by main score.
+            arena_share: ArenaShare::NONE,
+            rules: config.rules,
+            cache_dir: directory.to_owned(),
+        };
+        let state = passing.join("validator.json");
+        let epoch = set_weights(&config, babelbit, &services, &self.validator, &state).await?;
+        let weights = epoch.weights.clone().unwrap_or_default();
+        chain.pass_epoch().await?;
+        let on_chain = chain.standings(&weights).await?;
+        chain.stop().await;
+        TextDemoReport::new(run, epoch, weights, on_chain)
+    }
+
+    /// Serves the miners, each with its own key, registers them, and reads them back from the metagraph.
+    async fn start_miners(
+        &self,
+        chain: &DemoChain,
+        services: &Services,
+        shutdown: &Shutdown,
+    ) -> anyhow::Result<Vec<MinerEntry>> {
+        let random = RandomWords::new(self.ngram.words().map(str::to_owned).collect());
+        let models: [Arc<dyn TextModel>; 3] = [Arc::clone(&self.ngram) as _, Arc::new(random), Arc::new(Silent)];
+        let mut names = BTreeMap::new();
+        for model in models {
+            let name = model.name().to_owned();
+            let keypair = Keypair::from_uri(&format!("//miner//{name}"))?;
+            let signed = signed_requests(keypair.hotkey()).policy(Policy::only([self.validator.hotkey()])).build();
+            let url = serve_here("text miner", router(model, signed), shutdown).await?;
+            chain.register(&keypair, url.port().unwrap_or_default()).await?;
+            names.insert(keypair.hotkey(), name);
+        }
+        let policy =
+            AddressPolicy { dev_mode: true, in_container: false, local_miner_ip: self.config.local_miner_ip.clone() };
+        let view = ChainView::new(services.gateway.clone(), NETUID, None);
+        let mut entries = registered_miners(&view, &policy).await?;
+        for entry in &mut entries {
+            entry.name = names.get(&entry.hotkey).cloned();
+        }
+        Ok(entries)
+    }
+}
+
+/// Report of the demonstration.
+struct TextDemoReport {
+    run: TextReport,
+    epoch: EpochReport,
+    weights: Weights,
+    on_chain: BTreeMap<Uid, OnChain>,
+}
+
+impl TextDemoReport {
+    /// Builds the report; the miners are sorted by score, best first.
+    fn new(
+        mut run: TextReport,
+        epoch: EpochReport,
+        weights: Weights,
+        on_chain: BTreeMap<Uid, OnChain>,
+    ) -> anyhow::Result<Self> {
+        run.miners.sort_by(|a, b| {
+            let [a_score, b_score] = [a, b].map(|miner| miner.score.unwrap_or_default());
+            b_score.total_cmp(&a_score).then(a.uid.cmp(&b.uid))
+        });
+        for miner in &run.miners {
+            anyhow::ensure!(on_chain.contains_key(&miner.uid), "miner {} is missing on the chain", miner.uid);
+        }
+        Ok(Self { run, epoch, weights, on_chain })
+    }
+
+    fn on_chain(&self, uid: Uid) -> OnChain {
+        self.on_chain.get(&uid).copied().unwrap_or_default()
+    }
+
+    /// JSON form of the report.
+    fn document(&self) -> Value {
+        let miner = |miner: &taonet_babelbit_text_runner::TextMinerReport| {
+            let chain = self.on_chain(miner.uid);
+            json!({
+                "name": miner.name, "uid": miner.uid, "hotkey": miner.hotkey, "score": miner.score.unwrap_or_default(),
+                "dialogue_scores": miner.dialogue_scores, "errors": miner.errors,
+                "weight": self.weights.of(miner.uid), "weight_submitted": chain.weight_submitted,
+                "weight_on_chain": chain.weight_stored, "incentive": chain.incentive, "emission": chain.emission,
+            })
+        };
+        json!({
+            "schema": "taonet.demo-text/1",
+            "challenge_uid": self.run.challenge_uid,
+            "outcome": self.run.outcome,
+            "dialogues": self.run.dialogues,
+            "utterances": self.run.utterances,
+            "wall_sec": self.run.wall_sec,
+            "miners": self.run.miners.iter().map(miner).collect::<Vec<_>>(),
+            "epoch": {
+                "decision": self.epoch.decision,
+                "weights": self.weights,
+                "confirmation": self.epoch.details.pointer("/confirmation"),
+            },
+        })
+    }
+}
+
+impl fmt::Display for TextDemoReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}\n", text_leaderboard(&self.run))?;
+        let mut rows = facts();
+        for miner in &self.run.miners {
+            let name = miner.name.clone().unwrap_or_else(|| miner.uid.to_string());
+            let emission = decimals(Some(self.on_chain(miner.uid).emission as f64 / 1e9), 3);
+            rows.add_row([name, format!("weight {:.3}, emission {emission} α", self.weights.of(miner.uid))]);
+        }
+        writeln!(f, "{rows}\n")?;
+        write!(f, "The weights are shared by score. The chain ran in memory.")
+    }
+}

@@ -1,0 +1,104 @@
+//! `tao update`.
+
+use std::cell::OnceCell;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+use taonet_update::{Check, Installed, Progress, Release, ReleaseSource, Updater};
+
+use crate::context::Context;
+use crate::exit::{Classified, Failure};
+use crate::updates::{VERSION, classified, updater};
+
+/// Install the latest release of this program
+#[derive(Debug, Args)]
+pub(crate) struct UpdateArgs {
+    /// Only report whether a newer release exists
+    #[arg(long)]
+    check: bool,
+    /// Release server: an http or https URL, or a directory
+    #[arg(long, value_name = "URL|DIR", env = "TAO_UPDATE_URL", hide_env_values = true)]
+    from: Option<ReleaseSource>,
+}
+
+pub(crate) fn run(args: &UpdateArgs, context: &Context) -> anyhow::Result<()> {
+    let Some(source) = &args.from else {
+        return Err(Classified::error(
+            Failure::Usage,
+            "no release server is set, and there is no official one yet\nhint: name one with --from URL, or set \
+             TAO_UPDATE_URL",
+        ));
+    };
+    let updater = updater(source)?;
+    context.block_on(async {
+        match updater.check().await.map_err(classified)? {
+            Check::Older(version) => anyhow::bail!(
+                "the latest release {version} is older than this program, {VERSION}\nhint: older versions are never \
+                 installed; run install.sh with another --prefix to use one"
+            ),
+            Check::Current if context.json => context.print_json(&json!({ "version": VERSION, "status": "current" })),
+            Check::Current => context.print(&format!("tao {VERSION} is the latest release")),
+            Check::Newer(release) if args.check => report(&release, context),
+            Check::Newer(release) => {
+                let installed = install(&updater, &release, context).await?;
+                show(&updater, &installed, context)
+            }
+        }
+    })
+}
+
+/// Prints the release that could be installed.
+fn report(release: &Release, context: &Context) -> anyhow::Result<()> {
+    let latest = release.version();
+    if context.json {
+        let digest = release.digest();
+        let document = json!({ "version": VERSION, "status": "newer", "latest": latest.to_string(), "sha256": digest });
+        return context.print_json(&document);
+    }
+    context.print(&format!("tao {latest} is available, this is {VERSION}"))
+}
+
+/// Installs a release, with a progress bar.
+async fn install(updater: &Updater, release: &Release, context: &Context) -> anyhow::Result<Installed> {
+    updater.check_writable().map_err(classified)?;
+    context.say(&format!("downloading tao {}", release.version()));
+    let style = ProgressStyle::with_template("[{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec}")?;
+    let bar = OnceCell::new();
+    let result = updater.install(release, |Progress { done, total }| {
+        let bar = bar.get_or_init(|| ProgressBar::no_length().with_style(style.clone()));
+        if let Some(total) = total {
+            bar.set_length(total);
+        }
+        bar.set_position(done);
+    });
+    let result = result.await;
+    if let Some(bar) = bar.get() {
+        bar.finish_and_clear();
+    }
+    result.map_err(classified)
+}
+
+/// Prints the result of an installation.
+fn show(updater: &Updater, installed: &Installed, context: &Context) -> anyhow::Result<()> {
+    let (program, version) = (updater.program().display(), installed.version.to_string());
+    for path in &installed.other_programs {
+        let link = path.display();
+        context.say(&format!("{link} is another program, not a link to {program}; link it with: ln -sf tao {link}"));
+    }
+    if context.json {
+        return context.print_json(&json!({
+            "version": version,
+            "status": "installed",
+            "program": updater.program(),
+            "previous": installed.previous,
+            "other_programs": installed.other_programs,
+        }));
+    }
+    match &installed.previous {
+        Some(previous) => {
+            context.print(&format!("installed {program} {version}; the previous one is {}", previous.display()))
+        }
+        None => context.print(&format!("{program} was already updated to {version}")),
+    }
+}

@@ -1,0 +1,13 @@
+//! The contests of Babelbit, as an argument.
+
+use clap::ValueEnum;
+
+/// A contest of Babelbit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Contest {
+    /// Interpretation of live speech.
+    #[default]
+    Speech,
+    /// Prediction of utterances word by word.
+    Text,
+}

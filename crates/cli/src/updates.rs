@@ -1,0 +1,98 @@
+//! Updates of this program: the updater of `tao update`, and `--auto-update` of daemons.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+use taonet_service::Shutdown;
+use taonet_update::{
+    AutoUpdate, PendingRestart, ReleaseKey, ReleaseSource, UpdateError, Updater, describe_metrics, restart,
+};
+
+use crate::exit::{Classified, Failure};
+
+/// Version of this program.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Automatic updates
+#[derive(Debug, Args)]
+pub(crate) struct AutoUpdateArgs {
+    /// Release server to check every 5 minutes: an http or https URL, or a directory. Newer signed releases are
+    /// installed, and the daemon restarts with the same arguments
+    #[arg(long, value_name = "URL|DIR")]
+    auto_update: Option<ReleaseSource>,
+}
+
+/// Automatic updates of a running daemon.
+pub(crate) struct Running(Option<PendingRestart>);
+
+/// How a daemon ends.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// The process exits.
+    Stop,
+    /// The process executes this program with the same arguments.
+    Restart(PathBuf),
+}
+
+impl AutoUpdateArgs {
+    /// Starts automatic updates, if enabled. Call after the metrics recorder is installed.
+    pub(crate) fn start(&self, shutdown: &Shutdown) -> anyhow::Result<Running> {
+        let Some(source) = &self.auto_update else { return Ok(Running(None)) };
+        describe_metrics();
+        let updates = updater(source)?;
+        Ok(Running(Some(AutoUpdate::new(updates).spawn(shutdown).map_err(classified)?)))
+    }
+}
+
+impl Running {
+    /// Decides how a daemon ends after a shutdown with this result.
+    pub(crate) async fn end(self, result: anyhow::Result<()>) -> anyhow::Result<End> {
+        let program = match self.0 {
+            Some(pending) => pending.program().await,
+            None => None,
+        };
+        match (program, result) {
+            (None, result) => result.map(|()| End::Stop),
+            (Some(program), Ok(())) => Ok(End::Restart(program)),
+            (Some(program), Err(error)) => {
+                tracing::warn!(error = format!("{error:#}"), "restarting after an incomplete shutdown");
+                Ok(End::Restart(program))
+            }
+        }
+    }
+}
+
+impl End {
+    /// Restarts the daemon, if it ends with that.
+    pub(crate) fn finish(self) -> anyhow::Result<()> {
+        match self {
+            Self::Stop => Ok(()),
+            Self::Restart(program) => {
+                let error = restart(&program, std::env::args_os());
+                Err(error).with_context(|| format!("cannot execute {}", program.display()))
+            }
+        }
+    }
+}
+
+/// Creates the updater of this program.
+pub(crate) fn updater(source: &ReleaseSource) -> anyhow::Result<Updater> {
+    // The path before any update: afterwards the system may report that of the old program.
+    let program = std::env::current_exe().context("cannot find this program's file")?;
+    let current = VERSION.parse().context("this program's version is not semantic")?;
+    let key = ReleaseKey::pinned()?;
+    Updater::new(source.clone(), key, current, program).map_err(classified)
+}
+
+/// Gives an update's error its exit code.
+pub(crate) fn classified(error: UpdateError) -> anyhow::Error {
+    let failure = if error.is_network() {
+        Failure::Network
+    } else if error.is_authentication() {
+        Failure::Authentication
+    } else {
+        return error.into();
+    };
+    Classified::error(failure, error.with_causes())
+}

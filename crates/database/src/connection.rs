@@ -1,0 +1,148 @@
+use std::time::Duration;
+
+use sqlx::pool::PoolConnection;
+use sqlx::{Postgres, SqlStr, Sqlite};
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+
+use crate::{Database, DatabaseError, Limits, statement};
+
+pub(crate) enum Connection {
+    Sqlite(PoolConnection<Sqlite>),
+    Postgres(PoolConnection<Postgres>),
+}
+
+/// A connection that is returned to its pool, or closed if the database no longer responds on it. The pool itself waits
+/// without a timeout for each returned connection: a few half-open ones would exhaust it.
+pub(crate) struct Loan {
+    /// `None` once it is dropped.
+    connection: Option<Connection>,
+    limits: Limits,
+    is_in_transaction: bool,
+}
+
+impl Loan {
+    pub(crate) fn new(connection: Connection, limits: Limits) -> Self {
+        Self { connection: Some(connection), limits, is_in_transaction: false }
+    }
+
+    /// Returns the connection, and the timeout of a statement on it.
+    pub(crate) fn connection(&mut self) -> Result<(&mut Connection, Duration), DatabaseError> {
+        Ok((self.connection.as_mut().ok_or(sqlx::Error::PoolClosed)?, self.limits.answer))
+    }
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        let Some(connection) = self.connection.take() else { return };
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(give_back(connection, self.is_in_transaction, self.limits.wait))),
+            Err(_) => connection.abandon(),
+        }
+    }
+}
+
+async fn give_back(mut connection: Connection, is_in_transaction: bool, wait: Duration) {
+    if is_in_transaction && !connection.rolls_back(wait).await {
+        return connection.abandon();
+    }
+    // When the timeout ends it, the connection is closed.
+    let _returned_or_closed = match &mut connection {
+        Connection::Sqlite(connection) => timeout(wait, connection.return_to_pool()).await,
+        Connection::Postgres(connection) => timeout(wait, connection.return_to_pool()).await,
+    };
+}
+
+impl Connection {
+    /// Rolls back; returns whether the database responded in time. Without a transaction, this is an error or a warning.
+    async fn rolls_back(&mut self, wait: Duration) -> bool {
+        let rollback = "ROLLBACK";
+        match self {
+            Self::Sqlite(connection) => timeout(wait, sqlx::query(rollback).execute(&mut **connection)).await.is_ok(),
+            Self::Postgres(connection) => timeout(wait, sqlx::query(rollback).execute(&mut **connection)).await.is_ok(),
+        }
+    }
+
+    /// Closes the connection without a farewell.
+    fn abandon(self) {
+        match self {
+            Self::Sqlite(connection) => drop(connection.detach()),
+            Self::Postgres(connection) => drop(connection.detach()),
+        }
+    }
+}
+
+/// A write transaction. Dropping it without [`Self::commit`] rolls it back.
+pub struct Transaction(Loan);
+
+impl Transaction {
+    pub(crate) async fn begin(mut loan: Loan, begin: SqlStr) -> Result<Self, DatabaseError> {
+        // It may have begun when this future is dropped.
+        loan.is_in_transaction = true;
+        let mut transaction = Self(loan);
+        statement(begin).execute(&mut transaction).await?;
+        Ok(transaction)
+    }
+
+    /// Commits the transaction.
+    ///
+    /// # Errors
+    /// [`DatabaseError`]; then it is unknown whether the transaction was committed.
+    pub async fn commit(mut self) -> Result<(), DatabaseError> {
+        statement("COMMIT").execute(&mut self).await?;
+        self.0.is_in_transaction = false;
+        Ok(())
+    }
+}
+
+/// Where a statement runs: on any connection of a database, or in a transaction.
+pub enum On<'a> {
+    /// A connection of the pool.
+    Database(&'a Database),
+    /// The transaction's connection.
+    Transaction(&'a mut Transaction),
+}
+
+impl<'a> From<&'a Database> for On<'a> {
+    fn from(database: &'a Database) -> Self {
+        Self::Database(database)
+    }
+}
+
+impl<'a> From<&'a mut Transaction> for On<'a> {
+    fn from(transaction: &'a mut Transaction) -> Self {
+        Self::Transaction(transaction)
+    }
+}
+
+impl<'a> On<'a> {
+    pub(crate) async fn lend(self) -> Result<Lent<'a>, DatabaseError> {
+        Ok(match self {
+            Self::Database(database) => Lent::Own(database.lend().await?),
+            Self::Transaction(transaction) => Lent::Transaction(&mut transaction.0),
+        })
+    }
+}
+
+/// The connection of a statement.
+pub(crate) enum Lent<'a> {
+    Own(Loan),
+    Transaction(&'a mut Loan),
+}
+
+impl Lent<'_> {
+    pub(crate) fn connection(&mut self) -> Result<(&mut Connection, Duration), DatabaseError> {
+        match self {
+            Self::Own(loan) => loan.connection(),
+            Self::Transaction(loan) => loan.connection(),
+        }
+    }
+}
+
+/// Applies a timeout to an operation.
+pub(crate) async fn within<T>(
+    time: Duration,
+    work: impl Future<Output = Result<T, DatabaseError>>,
+) -> Result<T, DatabaseError> {
+    timeout(time, work).await.unwrap_or(Err(DatabaseError::NoAnswer(time)))
+}

@@ -1,0 +1,55 @@
+use sqlx::postgres::PgRow;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Decode, Postgres, Row as _, Sqlite, Type};
+
+use crate::DatabaseError;
+
+/// Types of columns: `i64`, `f64`, `String`, and their options.
+pub trait Column:
+    for<'r> Decode<'r, Sqlite> + Type<Sqlite> + for<'r> Decode<'r, Postgres> + Type<Postgres> + sealed::Sealed
+{
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+macro_rules! columns {
+    ($($column:ty),*) => { $(
+        impl sealed::Sealed for $column {}
+        impl Column for $column {}
+        impl sealed::Sealed for Option<$column> {}
+        impl Column for Option<$column> {}
+    )* };
+}
+
+columns!(i64, f64, String);
+
+/// A row of a result.
+pub struct Row(pub(crate) Found);
+
+pub(crate) enum Found {
+    Sqlite(SqliteRow),
+    Postgres(PgRow),
+}
+
+impl Row {
+    /// Reads a column by its name.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Failed`] if the column is missing or has another type.
+    pub fn get<T: Column>(&self, column: &str) -> Result<T, DatabaseError> {
+        Ok(match &self.0 {
+            Found::Sqlite(row) => row.try_get(column)?,
+            Found::Postgres(row) => row.try_get(column)?,
+        })
+    }
+
+    /// Reads the first column.
+    pub(crate) fn first<T: Column>(&self) -> Result<T, DatabaseError> {
+        Ok(match &self.0 {
+            Found::Sqlite(row) => row.try_get(0)?,
+            Found::Postgres(row) => row.try_get(0)?,
+        })
+    }
+}

@@ -1,0 +1,143 @@
+//! PostgreSQL servers for tests, and faulty connections to them.
+#![allow(
+    missing_docs,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    clippy::must_use_candidate,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "helpers of tests"
+)]
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+mod line;
+
+pub use line::{Line, LineFault};
+
+/// A PostgreSQL server in a temporary folder, reached through a Unix socket.
+pub struct Postgres {
+    folder: TempDir,
+    server: Option<Child>,
+}
+
+impl Postgres {
+    /// Starts a server. `None`, with a loud message, if PostgreSQL is not installed; with `CI=true` that is a failure.
+    pub fn start() -> Option<Self> {
+        if tool("initdb").is_none() {
+            let message = "PostgreSQL is not installed (Debian: apt-get install postgresql)";
+            assert!(std::env::var("CI").as_deref() != Ok("true"), "{message}");
+            println!("\n!!! SKIPPED: {message} !!!\n");
+            return None;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        if let Some(user) = other_user() {
+            assert!(Command::new("chown").arg(user).arg(folder.path()).status().unwrap().success());
+        }
+        let mut postgres = Self { folder, server: None };
+        let made = as_user("initdb")
+            .args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "-D"])
+            .arg(postgres.data())
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        postgres.run();
+        Some(postgres)
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Starts the server and waits until it accepts connections: its socket answers a little earlier.
+    pub fn run(&mut self) {
+        let server = as_user("postgres")
+            .args(["-c", "listen_addresses=", "-c", "fsync=off", "-k"])
+            .arg(self.folder.path())
+            .arg("-D")
+            .arg(self.data())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        self.server = Some(server);
+        let (state, began) = (self.data().join("postmaster.pid"), Instant::now());
+        // The last line has the server's state, as read by pg_ctl.
+        let is_ready = || std::fs::read_to_string(&state).is_ok_and(|text| text.trim_end().ends_with("ready"));
+        while !is_ready() {
+            assert!(began.elapsed() < Duration::from_mins(1), "PostgreSQL does not start");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Stops the server like a power cut.
+    pub fn stop(&mut self) {
+        let Some(mut server) = self.server.take() else { return };
+        // It ends its own processes on SIGQUIT, but not on SIGKILL.
+        let quit = Command::new("sh").args(["-c", &format!("kill -QUIT {}", server.id())]).status();
+        assert!(quit.unwrap().success());
+        server.wait().unwrap();
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join(".s.PGSQL.5432")
+    }
+
+    /// URL of the server's own database.
+    pub fn url(&self) -> String {
+        self.url_of("postgres")
+    }
+
+    /// Creates an empty database; returns its URL.
+    pub fn create(&self, name: &str) -> String {
+        let mut command = as_user("createdb");
+        command.arg("--host").arg(self.folder.path()).args(["--username=postgres", name]);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        self.url_of(name)
+    }
+
+    fn url_of(&self, database: &str) -> String {
+        format!("postgres://postgres@localhost/{database}?host={}", self.folder.path().display())
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Path of a PostgreSQL program: from PATH, or Debian's location.
+fn tool(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let folders = std::env::split_paths(&path).chain(versions.map(|version| version.path().join("bin")));
+    folders.map(|folder| folder.join(name)).find(|tool| tool.is_file())
+}
+
+/// PostgreSQL refuses to run as root: the user that runs it instead.
+fn other_user() -> Option<&'static str> {
+    let id = Command::new("id").arg("-u").output().unwrap();
+    let is_root = String::from_utf8_lossy(&id.stdout).trim() == "0";
+    let has_user = || Command::new("id").arg("postgres").output().is_ok_and(|output| output.status.success());
+    is_root.then(|| if has_user() { "postgres" } else { "nobody" })
+}
+
+fn as_user(name: &str) -> Command {
+    let tool = tool(name).unwrap();
+    match other_user() {
+        Some(user) => {
+            let mut command = Command::new("setpriv");
+            command.arg(format!("--reuid={user}")).args(["--clear-groups", "--"]).arg(tool);
+            command.current_dir("/");
+            command
+        }
+        None => Command::new(tool),
+    }
+}

@@ -1,0 +1,135 @@
+use std::time::Instant;
+
+use crate::testing::{Line, LineFault, Postgres};
+
+use super::*;
+
+fn schema() -> Migrator {
+    migrations(&[(
+        1,
+        "things",
+        "CREATE TABLE thing (id BIGINT NOT NULL PRIMARY KEY, share DOUBLE PRECISION, name TEXT, owner BIGINT)",
+    )])
+}
+
+/// The same on each database.
+async fn check(database: &Database) {
+    let put = |id: i64, share: Option<f64>, name: Option<&str>, owner: Option<i64>| {
+        let put = statement("INSERT INTO thing (id, share, name, owner) VALUES ($1, $2, $3, $4)");
+        put.bind(id).bind(share).bind(name).bind(owner)
+    };
+    // The prepared statement keeps the types of its first values.
+    assert_eq!(put(1, None, None, None).execute(database).await.unwrap(), 1);
+    put(2, Some(0.1), Some("zwei \u{1f600}"), Some(i64::MIN)).execute(database).await.unwrap();
+    put(3, Some(f64::MAX), Some(""), Some(i64::MAX)).execute(database).await.unwrap();
+    let error = put(3, None, None, None).execute(database).await.unwrap_err();
+    assert!(matches!(error, DatabaseError::Failed(_)), "{error}");
+    let read = |row: &Row| {
+        let (share, name, owner) = (row.get("share").unwrap(), row.get("name").unwrap(), row.get("owner").unwrap());
+        (row.get::<i64>("id").unwrap(), share, name, owner)
+    };
+    let rows = statement("SELECT * FROM thing ORDER BY id").rows(database).await.unwrap();
+    let expected = [
+        (1, None, None, None),
+        (2, Some(0.1), Some("zwei \u{1f600}".to_owned()), Some(i64::MIN)),
+        (3, Some(f64::MAX), Some(String::new()), Some(i64::MAX)),
+    ];
+    assert_eq!(rows.iter().map(read).collect::<Vec<_>>(), expected);
+    assert!(rows[0].get::<i64>("nothing").is_err() && rows[1].get::<i64>("name").is_err());
+    let count = async || statement("SELECT COUNT(*) FROM thing").number(database).await.unwrap();
+    // A transaction that is dropped changes nothing, also after an error.
+    let mut transaction = database.begin().await.unwrap();
+    assert_eq!(statement("DELETE FROM thing").execute(&mut transaction).await.unwrap(), 3);
+    put(4, None, None, None).execute(&mut transaction).await.unwrap();
+    assert!(put(4, None, None, None).execute(&mut transaction).await.is_err());
+    drop(transaction);
+    let mut transaction = database.begin().await.unwrap();
+    put(5, None, None, None).execute(&mut transaction).await.unwrap();
+    transaction.commit().await.unwrap();
+    assert_eq!(count().await, 4);
+    let ids: Vec<i64> = statement("DELETE FROM thing RETURNING id").values(database).await.unwrap();
+    assert_eq!((ids.len(), count().await), (4, 0));
+    assert_eq!(statement("SELECT name FROM thing").value::<String>(database).await.unwrap(), None);
+    assert!(statement("SELECT id FROM thing").number(database).await.is_err());
+}
+
+#[tokio::test]
+async fn statements_run_on_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::sqlite(&folder.path().join("a"), &schema()).await.unwrap();
+    check(&database).await;
+    assert!(!database.is_shared());
+    database.close().await;
+}
+
+#[tokio::test]
+async fn statements_run_on_postgres() {
+    let Some(server) = Postgres::start() else { return };
+    let database = Database::postgres(&server.url(), &schema()).await.unwrap();
+    check(&database).await;
+    assert!(database.is_shared());
+    database.close().await;
+    // The schema of another program.
+    let other = migrations(&[(1, "others", "CREATE TABLE other (id BIGINT)")]);
+    let error = Database::postgres(&server.url(), &other).await.unwrap_err();
+    assert!(matches!(error, DatabaseError::Migrate(_)), "{error}");
+}
+
+#[tokio::test]
+async fn other_urls_are_refused() {
+    for url in ["mysql://localhost/x", "/var/lib/x.sqlite", "sqlite:x", "postgres://a:b@host:99999/x"] {
+        let error = Database::postgres(url, &schema()).await.unwrap_err();
+        assert!(matches!(error, DatabaseError::Url), "{url}: {error}");
+    }
+}
+
+/// Every connection becomes half-open, in a transaction and outside; the next ones work.
+#[tokio::test]
+async fn half_open_connections_are_replaced() {
+    let wait = Duration::from_millis(300);
+    let Some(server) = Postgres::start() else { return };
+    let line = Line::to(&server).await;
+    let database = Database::postgres_within(&line.url("postgres"), &schema(), wait).await.unwrap();
+    let count = async || statement("SELECT COUNT(*) FROM thing").number(&database).await;
+    assert_eq!(count().await.unwrap(), 0);
+    let mut transactions = Vec::new();
+    for id in 0..4 {
+        let mut transaction = database.begin().await.unwrap();
+        statement("INSERT INTO thing (id) VALUES ($1)").bind(id).execute(&mut transaction).await.unwrap();
+        transactions.push(transaction);
+    }
+    line.set(LineFault::HalfOpen);
+    let began = Instant::now();
+    assert!(count().await.is_err());
+    for transaction in transactions {
+        let error = transaction.commit().await.unwrap_err();
+        assert!(matches!(error, DatabaseError::NoAnswer(_)), "{error}");
+    }
+    assert!(began.elapsed() < Duration::from_mins(1), "{:?}", began.elapsed());
+    line.set(LineFault::None);
+    let began = Instant::now();
+    while count().await.is_err() {
+        assert!(began.elapsed() < Duration::from_secs(30), "the connections are not replaced");
+    }
+    assert_eq!(count().await.unwrap(), 0, "none was committed");
+}
+
+#[tokio::test]
+async fn a_server_that_comes_back_is_used_again() {
+    let Some(mut server) = Postgres::start() else { return };
+    let database = Database::postgres_within(&server.url(), &schema(), Duration::from_secs(1)).await.unwrap();
+    let put = |id: i64| statement("INSERT INTO thing (id) VALUES ($1)").bind(id);
+    put(1).execute(&database).await.unwrap();
+    let mut transaction = database.begin().await.unwrap();
+    put(2).execute(&mut transaction).await.unwrap();
+    server.stop();
+    assert!(transaction.commit().await.is_err());
+    assert!(put(3).execute(&database).await.is_err());
+    server.run();
+    let began = Instant::now();
+    while put(4).execute(&database).await.is_err() {
+        assert!(began.elapsed() < Duration::from_secs(30), "the database is not used again");
+    }
+    let ids: Vec<i64> = statement("SELECT id FROM thing ORDER BY id").values(&database).await.unwrap();
+    assert_eq!(ids, [1, 4]);
+}

@@ -1,0 +1,158 @@
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use taonet_service::Shutdown;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::measures::checked;
+use crate::{Check, UpdateError, Updater};
+
+/// Mean interval between two checks.
+pub const INTERVAL: Duration = Duration::from_mins(5);
+
+/// Automatic updates of a daemon.
+#[derive(Debug)]
+pub struct AutoUpdate {
+    updater: Updater,
+    interval: Duration,
+}
+
+/// An installed program that the daemon has to execute after its shutdown.
+#[derive(Debug)]
+struct Ready {
+    program: PathBuf,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+/// What to do after the shutdown of a daemon with automatic updates.
+#[derive(Debug)]
+pub struct PendingRestart(Arc<Mutex<Option<Ready>>>);
+
+impl AutoUpdate {
+    /// Creates automatic updates that check every [`INTERVAL`].
+    pub const fn new(updater: Updater) -> Self {
+        Self { updater, interval: INTERVAL }
+    }
+
+    /// Sets the mean interval between two checks. Each interval is random within 20 % of it, so that the daemons of a
+    /// subnet do not check at the same time.
+    #[must_use]
+    pub const fn every(mut self, interval: Duration) -> Self {
+        self.interval = interval;
+        self
+    }
+
+    /// Starts the checks. After an installation they request the daemon's shutdown.
+    ///
+    /// # Errors
+    /// [`UpdateError::File`] when the program's directory is not writable.
+    pub fn spawn(self, shutdown: &Shutdown) -> Result<PendingRestart, UpdateError> {
+        self.updater.check_writable()?;
+        let ready = Arc::<Mutex<Option<Ready>>>::default();
+        let (stop, pending) = (shutdown.clone(), PendingRestart(Arc::clone(&ready)));
+        shutdown.spawn("auto-update", async move {
+            let installed = tokio::select! {
+                () = stop.requested() => return,
+                () = self.installed() => Ready::new(self.updater.program()),
+            };
+            match installed {
+                Ok(installed) => *ready.lock().unwrap_or_else(PoisonError::into_inner) = Some(installed),
+                Err(error) => tracing::error!(%error, "cannot install signal handlers, stopping without a restart"),
+            }
+            stop.request();
+        });
+        Ok(pending)
+    }
+
+    /// Waits until a newer program is installed.
+    async fn installed(&self) {
+        // Digest of the last release that failed its self-test, which is not downloaded again.
+        let mut rejected = None;
+        loop {
+            match self.attempt(&mut rejected).await {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(error) => {
+                    checked("failed");
+                    let error = error.with_causes().replace('\n', "; ");
+                    tracing::warn!(error, "update failed");
+                }
+            }
+            tokio::time::sleep(self.interval.mul_f64(rand::random_range(0.8..1.2))).await;
+        }
+    }
+
+    /// Installs a newer release if there is one, and returns whether it did.
+    async fn attempt(&self, rejected: &mut Option<String>) -> Result<bool, UpdateError> {
+        let release = match self.updater.check().await? {
+            Check::Current => {
+                checked("current");
+                return Ok(false);
+            }
+            Check::Older(version) => {
+                checked("older");
+                tracing::warn!(%version, "the latest release is older than this program, not installed");
+                return Ok(false);
+            }
+            Check::Newer(release) => release,
+        };
+        let digest = release.digest();
+        if rejected.as_ref() == Some(&digest) {
+            checked("rejected");
+            return Ok(false);
+        }
+        tracing::info!(version = %release.version(), "installing a newer release");
+        let result = self.updater.install(&release, |_| {}).await;
+        if matches!(result, Err(UpdateError::SelfTest(_) | UpdateError::RolledBack(_))) {
+            *rejected = Some(digest);
+        }
+        let installed = result?;
+        checked("installed");
+        tracing::info!(version = %installed.version, "release installed, restarting");
+        for path in &installed.other_programs {
+            tracing::warn!(path = %path.display(), "not a link to the program, not updated");
+        }
+        Ok(true)
+    }
+}
+
+impl Ready {
+    fn new(program: &Path) -> io::Result<Self> {
+        Ok(Self {
+            program: program.to_owned(),
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+}
+
+impl PendingRestart {
+    /// Returns the program to execute after the shutdown; `None` if the shutdown had another reason, or if SIGTERM or
+    /// SIGINT arrived meanwhile.
+    pub async fn program(self) -> Option<PathBuf> {
+        let mut ready = self.0.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        tokio::select! {
+            biased;
+            _ = ready.terminate.recv() => None,
+            _ = ready.interrupt.recv() => None,
+            () = std::future::ready(()) => Some(ready.program),
+        }
+    }
+}
+
+/// Executes a program in this process, under the name and with the arguments in `arguments`. Returns only on failure.
+#[must_use = "returns only if the program cannot be executed"]
+pub fn restart(program: &Path, arguments: impl IntoIterator<Item = OsString>) -> io::Error {
+    let mut arguments = arguments.into_iter();
+    let mut command = Command::new(program);
+    if let Some(name) = arguments.next() {
+        command.arg0(name);
+    }
+    command.args(arguments).exec()
+}

@@ -1,0 +1,14 @@
+//! Metrics of automatic updates; docs/metrics.md lists them.
+
+use metrics::{counter, describe_counter};
+
+const CHECKS: &str = "taonet_update_checks_total";
+
+/// Registers help texts of the metrics. Call after the recorder is installed.
+pub fn describe() {
+    describe_counter!(CHECKS, "Checks for a newer release by result");
+}
+
+pub(crate) fn checked(result: &'static str) {
+    counter!(CHECKS, "result" => result).increment(1);
+}

@@ -1,0 +1,205 @@
+//! The installed program: its version, and its replacement.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use semver::Version;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::process::{Child, Command};
+use tokio::time::{sleep, timeout};
+
+/// Name that the program reports before its version.
+const NAME: &str = "tao";
+/// Names under which the program is linked.
+const LINKS: [&str; 3] = ["bb", "sn2-miner", "sn2-validator"];
+/// Maximum number of bytes that are read from a program under test.
+const OUTPUT: u64 = 4096;
+/// Attempts to execute a file while another thread's child process still has it open for writing.
+const STARTS: u32 = 20;
+/// Pause between these attempts.
+const START_PAUSE: Duration = Duration::from_millis(50);
+
+/// Why a program failed its self-test.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SelfTestError {
+    /// The program cannot be executed.
+    #[error("it cannot be executed: {0}")]
+    Start(#[source] io::Error),
+    /// The program did not end in time.
+    #[error("it did not end within {0:?}")]
+    Timeout(Duration),
+    /// The program failed.
+    #[error("{status}: {stderr}")]
+    Failed {
+        /// Exit status of the program.
+        status: std::process::ExitStatus,
+        /// Beginning of its standard error.
+        stderr: String,
+    },
+    /// The program did not report a version.
+    #[error("it reports `{0}`, which is not a version of {NAME}")]
+    Malformed(String),
+    /// The program reported another version.
+    #[error("it reports version {found}, not {expected}")]
+    OtherVersion {
+        /// The reported version.
+        found: Version,
+        /// Version of the release.
+        expected: Version,
+    },
+}
+
+/// Executes `PROGRAM --version` and returns the reported version.
+pub(crate) async fn version_of(program: &Path, within: Duration) -> Result<Version, SelfTestError> {
+    let run = async {
+        let mut child = start(program).await?;
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let (stdout, stderr) = tokio::join!(beginning(stdout), beginning(stderr));
+        Ok::<_, io::Error>((child.wait().await?, stdout?, stderr?))
+    };
+    let output = timeout(within, run).await.map_err(|_| SelfTestError::Timeout(within))?;
+    let (status, stdout, stderr) = output.map_err(SelfTestError::Start)?;
+    if !status.success() {
+        return Err(SelfTestError::Failed { status, stderr });
+    }
+    let version = stdout.strip_prefix(NAME).and_then(|rest| Version::parse(rest.strip_prefix(' ')?).ok());
+    version.ok_or(SelfTestError::Malformed(stdout))
+}
+
+/// Tests that a program reports this version.
+pub(crate) async fn self_test(program: &Path, expected: &Version, within: Duration) -> Result<(), SelfTestError> {
+    match version_of(program, within).await? {
+        found if found == *expected => Ok(()),
+        found => Err(SelfTestError::OtherVersion { found, expected: expected.clone() }),
+    }
+}
+
+async fn start(program: &Path) -> io::Result<Child> {
+    let mut attempts = 0;
+    loop {
+        let mut command = Command::new(program);
+        // The program selects its commands by this name.
+        command.arg0(NAME).arg("--version").kill_on_drop(true);
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        match child {
+            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy && attempts < STARTS => {
+                attempts += 1;
+                sleep(START_PAUSE).await;
+            }
+            other => return other,
+        }
+    }
+}
+
+async fn beginning(stream: Option<impl AsyncRead + Unpin>) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    if let Some(stream) = stream {
+        stream.take(OUTPUT).read_to_end(&mut bytes).await?;
+    }
+    Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
+}
+
+/// Path of a file in the same directory.
+pub(crate) fn beside(program: &Path, prefix: &str, suffix: &str) -> PathBuf {
+    let name = program.file_name().unwrap_or(OsStr::new(NAME));
+    program.with_file_name([OsStr::new(prefix), name, OsStr::new(suffix)].join(OsStr::new("")))
+}
+
+/// Gives a file the permissions of the program.
+pub(crate) fn copy_permissions(program: &Path, file: &Path) -> io::Result<()> {
+    let mode = fs::metadata(program)?.permissions().mode() & 0o777;
+    fs::set_permissions(file, Permissions::from_mode(mode | 0o100))
+}
+
+/// Moves `new` to the program's path and keeps the old program beside it, with the suffix `.previous`. The program's path
+/// always exists. Returns the path of the old program.
+pub(crate) fn replace(new: &Path, program: &Path) -> io::Result<PathBuf> {
+    let (previous, draft) = (beside(program, "", ".previous"), beside(program, ".", ".previous"));
+    remove(&draft)?;
+    // Some file systems have no hard links.
+    if fs::hard_link(program, &draft).is_err() {
+        fs::copy(program, &draft)?;
+    }
+    fs::rename(&draft, &previous)?;
+    // Renaming between two links of one file does nothing.
+    remove(&draft)?;
+    fs::rename(new, program)?;
+    sync_directory(program)?;
+    Ok(previous)
+}
+
+/// Moves the old program back to its path.
+pub(crate) fn restore(previous: &Path, program: &Path) -> io::Result<()> {
+    fs::rename(previous, program)?;
+    sync_directory(program)
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn sync_directory(program: &Path) -> io::Result<()> {
+    let directory = program.parent().filter(|directory| !directory.as_os_str().is_empty());
+    File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// Files in the program's directory with the names of its links that are not links to it: programs of another version.
+pub(crate) fn other_programs(program: &Path) -> Vec<PathBuf> {
+    let own = fs::canonicalize(program).ok();
+    let linked = LINKS.iter().map(|name| program.with_file_name(OsString::from(name)));
+    linked.filter(|path| fs::canonicalize(path).is_ok_and(|target| Some(target) != own)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_old_program_is_kept_and_restored() {
+        let folder = tempfile::tempdir().unwrap();
+        let (program, new) = (folder.path().join("tao"), folder.path().join(".tao.update"));
+        fs::write(&program, "1").unwrap();
+        for version in ["2", "3"] {
+            fs::write(&new, version).unwrap();
+            replace(&new, &program).unwrap();
+        }
+        let previous = folder.path().join("tao.previous");
+        assert_eq!((fs::read(&program).unwrap(), fs::read(&previous).unwrap()), (b"3".to_vec(), b"2".to_vec()));
+        restore(&previous, &program).unwrap();
+        assert_eq!(fs::read(&program).unwrap(), b"2");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file stays");
+    }
+
+    /// A process was killed between both renames: program and previous program are one file.
+    #[test]
+    fn a_replacement_that_was_interrupted_is_repeated() {
+        let folder = tempfile::tempdir().unwrap();
+        let (program, new) = (folder.path().join("tao"), folder.path().join(".tao.update"));
+        fs::write(&program, "1").unwrap();
+        fs::hard_link(&program, folder.path().join("tao.previous")).unwrap();
+        fs::write(&new, "2").unwrap();
+        let previous = replace(&new, &program).unwrap();
+        assert_eq!((fs::read(&program).unwrap(), fs::read(previous).unwrap()), (b"2".to_vec(), b"1".to_vec()));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn links_are_told_from_programs() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("tao");
+        fs::write(&program, "1").unwrap();
+        std::os::unix::fs::symlink("tao", folder.path().join("sn2-miner")).unwrap();
+        assert_eq!(other_programs(&program), Vec::<PathBuf>::new());
+        fs::write(folder.path().join("bb"), "1").unwrap();
+        assert_eq!(other_programs(&program), [folder.path().join("bb")]);
+    }
+}

@@ -1,0 +1,208 @@
+use std::fs::OpenOptions;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use reqwest::Client;
+use semver::Version;
+use taonet_http::client::builder;
+use taonet_service::lock_file;
+
+use crate::download::{Download, Progress};
+use crate::program::{beside, copy_permissions, other_programs, replace, restore, self_test, version_of};
+use crate::release::{file_name, latest_version, listed_digest};
+use crate::{Release, ReleaseKey, ReleaseSource, TARGET, UpdateError};
+
+/// Maximum size of `latest.json`, `SHA256SUMS` and its signature, in bytes.
+const MAX_DOCUMENT: u64 = 64 << 10;
+/// Timeout of a connection attempt.
+const CONNECTING: Duration = Duration::from_secs(10);
+/// Suffix of the partial download beside the program.
+const PARTIAL: &str = ".update";
+
+/// Limits of an update.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Maximum size of a program, in bytes.
+    pub program: u64,
+    /// Timeout of each small document of a release.
+    pub document: Duration,
+    /// Timeout of each chunk of a download.
+    pub stalled: Duration,
+    /// Timeout of a download as a whole.
+    pub download: Duration,
+    /// Maximum number of consecutive attempts without progress.
+    pub attempts: u32,
+    /// Initial pause between attempts; it doubles.
+    pub pause: Duration,
+    /// Timeout of a self-test.
+    pub self_test: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            program: 512 << 20,
+            document: Duration::from_secs(30),
+            stalled: Duration::from_secs(30),
+            download: Duration::from_hours(1),
+            attempts: 5,
+            pause: Duration::from_millis(500),
+            self_test: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Updates one program from one release server.
+#[derive(Debug)]
+pub struct Updater {
+    source: ReleaseSource,
+    client: Client,
+    key: ReleaseKey,
+    current: Version,
+    program: PathBuf,
+    limits: Limits,
+}
+
+/// Result of a check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Check {
+    /// The latest release is the running version.
+    Current,
+    /// The latest release is older than the running version, and is not installed.
+    Older(Version),
+    /// A newer release exists.
+    Newer(Release),
+}
+
+/// A completed installation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Installed {
+    /// The installed version.
+    pub version: Version,
+    /// The replaced program; `None` if another process had already installed the release.
+    pub previous: Option<PathBuf>,
+    /// Files beside the program that have the names of its links, but are programs of another version.
+    pub other_programs: Vec<PathBuf>,
+}
+
+impl Updater {
+    /// Creates an updater of the file `program`, whose version is `current`. Links must be resolved.
+    ///
+    /// # Errors
+    /// When TLS cannot be initialised.
+    pub fn new(
+        source: ReleaseSource,
+        key: ReleaseKey,
+        current: Version,
+        program: PathBuf,
+    ) -> Result<Self, UpdateError> {
+        let client = builder().connect_timeout(CONNECTING).build().map_err(UpdateError::Client)?;
+        Ok(Self { source, client, key, current, program, limits: Limits::default() })
+    }
+
+    /// Sets the limits.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The program that is updated.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// Tests that the program can be replaced.
+    ///
+    /// # Errors
+    /// [`UpdateError::File`] when its directory is not writable.
+    pub fn check_writable(&self) -> Result<(), UpdateError> {
+        let path = self.open_partial()?;
+        // Unless it is a partial download, which resumes.
+        let is_empty = std::fs::metadata(&path).is_ok_and(|metadata| metadata.len() == 0);
+        if is_empty { std::fs::remove_file(&path).map_err(file_error(&path)) } else { Ok(()) }
+    }
+
+    /// Compares the latest release with the running version. A newer release has a valid signature.
+    ///
+    /// # Errors
+    /// When the release cannot be read or is not authentic.
+    pub async fn check(&self) -> Result<Check, UpdateError> {
+        let target = TARGET.ok_or(UpdateError::Platform)?;
+        let latest = self.document("latest.json").await?;
+        let malformed = |path: &str, reason| UpdateError::Malformed { place: self.source.place(path), reason };
+        let version = latest_version(&latest).map_err(|reason| malformed("latest.json", reason))?;
+        match version.cmp_precedence(&self.current) {
+            std::cmp::Ordering::Less => return Ok(Check::Older(version)),
+            std::cmp::Ordering::Equal => return Ok(Check::Current),
+            std::cmp::Ordering::Greater => {}
+        }
+        let list = format!("{version}/SHA256SUMS");
+        let signature = format!("{list}.minisig");
+        let (sums, signed) = (self.document(&list).await?, self.document(&signature).await?);
+        let signed = String::from_utf8_lossy(&signed);
+        let place = || self.source.place(&list);
+        self.key.verify(&sums, &signed).map_err(|source| UpdateError::Signature { place: place(), source })?;
+        let sums = String::from_utf8(sums).map_err(|error| malformed(&list, error.to_string()))?;
+        let name = file_name(&version, target);
+        let digest = listed_digest(&sums, &name).map_err(|reason| malformed(&list, reason))?;
+        let path = format!("{version}/{name}");
+        let digest = digest.ok_or_else(|| UpdateError::NotListed { version: version.clone(), name })?;
+        Ok(Check::Newer(Release { version, path, digest }))
+    }
+
+    /// Downloads a release, tests it, and replaces the program. The old program stays beside it, with the suffix
+    /// `.previous`. Interrupted downloads resume.
+    ///
+    /// # Errors
+    /// When the program cannot be downloaded, has another digest, fails its self-test, or cannot be replaced.
+    pub async fn install(&self, release: &Release, progress: impl FnMut(Progress)) -> Result<Installed, UpdateError> {
+        let within = self.limits.self_test;
+        let lock = beside(&self.program, ".", ".lock");
+        let locked = lock_file(&lock).await.map_err(file_error(&lock))?;
+        let Some(_locked) = locked else { return Err(UpdateError::Busy(self.program.clone())) };
+        // Another daemon of this machine may have installed it.
+        if let Ok(version) = version_of(&self.program, within).await
+            && version.cmp_precedence(&release.version).is_ge()
+        {
+            return Ok(Installed { version, previous: None, other_programs: other_programs(&self.program) });
+        }
+        let file = self.open_partial()?;
+        let download =
+            Download { source: &self.source, client: &self.client, release, file: &file, limits: &self.limits };
+        let downloaded = tokio::time::timeout(self.limits.download, download.run(progress)).await;
+        downloaded.map_err(|_| UpdateError::Timeout(self.source.place(&release.path)))??;
+        copy_permissions(&self.program, &file).map_err(file_error(&file))?;
+        if let Err(error) = self_test(&file, &release.version, within).await {
+            std::fs::remove_file(&file).map_err(file_error(&file))?;
+            return Err(UpdateError::SelfTest(error));
+        }
+        let previous = replace(&file, &self.program).map_err(file_error(&self.program))?;
+        if let Err(error) = self_test(&self.program, &release.version, within).await {
+            restore(&previous, &self.program).map_err(file_error(&self.program))?;
+            return Err(UpdateError::RolledBack(error));
+        }
+        Ok(Installed {
+            version: release.version.clone(),
+            previous: Some(previous),
+            other_programs: other_programs(&self.program),
+        })
+    }
+
+    async fn document(&self, path: &str) -> Result<Vec<u8>, UpdateError> {
+        self.source.read(&self.client, path, MAX_DOCUMENT, self.limits.document).await
+    }
+
+    /// Creates the file of a partial download if it does not exist.
+    fn open_partial(&self) -> Result<PathBuf, UpdateError> {
+        let path = beside(&self.program, ".", PARTIAL);
+        OpenOptions::new().write(true).create(true).truncate(false).open(&path).map_err(file_error(&path))?;
+        Ok(path)
+    }
+}
+
+fn file_error(path: &Path) -> impl FnOnce(io::Error) -> UpdateError {
+    let path = path.to_owned();
+    move |source| UpdateError::File { path, source }
+}

@@ -1,0 +1,136 @@
+//! Automatic updates of daemons.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use taonet_service::Shutdown;
+use taonet_update::{AutoUpdate, restart};
+
+use crate::installation::{Place, updater};
+use crate::releases::{Keys, Releases, program};
+use crate::server::{Manner, Server};
+
+/// A daemon in this process, with short intervals.
+fn auto(server: &Server, releases: &Releases, place: &Place) -> AutoUpdate {
+    let updater = updater(server.source(), releases.keys.key(), place.program());
+    AutoUpdate::new(updater).every(Duration::from_millis(20))
+}
+
+/// Waits for a condition.
+async fn eventually(mut condition: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !condition() {
+        assert!(began.elapsed() < Duration::from_secs(30), "it did not happen");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_daemon_stops_for_a_new_release_and_learns_what_to_execute() {
+    let (releases, place) = (Releases::of("0.1.0"), Place::new());
+    let server = Server::start(releases.path().to_owned(), Manner::Honest).await;
+    let shutdown = Shutdown::new();
+    let pending = auto(&server, &releases, &place).spawn(&shutdown).unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(!shutdown.is_requested(), "the installed version is the latest");
+    releases.publish("0.2.0", program("0.2.0").as_bytes());
+    shutdown.finished().await.unwrap();
+    assert_eq!(pending.program().await, Some(place.program()));
+    assert_eq!(fs::read_to_string(place.program()).unwrap(), program("0.2.0"));
+}
+
+#[tokio::test]
+async fn a_shutdown_ends_the_checks() {
+    let (releases, place) = (Releases::of("0.2.0"), Place::new());
+    let server = Server::start(releases.path().to_owned(), Manner::Stalls(5)).await;
+    let shutdown = Shutdown::new();
+    let pending = auto(&server, &releases, &place).spawn(&shutdown).unwrap();
+    eventually(|| !server.offsets().is_empty()).await;
+    shutdown.request();
+    shutdown.finished().await.unwrap();
+    assert_eq!(pending.program().await, None);
+}
+
+#[tokio::test]
+async fn failures_do_not_stop_a_daemon_and_broken_releases_are_downloaded_once() {
+    let (releases, place) = (Releases::of("0.2.0"), Place::new());
+    releases.publish("0.2.0", b"#!/bin/sh\nexit 1\n");
+    let server = Server::start(releases.path().to_owned(), Manner::Honest).await;
+    let shutdown = Shutdown::new();
+    let pending = auto(&server, &releases, &place).spawn(&shutdown).unwrap();
+    eventually(|| !server.offsets().is_empty()).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(server.offsets(), [0]);
+    assert!(!shutdown.is_requested());
+    // The mended release is another one.
+    releases.publish("0.2.1", program("0.2.1").as_bytes());
+    shutdown.finished().await.unwrap();
+    assert_eq!(pending.program().await, Some(place.program()));
+}
+
+const SOURCE: &str = "TAONET_TEST_RELEASES";
+const PROGRAM: &str = "TAONET_TEST_PROGRAM";
+const SIGNAL: &str = "TAONET_TEST_SIGNAL";
+
+/// The daemon of the tests below, which run it in a process of its own. Without them it does nothing.
+#[tokio::test]
+async fn daemon() {
+    let (Ok(source), Ok(program)) = (std::env::var(SOURCE), std::env::var(PROGRAM)) else { return };
+    let shutdown = Shutdown::on_signals().unwrap();
+    if std::env::var_os(SIGNAL).is_some() {
+        let stop = shutdown.clone();
+        shutdown.spawn("draining", async move {
+            stop.requested().await;
+            let own = std::process::id().to_string();
+            assert!(Command::new("kill").args(["-TERM", &own]).status().unwrap().success());
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        });
+    }
+    let updater = updater(source.parse().unwrap(), Keys::new(1).key(), PathBuf::from(program));
+    let pending = AutoUpdate::new(updater).spawn(&shutdown).unwrap();
+    shutdown.finished().await.unwrap();
+    match pending.program().await {
+        Some(program) => panic!("{}", restart(&program, ["sn2-miner", "--port", "7"].map(Into::into))),
+        None => println!("stopped without a restart"),
+    }
+}
+
+/// Starts that daemon.
+fn start(releases: &Releases, place: &Place, signal: bool) -> Child {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["auto::daemon", "--exact", "--nocapture"]);
+    command.env(SOURCE, releases.path()).env(PROGRAM, place.program());
+    if signal {
+        command.env(SIGNAL, "1");
+    }
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn end(daemon: Child) -> (u32, Output, String) {
+    let id = daemon.id();
+    let output = daemon.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    (id, output, text)
+}
+
+#[test]
+fn the_new_program_runs_in_the_same_process_with_the_same_arguments() {
+    let (releases, place) = (Releases::of("0.2.0"), Place::new());
+    let script = "#!/bin/sh\n[ \"$1\" = --version ] && echo tao 0.2.0 || echo \"new: $$ $*\"\n";
+    releases.publish("0.2.0", script.as_bytes());
+    let (id, output, text) = end(start(&releases, &place, false));
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains(&format!("new: {id} --port 7\n")), "{text}");
+}
+
+/// The new program must not start after the operator has stopped the daemon.
+#[test]
+fn a_signal_during_the_shutdown_prevents_the_restart() {
+    let (releases, place) = (Releases::of("0.2.0"), Place::new());
+    let (_, output, text) = end(start(&releases, &place, true));
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("stopped without a restart"), "{text}");
+    assert_eq!(fs::read_to_string(place.program()).unwrap(), program("0.2.0"));
+}

@@ -1,0 +1,228 @@
+//! install.sh, with the key of the tests in place of the project's.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+use crate::releases::{Keys, Releases, name, program};
+use crate::server::{Manner, Server};
+use crate::{has, repository};
+
+const OLD: &str = "0.1.0";
+const NEW: &str = "0.2.0";
+
+/// The line of a public key file that has the key.
+fn line(public: &str) -> String {
+    public.lines().nth(1).unwrap().to_owned()
+}
+
+/// A copy of the script with another key, and a home directory.
+struct Script {
+    folder: TempDir,
+}
+
+impl Script {
+    fn new(keys: &Keys) -> Self {
+        let folder = TempDir::new().unwrap();
+        let text = fs::read_to_string(repository("install.sh")).unwrap();
+        let pinned = line(&fs::read_to_string(repository("crates/update/release.pub")).unwrap());
+        assert_eq!(text.matches(&pinned).count(), 1, "install.sh and the programs have the same key");
+        fs::write(folder.path().join("install.sh"), text.replace(&pinned, &line(&keys.public()))).unwrap();
+        Self { folder }
+    }
+
+    fn bin(&self) -> PathBuf {
+        self.folder.path().join(".local/bin")
+    }
+
+    fn command(&self, from: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.arg(self.folder.path().join("install.sh")).args(["--from", from]);
+        command.env("HOME", self.folder.path()).env_remove("TAO_UPDATE_URL");
+        command
+    }
+
+    fn run(&self, from: &Path) -> Output {
+        self.command(from.to_str().unwrap()).output().unwrap()
+    }
+
+    /// Runs the script against a server, whose task must not wait for it.
+    async fn run_at(&self, url: &str) -> Output {
+        let mut command = self.command(url);
+        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+    }
+
+    fn installed(&self, name: &str) -> String {
+        fs::read_to_string(self.bin().join(name)).unwrap()
+    }
+
+    /// Installs an executable.
+    fn put(&self, name: &str, content: &str) {
+        fs::create_dir_all(self.bin()).unwrap();
+        fs::write(self.bin().join(name), content).unwrap();
+        fs::set_permissions(self.bin().join(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+}
+
+#[track_caller]
+fn said(output: &Output, success: bool) -> String {
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.success(), success, "{text}");
+    text
+}
+
+#[test]
+fn a_release_is_installed_with_its_links_and_updated() {
+    if !has("minisign") {
+        return;
+    }
+    let releases = Releases::of(OLD);
+    let script = Script::new(&releases.keys);
+    script.put("bb", "another program");
+    let text = said(&script.run(releases.path()), true);
+    assert!(text.contains("bb is not a link") && text.contains("is not on your PATH"), "{text}");
+    assert_eq!(script.installed("tao"), program(OLD));
+    assert_eq!(script.installed("bb"), "another program");
+    for link in ["sn2-miner", "sn2-validator"] {
+        assert_eq!(fs::read_link(script.bin().join(link)).unwrap(), Path::new("tao"));
+    }
+    fs::remove_file(script.bin().join("bb")).unwrap();
+    let text = said(&script.run(releases.path()), true);
+    assert!(text.contains("tao 0.1.0 is up to date"), "{text}");
+    assert_eq!(script.installed("bb"), program(OLD));
+    releases.publish(NEW, program(NEW).as_bytes());
+    said(&script.run(releases.path()), true);
+    assert_eq!((script.installed("tao"), script.installed("tao.previous")), (program(NEW), program(OLD)));
+    releases.announce(OLD);
+    let text = said(&script.run(releases.path()), false);
+    assert!(text.contains("older than the installed version 0.2.0"), "{text}");
+    assert_eq!(script.installed("tao"), program(NEW));
+    // Into another directory.
+    let elsewhere = TempDir::new().unwrap();
+    let mut command = script.command(releases.path().to_str().unwrap());
+    said(&command.arg("--prefix").arg(elsewhere.path()).output().unwrap(), true);
+    assert!(elsewhere.path().join("bin/tao").exists());
+}
+
+#[test]
+fn versions_have_their_semantic_order() {
+    if !has("minisign") {
+        return;
+    }
+    for (installed, latest, newer) in [
+        ("0.9.0", "0.10.0", true),
+        ("0.10.0", "0.9.9", false),
+        ("1.0.0-rc.1", "1.0.0", true),
+        ("1.0.0", "1.0.1-rc.1", true),
+        ("1.0.1-rc.1", "1.0.0", false),
+        ("1.0.0-rc.2", "1.0.0-rc.10", true),
+        ("1.0.0-rc.10", "1.0.0-rc.9", false),
+        ("1.0.0-alpha", "1.0.0-alpha.1", true),
+        ("1.0.0-beta", "1.0.0-alpha.1", false),
+        ("1.0.0-1", "1.0.0-alpha", true),
+    ] {
+        let releases = Releases::of(latest);
+        let script = Script::new(&releases.keys);
+        script.put("tao", &program(installed));
+        let text = said(&script.run(releases.path()), newer);
+        assert_eq!(script.installed("tao"), program(if newer { latest } else { installed }), "{text}");
+    }
+}
+
+#[test]
+fn releases_that_are_not_authentic_are_refused() {
+    if !has("minisign") {
+        return;
+    }
+    let releases = Releases::of(NEW);
+    let script = Script::new(&releases.keys);
+    script.put("tao", &program(OLD));
+    let refuse = |expected: &str| {
+        let text = said(&script.run(releases.path()), false);
+        assert!(text.contains(expected), "{expected}: {text}");
+        assert_eq!(script.installed("tao"), program(OLD));
+        assert!(!script.bin().join(".tao.update").exists());
+    };
+    let (list, signature) = (releases.file(NEW, "SHA256SUMS"), releases.file(NEW, "SHA256SUMS.minisig"));
+    let (sums, signed) = (fs::read_to_string(&list).unwrap(), fs::read_to_string(&signature).unwrap());
+    let impostor = releases.keys.impostor().sign(sums.as_bytes());
+    for bad in [Keys::new(2).sign(sums.as_bytes()), impostor, releases.keys.sign(b"other"), String::new()] {
+        fs::write(&signature, bad).unwrap();
+        refuse("is not signed with the release key");
+    }
+    fs::remove_file(&signature).unwrap();
+    refuse("cannot read 0.2.0/SHA256SUMS.minisig");
+    fs::write(&signature, signed).unwrap();
+    fs::write(&list, sums.replace('0', "1")).unwrap();
+    refuse("is not signed with the release key");
+    releases.list(NEW, &format!("{}  {}.sig\n", "0".repeat(64), name(NEW)));
+    refuse("does not list");
+    releases.list(NEW, &format!("{sums}{}  {}\n", "0".repeat(64), name(NEW)));
+    refuse("lists tao-0.2.0");
+    releases.list(NEW, &sums);
+    fs::write(releases.file(NEW, &name(NEW)), program(NEW) + "# changed\n").unwrap();
+    refuse("does not have the SHA-256");
+    releases.publish(NEW, b"#!/bin/sh\nexit 1\n");
+    refuse("failed its self-test");
+    releases.publish(NEW, program("0.3.0").as_bytes());
+    refuse("failed its self-test");
+    let script_text = format!("#!/bin/sh\ncase $0 in *.update) echo tao {NEW} ;; *) exit 1 ;; esac\n");
+    releases.publish(NEW, script_text.as_bytes());
+    refuse("the previous one was restored");
+    for bad in ["", "{}", r#"{"version": "../0.2.0"}"#, r#"{"version": "0.2.0; touch x"}"#] {
+        fs::write(releases.path().join("latest.json"), bad).unwrap();
+        refuse("latest.json has no valid version");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn downloads_over_http_resume_and_end() {
+    if !has("minisign") || !has("curl") {
+        return;
+    }
+    let releases = Releases::of(NEW);
+    let long = program(NEW) + &"# padding\n".repeat(10_000);
+    releases.publish(NEW, long.as_bytes());
+    let server = Server::start(releases.path().to_owned(), Manner::Breaks(60_000)).await;
+    let script = Script::new(&releases.keys);
+    let text = said(&script.run_at(server.url()).await, false);
+    assert!(text.contains("run this again to resume"), "{text}");
+    server.set(Manner::Honest);
+    said(&script.run_at(server.url()).await, true);
+    assert_eq!(script.installed("tao"), long);
+    assert_eq!(server.offsets(), [0, 60_000]);
+    // The rest of another download.
+    let script = Script::new(&releases.keys);
+    script.put(".tao.update", "of another program");
+    said(&script.run_at(server.url()).await, true);
+    assert_eq!(script.installed("tao"), long);
+    // A list without end.
+    let script = Script::new(&releases.keys);
+    fs::write(releases.path().join("latest.json"), vec![b' '; 1 << 20]).unwrap();
+    let text = said(&script.run_at(server.url()).await, false);
+    assert!(text.contains("cannot read latest.json"), "{text}");
+}
+
+#[test]
+fn the_script_says_what_is_missing() {
+    let releases = Releases::of(NEW);
+    let script = Script::new(&releases.keys);
+    let mut without_server = Command::new("sh");
+    without_server.arg(script.folder.path().join("install.sh")).env_remove("TAO_UPDATE_URL");
+    let text = said(&without_server.env("HOME", script.folder.path()).output().unwrap(), false);
+    assert!(text.contains("--from URL"), "{text}");
+    let mut command = script.command(releases.path().to_str().unwrap());
+    let sh = if Path::new("/bin/sh").exists() { "/bin/sh" } else { "sh" };
+    let mut bare = Command::new(sh);
+    bare.args(command.get_args()).env("HOME", script.folder.path()).env("PATH", script.folder.path());
+    let text = said(&bare.output().unwrap(), false);
+    assert!(text.contains("apt-get install minisign"), "{text}");
+    let text = said(&command.arg("--nonsense").output().unwrap(), false);
+    assert!(text.contains("unknown argument: --nonsense"), "{text}");
+    let output = Command::new("sh").arg(repository("install.sh")).arg("--help").output().unwrap();
+    assert!(String::from_utf8(output.stdout).unwrap().contains("--prefix DIR"));
+    assert!(!script.bin().exists());
+}

@@ -1,0 +1,353 @@
+//! Checks and installations through the library.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use semver::Version;
+use taonet_update::{Check, Limits, Progress, Release, ReleaseKey, ReleaseSource, UpdateError, Updater};
+use tempfile::TempDir;
+
+use crate::releases::{Keys, Releases, name, program, sha256};
+use crate::server::{Manner, Server};
+
+const OLD: &str = "0.1.0";
+const NEW: &str = "0.2.0";
+
+/// A directory with the installed program.
+pub(crate) struct Place {
+    folder: TempDir,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        let place = Self { folder: TempDir::new().unwrap() };
+        fs::write(place.program(), program(OLD)).unwrap();
+        fs::set_permissions(place.program(), fs::Permissions::from_mode(0o750)).unwrap();
+        place
+    }
+
+    pub(crate) fn program(&self) -> PathBuf {
+        self.folder.path().join("tao")
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Content of the installed program.
+    fn content(&self) -> String {
+        fs::read_to_string(self.program()).unwrap()
+    }
+
+    /// Names of all files but the program and the lock.
+    fn others(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.folder.path()).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<_> = names.filter(|name| name != "tao" && name != ".tao.lock").collect();
+        names.sort();
+        names
+    }
+}
+
+/// Short limits, so that failures are quick.
+fn limits() -> Limits {
+    Limits {
+        program: 1 << 20,
+        stalled: Duration::from_millis(500),
+        attempts: 2,
+        pause: Duration::from_millis(1),
+        ..Limits::default()
+    }
+}
+
+pub(crate) fn updater(source: ReleaseSource, key: ReleaseKey, program: PathBuf) -> Updater {
+    Updater::new(source, key, Version::parse(OLD).unwrap(), program).unwrap().with_limits(limits())
+}
+
+fn source(releases: &Releases) -> ReleaseSource {
+    releases.path().to_str().unwrap().parse().unwrap()
+}
+
+fn local(releases: &Releases, place: &Place) -> Updater {
+    updater(source(releases), releases.keys.key(), place.program())
+}
+
+async fn newer(updater: &Updater) -> Release {
+    match updater.check().await.unwrap() {
+        Check::Newer(release) => release,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Error of a check or installation, which leaves the program as it was.
+async fn refusal(updater: &Updater, place: &Place) -> UpdateError {
+    let before = place.content();
+    let error = match updater.check().await {
+        Ok(Check::Newer(release)) => updater.install(&release, |_| {}).await.unwrap_err(),
+        Ok(other) => panic!("{other:?}"),
+        Err(error) => error,
+    };
+    assert_eq!(place.content(), before, "{error}");
+    error
+}
+
+#[tokio::test]
+async fn a_newer_release_is_installed_and_the_old_program_kept() {
+    let (releases, place) = (Releases::of(NEW), Place::new());
+    let server = Server::start(releases.path().to_owned(), Manner::Honest).await;
+    std::os::unix::fs::symlink("tao", place.file("sn2-miner")).unwrap();
+    fs::write(place.file("bb"), "another program").unwrap();
+    let updater = updater(server.source(), releases.keys.key(), place.program());
+    let release = newer(&updater).await;
+    assert_eq!(release.version().to_string(), NEW);
+    assert_eq!(release.digest(), sha256(program(NEW).as_bytes()));
+    let mut seen = Vec::new();
+    let installed = updater.install(&release, |progress| seen.push(progress)).await.unwrap();
+    let total = program(NEW).len() as u64;
+    assert_eq!(seen.last(), Some(&Progress { done: total, total: Some(total) }));
+    assert_eq!((installed.version.to_string(), installed.previous), (NEW.to_owned(), Some(place.file("tao.previous"))));
+    assert_eq!(installed.other_programs, [place.file("bb")]);
+    assert_eq!(place.content(), program(NEW));
+    assert_eq!(fs::read_to_string(place.file("tao.previous")).unwrap(), program(OLD));
+    assert_eq!(fs::read_to_string(place.file("sn2-miner")).unwrap(), program(NEW), "the link leads to the new program");
+    assert_eq!(fs::metadata(place.program()).unwrap().permissions().mode() & 0o777, 0o750);
+    assert_eq!(place.others(), ["bb", "sn2-miner", "tao.previous"]);
+    // Another daemon that still runs the old version finds the new one in place.
+    let again = updater.install(&release, |_| {}).await.unwrap();
+    assert_eq!((again.version.to_string(), again.previous), (NEW.to_owned(), None));
+    assert_eq!(server.offsets(), [0], "nothing is downloaded twice");
+}
+
+#[tokio::test]
+async fn only_newer_versions_are_offered() {
+    let place = Place::new();
+    for (version, expected) in [
+        (OLD, Check::Current),
+        ("0.1.0+build.7", Check::Current),
+        ("0.0.9", Check::Older(Version::parse("0.0.9").unwrap())),
+        ("0.1.0-rc.1", Check::Older(Version::parse("0.1.0-rc.1").unwrap())),
+    ] {
+        assert_eq!(local(&Releases::of(version), &place).check().await.unwrap(), expected, "{version}");
+    }
+    for version in ["0.1.1", "0.10.0", "1.0.0-rc.1"] {
+        assert_eq!(newer(&local(&Releases::of(version), &place)).await.version().to_string(), version);
+    }
+}
+
+/// An old release under a new name: its signature is genuine.
+#[tokio::test]
+async fn an_old_release_cannot_pose_as_a_new_one() {
+    let (releases, place) = (Releases::of("0.0.9"), Place::new());
+    fs::rename(releases.path().join("0.0.9"), releases.path().join(NEW)).unwrap();
+    releases.announce(NEW);
+    assert!(matches!(refusal(&local(&releases, &place), &place).await, UpdateError::NotListed { .. }));
+    // Not even if it is listed under that name.
+    releases.publish(NEW, program("0.0.9").as_bytes());
+    let error = refusal(&local(&releases, &place), &place).await;
+    assert!(error.to_string().contains("it reports version 0.0.9, not 0.2.0"), "{error}");
+    assert_eq!(place.others(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn signatures_that_do_not_verify_are_refused() {
+    let (releases, place) = (Releases::of(NEW), Place::new());
+    let updater = local(&releases, &place);
+    let signature = releases.file(NEW, "SHA256SUMS.minisig");
+    let list = fs::read(releases.file(NEW, "SHA256SUMS")).unwrap();
+    let good = fs::read_to_string(&signature).unwrap();
+    let other = Keys::new(2).sign(&list);
+    let impostor = releases.keys.impostor().sign(&list);
+    let other_list = releases.keys.sign(b"another list");
+    let comment = good.replace("taonet release", "taonet Release");
+    let cut = good.lines().take(2).collect::<Vec<_>>().join("\n");
+    let named = [&other, &impostor, &other_list, &comment, &cut].map(String::as_str);
+    for bad in named.into_iter().chain(["", "\u{0}\u{ffff}"]) {
+        fs::write(&signature, bad).unwrap();
+        let error = refusal(&updater, &place).await;
+        assert!(error.is_authentication() && error.to_string().contains("\nhint: "), "{bad}: {error}");
+    }
+    // One changed byte of the list.
+    fs::write(&signature, &good).unwrap();
+    let mut changed = list.clone();
+    changed[0] ^= 1;
+    fs::write(releases.file(NEW, "SHA256SUMS"), changed).unwrap();
+    assert!(refusal(&updater, &place).await.is_authentication());
+    fs::write(releases.file(NEW, "SHA256SUMS"), list).unwrap();
+    newer(&updater).await;
+    fs::remove_file(&signature).unwrap();
+    assert!(matches!(refusal(&updater, &place).await, UpdateError::Read { .. }));
+    assert_eq!(place.others(), Vec::<String>::new(), "nothing was downloaded");
+}
+
+#[tokio::test]
+async fn a_program_with_another_hash_is_deleted() {
+    let (releases, place) = (Releases::of(NEW), Place::new());
+    fs::write(releases.file(NEW, &name(NEW)), program(NEW) + "# changed\n").unwrap();
+    let error = refusal(&local(&releases, &place), &place).await;
+    assert!(matches!(error, UpdateError::Checksum { .. }), "{error}");
+    assert_eq!(place.others(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn an_interrupted_download_resumes() {
+    let (releases, place) = (Releases::of(NEW), Place::new());
+    let long = program(NEW) + &"# padding\n".repeat(10_000);
+    releases.publish(NEW, long.as_bytes());
+    let server = Server::start(releases.path().to_owned(), Manner::Breaks(30_000)).await;
+    let updater = updater(server.source(), releases.keys.key(), place.program());
+    let release = newer(&updater).await;
+    // Every attempt makes progress, so the limit of two attempts does not apply.
+    updater.install(&release, |_| {}).await.unwrap();
+    assert_eq!(place.content(), long);
+    assert_eq!(server.offsets(), [0, 30_000, 60_000, 90_000]);
+}
+
+#[tokio::test]
+async fn a_later_update_resumes_half_a_download() {
+    let (releases, place) = (Releases::of(NEW), Place::new());
+    let long = program(NEW) + &"# padding\n".repeat(10_000);
+    releases.publish(NEW, long.as_bytes());
+    let server = Server::start(releases.path().to_owned(), Manner::Stalls(60_000)).await;
+    let updater = updater(server.source(), releases.keys.key(), place.program());
+    let release = newer(&updater).await;
+    // As if the process had been killed.
+    let killed = tokio::time::timeout(Duration::from_millis(200), updater.install(&release, |_| {})).await;
+    assert!(killed.is_err());
+    assert_eq!(fs::metadata(place.file(".tao.update")).unwrap().len(), 60_000);
+    server.set(Manner::Down);
+    assert!(refusal(&updater, &place).await.is_network());
+    server.set(Manner::Honest);
+    updater.install(&release, |_| {}).await.unwrap();
+    assert_eq!(place.content(), long);
+    assert_eq!(server.offsets(), [0, 60_000, 60_000, 60_000]);
+}
+
+#[tokio::test]
+async fn servers_without_ranges_and_partial_downloads_of_other_programs_are_no_obstacle() {
+    for (manner, partial) in [
+        (Manner::Whole, program(NEW)[..5].to_owned()),
+        (Manner::Honest, "others".to_owned()),
+        (Manner::Honest, "longer than the program".repeat(1000)),
+    ] {
+        let (releases, place) = (Releases::of(NEW), Place::new());
+        let server = Server::start(releases.path().to_owned(), manner).await;
+        let updater = updater(server.source(), releases.keys.key(), place.program());
+        fs::write(place.file(".tao.update"), &partial).unwrap();
+        updater.install(&newer(&updater).await, |_| {}).await.unwrap();
+        assert_eq!(place.content(), program(NEW), "{manner:?}");
+        assert_eq!(place.others(), ["tao.previous"]);
+    }
+}
+
+#[tokio::test]
+async fn bodies_without_end_are_cut_off() {
+    let (releases, place) = (Releases::of(NEW), Place::new());
+    let server = Server::start(releases.path().to_owned(), Manner::Endless).await;
+    let updater = updater(server.source(), releases.keys.key(), place.program());
+    assert!(matches!(refusal(&updater, &place).await, UpdateError::TooLarge { limit: 1_048_576, .. }));
+    assert_eq!(place.others(), Vec::<String>::new());
+    fs::write(releases.path().join("latest.json"), vec![b' '; 1 << 17]).unwrap();
+    assert!(matches!(refusal(&updater, &place).await, UpdateError::TooLarge { limit: 65_536, .. }));
+    // Announced, and too long.
+    let (releases, place) = (Releases::of(NEW), Place::new());
+    releases.publish(NEW, &vec![0; (1 << 20) + 1]);
+    let updater = local(&releases, &place);
+    assert!(matches!(refusal(&updater, &place).await, UpdateError::TooLarge { .. }));
+}
+
+#[tokio::test]
+async fn silent_servers_are_given_up() {
+    let (releases, place) = (Releases::of(NEW), Place::new());
+    let server = Server::start(releases.path().to_owned(), Manner::Stalls(0)).await;
+    let error = refusal(&updater(server.source(), releases.keys.key(), place.program()), &place).await;
+    assert!(matches!(error, UpdateError::Timeout(_)) && error.is_network(), "{error}");
+    let nowhere = updater("http://127.0.0.1:1".parse().unwrap(), releases.keys.key(), place.program());
+    assert!(refusal(&nowhere, &place).await.is_network());
+}
+
+#[tokio::test]
+async fn a_program_that_fails_its_self_test_is_not_installed() {
+    for (script, expected) in [
+        ("#!/bin/sh\necho broken >&2\nexit 3\n", "broken"),
+        ("#!/bin/sh\necho tao 0.3.0\n", "it reports version 0.3.0, not 0.2.0"),
+        ("#!/bin/sh\necho something else\n", "something else"),
+        ("#!/bin/sh\nyes\n", "self-test"),
+        ("#!/no/such/interpreter\n", "cannot be executed"),
+        ("not a program", "self-test"),
+    ] {
+        let (releases, place) = (Releases::of(NEW), Place::new());
+        releases.publish(NEW, script.as_bytes());
+        let error = refusal(&local(&releases, &place), &place).await;
+        assert!(matches!(error, UpdateError::SelfTest(_)), "{error}");
+        assert!(error.to_string().contains(expected), "{script}: {error}");
+        assert_eq!(place.others(), Vec::<String>::new(), "{script}");
+    }
+}
+
+#[tokio::test]
+async fn a_self_test_that_does_not_end_is_stopped() {
+    let (releases, place) = (Releases::of(NEW), Place::new());
+    releases.publish(NEW, b"#!/bin/sh\nexec sleep 600\n");
+    let short = Limits { self_test: Duration::from_millis(300), ..limits() };
+    let error = refusal(&local(&releases, &place).with_limits(short), &place).await;
+    assert!(error.to_string().contains("did not end within 300ms"), "{error}");
+}
+
+/// The program works under the name of the download only.
+#[tokio::test]
+async fn a_program_that_fails_after_the_replacement_is_rolled_back() {
+    let (releases, place) = (Releases::of(NEW), Place::new());
+    let script = format!("#!/bin/sh\ncase $0 in *.update) echo tao {NEW} ;; *) echo broken >&2; exit 1 ;; esac\n");
+    releases.publish(NEW, script.as_bytes());
+    let error = refusal(&local(&releases, &place), &place).await;
+    assert!(matches!(error, UpdateError::RolledBack(_)) && error.to_string().contains("broken"), "{error}");
+    assert_eq!(place.others(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn directories_that_cannot_be_written_are_named_before_the_download() {
+    let releases = Releases::of(NEW);
+    let server = Server::start(releases.path().to_owned(), Manner::Honest).await;
+    let folder = TempDir::new().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o555)).unwrap();
+    // Root may write to any directory, but not to /sys.
+    let read_only = if fs::write(folder.path().join("x"), "").is_ok() { Path::new("/sys") } else { folder.path() };
+    let updater = updater(server.source(), releases.keys.key(), read_only.join("tao"));
+    let error = updater.check_writable().unwrap_err();
+    assert!(error.to_string().contains("\nhint: update as the owner"), "{error}");
+    let error = updater.install(&newer(&updater).await, |_| {}).await.unwrap_err();
+    assert!(matches!(error, UpdateError::File { .. }), "{error}");
+    assert_eq!(server.offsets(), Vec::<u64>::new());
+}
+
+#[tokio::test]
+async fn one_process_updates_at_a_time() {
+    let (releases, place) = (Releases::of(NEW), Place::new());
+    let updater = local(&releases, &place);
+    let lock = fs::File::create(place.file(".tao.lock")).unwrap();
+    lock.lock().unwrap();
+    assert!(matches!(refusal(&updater, &place).await, UpdateError::Busy(_)));
+    drop(lock);
+    updater.install(&newer(&updater).await, |_| {}).await.unwrap();
+}
+
+#[tokio::test]
+async fn malformed_metadata_is_refused() {
+    let (releases, place) = (Releases::of(NEW), Place::new());
+    let updater = local(&releases, &place);
+    for bad in ["", "{}", "0.2.0", r#"{"version": "../../0.2.0"}"#] {
+        fs::write(releases.path().join("latest.json"), bad).unwrap();
+        assert!(matches!(refusal(&updater, &place).await, UpdateError::Malformed { .. }), "{bad}");
+    }
+    releases.announce(NEW);
+    for bad in [format!("xyz  {}\n", name(NEW)), format!("{}  {n}\n{0}  {n}\n", "00".repeat(32), n = name(NEW))] {
+        releases.list(NEW, &bad);
+        assert!(matches!(refusal(&updater, &place).await, UpdateError::Malformed { .. }), "{bad}");
+    }
+    releases.list(NEW, "");
+    assert!(matches!(refusal(&updater, &place).await, UpdateError::NotListed { .. }));
+    fs::remove_file(releases.path().join("latest.json")).unwrap();
+    assert!(matches!(refusal(&updater, &place).await, UpdateError::Read { .. }));
+}

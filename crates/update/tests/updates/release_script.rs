@@ -1,0 +1,82 @@
+//! scripts/release-sign, with a copy of the files that it reads.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use taonet_update::{Check, ReleaseKey, TARGET};
+use tempfile::TempDir;
+
+use crate::installation::{Place, updater};
+use crate::releases::program;
+use crate::{has, repository};
+
+/// A repository with this version and the public key of a new key pair.
+fn project(version: &str) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    fs::create_dir_all(folder.path().join("scripts")).unwrap();
+    fs::create_dir_all(folder.path().join("crates/update")).unwrap();
+    for script in ["scripts/lib.sh", "scripts/release-sign"] {
+        fs::copy(repository(script), folder.path().join(script)).unwrap();
+    }
+    fs::write(folder.path().join("Cargo.toml"), format!("[workspace.package]\nversion = \"{version}\"\n")).unwrap();
+    make_keys(folder.path(), "crates/update/release.pub", "secret.key");
+    folder
+}
+
+fn make_keys(folder: &Path, public: &str, secret: &str) {
+    let mut minisign = Command::new("minisign");
+    minisign.args(["-G", "-W", "-f", "-p", public, "-s", secret]).current_dir(folder);
+    assert!(minisign.output().unwrap().status.success());
+}
+
+fn sign(project: &Path, secret: &str, programs: &[&str]) -> Output {
+    let mut command = Command::new(project.join("scripts/release-sign"));
+    command.args([secret, "releases"]).args(programs).current_dir(project).output().unwrap()
+}
+
+#[tokio::test]
+async fn a_signed_directory_is_a_release_server() {
+    if !has("minisign") {
+        return;
+    }
+    let project = project("0.2.0");
+    let target = TARGET.unwrap();
+    fs::write(project.path().join("tao"), program("0.2.0")).unwrap();
+    let programs = format!("{target}=tao");
+    let output = sign(project.path(), "secret.key", &[&programs]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let key = fs::read_to_string(project.path().join("crates/update/release.pub")).unwrap();
+    let releases = project.path().join("releases");
+    let place = Place::new();
+    let source = releases.to_str().unwrap().parse().unwrap();
+    let updater = updater(source, ReleaseKey::parse(&key).unwrap(), place.program());
+    let Check::Newer(release) = updater.check().await.unwrap() else { panic!("it is not newer") };
+    updater.install(&release, |_| {}).await.unwrap();
+    assert_eq!(fs::read_to_string(place.program()).unwrap(), program("0.2.0"));
+    // A published release is never changed.
+    let again = sign(project.path(), "secret.key", &[&programs]);
+    assert!(String::from_utf8_lossy(&again.stderr).contains("never changed"));
+}
+
+#[test]
+fn a_release_that_nobody_could_install_is_not_published() {
+    if !has("minisign") {
+        return;
+    }
+    let project = project("0.2.0");
+    fs::write(project.path().join("tao"), program("0.2.0")).unwrap();
+    make_keys(project.path(), "other.pub", "other.key");
+    for (secret, program, expected) in [
+        ("other.key", "x86_64-unknown-linux-gnu=tao", "is not the secret key of"),
+        ("secret.key", "x86_64-pc-windows-msvc=tao", "unsupported target"),
+        ("missing.key", "x86_64-unknown-linux-gnu=tao", "cannot read the secret key"),
+        ("secret.key", "x86_64-unknown-linux-gnu=missing", "missing"),
+    ] {
+        let output = sign(project.path(), secret, &[program]);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && text.contains(expected), "{expected}: {text}");
+        let left = fs::read_dir(project.path().join("releases")).map(Iterator::count).unwrap_or_default();
+        assert_eq!(left, 0, "{expected}");
+    }
+}

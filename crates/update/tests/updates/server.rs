@@ -1,0 +1,134 @@
+//! A release server that can misbehave.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_RANGE, RANGE};
+use axum::http::{Response, StatusCode};
+use futures::{StreamExt as _, stream};
+use taonet_update::ReleaseSource;
+use tokio::task::JoinHandle;
+
+/// What the server does with requests for the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Manner {
+    Honest,
+    /// Each connection breaks after this many bytes.
+    Breaks(usize),
+    /// The body never ends, and has no length.
+    Endless,
+    /// The connection stays open after this many bytes.
+    Stalls(usize),
+    /// Ranges are ignored.
+    Whole,
+    /// Status 503.
+    Down,
+}
+
+/// A server of a directory.
+pub(crate) struct Server {
+    url: String,
+    state: Arc<Served>,
+    task: JoinHandle<()>,
+}
+
+struct Served {
+    folder: PathBuf,
+    manner: Mutex<Manner>,
+    /// Offsets of the requests for programs.
+    offsets: Mutex<Vec<u64>>,
+}
+
+impl Server {
+    pub(crate) async fn start(folder: PathBuf, manner: Manner) -> Self {
+        let state = Arc::new(Served { folder, manner: Mutex::new(manner), offsets: Mutex::default() });
+        let router = Router::new().fallback(serve).with_state(Arc::clone(&state));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { url, state, task }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(crate) fn source(&self) -> ReleaseSource {
+        self.url.parse().unwrap()
+    }
+
+    pub(crate) fn set(&self, manner: Manner) {
+        *self.state.manner.lock().unwrap() = manner;
+    }
+
+    /// Offsets of the requests for programs so far.
+    pub(crate) fn offsets(&self) -> Vec<u64> {
+        self.state.offsets.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn serve(State(state): State<Arc<Served>>, request: Request) -> Response<Body> {
+    let path = request.uri().path().trim_start_matches('/');
+    let Ok(content) = std::fs::read(state.folder.join(path)) else { return status(StatusCode::NOT_FOUND) };
+    if !path.contains("/tao-") {
+        return Response::new(content.into());
+    }
+    let range = request.headers().get(RANGE).map(|range| range.to_str().unwrap().to_owned());
+    let from = range.as_deref().map(|range| range.strip_prefix("bytes=").unwrap().strip_suffix('-').unwrap());
+    let asked: usize = from.map_or(0, |from| from.parse().unwrap());
+    state.offsets.lock().unwrap().push(asked as u64);
+    let manner = *state.manner.lock().unwrap();
+    let from = if manner == Manner::Whole { 0 } else { asked };
+    if manner == Manner::Down {
+        return status(StatusCode::SERVICE_UNAVAILABLE);
+    }
+    let total = content.len();
+    if from > 0 && from >= total {
+        return status(StatusCode::RANGE_NOT_SATISFIABLE);
+    }
+    let rest = Bytes::from(content).slice(from..);
+    let length = rest.len();
+    let broken = || stream::iter([Err(std::io::Error::other("the connection breaks"))]);
+    let body = match manner {
+        Manner::Endless => {
+            Body::from_stream(stream::repeat(Bytes::from(vec![0; 1 << 16])).map(Ok::<_, std::io::Error>))
+        }
+        Manner::Breaks(after) if after < length => {
+            let pause = stream::once(async {
+                // So that the bytes are sent before the connection breaks.
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                Ok(Bytes::new())
+            });
+            Body::from_stream(stream::iter([Ok(rest.slice(..after))]).chain(pause).chain(broken()))
+        }
+        Manner::Stalls(after) => {
+            let some = stream::iter([Ok::<_, std::io::Error>(rest.slice(..after.min(length)))]);
+            Body::from_stream(some.chain(stream::pending()))
+        }
+        _ => Body::from(rest),
+    };
+    let mut response = Response::builder();
+    if manner != Manner::Endless {
+        response = response.header(CONTENT_LENGTH, length);
+    }
+    if from > 0 {
+        response = response.status(StatusCode::PARTIAL_CONTENT);
+        response = response.header(CONTENT_RANGE, format!("bytes {from}-{}/{total}", total - 1));
+    }
+    response.body(body).unwrap()
+}
+
+fn status(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}

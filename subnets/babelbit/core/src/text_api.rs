@@ -1,0 +1,98 @@
+//! Messages between validator and text miner (`POST /predict`).
+
+use serde::{Deserialize, Serialize};
+
+/// Path of the predict route.
+pub const PREDICT_PATH: &str = "/predict";
+
+/// Name of the request body in signatures.
+pub const PREDICT_MESSAGE: &str = "BBPredictedUtterance";
+
+/// Separator of earlier utterances in [`PredictedUtterance::context`].
+pub const CONTEXT_SEPARATOR: &str = " EOF ";
+
+/// Request to a text miner: the revealed words of an utterance. Field order is the order on the wire.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PredictedUtterance {
+    /// ID of the engine's session.
+    pub index: String,
+    /// Number of revealed words, minus 1.
+    pub step: u32,
+    /// The revealed words, separated by one space.
+    pub prefix: String,
+    /// Earlier utterances of the dialogue, separated by [`CONTEXT_SEPARATOR`].
+    #[serde(default)]
+    pub context: String,
+    /// Whether the utterance is complete.
+    #[serde(default)]
+    pub done: bool,
+    /// The prediction; empty in a request.
+    #[serde(default)]
+    pub prediction: String,
+    /// The utterance, once it is complete.
+    #[serde(default)]
+    pub ground_truth: Option<String>,
+    /// Scores of the prediction, if known.
+    #[serde(default)]
+    pub evaluation: Option<Evaluation>,
+}
+
+/// Scores of a prediction.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Evaluation {
+    /// Similarity of the characters, in `0..=1`.
+    pub lexical_similarity: f64,
+    /// Similarity of the meaning, in `0..=1`.
+    pub semantic_similarity: f64,
+    /// Weight of the step, in `0..=1`.
+    pub earliness: f64,
+    /// Score of the step.
+    pub u_step: f64,
+}
+
+/// Response of a text miner.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PredictionResponse {
+    /// The whole utterance, with its prefix; may be empty.
+    pub prediction: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// field · value if absent, or none if required
+    #[test]
+    fn fields_and_defaults_of_a_request() {
+        let whole = json!({"index": "s", "step": 0, "prefix": "a"});
+        let parsed: PredictedUtterance = serde_json::from_value(whole.clone()).unwrap();
+        let written = serde_json::to_value(&parsed).unwrap();
+        for (field, default) in [
+            ("index", None),
+            ("step", None),
+            ("prefix", None),
+            ("context", Some(json!(""))),
+            ("done", Some(json!(false))),
+            ("prediction", Some(json!(""))),
+            ("ground_truth", Some(Value::Null)),
+            ("evaluation", Some(Value::Null)),
+        ] {
+            let mut partial = whole.clone();
+            partial.as_object_mut().unwrap().remove(field);
+            let outcome = serde_json::from_value::<PredictedUtterance>(partial);
+            assert_eq!(outcome.is_ok(), default.is_some(), "{field}");
+            assert!(default.is_none_or(|default| written[field] == default), "{field}: {written}");
+        }
+        for (field, value) in [("index", json!(1)), ("step", json!("0")), ("step", json!(-1)), ("prefix", json!(null))]
+        {
+            let mut bad = whole.clone();
+            bad[field] = value.clone();
+            assert!(serde_json::from_value::<PredictedUtterance>(bad).is_err(), "{field}={value}");
+        }
+        let evaluation: Evaluation = serde_json::from_value(json!({"u_step": 0.5})).unwrap();
+        assert_eq!(evaluation, Evaluation { u_step: 0.5, ..Evaluation::default() });
+    }
+}

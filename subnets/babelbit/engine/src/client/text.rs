@@ -1,0 +1,54 @@
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use taonet_babelbit_core::engine_api::TextToken;
+
+use super::{Call, ChallengeKind, EngineClient, EngineError};
+
+impl EngineClient {
+    /// Starts a text session and returns its first token, with up to three attempts, 1 and 2 s apart. Also tells the uid
+    /// of the current text challenge.
+    ///
+    /// # Errors
+    /// The last attempt's [`EngineError`].
+    pub async fn start_text(&self, kind: ChallengeKind) -> Result<TextToken, EngineError> {
+        let call = match kind {
+            ChallengeKind::Main => Call::StartText,
+            ChallengeKind::Solo => Call::StartTextSolo,
+        };
+        self.text_call(call, None).await
+    }
+
+    /// Reveals the next token of a text session, with up to three attempts, 1 and 2 s apart.
+    ///
+    /// # Errors
+    /// [`EngineError::InvalidSession`] when the engine does not know the session, else the last attempt's error.
+    pub async fn next_text(&self, kind: ChallengeKind, session_id: &str) -> Result<TextToken, EngineError> {
+        let call = match kind {
+            ChallengeKind::Main => Call::NextText,
+            ChallengeKind::Solo => Call::NextTextSolo,
+        };
+        self.text_call(call, Some(json!({ "session_id": session_id, "prediction": "" }))).await
+    }
+
+    async fn text_call(&self, call: Call, body: Option<Value>) -> Result<TextToken, EngineError> {
+        let mut delay = Duration::from_secs(1);
+        let mut attempt = 1;
+        loop {
+            match self.call(call, body.clone()).await {
+                Err(error) if !error.is_auth() && error.status() == Some(StatusCode::BAD_REQUEST) => {
+                    return Err(EngineError::InvalidSession);
+                }
+                Err(error) if attempt < self.options.start_attempts && !error.is_permanent_auth() => {
+                    tracing::warn!(attempt, %error, "no word from the engine, retrying");
+                    let wait = delay.max(error.retry_after().unwrap_or_default()).min(self.options.max_backoff);
+                    (self.options.sleeper)(wait).await;
+                    delay = delay.saturating_mul(2);
+                    attempt += 1;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The text routes.
+
+use super::*;
+
+const TEXT: &str = r#"{"challenge_uid": "text-0", "dialogues": [
+    {"dialogue_uid": "a", "utterances": ["Is it free?", ""]}, {"dialogue_uid": "b", "utterances": ["Bye."]}]}"#;
+
+fn texts(count: usize) -> Vec<TextChallenge> {
+    let number = |n| TextChallenge::parse("t.json", &TEXT.replace("text-0", &format!("text-{n}")));
+    (0..count).map(|n| number(n).unwrap()).collect()
+}
+
+async fn served() -> (Served, String) {
+    let served = Served::new(|config| config.texts = texts(2)).await;
+    let token = served.token("//Alice").await;
+    (served, token)
+}
+
+async fn start(served: &Served, path: &str, token: &str) -> Value {
+    served.send(Method::GET, path, token, json!(null)).await.json().await.unwrap()
+}
+
+async fn next(served: &Served, path: &str, token: &str, session: &Value) -> Value {
+    let body = json!({"session_id": session, "prediction": ""});
+    served.send(Method::POST, path, token, body).await.json().await.unwrap()
+}
+
+#[tokio::test]
+async fn words_are_revealed_one_by_one() {
+    let (served, token) = served().await;
+    let mut first = start(&served, "/start", &token).await;
+    let session = first["session_id"].take();
+    assert_eq!(
+        first,
+        json!({"session_id": null, "token": "Is", "done": false, "challenge_uid": "text-0", "dialogue_uid": "a",
+            "dialogue_index": 0, "utterance_index": 0, "token_index": 0})
+    );
+    #[rustfmt::skip]
+    let table = [
+        ("it", "a", 0, 0, 1), ("free?", "a", 0, 0, 2), ("EOF", "a", 0, 0, 3), ("EOF EOF", "a", 0, 1, 0),
+        ("Bye.", "b", 1, 0, 0), ("EOF EOF", "b", 1, 0, 1),
+    ];
+    for (text, dialogue_uid, dialogue, utterance, index) in table {
+        assert_eq!(
+            next(&served, "/next", &token, &session).await,
+            json!({"token": text, "done": false, "challenge_uid": "text-0", "dialogue_uid": dialogue_uid,
+                "dialogue_index": dialogue, "utterance_index": utterance, "token_index": index})
+        );
+    }
+    for _ in 0..2 {
+        let end = next(&served, "/next", &token, &session).await;
+        assert_eq!((&end["token"], &end["done"]), (&json!(null), &json!(true)), "{end}");
+    }
+}
+
+#[tokio::test]
+async fn interleaved_sessions_have_positions_of_their_own() {
+    let (served, token) = served().await;
+    let one = start(&served, "/start", &token).await["session_id"].clone();
+    let other = start(&served, "/start", &token).await["session_id"].clone();
+    for expected in ["it", "free?", "EOF"] {
+        for session in [&one, &other] {
+            assert_eq!(next(&served, "/next", &token, session).await["token"], json!(expected));
+        }
+    }
+}
+
+#[tokio::test]
+async fn wrong_sessions_are_refused_as_the_reference_does() {
+    let (served, token) = served().await;
+    let bob = served.token("//Bob").await;
+    let mine = start(&served, "/start", &token).await["session_id"].clone();
+    #[rustfmt::skip]
+    let table = [
+        (&token, json!({"session_id": "nothing"}), "the session is unknown or expired"),
+        (&bob, json!({"session_id": mine}), "the session is unknown or expired"),
+        (&token, json!({"prediction": ""}), "session_id: missing"),
+        (&token, json!([mine]), "session_id: missing"),
+        (&token, json!({"session_id": 7}), "session_id: expected a text"),
+    ];
+    for (token, body, detail) in table {
+        let refused = served.send(Method::POST, "/next", token, body.clone()).await;
+        assert_eq!(refused.status(), 400, "{body}");
+        let answer: Value = refused.json().await.unwrap();
+        assert_eq!(answer, json!({"error": "invalid or missing session_id", "detail": detail}), "{body}");
+    }
+    served.hands.forward(900);
+    let late = next(&served, "/next", &token, &mine).await;
+    assert_eq!(late["error"], "invalid or missing session_id");
+    let foreign = served.send(Method::POST, "/next", "none", json!({"session_id": mine})).await;
+    assert_eq!(foreign.status(), 401);
+}
+
+#[tokio::test]
+async fn an_engine_without_speech_serves_its_solo_text() {
+    let served = Served::new(|config| {
+        let clock = Arc::clone(&config.clock);
+        *config = EngineConfig { clock, ..EngineConfig::for_texts(texts(2)) };
+    })
+    .await;
+    served.engine.prepare().await.unwrap();
+    let token = served.token("//Alice").await;
+    let solo = start(&served, "/solo/start", &token).await;
+    assert_eq!(solo["challenge_uid"], "text-1");
+    assert_eq!(next(&served, "/solo/next", &token, &solo["session_id"]).await["token"], "it");
+    let crossed = next(&served, "/next", &token, &solo["session_id"]).await;
+    assert_eq!(crossed["detail"], "advance main sessions at /next, solo sessions at /solo/next");
+    let speech = served.send(Method::POST, "/source-audio/start", &token, json!(null)).await;
+    assert_eq!(speech.status(), 404);
+}
+
+#[tokio::test]
+async fn an_engine_without_texts_has_no_text_routes() {
+    let served = Served::new(|_| ()).await;
+    let token = served.token("//Alice").await;
+    assert_eq!(served.send(Method::GET, "/start", &token, json!(null)).await.status(), 404);
+    let both = EngineConfig {
+        texts: vec![TextChallenge { uid: "challenge-0".to_owned(), ..texts(1)[0].clone() }],
+        ..config()
+    };
+    assert_eq!(Engine::new(both).unwrap_err().to_string(), "duplicate challenge uid challenge-0");
+}
+
+#[tokio::test]
+async fn the_client_plays_a_session() {
+    let (served, _) = served().await;
+    let client = served.client("//Alice");
+    let first = client.start_text(ChallengeKind::Main).await.unwrap();
+    let session = first.session_id.clone().unwrap();
+    let mut texts = vec![first.text().unwrap().to_owned()];
+    loop {
+        let token = client.next_text(ChallengeKind::Main, &session).await.unwrap();
+        if token.done {
+            break;
+        }
+        texts.push(token.text().unwrap().to_owned());
+    }
+    assert_eq!(texts, ["Is", "it", "free?", "EOF", "EOF EOF", "Bye.", "EOF EOF"]);
+    let error = client.next_text(ChallengeKind::Main, "nothing").await.unwrap_err();
+    assert!(matches!(error, EngineError::InvalidSession), "{error}");
+    assert_eq!(error.record(), "AudioChallengeError:Invalid session");
+}

@@ -1,0 +1,57 @@
+//! Where recordings are transcribed: on threads of this process, or by workers elsewhere.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
+use taonet_speech::Recognizer;
+
+use super::Audio;
+use super::jobs::{Hearing, transcribe};
+
+/// Transcribes recordings in the background.
+pub trait Backend: Send + Sync {
+    /// Starts a transcription. Returns at once; the outcome is given later, on any thread.
+    fn start(&self, audio: Audio, answer: Answer);
+}
+
+/// Receives the outcome of one transcription.
+pub struct Answer(Box<dyn FnOnce(Hearing) + Send>);
+
+impl Answer {
+    /// An answer that calls `receive` with the outcome.
+    pub fn new(receive: impl FnOnce(Hearing) + Send + 'static) -> Self {
+        Self(Box::new(receive))
+    }
+
+    /// Passes the outcome on.
+    pub fn give(self, hearing: Hearing) {
+        (self.0)(hearing);
+    }
+}
+
+/// A thread pool of this process.
+pub(super) struct Threads {
+    recognizer: Arc<dyn Recognizer>,
+    pool: ThreadPool,
+}
+
+impl Threads {
+    /// Starts as many threads as the recogniser prefers, or else `threads`.
+    pub(super) fn start(recognizer: Arc<dyn Recognizer>, threads: NonZeroUsize) -> Result<Self, ThreadPoolBuildError> {
+        // Calls that wait for a recogniser's batch take no processor time.
+        let threads = recognizer.concurrency().unwrap_or(threads);
+        let pool = ThreadPoolBuilder::new()
+            .num_threads(threads.get())
+            .thread_name(|index| format!("scorer-{index}"))
+            .build()?;
+        Ok(Self { recognizer, pool })
+    }
+}
+
+impl Backend for Threads {
+    fn start(&self, audio: Audio, answer: Answer) {
+        let recognizer = Arc::clone(&self.recognizer);
+        self.pool.spawn(move || answer.give(transcribe(&*recognizer, &audio)));
+    }
+}

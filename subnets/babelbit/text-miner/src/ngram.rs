@@ -1,0 +1,170 @@
+//! An n-gram model with back-off.
+//!
+//! For each context of up to [`MAX_CONTEXT`] words, the model knows the word that followed it most often in training. To
+//! complete an utterance it looks up the longest context that ends the text, backs off to shorter ones until it knows one,
+//! adds the word, and repeats until the end of an utterance is the most frequent continuation.
+//!
+//! A context is stored only if it can say more than a shorter one: when all occurrences of a context have the same
+//! continuation, so have all occurrences of the longer contexts that end with it.
+
+mod file;
+mod input;
+mod train;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::model::TextModel;
+
+pub use file::{ModelFileError, Problem};
+pub use input::{InputError, read_utterances};
+pub use train::{MAX_WORDS, TrainError, Trainer};
+
+/// Maximum number of words in a context.
+pub const MAX_CONTEXT: usize = 6;
+/// Maximum number of words added to a prefix.
+const MAX_ADDED: usize = 32;
+/// Start and end of an utterance. Other IDs are the positions in the vocabulary plus 1.
+const BOUNDARY: u32 = 0;
+/// A word that is not in the vocabulary.
+const UNKNOWN: u32 = u32::MAX;
+
+/// A trained model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NgramModel {
+    vocabulary: Vocabulary,
+    /// Continuations by context: contexts of one word first.
+    tables: Vec<Table>,
+}
+
+/// Words by ID, and IDs by word.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Vocabulary {
+    words: Vec<Arc<str>>,
+    ids: HashMap<Arc<str>, u32>,
+}
+
+/// Continuations of the contexts of one length, by hash of the context in ascending order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Table {
+    contexts: Vec<u64>,
+    continuations: Vec<u32>,
+}
+
+impl Vocabulary {
+    /// ID of a word, if known.
+    fn id(&self, word: &str) -> Option<u32> {
+        self.ids.get(word).copied()
+    }
+
+    /// ID of a word, which is added if it is new.
+    fn id_or_insert(&mut self, word: &str) -> u32 {
+        if let Some(id) = self.id(word) {
+            return id;
+        }
+        let word = Arc::<str>::from(word);
+        self.words.push(Arc::clone(&word));
+        let id = u32::try_from(self.words.len()).unwrap_or(UNKNOWN);
+        self.ids.insert(word, id);
+        id
+    }
+
+    fn word(&self, id: u32) -> Option<&str> {
+        self.words.get(usize::try_from(id).ok()?.checked_sub(1)?).map(|word| &**word)
+    }
+}
+
+impl Table {
+    fn continuation(&self, context: u64) -> Option<u32> {
+        let position = self.contexts.binary_search(&context).ok()?;
+        self.continuations.get(position).copied()
+    }
+}
+
+/// Hash of a context. Part of the file format.
+fn hash(context: &[u32]) -> u64 {
+    context.iter().fold(0, |hash, id| {
+        // splitmix64.
+        let mut mixed = (hash ^ u64::from(*id)).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    })
+}
+
+impl NgramModel {
+    /// Number of different words.
+    pub fn vocabulary_size(&self) -> usize {
+        self.vocabulary.words.len()
+    }
+
+    /// The different words, in the order of their first occurrence in training.
+    pub fn words(&self) -> impl Iterator<Item = &str> {
+        self.vocabulary.words.iter().map(|word| &**word)
+    }
+
+    /// Number of stored contexts.
+    pub fn contexts(&self) -> usize {
+        self.tables.iter().map(|table| table.contexts.len()).sum()
+    }
+
+    /// Number of words in the longest contexts.
+    pub fn context_words(&self) -> usize {
+        self.tables.len()
+    }
+
+    /// The words that follow `prefix` most probably, up to the end of the utterance.
+    pub fn continuation<'a>(&'a self, prefix: &str) -> Vec<&'a str> {
+        let longest = self.tables.len();
+        let mut history: Vec<u32> = prefix.split_whitespace().rev().take(longest).map(|word| self.id(word)).collect();
+        if history.len() < longest {
+            history.push(BOUNDARY);
+        }
+        history.reverse();
+        let mut added = Vec::new();
+        while added.len() < MAX_ADDED {
+            let Some(word) = self.next(&history).and_then(|id| self.vocabulary.word(id).zip(Some(id))) else { break };
+            history.push(word.1);
+            added.push(word.0);
+            // The same context again would repeat the same words for ever.
+            let mut windows = history.windows(longest).rev();
+            if windows.next().is_some_and(|last| windows.any(|earlier| earlier == last)) {
+                break;
+            }
+        }
+        added
+    }
+
+    fn id(&self, word: &str) -> u32 {
+        self.vocabulary.id(word).unwrap_or(UNKNOWN)
+    }
+
+    /// The continuation of the longest known context.
+    fn next(&self, history: &[u32]) -> Option<u32> {
+        let mut tables = (1..=self.tables.len()).rev().zip(self.tables.iter().rev());
+        tables.find_map(|(length, table)| {
+            let context = history.get(history.len().checked_sub(length)?..)?;
+            if context.contains(&UNKNOWN) { None } else { table.continuation(hash(context)) }
+        })
+    }
+}
+
+impl TextModel for NgramModel {
+    fn name(&self) -> &'static str {
+        "n-gram"
+    }
+
+    fn predict(&self, prefix: &str, _: &str) -> String {
+        let mut text = prefix.to_owned();
+        for word in self.continuation(prefix) {
+            if !text.is_empty() && !text.ends_with(char::is_whitespace) {
+                text.push(' ');
+            }
+            text.push_str(word);
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests;

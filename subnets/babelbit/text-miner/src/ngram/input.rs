@@ -1,0 +1,339 @@
+//! Reading of training texts, piece by piece.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::TrainError;
+
+/// Maximum length of a line in bytes.
+const MAX_LINE: u64 = 1 << 20;
+/// Size of the read buffer in bytes.
+const BUFFER: usize = 256 << 10;
+
+/// Why training texts could not be used. Every message names the file.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InputError {
+    /// The file is unreadable.
+    #[error("cannot read {}: {source}", file.display())]
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// The I/O error.
+        source: io::Error,
+    },
+    /// A line is not UTF-8.
+    #[error("{}: line {line} is not UTF-8; hint: convert the file, for example with iconv", file.display())]
+    Encoding {
+        /// The file.
+        file: PathBuf,
+        /// Number of the line, from 1.
+        line: u64,
+    },
+    /// A line is too long.
+    #[error("{}: line {line} is longer than {MAX_LINE} bytes; hint: one utterance for each line", file.display())]
+    Line {
+        /// The file.
+        file: PathBuf,
+        /// Number of the line, from 1.
+        line: u64,
+    },
+    /// The file is not JSON of dialogues.
+    #[error(
+        "{}: {source}; hint: expected {{\"dialogues\": [{{\"utterances\": [texts]}}]}}, a list of such, or one per line",
+        file.display()
+    )]
+    Json {
+        /// The file.
+        file: PathBuf,
+        /// The error, with its line and column.
+        source: serde_json::Error,
+    },
+    /// The file has no utterance.
+    #[error("{} has no utterance", file.display())]
+    Empty {
+        /// The file.
+        file: PathBuf,
+    },
+    /// The trainer refused an utterance.
+    #[error("{}: {source}", file.display())]
+    Train {
+        /// The file.
+        file: PathBuf,
+        /// The trainer's error.
+        source: TrainError,
+    },
+}
+
+/// Calls `utterance` with each utterance of a file: the strings of every `utterances` in a `.json` or `.jsonl` file, else
+/// its lines. Calls `progress` with the number of bytes read so far. Returns the number of utterances.
+///
+/// # Errors
+/// [`InputError`].
+pub fn read_utterances(
+    path: &Path,
+    progress: impl FnMut(u64),
+    mut utterance: impl FnMut(&str) -> Result<(), TrainError>,
+) -> Result<u64, InputError> {
+    let named = |source| InputError::Read { file: path.to_owned(), source };
+    let file = Counted { inner: File::open(path).map_err(named)?, bytes: 0, progress };
+    let reader = BufReader::with_capacity(BUFFER, file);
+    let is_json = path.extension().is_some_and(|extension| extension == "json" || extension == "jsonl");
+    let mut count = 0;
+    let each = |text: &str| {
+        count += 1;
+        utterance(text)
+    };
+    if is_json {
+        read_json(path, reader, each)?;
+    } else {
+        read_lines(path, reader, each)?;
+    }
+    if count == 0 { Err(InputError::Empty { file: path.to_owned() }) } else { Ok(count) }
+}
+
+/// A reader that reports its progress.
+struct Counted<R, P> {
+    inner: R,
+    bytes: u64,
+    progress: P,
+}
+
+impl<R: Read, P: FnMut(u64)> Read for Counted<R, P> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.bytes += read as u64;
+        (self.progress)(self.bytes);
+        Ok(read)
+    }
+}
+
+fn read_lines(
+    path: &Path,
+    mut reader: BufReader<impl Read>,
+    mut each: impl FnMut(&str) -> Result<(), TrainError>,
+) -> Result<(), InputError> {
+    let file = || path.to_owned();
+    let mut bytes = Vec::new();
+    for line in 1.. {
+        bytes.clear();
+        let mut limited = reader.by_ref().take(MAX_LINE + 1);
+        limited.read_until(b'\n', &mut bytes).map_err(|source| InputError::Read { file: file(), source })?;
+        if bytes.is_empty() {
+            break;
+        }
+        if bytes.len() as u64 > MAX_LINE {
+            return Err(InputError::Line { file: file(), line });
+        }
+        let text = std::str::from_utf8(&bytes).map_err(|_| InputError::Encoding { file: file(), line })?.trim();
+        if !text.is_empty() {
+            each(text).map_err(|source| InputError::Train { file: file(), source })?;
+        }
+    }
+    Ok(())
+}
+
+fn read_json(
+    path: &Path,
+    reader: BufReader<impl Read>,
+    each: impl FnMut(&str) -> Result<(), TrainError>,
+) -> Result<(), InputError> {
+    let mut deserializer = serde_json::Deserializer::from_reader(reader);
+    let (each, refused) = (RefCell::new(each), Cell::new(None));
+    let node = Node { each: &each, refused: &refused };
+    // Several documents may follow each other, with or without line ends between them.
+    while deserializer.end().is_err() {
+        node.deserialize(&mut deserializer).map_err(|source| match refused.take() {
+            Some(refused) => InputError::Train { file: path.to_owned(), source: refused },
+            None if source.is_io() => InputError::Read { file: path.to_owned(), source: source.into() },
+            None => InputError::Json { file: path.to_owned(), source },
+        })?;
+    }
+    Ok(())
+}
+
+/// A document, a dialogue, or a list of them.
+struct Node<'a, F> {
+    each: &'a RefCell<F>,
+    /// The trainer's error, which a deserializer's error cannot carry.
+    refused: &'a Cell<Option<TrainError>>,
+}
+
+impl<F> Clone for Node<'_, F> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<F> Copy for Node<'_, F> {}
+
+impl<'de, F: FnMut(&str) -> Result<(), TrainError>> DeserializeSeed<'de> for Node<'_, F> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de, F: FnMut(&str) -> Result<(), TrainError>> Visitor<'de> for Node<'_, F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with `dialogues` or `utterances`, or a list of such objects")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        while list.next_element_seed(self)?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
+        while let Some(key) = object.next_key::<String>()? {
+            match key.as_str() {
+                "dialogues" => object.next_value_seed(self)?,
+                "utterances" => object.next_value_seed(Texts(self))?,
+                _ => {
+                    object.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A list of utterances.
+struct Texts<'a, F>(Node<'a, F>);
+
+impl<'de, F: FnMut(&str) -> Result<(), TrainError>> DeserializeSeed<'de> for Texts<'_, F> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de, F: FnMut(&str) -> Result<(), TrainError>> Visitor<'de> for Texts<'_, F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("`utterances`: a list of texts")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        while list.next_element_seed(Text(self.0))?.is_some() {}
+        Ok(())
+    }
+}
+
+/// An utterance.
+struct Text<'a, F>(Node<'a, F>);
+
+impl<'de, F: FnMut(&str) -> Result<(), TrainError>> DeserializeSeed<'de> for Text<'_, F> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<F: FnMut(&str) -> Result<(), TrainError>> Visitor<'_> for Text<'_, F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an utterance: a text")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<(), E> {
+        (self.0.each.borrow_mut())(text).map_err(|error| {
+            self.0.refused.set(Some(error));
+            E::custom(error)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(name: &str, content: &[u8]) -> Result<Vec<String>, String> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        let (mut texts, mut last) = (Vec::new(), 0);
+        let outcome = read_utterances(
+            &path,
+            |bytes| last = bytes,
+            |text| {
+                texts.push(text.to_owned());
+                Ok(())
+            },
+        );
+        let shown = |error: InputError| error.to_string().replace(&path.display().to_string(), "FILE");
+        outcome.map_err(shown)?;
+        assert_eq!(last, content.len() as u64);
+        Ok(texts)
+    }
+
+    #[test]
+    fn lines_are_utterances() {
+        assert_eq!(
+            read("a.txt", b"one two\r\n\n  three \nfour"),
+            Ok(vec!["one two".into(), "three".into(), "four".into()])
+        );
+        assert_eq!(read("a.txt", b"\n \n"), Err("FILE has no utterance".to_owned()));
+        let error = read("a.txt", b"good\nb\xffd\n").unwrap_err();
+        assert_eq!(error, "FILE: line 2 is not UTF-8; hint: convert the file, for example with iconv");
+        let error = read("a.txt", &vec![b'a'; (1 << 20) + 1]).unwrap_err();
+        assert!(error.starts_with("FILE: line 1 is longer than"), "{error}");
+    }
+
+    #[test]
+    fn json_of_dialogues_is_read_in_every_form() {
+        let one =
+            r#"{"challenge_uid": "c", "dialogues": [{"dialogue_uid": "d", "utterances": ["a b", "c"]}], "x": [1]}"#;
+        for content in [
+            one.to_owned(),
+            format!("[{one}]"),
+            format!("{one}\n"),
+            r#"{"utterances": ["a b"]}{"utterances": ["c"]}"#.to_owned(),
+        ] {
+            assert_eq!(read("a.json", content.as_bytes()), Ok(vec!["a b".into(), "c".into()]), "{content}");
+        }
+    }
+
+    #[test]
+    fn broken_json_is_refused_with_its_place() {
+        #[rustfmt::skip]
+        let table = [
+            (&br#"{"dialogues": [{"utterances": ["a b", "c"#[..], "EOF while parsing a string at line 1 column"),
+            (br#"{"utterances": [7]}"#, "invalid type: integer `7`, expected an utterance: a text"),
+            (br#"{"utterances": "a"}"#, "expected `utterances`: a list of texts"),
+            (b"7", "expected an object with `dialogues` or `utterances`"),
+            (b"{\"utterances\": [\"\xff\"]}", "invalid unicode code point"),
+            (b"{}", "FILE has no utterance"),
+            (b"", "FILE has no utterance"),
+        ];
+        for (content, expected) in table {
+            let error = read("a.json", content).unwrap_err();
+            assert!(error.contains(expected), "{}: {error}", String::from_utf8_lossy(content));
+        }
+        let deep = "[".repeat(100_000);
+        assert!(read("a.json", deep.as_bytes()).unwrap_err().contains("recursion limit"));
+    }
+
+    #[test]
+    fn the_trainer_may_refuse() {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, content) in [("a.json", r#"{"utterances": ["a"]}"#), ("a.txt", "a")] {
+            let path = directory.path().join(name);
+            std::fs::write(&path, content).unwrap();
+            let error = read_utterances(&path, |_| (), |_| Err(TrainError::TooManyWords)).unwrap_err();
+            assert!(matches!(error, InputError::Train { source: TrainError::TooManyWords, .. }), "{error}");
+        }
+    }
+}

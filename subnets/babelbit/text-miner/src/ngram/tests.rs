@@ -1,0 +1,251 @@
+use std::time::Instant;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn trained(context_words: usize, utterances: &[&str]) -> NgramModel {
+    let mut trainer = Trainer::new(context_words).unwrap();
+    for utterance in utterances {
+        trainer.add(utterance).unwrap();
+    }
+    trainer.finish(|_| ()).unwrap()
+}
+
+fn bytes(model: &NgramModel) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    model.write(&mut bytes).unwrap();
+    bytes
+}
+
+fn read(bytes: &[u8]) -> Result<NgramModel, Problem> {
+    NgramModel::read(bytes, bytes.len() as u64)
+}
+
+/// prefix · prediction
+#[test]
+fn the_longest_known_context_decides() {
+    let model =
+        trained(3, &["I would like tea.", "I would like tea.", "You would rather have coffee.", "We like cake a lot"]);
+    for (prefix, expected) in [
+        ("", "I would like tea."),
+        ("You", "You would rather have coffee."),
+        ("You would", "You would rather have coffee."),
+        ("Would", "Would"),
+        // "would" alone: "like" is more frequent than "rather".
+        ("They would", "They would like tea."),
+        ("We like", "We like cake a lot"),
+        ("Do you like", "Do you like tea."),
+        ("cake  a ", "cake  a lot"),
+        ("I would like tea.", "I would like tea."),
+    ] {
+        assert_eq!(model.predict(prefix, "any context"), expected, "{prefix:?}");
+    }
+}
+
+#[test]
+fn the_first_of_equally_frequent_words_wins() {
+    let model = trained(2, &["a x", "a y", "b y", "b x"]);
+    assert_eq!((model.predict("a", ""), model.predict("b", "")), ("a x".to_owned(), "b x".to_owned()));
+}
+
+#[test]
+fn loops_end() {
+    let model = trained(1, &["the end of the end of the end of the end of the end"]);
+    let predicted = model.predict("the", "");
+    assert!(predicted.split(' ').count() < 10, "{predicted}");
+}
+
+#[test]
+fn a_context_that_says_nothing_new_is_not_stored() {
+    let model = trained(4, &["one two three four five"]);
+    let lengths: Vec<_> = model.tables.iter().map(|table| table.contexts.len()).collect();
+    assert_eq!(lengths, [6, 0, 0, 0]);
+    assert_eq!(model.predict("one two", ""), "one two three four five");
+}
+
+#[test]
+fn the_end_marker_is_no_word() {
+    let model = trained(2, &["a b EOF", "EOF", ""]);
+    assert_eq!(model.words().collect::<Vec<_>>(), ["a", "b"]);
+    let mut empty = Trainer::new(2).unwrap();
+    empty.add(" EOF ").unwrap();
+    assert_eq!(empty.finish(|_| ()).unwrap_err(), TrainError::Empty);
+    for context_words in [0, MAX_CONTEXT + 1] {
+        assert_eq!(Trainer::new(context_words).unwrap_err(), TrainError::Context(context_words));
+    }
+}
+
+#[test]
+fn a_long_prefix_costs_no_more_than_its_end() {
+    let model = trained(4, &["so it goes on and on"]);
+    let prefix = "word ".repeat(20_000) + "it goes";
+    let predicted = model.predict(&prefix, "");
+    assert!(predicted.ends_with("it goes on and on"), "{}", &predicted[predicted.len() - 40..]);
+}
+
+#[test]
+fn a_saved_model_is_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("model.bin");
+    let model = trained(3, &["Grüße aus Köln.", "Grüße aus Bonn.", "Grüße"]);
+    model.save(&path).unwrap();
+    assert_eq!(NgramModel::load(&path).unwrap(), model);
+    std::fs::write(&path, "text").unwrap();
+    let error = NgramModel::load(&path).unwrap_err().to_string();
+    assert!(
+        error.ends_with("is not a usable model: it is no n-gram model\nhint: bb text train writes a new one"),
+        "{error}"
+    );
+}
+
+/// The same bytes with a checksum that matches them.
+fn resealed(mut bytes: Vec<u8>) -> Vec<u8> {
+    use sha2::{Digest as _, Sha256};
+    bytes.truncate(bytes.len() - 32);
+    let checksum = Sha256::digest(&bytes);
+    bytes.extend(checksum);
+    bytes
+}
+
+#[test]
+fn defects_are_named() {
+    let model = trained(1, &["a b"]);
+    let good = bytes(&model);
+    // magic 0, version 8, lengths 12, words 16, contexts 24, "a" 32, "b" 35, hashes 38, continuations 62, checksum 74
+    assert_eq!(good.len(), 38 + 3 * 12 + 32);
+    let altered = |at: usize, new: &[u8]| {
+        let mut bytes = good.clone();
+        bytes[at..at + new.len()].copy_from_slice(new);
+        read(&resealed(bytes)).unwrap_err().to_string()
+    };
+    #[rustfmt::skip]
+    let table: [(usize, &[u8], &str); 10] = [
+        (0, b"T", "it is no n-gram model"),
+        (8, &[2], "its version is 2, expected 1"),
+        (12, &[0], "it has contexts of up to 0 words, expected 1 to 6"),
+        (12, &[7], "it has contexts of up to 7 words, expected 1 to 6"),
+        (16, &[0xff; 8], "the file ends within the vocabulary"),
+        (24, &[0xff; 8], "the file ends within the contexts"),
+        (34, &[0xff], "word 1 of its vocabulary is invalid"),
+        (34, b" ", "word 1 of its vocabulary is invalid"),
+        (37, b"a", "word 2 of its vocabulary is invalid"),
+        (62, &[3], "a continuation is not in its vocabulary"),
+    ];
+    for (at, new, expected) in table {
+        assert_eq!(altered(at, new), expected, "{at}");
+    }
+    assert_eq!(altered(46, &good[38..46]), "its contexts are out of order");
+    let longer = resealed([&good[..74], &[0; 5], &[0; 32]].concat());
+    assert_eq!(read(&longer).unwrap_err().to_string(), "5 bytes follow its end");
+    let mut flipped = good.clone();
+    flipped[40] ^= 1;
+    let problem = read(&flipped).unwrap_err().to_string();
+    assert!(problem.contains("checksum") || problem.contains("order"), "{problem}");
+    let mut unsealed = good;
+    *unsealed.last_mut().unwrap() ^= 1;
+    assert_eq!(read(&unsealed).unwrap_err().to_string(), "its checksum does not match its content");
+}
+
+proptest! {
+    #[test]
+    fn every_model_survives_its_file(
+        utterances in prop::collection::vec("[a-e]{1,2}( [a-e]{1,2}){0,6}", 1..20),
+        context_words in 1..=MAX_CONTEXT,
+    ) {
+        let texts: Vec<_> = utterances.iter().map(String::as_str).collect();
+        let model = trained(context_words, &texts);
+        prop_assert_eq!(read(&bytes(&model)).unwrap(), model);
+    }
+
+    #[test]
+    fn an_altered_file_is_refused(position in 0_usize..1_000, flip in 1_u8..=255) {
+        let mut bytes = bytes(&trained(2, &["a b c", "a c b", "b a"]));
+        let length = bytes.len();
+        bytes[position % length] ^= flip;
+        prop_assert!(read(&bytes).is_err());
+    }
+
+    #[test]
+    fn a_file_of_another_length_is_refused(cut in 1_usize..200, added in prop::collection::vec(any::<u8>(), 1..50)) {
+        let good = bytes(&trained(2, &["a b c", "a c b", "b a"]));
+        prop_assert!(read(&good[..good.len().saturating_sub(cut)]).is_err());
+        prop_assert!(read(&[good, added].concat()).is_err());
+    }
+
+    #[test]
+    fn nonsense_is_refused(content in prop::collection::vec(any::<u8>(), 0..400)) {
+        prop_assert!(read(&content).is_err());
+        // Beyond the magic number and the version, with a valid checksum: most of it is invalid, and none of it panics.
+        let sealed = resealed([b"taongram\x01\0\0\0".as_slice(), &content, &[0; 32]].concat());
+        let _ = read(&sealed);
+    }
+
+    /// Back-off without pruning: the continuation of the longest context that training has seen.
+    #[test]
+    fn pruned_contexts_change_no_prediction(
+        utterances in prop::collection::vec("[ab]( [abc]){0,5}", 1..12),
+        history in prop::collection::vec(0_u32..4, 1..5),
+    ) {
+        let texts: Vec<_> = utterances.iter().map(String::as_str).collect();
+        let model = trained(3, &texts);
+        let mut tokens = vec![BOUNDARY];
+        for text in &texts {
+            tokens.extend(text.split(' ').map(|word| model.id(word)));
+            tokens.push(BOUNDARY);
+        }
+        prop_assert_eq!(model.next(&history), longest_seen(&tokens, &history, 3));
+    }
+}
+
+fn longest_seen(tokens: &[u32], history: &[u32], longest: usize) -> Option<u32> {
+    (1..=longest.min(history.len())).rev().find_map(|length| {
+        let context = &history[history.len() - length..];
+        if context[1..].contains(&BOUNDARY) {
+            return None;
+        }
+        let mut counts = std::collections::BTreeMap::<u32, usize>::new();
+        for window in tokens.windows(length + 1).filter(|window| &window[..length] == context) {
+            *counts.entry(window[length]).or_default() += 1;
+        }
+        let most = counts.values().copied().max()?;
+        counts.into_iter().find(|(_, count)| *count == most).map(|(word, _)| word)
+    })
+}
+
+/// Prints figures; run with `--release -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn speed_of_a_million_utterances() {
+    let mut state = 1_u64;
+    let mut random = |bound: f64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        // Frequencies as in a language: few words are frequent.
+        let uniform = (state >> 11) as f64 / (1_u64 << 53) as f64;
+        (bound.powf(uniform) - 1.0) as u64
+    };
+    let utterances: Vec<String> = (0..1_000_000)
+        .map(|_| (0..5 + random(16.0)).map(|_| format!("w{}", random(100_000.0))).collect::<Vec<_>>().join(" "))
+        .collect();
+    let words: usize = utterances.iter().map(|text| text.split(' ').count()).sum();
+    let began = Instant::now();
+    let mut trainer = Trainer::new(4).unwrap();
+    for text in &utterances {
+        trainer.add(text).unwrap();
+    }
+    let model = trainer.finish(|_| ()).unwrap();
+    let rate = words as f64 / began.elapsed().as_secs_f64() / 1e6;
+    let mut times: Vec<_> = utterances
+        .iter()
+        .step_by(100)
+        .map(|text| {
+            let prefix = &text[..text.len() / 2];
+            let began = Instant::now();
+            std::hint::black_box(model.predict(prefix, ""));
+            began.elapsed()
+        })
+        .collect();
+    times.sort_unstable();
+    let p99 = times[times.len() * 99 / 100];
+    eprintln!("{words} words: {rate:.2} million words/s; {} contexts; prediction p99 {p99:?}", model.contexts());
+}

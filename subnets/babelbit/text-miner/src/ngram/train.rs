@@ -1,0 +1,143 @@
+//! Training: counts the continuations of each context.
+
+use rayon::slice::ParallelSliceMut as _;
+
+use super::{BOUNDARY, MAX_CONTEXT, NgramModel, Table, Vocabulary, hash};
+
+/// Maximum number of words in training, which take up to 32 bytes of memory each.
+pub const MAX_WORDS: usize = 48_000_000;
+
+/// The word that ends an utterance in the contest, which no utterance contains.
+const END_MARKER: &str = "EOF";
+
+/// Maximum length of a word in bytes; longer ones are left out.
+const MAX_WORD: usize = 1_000;
+
+/// Why a model could not be trained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// The texts exceed the maximum number of words.
+    #[error("more than {MAX_WORDS} words; hint: train on a part of the texts")]
+    TooManyWords,
+    /// The texts have no word.
+    #[error("no utterance to train on")]
+    Empty,
+    /// The number of context words is out of range.
+    #[error("expected 1 to {MAX_CONTEXT} context words, not {0}")]
+    Context(usize),
+}
+
+/// Collects utterances, then builds a model. Holds 4 bytes for each word, and the vocabulary.
+#[derive(Debug)]
+pub struct Trainer {
+    context_words: usize,
+    vocabulary: Vocabulary,
+    /// The utterances' words, with a boundary before, between and after them.
+    tokens: Vec<u32>,
+    utterances: u64,
+}
+
+/// A context, its continuation, and the position of the continuation.
+type Occurrence = (u64, u32, u32);
+
+impl Trainer {
+    /// A trainer of a model with contexts of up to `context_words` words.
+    ///
+    /// # Errors
+    /// [`TrainError::Context`].
+    pub fn new(context_words: usize) -> Result<Self, TrainError> {
+        if !(1..=MAX_CONTEXT).contains(&context_words) {
+            return Err(TrainError::Context(context_words));
+        }
+        Ok(Self { context_words, vocabulary: Vocabulary::default(), tokens: vec![BOUNDARY], utterances: 0 })
+    }
+
+    /// Adds an utterance.
+    ///
+    /// # Errors
+    /// [`TrainError::TooManyWords`].
+    pub fn add(&mut self, utterance: &str) -> Result<(), TrainError> {
+        let before = self.tokens.len();
+        let words = utterance.split_whitespace();
+        for word in words.filter(|word| *word != END_MARKER && word.len() <= MAX_WORD) {
+            if self.tokens.len() > MAX_WORDS {
+                return Err(TrainError::TooManyWords);
+            }
+            let id = self.vocabulary.id_or_insert(word);
+            self.tokens.push(id);
+        }
+        if self.tokens.len() > before {
+            self.tokens.push(BOUNDARY);
+            self.utterances += 1;
+        }
+        Ok(())
+    }
+
+    /// Number of utterances.
+    pub const fn utterances(&self) -> u64 {
+        self.utterances
+    }
+
+    /// Number of words.
+    pub fn words(&self) -> u64 {
+        (self.tokens.len() as u64).saturating_sub(1).saturating_sub(self.utterances)
+    }
+
+    /// Builds the model. `each` is called after each length of contexts.
+    ///
+    /// # Errors
+    /// [`TrainError::Empty`].
+    pub fn finish(self, mut each: impl FnMut(usize)) -> Result<NgramModel, TrainError> {
+        if self.utterances == 0 {
+            return Err(TrainError::Empty);
+        }
+        // Positions whose continuation no shorter context decides.
+        let mut open: Vec<u32> = (1..u32::try_from(self.tokens.len()).unwrap_or(u32::MAX)).collect();
+        let mut tables = Vec::with_capacity(self.context_words);
+        for length in 1..=self.context_words {
+            let (table, ambiguous) = count(&self.tokens, &open, length);
+            tables.push(table);
+            open = ambiguous;
+            each(length);
+        }
+        Ok(NgramModel { vocabulary: self.vocabulary, tables })
+    }
+}
+
+/// The most frequent continuation of each context of `length` words before the positions `open`, and the positions whose
+/// contexts have several continuations. Of equally frequent ones, the word that came first in training wins.
+fn count(tokens: &[u32], open: &[u32], length: usize) -> (Table, Vec<u32>) {
+    let occurrence = |position: &u32| -> Option<Occurrence> {
+        let at = *position as usize;
+        let context = tokens.get(at.checked_sub(length)?..at)?;
+        // An utterance's start is part of a context, the utterance before it is not.
+        let is_within = !context.get(1..)?.contains(&BOUNDARY);
+        is_within.then_some((hash(context), *tokens.get(at)?, *position))
+    };
+    let mut occurrences: Vec<Occurrence> = Vec::with_capacity(open.len());
+    occurrences.extend(open.iter().filter_map(occurrence));
+    occurrences.par_sort_unstable();
+    let (mut table, mut ambiguous) = (Table::default(), Vec::new());
+    for same in occurrences.chunk_by(|one, other| one.0 == other.0) {
+        let mut best: Option<(usize, u32)> = None;
+        let mut different = 0;
+        for run in same.chunk_by(|one, other| one.1 == other.1) {
+            different += 1;
+            let Some((_, continuation, _)) = run.first() else { continue };
+            if best.is_none_or(|(most, _)| run.len() > most) {
+                best = Some((run.len(), *continuation));
+            }
+        }
+        if let (Some((context, ..)), Some((_, continuation))) = (same.first(), best) {
+            table.contexts.push(*context);
+            table.continuations.push(continuation);
+        }
+        if different > 1 {
+            ambiguous.extend(same.iter().map(|(.., position)| *position));
+        }
+    }
+    table.contexts.shrink_to_fit();
+    table.continuations.shrink_to_fit();
+    (table, ambiguous)
+}

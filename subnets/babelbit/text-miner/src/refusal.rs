@@ -1,0 +1,53 @@
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use taonet_babelbit_core::protocol::MinerError;
+
+/// Why a request was refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The body is not JSON.
+    #[error("the body is not JSON: {0}")]
+    NotJson(#[source] serde_json::Error),
+    /// A field is missing or has the wrong type.
+    #[error("{path}: {source}")]
+    Field {
+        /// Path of the field; `.` is the whole body.
+        path: String,
+        /// The deserialization error.
+        source: serde_json::Error,
+    },
+    /// A text is too long.
+    #[error("{field} has {length} bytes, the limit is {limit}")]
+    TooLong {
+        /// Name of the field.
+        field: &'static str,
+        /// Length of the text in bytes.
+        length: usize,
+        /// Maximum length in bytes.
+        limit: usize,
+    },
+    /// The route is unknown.
+    #[error("unknown route")]
+    NoRoute,
+}
+
+impl Refusal {
+    /// HTTP status of the refusal.
+    pub const fn status(&self) -> StatusCode {
+        match self {
+            Self::NotJson(_) => StatusCode::BAD_REQUEST,
+            Self::Field { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::TooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::NoRoute => StatusCode::NOT_FOUND,
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        tracing::debug!(error = &self as &dyn std::error::Error, "request refused");
+        (self.status(), Json(MinerError { error: self.to_string() })).into_response()
+    }
+}

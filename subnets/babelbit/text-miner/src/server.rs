@@ -1,0 +1,104 @@
+//! HTTP routes of the text miner.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use bytes::Bytes;
+use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+use serde_json::{Value, json};
+use taonet_babelbit_core::text_api::{PREDICT_PATH, PredictedUtterance, PredictionResponse};
+use taonet_primitives::Hotkey;
+use taonet_wire::{BabelbitScheme, Caller, SignedLayer, SignedLayerBuilder};
+
+use super::Refusal;
+use super::model::TextModel;
+
+/// Maximum size of a body in bytes: a long dialogue as context.
+const MAX_BODY: usize = 1 << 20;
+/// Maximum length of a prefix in bytes; an utterance of the contest has a few hundred.
+const MAX_PREFIX: usize = 64 << 10;
+/// Number of predictions before the first request.
+const WARM_UP: usize = 16;
+
+const REQUESTS: &str = "taonet_text_miner_requests_total";
+const PREDICT_SECONDS: &str = "taonet_text_miner_predict_seconds";
+
+/// Registers help texts of the miner's metrics. Call once, after the recorder is installed.
+pub fn describe_metrics() {
+    describe_counter!(REQUESTS, "Requests by HTTP status");
+    describe_histogram!(PREDICT_SECONDS, Unit::Seconds, "Time of a prediction");
+}
+
+/// Makes a few predictions, so that the first caller does not wait for cold memory. Returns the time of the last one.
+pub fn warm_up(model: &dyn TextModel) -> Duration {
+    let mut last = Duration::ZERO;
+    let mut prefix = String::new();
+    for _ in 0..WARM_UP {
+        let began = Instant::now();
+        let predicted = model.predict(&prefix, "");
+        last = began.elapsed();
+        let words = prefix.split_whitespace().count() + 1;
+        prefix = predicted.split_whitespace().take(words).collect::<Vec<_>>().join(" ");
+    }
+    last
+}
+
+/// Signature verification of requests to the hotkey `me`; see [`router`].
+pub fn signed_requests(me: Hotkey) -> SignedLayerBuilder {
+    let limits = taonet_wire::Limits { body_bytes: MAX_BODY, ..taonet_wire::Limits::default() };
+    // Accepts both forms of the headers, whichever one the scheme itself sends.
+    SignedLayer::builder(me, BabelbitScheme::axon()).limits(limits)
+}
+
+/// Routes: `POST` [`PREDICT_PATH`] for requests verified by `signed` (see [`signed_requests`]), and public `GET /healthz`
+/// and `GET /health`. Other routes are answered 404, with `error`.
+pub fn router(model: Arc<dyn TextModel>, signed: SignedLayer) -> Router {
+    Router::new()
+        .route(PREDICT_PATH, post(predict))
+        .route_layer(signed)
+        .route("/healthz", get(health))
+        .route("/health", get(health))
+        .fallback(|| async { Refusal::NoRoute })
+        .with_state(model)
+}
+
+async fn health(State(model): State<Arc<dyn TextModel>>) -> Json<Value> {
+    Json(json!({ "status": "healthy", "model": model.name(), "model_loaded": true }))
+}
+
+async fn predict(State(model): State<Arc<dyn TextModel>>, caller: Caller, body: Bytes) -> Response {
+    let response = match parse(&body) {
+        Ok(request) => {
+            let began = Instant::now();
+            let prediction = model.predict(&request.prefix, &request.context);
+            histogram!(PREDICT_SECONDS).record(began.elapsed());
+            tracing::trace!(hotkey = %caller.hotkey, step = request.step, "utterance predicted");
+            Json(PredictionResponse { prediction }).into_response()
+        }
+        Err(refusal) => refusal.into_response(),
+    };
+    counter!(REQUESTS, "status" => response.status().as_str().to_owned()).increment(1);
+    response
+}
+
+fn parse(body: &[u8]) -> Result<PredictedUtterance, Refusal> {
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let path = error.path().to_string();
+        let source = error.into_inner();
+        if source.is_data() { Refusal::Field { path, source } } else { Refusal::NotJson(source) }
+    });
+    let request: PredictedUtterance = parsed?;
+    deserializer.end().map_err(Refusal::NotJson)?;
+    if request.prefix.len() > MAX_PREFIX {
+        return Err(Refusal::TooLong { field: "prefix", length: request.prefix.len(), limit: MAX_PREFIX });
+    }
+    Ok(request)
+}
+
+#[cfg(test)]
+mod tests;

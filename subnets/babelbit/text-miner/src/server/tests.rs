@@ -1,0 +1,128 @@
+use http::{Method, StatusCode};
+use taonet_wallet::Keypair;
+use taonet_wire::{Peer, Signer};
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::model::Silent;
+use crate::ngram::Trainer;
+
+/// A miner on a loopback port, with Alice as its client.
+struct Running {
+    url: String,
+    peer: Peer,
+    client: reqwest::Client,
+    alice: Signer,
+}
+
+async fn start(model: impl TextModel + 'static) -> Running {
+    let me = Keypair::from_uri("//Miner").unwrap().hotkey();
+    let router = router(Arc::new(model), signed_requests(me).build());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    Running {
+        url: format!("http://127.0.0.1:{port}"),
+        peer: Peer::new(me, "127.0.0.1", port).unwrap(),
+        client: reqwest::Client::builder().no_proxy().build().unwrap(),
+        alice: Signer::new(Keypair::from_uri("//Alice").unwrap(), "203.0.113.7", BabelbitScheme::axon()),
+    }
+}
+
+async fn trained() -> Running {
+    let mut trainer = Trainer::new(3).unwrap();
+    trainer.add("How are you today?").unwrap();
+    start(trainer.finish(|_| ()).unwrap()).await
+}
+
+impl Running {
+    async fn post(&self, body: impl Into<Bytes>, signed: bool) -> (StatusCode, Value) {
+        let body = body.into();
+        let mut request = self.client.post(format!("{}/predict", self.url)).body(body.clone());
+        if signed {
+            let (path, message) = (PREDICT_PATH, taonet_babelbit_core::text_api::PREDICT_MESSAGE);
+            let timeout = Duration::from_secs(10);
+            let headers = self.alice.headers(&self.peer, &Method::POST, path, message, timeout, &body).unwrap();
+            request = request.headers(headers);
+        }
+        let answer = request.send().await.unwrap();
+        let status = answer.status();
+        let text = answer.text().await.unwrap();
+        (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+    }
+}
+
+fn body(prefix: &str) -> Value {
+    json!({"index": "session", "step": 0, "prefix": prefix, "context": "Hello. EOF Hi.", "done": false,
+        "prediction": "", "ground_truth": null, "evaluation": null})
+}
+
+#[tokio::test]
+async fn a_prediction_is_the_whole_utterance() {
+    let miner = trained().await;
+    let (status, answer) = miner.post(body("How are").to_string(), true).await;
+    assert_eq!((status, answer), (StatusCode::OK, json!({"prediction": "How are you today?"})));
+    let (status, answer) = miner.post(r#"{"index": "s", "step": 3, "prefix": "Never heard"}"#, true).await;
+    assert_eq!((status, answer), (StatusCode::OK, json!({"prediction": "Never heard"})));
+    let silent = start(Silent).await;
+    let (status, answer) = silent.post(body("How").to_string(), true).await;
+    assert_eq!((status, answer), (StatusCode::OK, json!({"prediction": ""})));
+}
+
+#[tokio::test]
+async fn unsigned_requests_are_refused() {
+    let miner = trained().await;
+    let (status, _) = miner.post(body("How").to_string(), false).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn health_is_public() {
+    let miner = trained().await;
+    for path in ["/healthz", "/health"] {
+        let answer = miner.client.get(format!("{}{path}", miner.url)).send().await.unwrap();
+        let answer: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+        assert_eq!(answer, json!({"status": "healthy", "model": "n-gram", "model_loaded": true}), "{path}");
+    }
+}
+
+/// body · status · start of the error
+#[tokio::test]
+async fn bad_requests_name_their_field() {
+    let miner = trained().await;
+    let with = |field: &str, value: Value| {
+        let mut body = body("How");
+        body[field] = value;
+        body.to_string().into_bytes()
+    };
+    #[rustfmt::skip]
+    let table: [(Vec<u8>, u16, &str); 11] = [
+        (b"".to_vec(), 400, "the body is not JSON"),
+        (b"{\"index\": \"s".to_vec(), 400, "the body is not JSON"),
+        (b"{\"index\": \"\xff\"}".to_vec(), 400, "the body is not JSON"),
+        (b"[1, 2]".to_vec(), 422, "[0]: invalid type"),
+        (b"{}".to_vec(), 422, ".: missing field `index`"),
+        (with("index", json!(7)), 422, "index: invalid type: integer `7`, expected a string"),
+        (with("step", json!("0")), 422, "step: invalid type"),
+        (with("step", json!(-1)), 422, "step: invalid value"),
+        (with("prefix", json!(null)), 422, "prefix: invalid type"),
+        (with("evaluation", json!({"earliness": "x"})), 422, "evaluation.earliness: invalid type"),
+        (with("prefix", json!("a ".repeat(50_000))), 413, "prefix has 100000 bytes, the limit is 65536"),
+    ];
+    for (body, expected, text) in table {
+        let (status, answer) = miner.post(body.clone(), true).await;
+        let error = answer["error"].as_str().unwrap_or_default();
+        let shown = String::from_utf8_lossy(&body[..body.len().min(80)]).into_owned();
+        assert!(status == expected && error.starts_with(text), "{shown}: {status} {answer}");
+    }
+    let (status, _) = miner.post(vec![b' '; MAX_BODY + 1], true).await;
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[test]
+fn a_warm_up_needs_no_vocabulary() {
+    warm_up(&Silent);
+    let mut trainer = Trainer::new(3).unwrap();
+    trainer.add("a b c").unwrap();
+    warm_up(&trainer.finish(|_| ()).unwrap());
+}

@@ -1,0 +1,256 @@
+//! One session of the engine, played to all miners at the same time.
+
+use std::time::Duration;
+
+use futures::future::{OptionFuture, join_all};
+use taonet_babelbit_core::engine_api::TextToken;
+use taonet_babelbit_core::text::MAX_STEPS;
+use taonet_babelbit_core::text_api::{CONTEXT_SEPARATOR, PredictedUtterance};
+use taonet_babelbit_engine::client::{ChallengeKind, EngineClient, EngineError};
+
+use super::TextMiner;
+
+/// Maximum length of an utterance in bytes.
+const MAX_UTTERANCE: usize = 64 << 10;
+/// Maximum number of tokens in a session.
+const MAX_TOKENS: usize = 1_000_000;
+
+/// How a session is played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlayOptions {
+    /// Stream of the engine.
+    pub stream: ChallengeKind,
+    /// Deadline of a step: slower predictions are errors.
+    pub step_timeout: Duration,
+    /// Number of consecutive errors that deactivate a miner.
+    pub max_errors: u32,
+    /// Whether the session continues without an active miner, as in the arena.
+    pub continues_alone: bool,
+}
+
+impl Default for PlayOptions {
+    /// The main contest.
+    fn default() -> Self {
+        Self {
+            stream: ChallengeKind::Main,
+            step_timeout: Duration::from_secs(10),
+            max_errors: 5,
+            continues_alone: false,
+        }
+    }
+}
+
+/// Why a session could not be played to its end.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlayError {
+    /// The engine failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The engine's first token names no session.
+    #[error("the engine's first token has no session_id")]
+    NoSession,
+    /// A token before the end is empty.
+    #[error("the engine sent no token before the end of the challenge")]
+    NoToken,
+    /// An utterance or the session is too long.
+    #[error("the engine's {0} is too long")]
+    TooLong(&'static str),
+}
+
+/// A played challenge.
+#[derive(Debug, Default)]
+pub(super) struct Played {
+    pub(super) challenge_uid: Option<String>,
+    pub(super) dialogues: Vec<PlayedDialogue>,
+    /// Whether the session ended early because no miner was active.
+    pub(super) ended_early: bool,
+    /// Number of failed predictions of each miner.
+    pub(super) errors: Vec<u32>,
+}
+
+impl Played {
+    /// Whether a miner has predicted anything but white space.
+    pub(super) fn has_prediction(&self, miner: usize) -> bool {
+        let utterances = self.dialogues.iter().flat_map(|dialogue| &dialogue.utterances);
+        let mut predictions = utterances.filter_map(|utterance| utterance.predictions.get(miner)).flatten();
+        predictions.any(|prediction| !prediction.trim().is_empty())
+    }
+}
+
+/// A played dialogue.
+#[derive(Debug)]
+pub(super) struct PlayedDialogue {
+    pub(super) uid: String,
+    pub(super) index: u32,
+    pub(super) utterances: Vec<PlayedUtterance>,
+}
+
+/// A played utterance.
+#[derive(Debug, Default)]
+pub(super) struct PlayedUtterance {
+    pub(super) index: u32,
+    /// The revealed words: all of them, or those until the session ended early.
+    pub(super) words: Vec<String>,
+    /// Each miner's predictions, by step; empty for failures.
+    pub(super) predictions: Vec<Vec<String>>,
+}
+
+/// Plays one session, whose start returned `first`.
+pub(super) async fn play(
+    engine: &EngineClient,
+    first: TextToken,
+    miners: &[TextMiner],
+    options: &PlayOptions,
+    mut observe: impl FnMut(&TextToken),
+) -> Result<Played, PlayError> {
+    let session = first.session_id.clone().ok_or(PlayError::NoSession)?;
+    let mut player = Player {
+        session: &session,
+        miners,
+        options,
+        consecutive_errors: vec![0; miners.len()],
+        open: None,
+        played: Played {
+            challenge_uid: first.challenge_uid.clone().filter(|uid| !uid.is_empty()),
+            errors: vec![0; miners.len()],
+            ..Played::default()
+        },
+    };
+    let mut token = first;
+    for _ in 0..MAX_TOKENS {
+        if token.done {
+            player.close();
+            return Ok(player.played);
+        }
+        observe(&token);
+        match token.text().ok_or(PlayError::NoToken)? {
+            TextToken::EOF | TextToken::EOF_EOF => player.close(),
+            word => {
+                player.reveal(word, &token)?;
+                if !player.is_alone() {
+                    player.predict().await;
+                } else if options.continues_alone {
+                    player.record(vec![String::new(); miners.len()]);
+                } else {
+                    player.played.ended_early = true;
+                    player.close();
+                    return Ok(player.played);
+                }
+            }
+        }
+        token = engine.next_text(options.stream, &session).await?;
+    }
+    Err(PlayError::TooLong("session"))
+}
+
+struct Player<'a> {
+    session: &'a str,
+    miners: &'a [TextMiner],
+    options: &'a PlayOptions,
+    /// Number of failed predictions of each miner since its last success.
+    consecutive_errors: Vec<u32>,
+    /// The utterance that is being revealed.
+    open: Option<PlayedUtterance>,
+    played: Played,
+}
+
+impl Player<'_> {
+    /// Adds a word to the open utterance, or opens one.
+    fn reveal(&mut self, word: &str, token: &TextToken) -> Result<(), PlayError> {
+        let uid = token.dialogue_uid.as_deref().unwrap_or("unknown");
+        let is_same =
+            self.played.dialogues.last().is_some_and(|last| last.uid == uid && last.index == token.dialogue_index);
+        if !is_same {
+            self.close();
+            let dialogue = PlayedDialogue { uid: uid.to_owned(), index: token.dialogue_index, utterances: Vec::new() };
+            self.played.dialogues.push(dialogue);
+        }
+        let open = self.open.get_or_insert_with(|| PlayedUtterance {
+            index: token.utterance_index,
+            words: Vec::new(),
+            predictions: vec![Vec::new(); self.miners.len()],
+        });
+        open.words.push(word.to_owned());
+        let bytes: usize = open.words.iter().map(|word| word.len() + 1).sum();
+        let is_short = i64::try_from(open.words.len()).is_ok_and(|words| words <= MAX_STEPS);
+        if bytes > MAX_UTTERANCE || !is_short {
+            return Err(PlayError::TooLong("utterance"));
+        }
+        Ok(())
+    }
+
+    const fn is_active(&self, consecutive_errors: u32) -> bool {
+        consecutive_errors < self.options.max_errors
+    }
+
+    /// Whether no miner is active.
+    fn is_alone(&self) -> bool {
+        !self.consecutive_errors.iter().any(|errors| self.is_active(*errors))
+    }
+
+    /// Asks all active miners at the same time.
+    async fn predict(&mut self) {
+        let Some(open) = &self.open else { return };
+        let request = PredictedUtterance {
+            index: self.session.to_owned(),
+            step: open.words.len().saturating_sub(1) as u32,
+            prefix: open.words.join(" "),
+            context: self.context(),
+            done: false,
+            prediction: String::new(),
+            ground_truth: None,
+            evaluation: None,
+        };
+        let timeout = self.options.step_timeout;
+        let calls = self.miners.iter().zip(&self.consecutive_errors).map(|(miner, errors)| {
+            let call = self.is_active(*errors).then(|| miner.connection.predict(&request, timeout));
+            OptionFuture::from(call)
+        });
+        let answers = join_all(calls).await;
+        let mut predictions = Vec::with_capacity(answers.len());
+        for (position, answer) in answers.into_iter().enumerate() {
+            let (Some(in_a_row), Some(errors)) =
+                (self.consecutive_errors.get_mut(position), self.played.errors.get_mut(position))
+            else {
+                continue;
+            };
+            let prediction = match answer {
+                Some(Ok(prediction)) => {
+                    *in_a_row = 0;
+                    prediction
+                }
+                Some(Err(error)) => {
+                    *in_a_row += 1;
+                    *errors += 1;
+                    tracing::debug!(position, step = request.step, %error, "a miner failed to predict");
+                    String::new()
+                }
+                None => String::new(),
+            };
+            predictions.push(prediction);
+        }
+        self.record(predictions);
+    }
+
+    /// Stores the predictions of a step, one for each miner.
+    fn record(&mut self, predictions: Vec<String>) {
+        let Some(open) = &mut self.open else { return };
+        for (of_miner, prediction) in open.predictions.iter_mut().zip(predictions) {
+            of_miner.push(prediction);
+        }
+    }
+
+    /// The earlier utterances of the dialogue.
+    fn context(&self) -> String {
+        let earlier = self.played.dialogues.last().map_or(&[][..], |dialogue| &dialogue.utterances);
+        earlier.iter().map(|utterance| utterance.words.join(" ")).collect::<Vec<_>>().join(CONTEXT_SEPARATOR)
+    }
+
+    /// Ends the open utterance, if there is one: an empty utterance has no step.
+    fn close(&mut self) {
+        if let (Some(open), Some(dialogue)) = (self.open.take(), self.played.dialogues.last_mut()) {
+            dialogue.utterances.push(open);
+        }
+    }
+}

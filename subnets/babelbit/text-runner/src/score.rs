@@ -1,0 +1,86 @@
+//! Scores of a played dialogue.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::json;
+use taonet_babelbit_core::text::{
+    DialogueScore, Event, SentenceVectors, StepError, Utterance, VectorError, score_dialogue, utterances,
+};
+use taonet_speech::{EmbedError, SentenceEmbedder};
+
+use super::play::PlayedDialogue;
+
+/// Weight of the lexical similarity in the reference's runner.
+const LEXICAL_WEIGHT: f64 = 0.0;
+/// Number of texts in one call of the embedder.
+const BATCH: usize = 256;
+
+/// Why predictions could not be scored.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScoringError {
+    /// The sentence embedder failed.
+    #[error(transparent)]
+    Embedder(#[from] EmbedError),
+    /// A sentence vector is missing or has another length.
+    #[error(transparent)]
+    Vectors(#[from] VectorError),
+    /// An utterance has too many steps.
+    #[error(transparent)]
+    Steps(#[from] StepError),
+}
+
+/// A miner's log of a dialogue: its predictions, and each utterance once it is complete.
+pub(super) fn events(dialogue: &PlayedDialogue, miner: usize) -> Vec<Event> {
+    let event = |kind: &str, utterance: u32| Event {
+        event: Some(kind.to_owned()),
+        utterance_index: Some(i64::from(utterance)),
+        step: None,
+        prediction: None,
+        ground_truth: None,
+        challenge_type: None,
+    };
+    let mut events = Vec::new();
+    for utterance in &dialogue.utterances {
+        for (step, prediction) in utterance.predictions.get(miner).into_iter().flatten().enumerate() {
+            let prediction = Some(prediction.clone());
+            events.push(Event { step: Some(json!(step)), prediction, ..event("predicted", utterance.index) });
+        }
+        let ground_truth = Some(utterance.words.join(" "));
+        events.push(Event { ground_truth, ..event("utterance_complete", utterance.index) });
+    }
+    events
+}
+
+/// Scores of a dialogue by miner, in the order of their logs. Blocks.
+pub(super) fn score(
+    dialogue_uid: &str,
+    logs: &[Vec<Event>],
+    embedder: &Arc<dyn SentenceEmbedder>,
+) -> Result<Vec<DialogueScore>, ScoringError> {
+    let logs = logs.iter().map(|log| utterances(log)).collect::<Result<Vec<_>, _>>()?;
+    let vectors = vectors(&logs, embedder)?;
+    let score = |log: Vec<Utterance>| -> Result<DialogueScore, ScoringError> {
+        let said: Vec<_> = log.into_iter().filter(|utterance| !utterance.ground_truth.is_empty()).collect();
+        let scored = score_dialogue(said, Some(&vectors), LEXICAL_WEIGHT)?;
+        Ok(DialogueScore { dialogue_uid: Some(dialogue_uid.to_owned()), ..scored })
+    };
+    logs.into_iter().map(score).collect()
+}
+
+/// Vectors of all texts, each once.
+fn vectors(logs: &[Vec<Utterance>], embedder: &Arc<dyn SentenceEmbedder>) -> Result<SentenceVectors, ScoringError> {
+    let utterances = logs.iter().flatten();
+    let texts = utterances.flat_map(|utterance| utterance.predictions.iter().chain([&utterance.ground_truth]));
+    let mut texts: Vec<&str> = texts.map(String::as_str).filter(|text| !text.is_empty()).collect();
+    texts.sort_unstable();
+    texts.dedup();
+    let mut vectors = BTreeMap::new();
+    for batch in texts.chunks(BATCH) {
+        for (text, vector) in batch.iter().zip(embedder.embed(batch)?) {
+            vectors.insert((*text).to_owned(), vector.0.iter().copied().map(f64::from).collect());
+        }
+    }
+    Ok(SentenceVectors::new(vectors)?)
+}

@@ -1,0 +1,339 @@
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use serde_json::{Value, json};
+use taonet_babelbit_challenges::TextChallenge;
+use taonet_babelbit_core::records::{ChallengeType, MinerKey};
+use taonet_babelbit_core::text_api::PredictedUtterance;
+use taonet_babelbit_engine::client::{ChallengeKind, EngineClient, EngineOptions};
+use taonet_babelbit_engine::server::{Engine, EngineConfig};
+use taonet_babelbit_runner::{CallError, RunPaths};
+use taonet_primitives::{Hotkey, Uid};
+use taonet_speech::{EmbedError, Embedding, SentenceEmbedder};
+use taonet_wallet::Keypair;
+use wiremock::matchers::{method, path};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use super::*;
+
+const TEXT: &str = r#"{"challenge_uid": "text-1", "dialogues": [
+    {"dialogue_uid": "a", "utterances": ["one two three", "", "four"]},
+    {"dialogue_uid": "b", "utterances": ["five six"]}]}"#;
+
+/// A vector with one dimension for each word of the tests.
+struct WordVectors;
+
+impl SentenceEmbedder for WordVectors {
+    fn name(&self) -> &'static str {
+        "words"
+    }
+
+    fn fingerprint(&self) -> &'static str {
+        "words"
+    }
+
+    fn embed(&self, texts: &[&str]) -> Result<Vec<Embedding>, EmbedError> {
+        const WORDS: [&str; 6] = ["one", "two", "three", "four", "five", "six"];
+        let vector = |text: &&str| {
+            let counts = WORDS.map(|word| text.split(' ').filter(|other| *other == word).count() as f32);
+            Embedding(counts.into())
+        };
+        Ok(texts.iter().map(vector).collect())
+    }
+}
+
+type Answer = Box<dyn Fn(&PredictedUtterance) -> Result<String, CallError> + Send + Sync>;
+
+/// A miner in the process, which records its requests.
+struct Scripted {
+    answer: Answer,
+    asked: Mutex<Vec<PredictedUtterance>>,
+}
+
+impl TextConnection for Scripted {
+    fn predict<'a>(&'a self, request: &'a PredictedUtterance, _: Duration) -> BoxFuture<'a, Result<String, CallError>> {
+        self.asked.lock().unwrap().push(request.clone());
+        std::future::ready((self.answer)(request)).boxed()
+    }
+}
+
+fn scripted(
+    answer: impl Fn(&PredictedUtterance) -> Result<String, CallError> + Send + Sync + 'static,
+) -> Arc<Scripted> {
+    Arc::new(Scripted { answer: Box::new(answer), asked: Mutex::default() })
+}
+
+fn failing() -> Arc<Scripted> {
+    scripted(|_| Err(CallError::Timeout(Duration::from_secs(10))))
+}
+
+fn miners(connections: &[&Arc<Scripted>]) -> Vec<TextMiner> {
+    let miner = |(index, connection): (usize, &&Arc<Scripted>)| TextMiner {
+        key: MinerKey { uid: Uid(index as u16 + 1), hotkey: Hotkey::from_bytes([index as u8 + 1; 32]) },
+        name: None,
+        connection: Arc::clone(connection) as _,
+    };
+    connections.iter().enumerate().map(miner).collect()
+}
+
+async fn engine(text: &str) -> EngineClient {
+    let challenge = TextChallenge::parse("t.json", text).unwrap();
+    let engine = Engine::new(EngineConfig::for_texts(vec![
+        challenge.clone(),
+        TextChallenge { uid: "solo".into(), ..challenge },
+    ]));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let service = engine.unwrap().router().into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async move { axum::serve(listener, service).await });
+    client(&url)
+}
+
+fn client(url: &str) -> EngineClient {
+    let options = EngineOptions { sleeper: Arc::new(|_| Box::pin(std::future::ready(()))), ..EngineOptions::default() };
+    EngineClient::new(url, Arc::new(Keypair::from_uri("//Alice").unwrap()), options).unwrap()
+}
+
+fn runner(directory: &tempfile::TempDir) -> TextRunner {
+    TextRunner {
+        paths: RunPaths::below(directory.path()),
+        challenge_type: ChallengeType::Main,
+        options: PlayOptions::default(),
+        embedder: Arc::new(WordVectors),
+    }
+}
+
+fn names(directory: &std::path::Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort_unstable();
+    names
+}
+
+#[tokio::test]
+async fn every_word_is_asked_with_its_prefix_and_context() {
+    let directory = tempfile::tempdir().unwrap();
+    let echo = scripted(|request| Ok(request.prefix.clone()));
+    let engine = engine(TEXT).await;
+    let report = runner(&directory).run_once(&engine, &miners(&[&echo]), |_| ()).await.unwrap();
+    assert_eq!((report.outcome, report.dialogues, report.utterances), (TextOutcome::Finished, 2, 3));
+    let asked = echo.asked.lock().unwrap();
+    let asked: Vec<_> = asked.iter().map(|r| (r.step, r.prefix.as_str(), r.context.as_str())).collect();
+    assert_eq!(
+        asked,
+        [
+            (0, "one", ""),
+            (1, "one two", ""),
+            (2, "one two three", ""),
+            (0, "four", "one two three"),
+            (0, "five", ""),
+            (1, "five six", ""),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn files_have_the_names_and_fields_of_the_reference() {
+    let directory = tempfile::tempdir().unwrap();
+    let oracle = scripted(|request| {
+        let whole = ["one two three EOF", "four", "five six"];
+        let found = whole.iter().find(|text| text.starts_with(request.prefix.split(' ').next().unwrap()));
+        Ok(found.copied().unwrap_or_default().to_owned())
+    });
+    let (silent, broken) = (scripted(|_| Ok(" ".to_owned())), failing());
+    let engine = engine(TEXT).await;
+    let runner = runner(&directory);
+    let miners = miners(&[&oracle, &silent, &broken]);
+    let report = runner.run_once(&engine, &miners, |_| ()).await.unwrap();
+    let scores: Vec<_> = report.miners.iter().map(|miner| (miner.score, miner.errors)).collect();
+    assert_eq!(scores, [(Some(1.0), 0), (None, 0), (None, 5)]);
+
+    let hotkey = miners[0].key.hotkey;
+    let log = runner.paths.logs.join(format!("dialogue_run_text-1_type_main_miner_1__hk_{hotkey}__dlg_a.jsonl"));
+    let lines: Vec<Value> =
+        std::fs::read_to_string(log).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let whole = "one two three EOF";
+    assert_eq!(
+        lines,
+        [
+            json!({"event": "predicted", "utterance_index": 0, "step": 0, "prediction": whole, "challenge_type": "main"}),
+            json!({"event": "predicted", "utterance_index": 0, "step": 1, "prediction": whole, "challenge_type": "main"}),
+            json!({"event": "predicted", "utterance_index": 0, "step": 2, "prediction": whole, "challenge_type": "main"}),
+            json!({"event": "utterance_complete", "utterance_index": 0, "ground_truth": "one two three",
+                "challenge_type": "main"}),
+            json!({"event": "predicted", "utterance_index": 2, "step": 0, "prediction": "four", "challenge_type": "main"}),
+            json!({"event": "utterance_complete", "utterance_index": 2, "ground_truth": "four", "challenge_type": "main"}),
+        ]
+    );
+    assert_eq!(names(&runner.paths.logs).len(), 6, "a log for each miner and dialogue");
+
+    let scores = names(&runner.paths.scores);
+    let stamp = scores[0].strip_prefix("challenge_run_text-1_type_main_miner_1_run_").unwrap();
+    let stamp = stamp.strip_suffix(".json").unwrap();
+    assert_eq!(
+        scores,
+        [
+            format!("challenge_run_text-1_type_main_miner_1_run_{stamp}.json"),
+            format!("dialogue_run_text-1_type_main_miner_1_dlg_a_run_{stamp}-score.json"),
+            format!("dialogue_run_text-1_type_main_miner_1_dlg_b_run_{stamp}-score.json"),
+        ]
+    );
+    let read = |name: &str| -> Value {
+        serde_json::from_slice(&std::fs::read(runner.paths.scores.join(name)).unwrap()).unwrap()
+    };
+    let run = json!({"challenge_uid": "text-1", "challenge_type": "main", "miner_uid": 1, "miner_hotkey": hotkey,
+        "dialogues": [
+            {"dialogue_uid": "a", "dialogue_average_u_best_early": 1.0, "dialogue_index": 0},
+            {"dialogue_uid": "b", "dialogue_average_u_best_early": 1.0, "dialogue_index": 1}],
+        "challenge_mean_U": 1.0});
+    assert_eq!(read(&scores[0]), run);
+    let score = read(&scores[1]);
+    let keys: Vec<_> = score.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(
+        keys,
+        [
+            "log_file",
+            "dialogue_uid",
+            "utterances",
+            "dialogue_summary",
+            "challenge_uid",
+            "challenge_type",
+            "miner_uid",
+            "miner_hotkey"
+        ]
+    );
+    assert_eq!(score["utterances"][0]["steps"][1]["U_step"], json!(0.5));
+    assert_eq!(score["utterances"][0]["steps"][0]["prediction"], json!("one two three"));
+
+    let again = runner.run_once(&engine, &miners, |_| ()).await.unwrap();
+    assert_eq!(again.outcome, TextOutcome::AlreadyDone);
+}
+
+/// The reference's test: six words, five errors.
+#[tokio::test]
+async fn five_errors_end_the_session_with_the_revealed_words() {
+    let directory = tempfile::tempdir().unwrap();
+    let text = r#"{"dialogues": [{"utterances": ["In my practice, I often admit that I am wrong.", "More."]}]}"#;
+    let (once, broken) = (
+        scripted(
+            |request| if request.step == 0 { Ok("In my practice".into()) } else { Err(CallError::InvalidPayloadType) },
+        ),
+        failing(),
+    );
+    let engine = engine(text).await;
+    let mut tokens = 0;
+    let runner = runner(&directory);
+    let report = runner.run_once(&engine, &miners(&[&broken]), |_| tokens += 1).await.unwrap();
+    assert_eq!((report.outcome, tokens, report.miners[0].errors), (TextOutcome::EndedEarly, 6, 5));
+    let log = std::fs::read_to_string(runner.paths.logs.join(&names(&runner.paths.logs)[0])).unwrap();
+    let last: Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
+    assert_eq!(last["ground_truth"], "In my practice, I often admit");
+    assert_eq!(log.lines().count(), 6);
+
+    // A success resets the count: the session ends a word later.
+    let mut tokens = 0;
+    let report = runner.run_once(&engine, &miners(&[&broken, &once]), |_| tokens += 1).await.unwrap();
+    assert_eq!((report.outcome, tokens), (TextOutcome::EndedEarly, 7));
+}
+
+#[tokio::test]
+async fn in_the_arena_the_session_continues_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let broken = failing();
+    let runner = TextRunner {
+        challenge_type: ChallengeType::Arena,
+        options: PlayOptions { max_errors: 2, continues_alone: true, ..PlayOptions::default() },
+        ..runner(&directory)
+    };
+    let engine = engine(TEXT).await;
+    let report = runner.run_once(&engine, &miners(&[&broken]), |_| ()).await.unwrap();
+    assert_eq!((report.outcome, report.utterances, broken.asked.lock().unwrap().len()), (TextOutcome::Finished, 3, 2));
+    let log = runner.paths.logs.join(&names(&runner.paths.logs)[0]);
+    assert!(log.to_string_lossy().contains("_type_arena_"), "{}", log.display());
+    assert_eq!(std::fs::read_to_string(log).unwrap().lines().count(), 6, "empty predictions are recorded");
+}
+
+#[tokio::test]
+async fn the_solo_challenge_is_another() {
+    let directory = tempfile::tempdir().unwrap();
+    let runner = TextRunner {
+        challenge_type: ChallengeType::Solo,
+        options: PlayOptions { stream: ChallengeKind::Solo, ..PlayOptions::default() },
+        ..runner(&directory)
+    };
+    let echo = scripted(|request| Ok(request.prefix.clone()));
+    let report = runner.run_once(&engine(TEXT).await, &miners(&[&echo]), |_| ()).await.unwrap();
+    assert_eq!(report.challenge_uid.as_deref(), Some("solo"));
+    // The first word of two or three has part of the meaning.
+    assert!(report.miners[0].score.is_some_and(|score| score > 0.4 && score < 1.0), "{:?}", report.miners);
+}
+
+/// The engine's responses after `/start` · the error
+#[tokio::test]
+async fn a_broken_engine_leaves_no_scores() {
+    for (start, next, expected) in [
+        (json!({"token": "one", "done": false}), json!({}), "the engine's first token has no session_id"),
+        (json!({"session_id": "s", "token": "one"}), json!({"done": false}), "the engine sent no token before the end"),
+        (
+            json!({"session_id": "s", "token": "one"}),
+            json!({"token": "x".repeat(70_000)}),
+            "the engine's utterance is too long",
+        ),
+        (
+            json!({"session_id": "s", "token": "one"}),
+            json!({"token": 1}),
+            "Failed to advance text session: invalid payload",
+        ),
+    ] {
+        let server = MockServer::start().await;
+        let auth = json!({"challenge": "c", "timestamp": 1, "access_token": "t"});
+        let json = |body: &Value| ResponseTemplate::new(200).set_body_json(body);
+        for route in ["/auth", "/auth/verify"] {
+            Mock::given(method("POST")).and(path(route)).respond_with(json(&auth)).mount(&server).await;
+        }
+        Mock::given(method("GET")).and(path("/start")).respond_with(json(&start)).mount(&server).await;
+        Mock::given(method("POST")).and(path("/next")).respond_with(json(&next)).mount(&server).await;
+        let directory = tempfile::tempdir().unwrap();
+        let echo = scripted(|request| Ok(request.prefix.clone()));
+        let runner = runner(&directory);
+        let error = runner.run_once(&client(&server.uri()), &miners(&[&echo]), |_| ()).await.unwrap_err();
+        assert!(error.to_string().starts_with(expected), "{expected}: {error}");
+        assert!(names(&runner.paths.scores).is_empty());
+    }
+}
+
+#[tokio::test]
+async fn files_are_submitted_once_each_and_signed() {
+    let server = MockServer::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let echo = scripted(|request| Ok(request.prefix.clone()));
+    let report = runner(&directory).run_once(&engine(TEXT).await, &miners(&[&echo]), |_| ()).await.unwrap();
+    let keypair = Arc::new(Keypair::from_uri("//Alice").unwrap());
+    let submitter = Submitter::new(&server.uri().parse().unwrap(), keypair, Duration::from_secs(5)).unwrap();
+    Mock::given(path("/v1/submit")).respond_with(ResponseTemplate::new(200)).mount(&server).await;
+    submitter.submit(&report).await.unwrap();
+    let requests = server.received_requests().await.unwrap();
+    let bodies: Vec<Value> = requests.iter().map(|request| request.body_json().unwrap()).collect();
+    let kinds: Vec<_> = bodies.iter().map(|body| body["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["dialogue_scores", "dialogue_logs", "dialogue_scores", "dialogue_logs", "challenge_scores"]);
+    let last = bodies.last().unwrap();
+    assert_eq!((&last["challenge_id"], &last["data"]["file_type"]), (&json!("text-1"), &json!("challenge_scores")));
+    let content: Value = serde_json::from_str(last["data"]["content"].as_str().unwrap()).unwrap();
+    assert_eq!(content["challenge_mean_U"].as_f64().map(|mean| mean > 0.0), Some(true));
+
+    server.reset().await;
+    Mock::given(path("/v1/submit"))
+        .respond_with(ResponseTemplate::new(403).set_body_string("no permit"))
+        .mount(&server)
+        .await;
+    let error = submitter.submit(&report).await.unwrap_err().to_string();
+    assert!(
+        error.starts_with("the scoring API did not accept dialogue_run_text-1_type_main_miner_1_dlg_a_run_"),
+        "{error}"
+    );
+    assert!(error.ends_with("HTTP 403 no permit"), "{error}");
+    assert_eq!(server.received_requests().await.unwrap().len(), 1, "a refusal is final");
+}

@@ -1,0 +1,65 @@
+//! The stored form of a result. MessagePack keeps every bit of a float.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use taonet_babelbit_core::scoring::ScoreError;
+use taonet_babelbit_scorer::{Heard, Hearing};
+
+#[derive(Serialize, Deserialize)]
+enum Outcome<'a> {
+    Heard(Cow<'a, Heard>),
+    NoAudio,
+    Failed { name: String, message: String },
+}
+
+/// Encodes a result.
+pub(crate) fn encode(hearing: &Hearing) -> Vec<u8> {
+    let outcome = match hearing {
+        Ok(heard) => Outcome::Heard(Cow::Borrowed(&**heard)),
+        Err(ScoreError::NoAudio) => Outcome::NoAudio,
+        Err(ScoreError::Failed { name, message }) => {
+            Outcome::Failed { name: name.clone().into_owned(), message: message.clone() }
+        }
+        // Transcription has no other errors; their text has the same form.
+        Err(other) => {
+            let text = other.to_string();
+            let (name, message) = text.split_once(':').unwrap_or(("RuntimeError", &text));
+            Outcome::Failed { name: name.to_owned(), message: message.to_owned() }
+        }
+    };
+    // Strings, numbers and lists always serialize.
+    rmp_serde::to_vec_named(&outcome).unwrap_or_default()
+}
+
+/// Decodes a result; `None` if it is malformed.
+pub(crate) fn decode(bytes: &[u8]) -> Option<Hearing> {
+    Some(match rmp_serde::from_slice(bytes).ok()? {
+        Outcome::Heard(heard) => Ok(Arc::new(heard.into_owned())),
+        Outcome::NoAudio => Err(ScoreError::NoAudio),
+        Outcome::Failed { name, message } => Err(ScoreError::failed(name, &message)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use taonet_primitives::{Transcript, Word};
+
+    use super::*;
+
+    #[test]
+    fn results_read_back_bit_by_bit() {
+        let words = vec![Word { text: "schön".into(), start: 0.1 + 0.2, end: 1.0 / 3.0 }];
+        let transcript = Transcript { text: "schön".into(), words, detected_language: "de".into() };
+        let heard = Ok(Arc::new(Heard { transcript, confidence: Some(0.1 + 0.7) }));
+        let silent = Ok(Arc::new(Heard { transcript: Transcript::default(), confidence: None }));
+        let failed = Err(ScoreError::failed("EOFError", &""));
+        for hearing in [heard, silent, failed, Err(ScoreError::NoAudio)] {
+            assert_eq!(decode(&encode(&hearing)), Some(hearing));
+        }
+        for bad in [&b""[..], b"x", b"\xc1", &[0x81, 0xa5]] {
+            assert_eq!(decode(bad), None);
+        }
+    }
+}

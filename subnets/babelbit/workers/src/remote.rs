@@ -1,0 +1,293 @@
+//! The runner's side: submits jobs and collects their results.
+
+use std::collections::HashMap;
+use std::io;
+use std::pin::Pin;
+use std::time::{Duration, Instant, SystemTime};
+
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use taonet_babelbit_core::scoring::ScoreError;
+use taonet_babelbit_scorer::{Answer, Audio, Backend, EngineIdentity, Hearing};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::error::WorkError;
+use crate::job::{AUDIO, Job, JobId};
+use crate::outcome::decode;
+use crate::queue::Queue;
+use crate::services::Services;
+use crate::store::{Row, Store};
+
+/// Maximum number of jobs that are submitted at a time.
+const CONCURRENT: usize = 8;
+/// Age of a failure after which a new request tries the job again.
+const FAILURE_KEPT: Duration = Duration::from_hours(1);
+/// Age after which unused results and audio are deleted, and the interval of the search for them.
+const KEPT: Duration = Duration::from_hours(30 * 24);
+const PURGE: Duration = Duration::from_hours(1);
+/// Time without any result after which a warning is logged.
+const SILENCE: Duration = Duration::from_mins(5);
+
+/// Transcription by workers on other machines.
+///
+/// Requests wait for as long as it takes: neither an outage of a service nor missing workers fail them.
+pub struct Workers {
+    // The requests are pending replies, which the caller holds as well.
+    requests: UnboundedSender<(Audio, Answer)>,
+}
+
+impl Workers {
+    /// Starts the client on a thread of its own. Connects in the background, and again after each outage.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub fn start(services: Services, recognizer: EngineIdentity) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (requests, receiver) = unbounded_channel();
+        let client = Client { services, recognizer, pending: HashMap::new(), last_result: Instant::now() };
+        std::thread::Builder::new().name("workers".to_owned()).spawn(move || {
+            runtime.block_on(client.run(receiver));
+            // Reads of files may be stuck on a network drive.
+            runtime.shutdown_background();
+        })?;
+        Ok(Self { requests })
+    }
+
+    /// Registers the metrics' descriptions.
+    pub fn describe_metrics() {
+        metrics::describe_gauge!("taonet_runner_transcriptions_waiting", "transcriptions by workers without a result");
+        metrics::describe_counter!("taonet_runner_transcriptions_total", "transcriptions by workers with a result");
+    }
+}
+
+impl Backend for Workers {
+    fn start(&self, audio: Audio, answer: Answer) {
+        // Fails only if the thread has panicked; the request then stays without a result, as if no worker ran.
+        if self.requests.send((audio, answer)).is_err() {
+            tracing::error!("the client of the transcription workers has stopped");
+        }
+    }
+}
+
+/// A job without a result.
+struct Pending {
+    audio: Audio,
+    answers: Vec<Answer>,
+    /// Time of the next submission; `None` while one is in progress.
+    due: Option<Instant>,
+    is_new: bool,
+    /// Tries at the last submission.
+    tries: i64,
+}
+
+/// End of a background task.
+enum Event {
+    Submitted(JobId, Result<(), WorkError>),
+    /// The recording itself cannot be read.
+    Unreadable(JobId, io::Error),
+    Removed,
+}
+
+type Tasks<'a> = FuturesUnordered<Pin<Box<dyn Future<Output = Event> + 'a>>>;
+
+struct Client {
+    services: Services,
+    recognizer: EngineIdentity,
+    pending: HashMap<JobId, Pending>,
+    last_result: Instant,
+}
+
+impl Client {
+    /// Serves requests until there can be no more; reconnects after failures.
+    async fn run(mut self, mut requests: UnboundedReceiver<(Audio, Answer)>) {
+        loop {
+            match self.connect_and_serve(&mut requests).await {
+                Ok(()) => return,
+                Err(error) => {
+                    let waiting = self.pending.len();
+                    tracing::warn!(%error, waiting, "cannot reach the transcription workers' services; trying again");
+                }
+            }
+            // Submissions that the failure interrupted are repeated.
+            for pending in self.pending.values_mut() {
+                pending.due.get_or_insert_with(Instant::now);
+            }
+            tokio::time::sleep(self.services.pace.retry_after).await;
+        }
+    }
+
+    async fn connect_and_serve(&mut self, requests: &mut UnboundedReceiver<(Audio, Answer)>) -> Result<(), WorkError> {
+        let store = Store::open(&self.services.database_url).await?;
+        let queue = Queue::connect(&self.services.nats_url, &self.recognizer).await?;
+        let services = self.services.clone();
+        let recognizer = self.recognizer.clone();
+        let mut tasks: Tasks<'_> = FuturesUnordered::new();
+        let mut polls = tokio::time::interval(services.pace.poll);
+        polls.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut purged: Option<Instant> = None;
+        loop {
+            tokio::select! {
+                request = requests.recv() => match request {
+                    Some((audio, answer)) => self.add(audio, answer),
+                    None => return Ok(()),
+                },
+                Some(event) = tasks.next(), if !tasks.is_empty() => self.note(event)?,
+                _ = polls.tick(), if !self.pending.is_empty() => {
+                    if purged.is_none_or(|purged| purged.elapsed() > PURGE) {
+                        purged = Some(Instant::now());
+                        tasks.push(Box::pin(async {
+                            if let Err(error) = purge(&services, &store).await {
+                                tracing::debug!(%error, "cannot delete old results and audio");
+                            }
+                            Event::Removed
+                        }));
+                    }
+                    for job in self.collect(&store).await? {
+                        let bucket = services.bucket.clone();
+                        tasks.push(Box::pin(async move {
+                            if let Err(error) = bucket.remove(&job.object()).await {
+                                tracing::debug!(%job, %error, "cannot delete the audio of a job");
+                            }
+                            Event::Removed
+                        }));
+                    }
+                    let free = CONCURRENT.saturating_sub(tasks.len());
+                    for (id, audio) in self.due(free) {
+                        tasks.push(Box::pin(submit(id, audio, &recognizer, &services, &queue)));
+                    }
+                }
+            }
+            metrics::gauge!("taonet_runner_transcriptions_waiting").set(self.pending.len() as f64);
+        }
+    }
+
+    fn add(&mut self, audio: Audio, answer: Answer) {
+        if self.pending.is_empty() {
+            self.last_result = Instant::now();
+        }
+        let pending = self.pending.entry(JobId::new(audio.hash(), &self.recognizer)).or_insert_with(|| Pending {
+            audio,
+            answers: Vec::new(),
+            due: Some(Instant::now()),
+            is_new: true,
+            tries: 0,
+        });
+        pending.answers.push(answer);
+    }
+
+    /// Passes stored results on; returns their jobs.
+    async fn collect(&mut self, store: &Store) -> Result<Vec<JobId>, WorkError> {
+        let new: Vec<String> =
+            self.pending.iter().filter(|(_, pending)| pending.is_new).map(|(id, _)| id.to_string()).collect();
+        if !new.is_empty() {
+            store.forget_failures(&new, FAILURE_KEPT).await?;
+            self.pending.values_mut().for_each(|pending| pending.is_new = false);
+        }
+        let ids: Vec<String> = self.pending.keys().map(JobId::to_string).collect();
+        let mut done = Vec::new();
+        for Row { job, tries, result, .. } in store.look(&ids).await? {
+            let Some(id) = JobId::from_hex(&job) else { continue };
+            match result.as_deref().map(decode) {
+                Some(Some(hearing)) => {
+                    self.answer(&id, &hearing);
+                    done.push(id);
+                }
+                Some(None) => {
+                    tracing::error!(job, "a result in the database is malformed; transcribing again");
+                    store.forget(&id).await?;
+                }
+                // A second try may mean that the bucket or the queue lost something.
+                None => {
+                    if let Some(pending) = self.pending.get_mut(&id)
+                        && tries > pending.tries.max(1)
+                        && pending.due.is_some()
+                    {
+                        (pending.tries, pending.due) = (tries, Some(Instant::now()));
+                    }
+                }
+            }
+        }
+        self.warn_of_silence();
+        Ok(done)
+    }
+
+    fn answer(&mut self, id: &JobId, hearing: &Hearing) {
+        self.last_result = Instant::now();
+        if let Some(pending) = self.pending.remove(id) {
+            metrics::counter!("taonet_runner_transcriptions_total").increment(1);
+            for answer in pending.answers {
+                answer.give(hearing.clone());
+            }
+        }
+    }
+
+    fn warn_of_silence(&mut self) {
+        if !self.pending.is_empty() && self.last_result.elapsed() > SILENCE {
+            self.last_result = Instant::now();
+            tracing::warn!(
+                waiting = self.pending.len(),
+                recognizer = self.recognizer.name,
+                fingerprint = self.recognizer.fingerprint,
+                "no result from any worker in {} s; is `bb scorer` running with the same model and version, on \
+                 processors with the same instructions?",
+                SILENCE.as_secs()
+            );
+        }
+    }
+
+    /// Takes up to `most` jobs that are due for submission.
+    fn due(&mut self, most: usize) -> Vec<(JobId, Audio)> {
+        let now = Instant::now();
+        let due = self.pending.iter_mut().filter(|(_, pending)| pending.due.is_some_and(|due| due <= now)).take(most);
+        due.map(|(id, pending)| {
+            pending.due = None;
+            (*id, pending.audio.clone())
+        })
+        .collect()
+    }
+
+    /// Schedules the next submission of a job. A failed one ends the connection.
+    fn note(&mut self, event: Event) -> Result<(), WorkError> {
+        match event {
+            Event::Removed => {}
+            Event::Unreadable(id, error) => self.answer(&id, &Err(ScoreError::failed("OSError", &error))),
+            Event::Submitted(id, submitted) => {
+                if let Some(pending) = self.pending.get_mut(&id) {
+                    pending.due = Some(Instant::now() + self.services.pace.resubmit_after);
+                    if submitted.is_err() {
+                        pending.due = Some(Instant::now());
+                    }
+                }
+                submitted?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Stores the audio of a job and publishes it.
+async fn submit(id: JobId, audio: Audio, recognizer: &EngineIdentity, services: &Services, queue: &Queue) -> Event {
+    let job = Job::new(audio.hash(), recognizer);
+    let read = tokio::task::spawn_blocking(move || audio.read().map(std::borrow::Cow::into_owned)).await;
+    let wav = match read.map_err(io::Error::other).and_then(|read| read) {
+        Ok(wav) => wav,
+        Err(error) => return Event::Unreadable(id, error),
+    };
+    let submit = async {
+        services.bucket.put(&id.object(), wav.into()).await?;
+        let is_new = queue.publish(&id, &job).await?;
+        tracing::debug!(job = %id, is_new, "submitted a transcription");
+        Ok(())
+    };
+    Event::Submitted(id, submit.await)
+}
+
+/// Deletes results and audio that nobody has asked for in a long time.
+async fn purge(services: &Services, store: &Store) -> Result<(), WorkError> {
+    store.purge(KEPT).await?;
+    let Some(before) = SystemTime::now().checked_sub(KEPT) else { return Ok(()) };
+    for key in services.bucket.written_before(AUDIO, before).await? {
+        services.bucket.remove(&key).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,160 @@
+// Scores must be equal, not close.
+#![allow(clippy::float_cmp)]
+
+mod kills;
+mod outages;
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use taonet_babelbit_core::reference::Reference;
+use taonet_babelbit_core::scoring::{ScoreOptions, ScoreResult, Timeline};
+use taonet_babelbit_scorer::{Audio, BatchScorer, Candidate, EngineIdentity, ScorerSettings, TranscriptCache};
+use taonet_objects::testing::settings;
+use taonet_objects::{ObjectStorage, S3Addressing};
+use taonet_primitives::{SampleRate, Seconds};
+use taonet_speech::{
+    CtcRecognizer, EmbedError, Embedding, Pcm, Recognition, RecognizeError, Recognizer, SampleFormat, SentenceEmbedder,
+    Wav,
+};
+
+use super::testing::Servers;
+use super::*;
+
+/// Intervals short enough for tests.
+const PACE: Pace = Pace {
+    redeliver_after: Duration::from_secs(1),
+    retry_after: Duration::from_millis(200),
+    poll: Duration::from_millis(20),
+    resubmit_after: Duration::from_secs(2),
+    grace: Duration::from_secs(5),
+};
+
+fn services(nats_url: &str, database_url: &str, bucket: &str) -> Services {
+    Services {
+        nats_url: nats_url.to_owned(),
+        database_url: database_url.to_owned(),
+        bucket: ObjectStorage::open(&settings(&bucket.parse().unwrap(), S3Addressing::Path)).unwrap(),
+        pace: PACE,
+    }
+}
+
+impl Servers {
+    fn services(&self) -> Services {
+        services(&self.nats.url(), &self.postgres.url(), self.bucket.url.as_str())
+    }
+}
+
+/// Amplitude of the recording that kills its worker.
+const POISON: f32 = 0.25;
+
+/// The embedded recogniser, with a pause for each recording, and a weakness.
+struct Slow {
+    inner: CtcRecognizer,
+    pause: Duration,
+}
+
+impl Slow {
+    fn new(pause: Duration) -> Arc<Self> {
+        Arc::new(Self { inner: CtcRecognizer::embedded().unwrap(), pause })
+    }
+}
+
+impl Recognizer for Slow {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn fingerprint(&self) -> &str {
+        self.inner.fingerprint()
+    }
+
+    fn recognize(&self, samples: &[f32]) -> Result<Recognition, RecognizeError> {
+        std::thread::sleep(self.pause);
+        if samples.iter().all(|sample| (sample - POISON).abs() < 1e-3) {
+            std::process::abort();
+        }
+        self.inner.recognize(samples)
+    }
+}
+
+/// Embeds a text as the numbers of its letters.
+struct Letters;
+
+impl SentenceEmbedder for Letters {
+    fn name(&self) -> &'static str {
+        "letters"
+    }
+
+    fn fingerprint(&self) -> &'static str {
+        "letters"
+    }
+
+    fn embed(&self, texts: &[&str]) -> Result<Vec<Embedding>, EmbedError> {
+        let vector = |text: &&str| {
+            let mut vector = [0.0_f32; 26];
+            for letter in text.bytes().filter(u8::is_ascii_alphabetic) {
+                vector[usize::from(letter.to_ascii_lowercase() - b'a')] += 1.0;
+            }
+            let norm = vector.iter().map(|count| count * count).sum::<f32>().sqrt().max(1.0);
+            Embedding(vector.map(|count| count / norm).into())
+        };
+        Ok(texts.iter().map(vector).collect())
+    }
+}
+
+fn encoded(samples: Vec<f32>) -> Vec<u8> {
+    Wav::encode(&Pcm::mono(samples, SampleRate::HZ_16K), SampleFormat::S16).unwrap()
+}
+
+/// A recording: one of the twenty sentences, without a part of the silence before it.
+fn recording(index: usize) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../vectors/speech");
+    let file = std::fs::read(folder.join(format!("utt{:02}.wav", index % 20))).unwrap();
+    let samples = Wav::decode(&file).unwrap().pcm.samples;
+    encoded(samples[index / 20 * 40..].to_vec())
+}
+
+fn candidate(wav: Vec<u8>) -> Candidate {
+    Candidate {
+        wav: Some(Audio::from(wav)),
+        duration: None,
+        timeline: Timeline::new(vec![], 40),
+        channels: 1,
+        source_duration: Seconds::new(4.0).unwrap(),
+        transcript: None,
+    }
+}
+
+fn identity() -> EngineIdentity {
+    EngineIdentity::of_recognizer(&*Slow::new(Duration::ZERO))
+}
+
+fn cache() -> TranscriptCache {
+    TranscriptCache::in_memory(&*Slow::new(Duration::ZERO), NonZeroUsize::new(4096).unwrap())
+}
+
+/// A scorer with everything in this process.
+fn alone() -> BatchScorer {
+    let settings = ScorerSettings { gates: false, ..ScorerSettings::default() };
+    BatchScorer::new(Slow::new(Duration::ZERO), Arc::new(Letters), cache(), ScoreOptions::default(), settings).unwrap()
+}
+
+/// A scorer whose replies workers transcribe.
+fn distributed(services: Services) -> Arc<BatchScorer> {
+    let workers = Arc::new(Workers::start(services, identity()).unwrap());
+    Arc::new(BatchScorer::with_backend(identity(), workers, Arc::new(Letters), cache(), ScoreOptions::default(), false))
+}
+
+/// Scores replies on a thread, which a failed test leaves behind.
+async fn score(scorer: &Arc<BatchScorer>, candidates: &[Candidate]) -> Vec<ScoreResult> {
+    let (scorer, candidates) = (Arc::clone(scorer), candidates.to_vec());
+    let (sender, results) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let reference = Reference::new("the ferry leaves at nine in the morning", vec![], Some(2.0)).unwrap();
+        sender.send(scorer.score(Ok(&reference), &candidates))
+    });
+    tokio::time::timeout(Duration::from_mins(3), results).await.expect("workers do not finish").unwrap()
+}

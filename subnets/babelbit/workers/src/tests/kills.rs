@@ -1,0 +1,147 @@
+//! Workers as processes of their own, which are killed. The process is this test binary, restarted.
+
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use taonet_service::Shutdown;
+
+use super::*;
+use crate::queue::Queue;
+use crate::store::Store;
+
+/// Environment variable with the URLs of the services, for the child process.
+const SERVICES: &str = "TAONET_TEST_WORKER_SERVICES";
+const WORKERS: usize = 3;
+const KILLS: usize = 10;
+/// Time that a worker takes for a recording.
+const PAUSE: Duration = Duration::from_millis(40);
+
+/// Entry point of the child process: a worker that runs until it is killed.
+#[test]
+fn child_worker() {
+    let Ok(urls) = std::env::var(SERVICES) else { return };
+    let urls: Vec<&str> = urls.split(' ').collect();
+    let services = services(urls[0], urls[1], urls[2]);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let name = format!("worker-{}", std::process::id());
+    runtime.block_on(Worker::new(&name, Slow::new(PAUSE), services).run(&Shutdown::new(), || {}));
+}
+
+struct Process(Child);
+
+impl Process {
+    fn start(servers: &Servers) -> Self {
+        let urls = format!("{} {} {}", servers.nats.url(), servers.postgres.url(), servers.bucket.url);
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "tests::kills::child_worker"]).env(SERVICES, urls);
+        Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+
+    fn has_ended(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_some()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+/// Every job has one row with a result, the queue is empty, and the bucket too.
+async fn check_nothing_is_left(servers: &Servers, jobs: &[JobId]) {
+    let rows = Store::open(&servers.postgres.url()).await.unwrap();
+    let rows = rows.look(&jobs.iter().map(JobId::to_string).collect::<Vec<_>>()).await.unwrap();
+    assert_eq!(rows.len(), jobs.len());
+    assert!(rows.iter().all(|row| row.result.is_some()));
+    println!("tries: {:?}", rows.iter().map(|row| row.tries).filter(|tries| *tries > 1).collect::<Vec<_>>());
+    let queue = Queue::connect(&servers.nats.url(), &identity()).await.unwrap();
+    let began = std::time::Instant::now();
+    while queue.depth().await.unwrap().jobs > 0 || jobs.iter().any(|job| servers.bucket.object(&job.object()).exists())
+    {
+        assert!(began.elapsed() < Duration::from_secs(30), "{:?}", queue.depth().await);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn job(candidate: &Candidate) -> JobId {
+    JobId::new(candidate.wav.as_ref().unwrap().hash(), &identity())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_kills_of_three_workers_lose_and_repeat_nothing() {
+    let Some(servers) = Servers::start().await else { return };
+    let servers = Arc::new(servers);
+    let seed = std::env::var("TAONET_TEST_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
+    println!("TAONET_TEST_SEED={seed} spreads the kills in the same way");
+    let (kills, is_over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let killer = {
+        let (servers, kills, is_over) = (Arc::clone(&servers), Arc::clone(&kills), Arc::clone(&is_over));
+        std::thread::spawn(move || {
+            let mut random = StdRng::seed_from_u64(seed);
+            let mut workers: Vec<Process> = (0..WORKERS).map(|_| Process::start(&servers)).collect();
+            while !is_over.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(random.random_range(800..2_000)));
+                if kills.load(Ordering::Relaxed) < KILLS {
+                    // The old process is killed when it is replaced.
+                    workers[random.random_range(0..WORKERS)] = Process::start(&servers);
+                    kills.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        })
+    };
+    let (alone, distributed) = (Arc::new(alone()), distributed(servers.services()));
+    let (mut jobs, mut batches) = (Vec::new(), 0);
+    while kills.load(Ordering::Relaxed) < KILLS {
+        let candidates: Vec<_> = (0..24).map(|index| candidate(recording(batches * 24 + index))).collect();
+        assert_eq!(score(&distributed, &candidates).await, score(&alone, &candidates).await, "batch {batches}");
+        jobs.extend(candidates.iter().map(job));
+        batches += 1;
+    }
+    println!("{} jobs in {batches} batches", jobs.len());
+    check_nothing_is_left(&servers, &jobs).await;
+    is_over.store(true, Ordering::Relaxed);
+    killer.join().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_that_kills_its_workers_is_set_aside_and_harms_no_other() {
+    let Some(servers) = Servers::start().await else { return };
+    let servers = Arc::new(servers);
+    let (deaths, is_over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let supervisor = {
+        let (servers, deaths, is_over) = (Arc::clone(&servers), Arc::clone(&deaths), Arc::clone(&is_over));
+        std::thread::spawn(move || {
+            let mut worker = Process::start(&servers);
+            while !is_over.load(Ordering::Relaxed) {
+                if worker.has_ended() {
+                    deaths.fetch_add(1, Ordering::Relaxed);
+                    worker = Process::start(&servers);
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        })
+    };
+    let poison = candidate(encoded(vec![POISON; 16_000]));
+    let mut candidates: Vec<_> = (0..8).map(|index| candidate(recording(index))).collect();
+    candidates.insert(3, poison.clone());
+    let mut results = score(&distributed(servers.services()), &candidates).await;
+    let error = results.remove(3).score_error.unwrap();
+    let expected = format!("RuntimeError:transcription {} failed 3 times: its last worker, worker-", job(&poison));
+    assert!(error.starts_with(&expected), "{error}");
+    candidates.remove(3);
+    let others: Vec<_> =
+        results.iter().map(|result| (&result.stt_text, &result.score_error, result.raw_score)).collect();
+    let expected = score(&Arc::new(alone()), &candidates).await;
+    let expected: Vec<_> =
+        expected.iter().map(|result| (&result.stt_text, &result.score_error, result.raw_score)).collect();
+    assert_eq!(others, expected);
+    assert_eq!(deaths.load(Ordering::Relaxed), 3);
+    is_over.store(true, Ordering::Relaxed);
+    supervisor.join().unwrap();
+}

@@ -1,0 +1,114 @@
+//! Services that are down at the start, fail in the middle, lose data, or return other data.
+
+use taonet_service::Shutdown;
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::store::Store;
+
+/// A worker in this process.
+fn worker(services: &Services, stop: &Shutdown) -> JoinHandle<()> {
+    let (worker, stop) = (Worker::new("worker", Slow::new(Duration::from_millis(50)), services.clone()), stop.clone());
+    tokio::spawn(async move { worker.run(&stop, || {}).await })
+}
+
+async fn pause(milliseconds: u64) {
+    tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn outages_delay_scores_and_change_none() {
+    let Some(mut servers) = Servers::start().await else { return };
+    let (services, stop) = (servers.services(), Shutdown::new());
+    servers.nats.stop();
+    servers.postgres.stop();
+    let running = worker(&services, &stop);
+    let distributed = distributed(services);
+    let candidates: Vec<_> = (0..60).map(|index| candidate(recording(index))).collect();
+    let expected = score(&Arc::new(alone()), &candidates).await;
+    let scoring = tokio::spawn(async move { score(&distributed, &candidates).await });
+    pause(500).await;
+    servers.postgres.run();
+    pause(500).await;
+    servers.nats.run();
+    pause(1_500).await;
+    servers.postgres.stop();
+    pause(500).await;
+    servers.postgres.run();
+    pause(300).await;
+    servers.nats.stop();
+    servers.nats.lose_everything();
+    servers.nats.run();
+    assert_eq!(scoring.await.unwrap(), expected);
+    stop.request();
+    running.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn audio_that_was_lost_or_modified_is_stored_again() {
+    let Some(servers) = Servers::start().await else { return };
+    let (services, stop) = (servers.services(), Shutdown::new());
+    let candidates: Vec<_> = (0..3).map(|index| candidate(recording(index))).collect();
+    let ids: Vec<_> = candidates.iter().map(|c| JobId::new(c.wav.as_ref().unwrap().hash(), &identity())).collect();
+    let expected = score(&Arc::new(alone()), &candidates).await;
+    let distributed = distributed(services.clone());
+    let scoring = tokio::spawn(async move { score(&distributed, &candidates).await });
+    while !ids.iter().all(|id| servers.bucket.object(&id.object()).exists()) {
+        pause(10).await;
+    }
+    std::fs::remove_file(servers.bucket.object(&ids[0].object())).unwrap();
+    std::fs::write(servers.bucket.object(&ids[1].object()), recording(5)).unwrap();
+    let running = worker(&services, &stop);
+    assert_eq!(scoring.await.unwrap(), expected);
+    stop.request();
+    running.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn results_are_reused_and_malformed_ones_are_not() {
+    let Some(servers) = Servers::start().await else { return };
+    let (services, stop) = (servers.services(), Shutdown::new());
+    let candidates = [candidate(recording(0)), candidate(b"not a recording".to_vec()), candidate(encoded(vec![]))];
+    let expected = score(&Arc::new(alone()), &candidates).await;
+    let running = worker(&services, &stop);
+    assert_eq!(score(&distributed(services.clone()), &candidates).await, expected);
+    stop.request();
+    running.await.unwrap();
+    // No worker runs: the results are those of the database.
+    assert_eq!(score(&distributed(services.clone()), &candidates).await, expected);
+    let store = Store::open(&services.database_url).await.unwrap();
+    let id = JobId::new(candidates[0].wav.as_ref().unwrap().hash(), &identity());
+    store.forget(&id).await.unwrap();
+    store.begin(&id, "liar").await.unwrap();
+    assert!(store.finish(&id, b"nonsense", false).await.unwrap());
+    let stop = Shutdown::new();
+    let running = worker(&services, &stop);
+    assert_eq!(score(&distributed(services), &candidates).await, expected);
+    stop.request();
+    running.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_result_stays_and_handed_back_jobs_are_no_tries() {
+    let Some(servers) = Servers::start().await else { return };
+    let store = Store::open(&servers.postgres.url()).await.unwrap();
+    let id = JobId::new(candidate(recording(0)).wav.unwrap().hash(), &identity());
+    assert_eq!(store.begin(&id, "a").await.unwrap(), Some(1));
+    assert_eq!(store.begin(&id, "b").await.unwrap(), Some(2));
+    store.hand_back(&id).await.unwrap();
+    assert_eq!(store.begin(&id, "c").await.unwrap(), Some(2));
+    assert!(store.finish(&id, b"first", true).await.unwrap());
+    assert!(!store.finish(&id, b"second", false).await.unwrap());
+    assert_eq!(store.begin(&id, "d").await.unwrap(), None);
+    let ids = [id.to_string()];
+    let rows = store.look(&ids).await.unwrap();
+    assert_eq!((rows.len(), rows[0].result.as_deref(), rows[0].worker.as_str()), (1, Some(&b"first"[..]), "c"));
+    // A failure is kept for a while, then the job is tried again.
+    store.forget_failures(&ids, Duration::from_mins(1)).await.unwrap();
+    assert_eq!(store.look(&ids).await.unwrap().len(), 1);
+    store.forget_failures(&ids, Duration::ZERO).await.unwrap();
+    assert_eq!(store.look(&ids).await.unwrap(), []);
+    store.begin(&id, "e").await.unwrap();
+    store.purge(Duration::from_mins(1)).await.unwrap();
+    assert_eq!(store.look(&ids).await.unwrap().len(), 1);
+}

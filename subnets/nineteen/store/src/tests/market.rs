@@ -1,0 +1,173 @@
+//! Nodes, periods and samples.
+
+use taonet_nineteen_core::capacity::Capacity;
+use taonet_nineteen_core::period::{PeriodProfile, RequestOutcome};
+use taonet_nineteen_transport::{FernetKey, Session};
+use taonet_primitives::{Hotkey, Uid};
+use taonet_wallet::Keypair;
+use taonet_wire::Peer;
+
+use super::*;
+
+pub(super) fn hotkey(uri: &str) -> Hotkey {
+    Keypair::from_uri(uri).unwrap().hotkey()
+}
+
+pub(super) fn offer(uri: &str, name: &str) -> NewContender {
+    let capacity = Capacity { declared: 2_000.0, accepted: 1_000.0, to_score: 40.0 };
+    NewContender { task: task(name), hotkey: hotkey(uri), uid: Uid(3), capacity }
+}
+
+/// §11.11
+pub(super) async fn issue_11_11_keys_outlive_a_refresh_of_the_nodes(home: Home) {
+    let store = home.open().await;
+    let peer = |uri: &str, port| Peer::new(hotkey(uri), "192.0.2.1", port).unwrap();
+    let (alice, bob) = (peer("//Alice", 1), peer("//Bob", 2));
+    store.replace_nodes(&[(Uid(1), alice.clone()), (Uid(2), bob.clone())], 10).await.unwrap();
+    let session = Session::restore(alice.clone(), "ab".repeat(32), FernetKey::from_bytes([7; 32]), 99, true);
+    store.put_session(&session).await.unwrap();
+    store.put_session(&Session::restore(bob, "cd".repeat(32), FernetKey::random(), 99, false)).await.unwrap();
+    // Alice stays, Bob moves, Charlie is new.
+    let nodes = [(Uid(5), alice), (Uid(2), peer("//Bob", 3)), (Uid(7), peer("//Charlie", 1))];
+    store.replace_nodes(&nodes, 20).await.unwrap();
+    let nodes = store.nodes().await.unwrap();
+    let found: Vec<_> = nodes.iter().map(|node| (node.uid.0, node.peer.port(), node.session.is_some())).collect();
+    assert_eq!(found, [(2, 3, false), (5, 1, true), (7, 1, false)]);
+    let kept = nodes[1].session.as_ref().unwrap();
+    assert_eq!((kept.id(), kept.ends_ns(), kept.is_signed()), (session.id(), 99, true));
+    assert_eq!(kept.key().as_bytes(), [7; 32]);
+    assert_eq!(store.nodes_seen_ms().await.unwrap(), Some(20));
+    store.replace_nodes(&[], 30).await.unwrap();
+    assert!(store.nodes().await.unwrap().is_empty());
+}
+
+pub(super) async fn a_period_is_counted_once(home: Home) {
+    let store = home.open().await;
+    let offers = [offer("//Alice", "a"), offer("//Bob", "a"), offer("//Alice", "b")];
+    let budgets = [(task("a"), 7)];
+    let begin = async || store.begin_period(1_000, 60_000, PeriodProfile::Seed, &offers, &budgets).await;
+    let id = begin().await.unwrap();
+    assert!(matches!(begin().await, Err(StoreError::StillOpen(1))));
+    let mut rows = store.contenders(id).await.unwrap();
+    assert_eq!(rows.iter().map(|row| row.offer.clone()).collect::<Vec<_>>().len(), 3);
+    let busy = rows.iter_mut().find(|row| row.offer == offers[0]).unwrap();
+    for outcome in [RequestOutcome::Answered { work: 25.0 }, RequestOutcome::RateLimited] {
+        busy.counts.count(outcome);
+    }
+    busy.sent = 20.0;
+    // Absolute values: a second time changes nothing.
+    for _ in 0..2 {
+        store.put_counts(id, &rows, &[(task("a"), 5)]).await.unwrap();
+    }
+    assert_eq!(store.contenders(id).await.unwrap(), rows);
+    assert_eq!(store.budgets(id).await.unwrap(), [BudgetRow { task: task("a"), planned: 7, remaining: 5 }]);
+    // As after a crash: another process finds the open period.
+    store.close().await;
+    let store = home.open().await;
+    assert_eq!(store.open_period().await.unwrap().unwrap().id, id);
+    store.close_period(id, &rows, 70_000).await.unwrap();
+    let closed = store.contenders(id).await.unwrap();
+    let expected = period_score_of(&rows[rows.iter().position(|row| row.offer == offers[0]).unwrap()]);
+    let scores: Vec<_> = closed.iter().filter_map(|row| row.score).collect();
+    assert_eq!(scores, [expected]);
+    // Counters of a closed period are unchanged.
+    for row in &mut rows {
+        row.counts.total_requests += 100.0;
+    }
+    store.put_counts(id, &rows, &[]).await.unwrap();
+    store.close_period(id, &rows, 80_000).await.unwrap();
+    assert_eq!(store.contenders(id).await.unwrap(), closed);
+    assert_eq!(store.newest_period().await.unwrap().unwrap().closed_ms, Some(70_000));
+    assert_eq!(store.open_period().await.unwrap(), None);
+    let history = store.history_since(70_000).await.unwrap();
+    assert_eq!(history.iter().filter_map(|row| row.score).collect::<Vec<_>>(), [expected]);
+    assert_eq!(store.history_since(70_001).await.unwrap(), []);
+    let next = store.begin_period(80_000, 1, PeriodProfile::Later, &[], &[]).await.unwrap();
+    assert_eq!(next, PeriodId(2));
+    store.sweep(0, 90_000, 0).await.unwrap();
+    assert_eq!(store.contenders(id).await.unwrap(), []);
+    assert_eq!(store.newest_period().await.unwrap().unwrap().id, next);
+}
+
+fn period_score_of(row: &ContenderRow) -> f64 {
+    taonet_nineteen_core::period::period_score(&row.counts, PeriodProfile::Seed).unwrap()
+}
+
+fn sample(job: &str, uri: &str, created_ms: i64) -> Sample {
+    Sample {
+        job_id: job.to_owned(),
+        period: PeriodId(1),
+        task: task("a"),
+        hotkey: hotkey(uri),
+        uid: Uid(3),
+        synthetic: true,
+        request: "{}".to_owned(),
+        answer: "[]".to_owned(),
+        work: 12.5,
+        response_time: Some(0.5),
+        created_ms,
+    }
+}
+
+fn reward(quality: f64) -> Reward {
+    Reward { quality: Some(quality), metric: Some(25.0), reason: "equal".to_owned(), created_ms: 500 }
+}
+
+/// §11.1
+pub(super) async fn issue_11_1_results_are_keyed_by_job(home: Home) {
+    let store = home.open().await;
+    for (job, uri, created) in [("1", "//Alice", 1), ("2", "//Alice", 2), ("3", "//Bob", 3)] {
+        assert!(store.put_sample(&sample(job, uri, created), 1.0).await.unwrap());
+        assert!(!store.put_sample(&sample(job, uri, created), 1.0).await.unwrap(), "the same job");
+    }
+    let next = async || store.next_sample(&task("a")).await.unwrap().unwrap();
+    let first = next().await;
+    assert_eq!(first, sample("1", "//Alice", 1));
+    // After a failed check, the answer is still in the queue.
+    assert_eq!(next().await, first);
+    for quality in [0.75, 0.25] {
+        store.put_reward(&first, &reward(quality)).await.unwrap();
+    }
+    // Bob has fewer rewards.
+    assert_eq!(next().await.job_id, "3");
+    let rewards = store.rewards_since(0).await.unwrap();
+    assert_eq!(rewards.len(), 1);
+    assert_eq!((rewards[0].hotkey, &rewards[0].reward), (hotkey("//Alice"), &reward(0.75)), "the first result counts");
+    assert!(!store.put_sample(&first, 1.0).await.unwrap(), "already checked");
+    assert_eq!(store.samples_by_task().await.unwrap(), [(task("a"), 2)]);
+    assert_eq!(store.rewards_since(501).await.unwrap(), []);
+}
+
+pub(super) async fn tasks_keep_as_many_answers_as_their_weight_allows(home: Home) {
+    let store = home.open().await;
+    for index in 0..8 {
+        let kept = store.put_sample(&sample(&index.to_string(), "//Alice", index), 0.005).await.unwrap();
+        assert_eq!(kept, index < 6, "{index}");
+    }
+    store.sweep(0, 0, 3).await.unwrap();
+    assert_eq!(store.samples_by_task().await.unwrap(), [(task("a"), 3)]);
+    assert_eq!(store.next_sample(&task("b")).await.unwrap(), None);
+}
+
+pub(super) async fn rows_are_in_the_same_order(home: Home) {
+    let store = home.open().await;
+    let mut offers = Vec::new();
+    // PostgreSQL's locales ignore punctuation and case at first.
+    for name in ["b-a", "ba", "b.b", "b"] {
+        for (uri, uid) in [("//Alice", 7), ("//Bob", 2), ("//Charlie", 2), ("//Dave", 7)] {
+            offers.push(NewContender { uid: Uid(uid), ..offer(uri, name) });
+        }
+    }
+    let budgets = ["b-a", "ba", "b.b", "b"].map(|name| (task(name), 1));
+    let id = store.begin_period(0, 1, PeriodProfile::Seed, &offers, &budgets).await.unwrap();
+    let rows = store.contenders(id).await.unwrap();
+    let found: Vec<_> =
+        rows.iter().map(|row| (row.offer.task.to_string(), row.offer.uid, row.offer.hotkey.to_string())).collect();
+    assert!(found.len() == 16 && found.is_sorted(), "{found:?}");
+    let found: Vec<_> = store.budgets(id).await.unwrap().iter().map(|row| row.task.to_string()).collect();
+    assert_eq!(found, ["b", "b-a", "b.b", "ba"]);
+    store.close_period(id, &rows, 5).await.unwrap();
+    let history = store.history_since(0).await.unwrap();
+    let found: Vec<_> = history.iter().map(|row| (row.task.to_string(), row.hotkey.to_string())).collect();
+    assert!(found.len() == 16 && found.is_sorted(), "{found:?}");
+}

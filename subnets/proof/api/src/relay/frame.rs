@@ -1,0 +1,155 @@
+//! Frames of the relay's WebSocket: `u8 type | u32 BE request id | payload`.
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use thiserror::Error;
+
+/// Type of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Kind {
+    AuthChallenge = 0x01,
+    AuthResponse = 0x02,
+    AuthSuccess = 0x03,
+    Submit = 0x10,
+    SubmitResult = 0x11,
+    StatusRequest = 0x20,
+    StatusResult = 0x21,
+    ProofRequest = 0x30,
+    ProofResult = 0x31,
+    BatchDone = 0x40,
+    Error = 0xFE,
+}
+
+impl Kind {
+    const ALL: [Self; 11] = [
+        Self::AuthChallenge,
+        Self::AuthResponse,
+        Self::AuthSuccess,
+        Self::Submit,
+        Self::SubmitResult,
+        Self::StatusRequest,
+        Self::StatusResult,
+        Self::ProofRequest,
+        Self::ProofResult,
+        Self::BatchDone,
+        Self::Error,
+    ];
+}
+
+/// Id of a request; replies repeat it. Zero asks for no reply.
+pub(super) type RequestId = u32;
+
+/// A received frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Frame<'a> {
+    pub(super) kind: Kind,
+    pub(super) id: RequestId,
+    pub(super) payload: &'a [u8],
+}
+
+/// Why a frame or its payload cannot be read.
+#[derive(Debug, Error)]
+pub(super) enum FrameError {
+    #[error("frame of {0} bytes is too short")]
+    Short(usize),
+    #[error("unknown frame type 0x{0:02x}")]
+    Kind(u8),
+    #[error("Invalid payload: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error("Invalid payload: metadata of {0} bytes is incomplete")]
+    Meta(usize),
+}
+
+impl<'a> Frame<'a> {
+    pub(super) fn decode(bytes: &'a [u8]) -> Result<Self, FrameError> {
+        let (head, payload) = bytes.split_first_chunk::<5>().ok_or(FrameError::Short(bytes.len()))?;
+        let [kind, id @ ..] = *head;
+        let known = Kind::ALL.into_iter().find(|known| *known as u8 == kind);
+        Ok(Self { kind: known.ok_or(FrameError::Kind(kind))?, id: u32::from_be_bytes(id), payload })
+    }
+
+    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, FrameError> {
+        Ok(serde_json::from_slice(self.payload)?)
+    }
+
+    /// Splits the payload of [`Kind::Submit`] into metadata and tensor: `u32 BE length | JSON | tensor`.
+    pub(super) fn submission(&self) -> Result<(Request, Option<&'a [u8]>), FrameError> {
+        let (length, rest) = self.payload.split_first_chunk::<4>().ok_or(FrameError::Meta(0))?;
+        let length = u32::from_be_bytes(*length) as usize;
+        let (meta, tensor) = rest.split_at_checked(length).ok_or(FrameError::Meta(length))?;
+        Ok((serde_json::from_slice(meta)?, Some(tensor).filter(|tensor| !tensor.is_empty())))
+    }
+}
+
+/// Encodes a frame with a JSON payload.
+pub(super) fn encode(kind: Kind, id: RequestId, payload: &Value) -> Vec<u8> {
+    let mut bytes = vec![kind as u8];
+    bytes.extend(id.to_be_bytes());
+    bytes.extend(payload.to_string().into_bytes());
+    bytes
+}
+
+/// A request for proofs. `prove_pct` is ignored: all slices are proven.
+#[derive(Debug, Deserialize, PartialEq)]
+pub(super) struct Request {
+    pub(super) circuit_id: String,
+    pub(super) inputs: Option<Value>,
+}
+
+/// Payload of [`Kind::AuthChallenge`].
+#[derive(Debug, Deserialize)]
+pub(super) struct Challenge {
+    /// Base64.
+    pub(super) challenge: String,
+}
+
+/// Payload of [`Kind::StatusRequest`].
+#[derive(Debug, Deserialize)]
+pub(super) struct StatusRequest {
+    pub(super) run_uid: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn frames_round_trip() {
+        for kind in Kind::ALL {
+            let bytes = encode(kind, 0x0102_0304, &json!({ "a": 1 }));
+            assert_eq!(&bytes[..5], [kind as u8, 1, 2, 3, 4]);
+            assert_eq!(Frame::decode(&bytes).unwrap(), Frame { kind, id: 0x0102_0304, payload: br#"{"a":1}"# });
+        }
+        assert_eq!(Frame::decode(&[1, 0, 0, 0]).unwrap_err().to_string(), "frame of 4 bytes is too short");
+        assert_eq!(Frame::decode(&[9, 0, 0, 0, 0]).unwrap_err().to_string(), "unknown frame type 0x09");
+    }
+
+    #[test]
+    fn submissions_have_metadata_and_perhaps_a_tensor() {
+        let meta = br#"{"circuit_id": "c", "inputs": [1], "prove_pct": 0.5}"#;
+        let length = u32::try_from(meta.len()).unwrap().to_be_bytes();
+        let payload = [&length[..], meta, b"tensor"].concat();
+        let frame = |payload| Frame { kind: Kind::Submit, id: 1, payload };
+        let request = Request { circuit_id: "c".to_owned(), inputs: Some(json!([1])) };
+        assert_eq!(frame(&payload[..]).submission().unwrap(), (request, Some(&b"tensor"[..])));
+        assert_eq!(frame(&payload[..4 + meta.len()]).submission().unwrap().1, None);
+        for cut in 0..4 + meta.len() {
+            assert!(frame(&payload[..cut]).submission().is_err(), "{cut}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            if let Ok(frame) = Frame::decode(&bytes) {
+                let _ = frame.submission();
+                let _ = frame.json::<Challenge>();
+            }
+        }
+    }
+}

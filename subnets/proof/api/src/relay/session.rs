@@ -1,0 +1,277 @@
+//! One connection to the relay.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use futures::{SinkExt as _, StreamExt as _};
+use serde_json::{Value, json};
+use taonet_proof_circuits::ModelBundle;
+use taonet_proof_core::Digest;
+use taonet_proof_core::messages::input_of;
+use taonet_proof_core::query;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc::{Receiver, Sender};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_tls_with_config};
+
+use super::frame::{Challenge, Frame, Kind, Request, StatusRequest, encode};
+use super::{End, Outgoing, Relay, SessionError, tensor};
+use crate::{Job, Status};
+
+/// Maximum size of a message in bytes.
+const LARGEST_MESSAGE: usize = 128 << 20;
+/// Timeout of the connection, and of each step of the authentication.
+const AUTH_WITHIN: Duration = Duration::from_secs(10);
+const PING_EVERY: Duration = Duration::from_secs(30);
+/// Timeout of the relay's answer to a ping.
+const PONG_WITHIN: Duration = Duration::from_mins(2);
+/// Close code for a connection that another one of the same hotkey replaced.
+const SUPERSEDED: u16 = 4_000;
+/// Lengths of a challenge that is signed. The signed payload of an extrinsic ends with two block hashes and two versions,
+/// 72 bytes, so no challenge of these lengths is one.
+const CHALLENGE_BYTES: std::ops::RangeInclusive<usize> = 16..=64;
+
+const BUSY: i32 = 20;
+const NO_SUCH_RUN: i32 = 11;
+const INVALID: i32 = -32_602;
+
+/// Owner of the relay's proofs among the jobs.
+const OWNER: &str = "relay";
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// Why a request is refused.
+enum Refusal {
+    /// An error frame.
+    Error(i32, String),
+    /// The `error` of the request's own reply.
+    Result(String),
+}
+
+impl Relay {
+    /// Connects, authenticates, and serves until the connection ends.
+    pub(super) async fn session(
+        self: &Arc<Self>,
+        session: u64,
+        outbound: &Sender<Outgoing>,
+        queue: &mut Receiver<Outgoing>,
+        is_authenticated: &mut bool,
+    ) -> Result<End, SessionError> {
+        let config =
+            WebSocketConfig::default().max_message_size(Some(LARGEST_MESSAGE)).max_frame_size(Some(LARGEST_MESSAGE));
+        let connecting =
+            connect_async_tls_with_config(self.url.clone(), Some(config), true, Some(self.connector.clone()));
+        let (mut socket, _) = timeout(AUTH_WITHIN, connecting)
+            .await
+            .map_err(|_| SessionError::Timeout("no connection", AUTH_WITHIN))??;
+        self.authenticate(&mut socket).await?;
+        *is_authenticated = true;
+        tracing::info!(relay = %self.url, "connected to the relay");
+        let mut pings = interval(PING_EVERY);
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut last_pong = Instant::now();
+        loop {
+            tokio::select! {
+                message = socket.next() => match message {
+                    Some(Ok(Message::Binary(bytes))) => match Frame::decode(&bytes) {
+                        Ok(frame) => {
+                            if let Some(reply) = self.serve(frame, session, outbound) {
+                                send(&mut socket, reply).await?;
+                            }
+                        }
+                        Err(error) => tracing::warn!(relay = %self.url, %error, "message ignored"),
+                    },
+                    Some(Ok(Message::Pong(_))) => last_pong = Instant::now(),
+                    Some(Ok(Message::Close(close))) => {
+                        let is_superseded = close.is_some_and(|close| u16::from(close.code) == SUPERSEDED);
+                        return Ok(if is_superseded { End::Superseded } else { End::Closed });
+                    }
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => return Err(error.into()),
+                    None => return Ok(End::Closed),
+                },
+                Some(outgoing) = queue.recv() => {
+                    if outgoing.session.is_none_or(|of| of == session) {
+                        send(&mut socket, outgoing.bytes).await?;
+                    }
+                }
+                _ = pings.tick() => {
+                    if last_pong.elapsed() > PONG_WITHIN {
+                        return Err(SessionError::Timeout("no pong", PONG_WITHIN));
+                    }
+                    socket.send(Message::Ping(Vec::new().into())).await?;
+                }
+            }
+        }
+    }
+
+    async fn authenticate(&self, socket: &mut Socket) -> Result<(), SessionError> {
+        let message = receive(socket).await?;
+        let challenge = match Frame::decode(&message)? {
+            frame if frame.kind == Kind::AuthChallenge => frame.json::<Challenge>()?,
+            _ => return Err(SessionError::Authentication("the relay sent no challenge")),
+        };
+        let challenge = BASE64.decode(challenge.challenge).ok().filter(|bytes| CHALLENGE_BYTES.contains(&bytes.len()));
+        let challenge =
+            challenge.ok_or(SessionError::Authentication("the challenge is not 16 to 64 bytes in base64"))?;
+        let signature = hex::decode(self.signer.sign(&challenge).to_bare_hex()).unwrap_or_default();
+        let response = json!({ "ss58": self.signer.hotkey(), "signature": BASE64.encode(signature) });
+        send(socket, encode(Kind::AuthResponse, 0, &response)).await?;
+        let message = receive(socket).await?;
+        match Frame::decode(&message)?.kind {
+            Kind::AuthSuccess => Ok(()),
+            _ => Err(SessionError::Authentication("the relay refused the signature")),
+        }
+    }
+
+    /// Handles a request of the relay; returns the reply, if there is one at once.
+    fn serve(self: &Arc<Self>, frame: Frame<'_>, session: u64, outbound: &Sender<Outgoing>) -> Option<Vec<u8>> {
+        let (kind, result) = match frame.kind {
+            Kind::Submit => (Kind::SubmitResult, self.submit(frame, outbound)),
+            Kind::StatusRequest => (Kind::StatusResult, self.status(frame)),
+            Kind::ProofRequest => match self.prove(frame, session, outbound) {
+                Ok(()) => return None,
+                Err(refusal) => (Kind::ProofResult, Err(refusal)),
+            },
+            other => {
+                tracing::warn!(relay = %self.url, kind = ?other, "message ignored");
+                return None;
+            }
+        };
+        let (kind, payload) = match result {
+            Ok(payload) => (kind, payload),
+            Err(Refusal::Error(code, message)) => (Kind::Error, json!({ "code": code, "message": message })),
+            Err(Refusal::Result(error)) if kind == Kind::ProofResult => {
+                (kind, json!({ "success": false, "error": error }))
+            }
+            Err(Refusal::Result(error)) => (kind, json!({ "error": error })),
+        };
+        (frame.id != 0).then(|| encode(kind, frame.id, &payload))
+    }
+
+    /// Starts a run. Its end is announced with [`Kind::BatchDone`].
+    fn submit(self: &Arc<Self>, frame: Frame<'_>, outbound: &Sender<Outgoing>) -> Result<Value, Refusal> {
+        let (request, tensor) = frame.submission().map_err(|error| Refusal::Error(INVALID, error.to_string()))?;
+        let (circuit, slices, inputs) = self.read(&request, tensor)?;
+        let (run, job) = self.start(circuit, inputs)?;
+        let outbound = outbound.clone();
+        tokio::spawn(async move {
+            let done = if let Status::Failed(_) = job.finished().await {
+                let failed = job.unproven(slices);
+                json!({ "run_uid": run, "circuit_id": circuit, "status": "partial", "failed_slices": failed })
+            } else {
+                json!({ "run_uid": run, "circuit_id": circuit, "status": "completed" })
+            };
+            // Without a receiver, the validator stops.
+            let _ = outbound.send(Outgoing { session: None, bytes: encode(Kind::BatchDone, 0, &done) }).await;
+        });
+        // Slices are not divided into tiles.
+        Ok(json!({ "run_uid": run, "status": "started", "total_slices": slices, "total_tiles": slices }))
+    }
+
+    /// Returns the status of a run. A final status is returned once.
+    fn status(&self, frame: Frame<'_>) -> Result<Value, Refusal> {
+        let request: StatusRequest = frame.json().map_err(|error| Refusal::Error(INVALID, error.to_string()))?;
+        let run = request.run_uid.parse().ok();
+        let found = run.and_then(|run| Some((run, self.jobs.get(OWNER, &run)?)));
+        let (run, job) = found.ok_or_else(|| Refusal::Error(NO_SUCH_RUN, "run not found".to_owned()))?;
+        let status = match job.status() {
+            Status::Running => return Ok(json!({ "run_uid": run, "status": "processing" })),
+            Status::Done(bundle) => {
+                let output = bundle.proofs().last().map(taonet_proof_circuits::Bundle::real_outputs);
+                json!({ "run_uid": run, "status": "complete", "output": output })
+            }
+            Status::Failed(error) => {
+                let slices = self.slices(&job.circuit).unwrap_or(1);
+                let failed = job.unproven(slices);
+                json!({ "run_uid": run, "status": "partial", "failed_slices": failed, "error": error })
+            }
+        };
+        self.jobs.forget(&run);
+        Ok(status)
+    }
+
+    /// Starts a proof of one circuit. The reply follows when it is there.
+    fn prove(self: &Arc<Self>, frame: Frame<'_>, session: u64, outbound: &Sender<Outgoing>) -> Result<(), Refusal> {
+        let request: Request = frame.json().map_err(|error| Refusal::Error(INVALID, error.to_string()))?;
+        let (circuit, _, inputs) = self.read(&request, None)?;
+        let (run, job) = self.start(circuit, inputs)?;
+        let (relay, outbound, id) = (Arc::clone(self), outbound.clone(), frame.id);
+        tokio::spawn(async move {
+            let result = match job.finished().await {
+                Status::Done(bundle) => proof(&bundle),
+                Status::Failed(error) => json!({ "success": false, "error": error }),
+                Status::Running => return,
+            };
+            relay.jobs.forget(&run);
+            if id != 0 {
+                // Without a receiver, the validator stops.
+                let bytes = encode(Kind::ProofResult, id, &result);
+                let _ = outbound.send(Outgoing { session: Some(session), bytes }).await;
+            }
+        });
+        Ok(())
+    }
+
+    /// Returns the model of a request, its number of slices, and the inputs.
+    fn read(&self, request: &Request, tensor: Option<&[u8]>) -> Result<(Digest, usize, Vec<i64>), Refusal> {
+        let unknown = || Refusal::Result(format!("circuit {} is not served", request.circuit_id));
+        let circuit: Digest = request.circuit_id.parse().map_err(|_| unknown())?;
+        let examiner = self.jobs.examiner();
+        let served = examiner.served().find(|served| served.id == circuit).ok_or_else(unknown)?;
+        let inputs = if let Some(bytes) = tensor {
+            tensor::integers(bytes, served.input).map_err(|error| error.to_string())
+        } else {
+            let inputs = request.inputs.as_ref().and_then(input_of).and_then(query::integers);
+            inputs.ok_or_else(|| "inputs: expected a list of integers, or a tensor".to_owned())
+        };
+        let inputs = inputs.map_err(|error| Refusal::Error(INVALID, error))?;
+        examiner.check(&circuit, &inputs).map_err(|error| Refusal::Error(INVALID, error.to_string()))?;
+        Ok((circuit, served.slices, inputs))
+    }
+
+    fn start(&self, circuit: Digest, inputs: Vec<i64>) -> Result<(Digest, Arc<Job>), Refusal> {
+        let busy = || Refusal::Error(BUSY, "Server busy, try again later".to_owned());
+        let run = self.jobs.start(OWNER, circuit, inputs).ok_or_else(busy)?;
+        Ok((run, self.jobs.get(OWNER, &run).ok_or_else(busy)?))
+    }
+
+    fn slices(&self, circuit: &Digest) -> Option<usize> {
+        self.jobs.examiner().served().find(|served| served.id == *circuit).map(|served| served.slices)
+    }
+}
+
+/// Returns the result of a proof request. A bundle verifies offline; proof and signals alone need the verification key.
+fn proof(bundle: &ModelBundle) -> Value {
+    match bundle.proofs().last() {
+        Some(last) => {
+            let signals = last.inputs.iter().chain(&last.outputs).collect::<Vec<_>>();
+            json!({ "success": true, "proof": last.proof, "public_signals": signals, "bundle": bundle })
+        }
+        None => json!({ "success": false, "error": "no proof" }),
+    }
+}
+
+async fn send(socket: &mut Socket, bytes: Vec<u8>) -> Result<(), SessionError> {
+    let sent = timeout(PONG_WITHIN, socket.send(Message::Binary(bytes.into()))).await;
+    Ok(sent.map_err(|_| SessionError::Timeout("the relay read nothing", PONG_WITHIN))??)
+}
+
+/// Receives the next binary message during the authentication.
+async fn receive(socket: &mut Socket) -> Result<Vec<u8>, SessionError> {
+    let next = async {
+        while let Some(message) = socket.next().await {
+            match message? {
+                Message::Binary(bytes) => return Ok(bytes.into()),
+                Message::Ping(_) | Message::Pong(_) => {}
+                _ => break,
+            }
+        }
+        Err(SessionError::Authentication("the relay closed the connection"))
+    };
+    timeout(AUTH_WITHIN, next).await.map_err(|_| SessionError::Timeout("no answer", AUTH_WITHIN))?
+}

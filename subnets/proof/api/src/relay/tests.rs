@@ -1,0 +1,236 @@
+use std::io::Write as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use futures::{SinkExt as _, StreamExt as _};
+use prost::Message as _;
+use serde_json::{Value, json};
+use taonet_proof_circuits::{ModelBundle, ShippedModel};
+use taonet_proof_core::Digest;
+use taonet_proof_miner::Conduct;
+use taonet_wallet::verify;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::{WebSocketStream, accept_async};
+
+use super::frame::{Frame, Kind, encode};
+use super::*;
+use crate::testing::World;
+
+const WITHIN: Duration = Duration::from_secs(30);
+
+/// A relay's side of a connection.
+struct Server {
+    socket: WebSocketStream<TcpStream>,
+}
+
+impl Server {
+    async fn accept(listener: &TcpListener) -> Self {
+        let (stream, _) = timeout(WITHIN, listener.accept()).await.unwrap().unwrap();
+        Self { socket: accept_async(stream).await.unwrap() }
+    }
+
+    /// Accepts a connection, and checks the signature of a challenge.
+    async fn authenticated(listener: &TcpListener) -> Self {
+        let mut server = Self::accept(listener).await;
+        let challenge: [u8; 32] = rand::random();
+        server.send(encode(Kind::AuthChallenge, 0, &json!({ "challenge": BASE64.encode(challenge) }))).await;
+        let (kind, _, response) = server.next().await;
+        assert_eq!(kind, Kind::AuthResponse);
+        let alice = alice().hotkey();
+        assert_eq!(response["ss58"], json!(alice));
+        let signature = hex::encode(BASE64.decode(response["signature"].as_str().unwrap()).unwrap());
+        assert!(verify(&alice, &challenge, &signature.parse().unwrap()));
+        server.send(encode(Kind::AuthSuccess, 0, &json!({}))).await;
+        server
+    }
+
+    async fn send(&mut self, bytes: Vec<u8>) {
+        self.socket.send(Message::Binary(bytes.into())).await.unwrap();
+    }
+
+    async fn ask(&mut self, kind: Kind, id: u32, payload: &Value) -> (Kind, u32, Value) {
+        self.send(encode(kind, id, payload)).await;
+        self.next().await
+    }
+
+    async fn submit(&mut self, id: u32, meta: &Value, tensor: &[u8]) {
+        let meta = meta.to_string().into_bytes();
+        let length = u32::try_from(meta.len()).unwrap().to_be_bytes();
+        let mut bytes = vec![Kind::Submit as u8];
+        bytes.extend([&id.to_be_bytes()[..], &length, &meta, tensor].concat());
+        self.send(bytes).await;
+    }
+
+    async fn next(&mut self) -> (Kind, u32, Value) {
+        loop {
+            if let Message::Binary(bytes) = timeout(WITHIN, self.socket.next()).await.unwrap().unwrap().unwrap() {
+                let frame = Frame::decode(&bytes).unwrap();
+                return (frame.kind, frame.id, frame.json().unwrap());
+            }
+        }
+    }
+}
+
+fn alice() -> Keypair {
+    Keypair::from_uri("//Alice").unwrap()
+}
+
+/// A validator with one miner, and a relay to which it connects.
+async fn start(conduct: Conduct) -> (World, TcpListener) {
+    let world = World::start(conduct).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    let relay = Relay::new(&url, Arc::new(alice()), Arc::clone(&world.examiner)).unwrap();
+    let stop = world.stop.clone();
+    world.stop.spawn("relay", async move { relay.run(&stop).await });
+    (world, listener)
+}
+
+fn inputs() -> Vec<i64> {
+    ShippedModel::DiabetesRegression.sample().unwrap().inputs[0].clone()
+}
+
+fn tensor(inputs: &[i64], scale: i32) -> Vec<u8> {
+    let data = inputs.iter().map(|&integer| (integer as f64 / f64::from(scale).exp2()) as f32).collect();
+    let tensor = tensor::Tensor { data, shape: vec![1, inputs.len() as u64] };
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(&tensor.encode_to_vec()).unwrap();
+    gzip.finish().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn submissions_are_proven() {
+    let (world, listener) = start(Conduct::Honest).await;
+    let mut relay = Server::authenticated(&listener).await;
+    let scale = world.examiner.served().find(|served| served.id == world.model).unwrap().input.scale;
+    for (id, circuit, slices, tensor) in
+        [(1, world.circuit, 1, None), (2, world.model, 2, Some(tensor(&inputs(), scale)))]
+    {
+        let meta = match &tensor {
+            Some(_) => json!({ "circuit_id": circuit, "prove_pct": 0.5 }),
+            None => json!({ "circuit_id": circuit, "inputs": { "input_data": [inputs()] } }),
+        };
+        relay.submit(id, &meta, &tensor.unwrap_or_default()).await;
+        let (kind, replied, started) = relay.next().await;
+        assert_eq!((kind, replied), (Kind::SubmitResult, id), "{started}");
+        let run = &started["run_uid"];
+        let expected = json!({ "run_uid": run, "status": "started", "total_slices": slices, "total_tiles": slices });
+        assert_eq!(started, expected);
+        let (kind, replied, done) = relay.next().await;
+        assert_eq!((kind, replied), (Kind::BatchDone, 0));
+        assert_eq!(done, json!({ "run_uid": run, "circuit_id": circuit, "status": "completed" }));
+        let asked = json!({ "run_uid": run });
+        let (kind, _, status) = relay.ask(Kind::StatusRequest, 7, &asked).await;
+        assert_eq!((kind, &status["status"]), (Kind::StatusResult, &json!("complete")));
+        assert_eq!(status["output"].as_array().unwrap().len(), 1, "{status}");
+        let (kind, _, gone) = relay.ask(Kind::StatusRequest, 8, &asked).await;
+        assert_eq!((kind, gone), (Kind::Error, json!({ "code": 11, "message": "run not found" })));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn proofs_verify_offline() {
+    let (world, listener) = start(Conduct::Honest).await;
+    let mut relay = Server::authenticated(&listener).await;
+    let request = json!({ "circuit_id": world.circuit, "inputs": [inputs()] });
+    let (kind, id, result) = relay.ask(Kind::ProofRequest, 5, &request).await;
+    assert_eq!((kind, id, &result["success"]), (Kind::ProofResult, 5, &json!(true)), "{result}");
+    let bundle: ModelBundle = serde_json::from_value(result["bundle"].clone()).unwrap();
+    bundle.verify().unwrap();
+    assert_eq!(result["proof"], json!(bundle.proofs()[0].proof));
+    assert_eq!(result["public_signals"].as_array().unwrap().len(), inputs().len() + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failed_proofs_and_bad_requests_get_their_reasons() {
+    let (world, listener) = start(Conduct::WrongOutput).await;
+    let mut relay = Server::authenticated(&listener).await;
+    let request = json!({ "circuit_id": world.circuit, "inputs": [inputs()] });
+    let (_, _, result) = relay.ask(Kind::ProofRequest, 1, &request).await;
+    assert_eq!(result, json!({ "success": false, "error": "no miner proved slice 0" }));
+
+    relay.submit(2, &json!({ "circuit_id": world.model, "inputs": [inputs()] }), &[]).await;
+    let (_, _, started) = relay.next().await;
+    let (kind, _, done) = relay.next().await;
+    assert_eq!((kind, &done["status"], &done["failed_slices"]), (Kind::BatchDone, &json!("partial"), &json!(2)));
+    let (_, _, status) = relay.ask(Kind::StatusRequest, 3, &json!({ "run_uid": started["run_uid"] })).await;
+    assert_eq!((&status["status"], &status["failed_slices"]), (&json!("partial"), &json!(2)), "{status}");
+
+    let unknown = Digest::of(b"");
+    let (kind, _, result) = relay.ask(Kind::ProofRequest, 4, &json!({ "circuit_id": unknown })).await;
+    let reason = format!("circuit {unknown} is not served");
+    assert_eq!((kind, result), (Kind::ProofResult, json!({ "success": false, "error": reason })));
+    for (payload, said) in [
+        (json!({ "circuit_id": world.circuit, "inputs": [1] }), "input"),
+        (json!({ "circuit_id": world.circuit }), "expected a list of integers"),
+        (json!({ "inputs": [1] }), "circuit_id"),
+        (json!(1), "Invalid payload"),
+    ] {
+        let (kind, id, error) = relay.ask(Kind::ProofRequest, 5, &payload).await;
+        assert_eq!((kind, id, &error["code"]), (Kind::Error, 5, &json!(-32_602)), "{error}");
+        assert!(error["message"].as_str().unwrap().contains(said), "{error}");
+    }
+    relay.submit(6, &json!({ "circuit_id": world.circuit }), b"no tensor").await;
+    assert_eq!(relay.next().await.2["code"], -32_602);
+    relay.send(vec![Kind::Submit as u8, 0, 0, 0, 7, 0, 0, 1, 0]).await;
+    assert_eq!(relay.next().await.1, 7);
+    // Unknown and short messages, and requests without a reply, end nothing.
+    relay.send(vec![9, 0, 0, 0, 0]).await;
+    relay.send(vec![1]).await;
+    relay.send(encode(Kind::StatusRequest, 0, &json!({ "run_uid": "x" }))).await;
+    assert_eq!(relay.ask(Kind::StatusRequest, 9, &json!({ "run_uid": "x" })).await.1, 9);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_are_reopened_and_results_survive_them() {
+    let (world, listener) = start(Conduct::Honest).await;
+    let mut relay = Server::authenticated(&listener).await;
+    relay.submit(1, &json!({ "circuit_id": world.circuit, "inputs": [inputs()] }), &[]).await;
+    let (_, _, started) = relay.next().await;
+    drop(relay);
+    let mut relay = Server::authenticated(&listener).await;
+    let asked = json!({ "run_uid": started["run_uid"] });
+    let status = timeout(WITHIN, async {
+        loop {
+            let (kind, _, status) = relay.ask(Kind::StatusRequest, 2, &asked).await;
+            if kind == Kind::StatusResult && status["status"] != "processing" {
+                return status;
+            }
+        }
+    });
+    assert_eq!(status.await.unwrap()["status"], "complete");
+    let superseded = CloseFrame { code: 4_000.into(), reason: "superseded".into() };
+    relay.socket.close(Some(superseded)).await.unwrap();
+    assert!(timeout(Duration::from_secs(3), listener.accept()).await.is_err(), "a superseded client reconnects");
+}
+
+/// A relay cannot obtain a signature of an extrinsic.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_short_challenges_are_signed() {
+    let (_world, listener) = start(Conduct::Honest).await;
+    for bytes in [0, 15, 65, 200] {
+        let mut server = Server::accept(&listener).await;
+        let challenge = BASE64.encode(vec![7; bytes]);
+        server.send(encode(Kind::AuthChallenge, 0, &json!({ "challenge": challenge }))).await;
+        let next = timeout(WITHIN, server.socket.next()).await.unwrap();
+        assert!(!matches!(next, Some(Ok(Message::Binary(_)))), "{bytes} bytes are signed");
+    }
+}
+
+#[test]
+fn relays_are_secure_or_local() {
+    let world = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let world = world.block_on(World::start(Conduct::Honest));
+    let new = |url: &str| Relay::new(url, Arc::new(alice()), Arc::clone(&world.examiner)).map(drop);
+    for url in ["wss://relay.example:8443", "ws://127.0.0.1:1", "ws://localhost:1/x", "ws://[::1]:1"] {
+        new(url).unwrap();
+    }
+    for url in ["ws://relay.example", "https://relay.example", "relay.example", "wss://", "", "ws://8.8.8.8"] {
+        assert!(new(url).is_err(), "{url}");
+    }
+}

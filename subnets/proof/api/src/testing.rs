@@ -1,0 +1,57 @@
+//! A validator with one miner, for tests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use taonet_http::{ServeLimits, serve};
+use taonet_proof_circuits::{Catalogue, CircuitDirectory, ShippedModel};
+use taonet_proof_core::Digest;
+use taonet_proof_miner::{Conduct, Miner, MinerSettings, router, signed_requests};
+use taonet_proof_validator::{Book, Examiner, ExaminerSettings, MinerEntry, Wire};
+use taonet_service::{Shutdown, system_clock};
+use taonet_wallet::Keypair;
+use taonet_wire::{BtauthScheme, ClientConfig, Peer, SignedClient, Signer};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+/// A validator that knows one miner of one model.
+pub(crate) struct World {
+    pub(crate) examiner: Arc<Examiner>,
+    /// The whole model.
+    pub(crate) circuit: Digest,
+    /// The same model in two slices.
+    pub(crate) model: Digest,
+    pub(crate) stop: Shutdown,
+    pub(crate) place: TempDir,
+}
+
+impl World {
+    pub(crate) async fn start(conduct: Conduct) -> Self {
+        let place = tempfile::tempdir().unwrap();
+        let (circuits, stop) = (place.path().join("circuits"), Shutdown::new());
+        let model = ShippedModel::DiabetesRegression;
+        let directory = CircuitDirectory::create(&circuits.join("whole"), &model.compile("stark").unwrap()).unwrap();
+        let sliced = model.compile_slices("stark", 2).unwrap();
+        sliced.write(&circuits.join("sliced")).unwrap();
+        let catalogue = Catalogue::open(&circuits).unwrap();
+
+        let bob = Keypair::from_uri("//Bob").unwrap().hotkey();
+        let miner = MinerSettings { conduct, concurrency: 4, ..MinerSettings::new(bob) };
+        let routes = signed_requests(bob, Duration::from_mins(3)).build();
+        let routes = router(Miner::load(&catalogue, miner).unwrap(), routes);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = Peer::new(bob, "127.0.0.1", listener.local_addr().unwrap().port()).unwrap();
+        let stopped = stop.clone();
+        stop.spawn("miner", async move { serve(listener, routes, &stopped, ServeLimits::default()).await });
+
+        let book = Arc::new(Book::open(&place.path().join("scores")).await.unwrap());
+        let signer = Signer::new(Keypair::from_uri("//Alice").unwrap(), "127.0.0.1", BtauthScheme::new());
+        let config = ClientConfig { max_response_bytes: 40 << 20, ..ClientConfig::default() };
+        let client = SignedClient::new(signer, config).unwrap();
+        let examiner = Examiner::load(&catalogue, client, book, ExaminerSettings::default(), system_clock()).unwrap();
+        let examiner = Arc::new(examiner);
+        examiner.follow_list(&[MinerEntry { uid: None, peer, wire: Wire::Http }]).await;
+        let (circuit, model) = (directory.id(), sliced.model.id().unwrap());
+        Self { examiner, circuit, model, stop, place }
+    }
+}

@@ -1,0 +1,133 @@
+//! The text-prediction contest: training, miner, engine, runner, demonstration.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::chain::BOB;
+use crate::kill::address;
+use crate::support::{Daemon, bb, document, local_bb, refusal, repository, require_models, tao};
+
+const SMALL_TALK: &str = r#"{"challenge_uid": "small-talk", "dialogues": [
+    {"dialogue_uid": "bus", "utterances": ["Is this seat free?", "Yes, it is."]},
+    {"dialogue_uid": "end", "utterances": ["Goodbye."]}]}"#;
+
+/// A text challenge, which is also a training file.
+pub(crate) fn small_talk(folder: &Path) -> PathBuf {
+    let path = folder.join("small-talk.json");
+    std::fs::write(&path, SMALL_TALK).unwrap();
+    path
+}
+
+/// `bb engine` with a text challenge.
+pub(crate) fn text_engine(challenge: &Path) -> Daemon {
+    Daemon::start(local_bb().arg("engine").arg(challenge))
+}
+
+/// `bb miner --contest text` with the key `//Bob`, trained on [`small_talk`].
+pub(crate) fn text_miner(folder: &Path) -> Daemon {
+    let model = folder.join("ngram.model");
+    let trained = bb().args(["text", "train", "--json", "--output"]).arg(&model).arg(small_talk(folder)).output();
+    let trained = document(&trained.unwrap());
+    assert_eq!((&trained["utterances"], &trained["words"]), (&json!(3), &json!(8)), "{trained}");
+    Daemon::start(local_bb().args(["miner", "--contest", "text", "--key-uri", "//Bob", "--model"]).arg(model))
+}
+
+fn miner<'a>(report: &'a Value, name: &str) -> &'a Value {
+    report["miners"].as_array().unwrap().iter().find(|miner| miner["name"] == name).unwrap()
+}
+
+#[test]
+fn the_demonstration_ranks_the_trained_model_first() {
+    require_models();
+    let demo = document(&tao().args(["demo", "--contest", "text", "--once", "--json"]).output().unwrap());
+    assert_eq!(demo["schema"], "taonet.demo-text/1");
+    assert_eq!((&demo["dialogues"], &demo["utterances"]), (&json!(4), &json!(20)));
+    let [trained, random, silent] = ["n-gram", "random", "silent"].map(|name| miner(&demo, name));
+    let score = |miner: &Value| miner["score"].as_f64().unwrap();
+    assert!(score(trained) > score(random) && score(random) > score(silent), "{demo}");
+    assert_eq!((score(silent), silent["weight"].as_f64().unwrap(), &silent["emission"]), (0.0, 0.0, &json!(0)));
+    let ranked: Vec<_> = demo["miners"].as_array().unwrap().iter().map(|miner| &miner["name"]).collect();
+    assert_eq!(ranked, ["n-gram", "random", "silent"]);
+    assert_eq!((&trained["weight_submitted"], &trained["weight_on_chain"]), (&json!(65_535), &json!(65_535)), "{demo}");
+    assert!(trained["incentive"].as_f64().unwrap() > random["incentive"].as_f64().unwrap(), "{demo}");
+    let weights: f64 = demo["miners"].as_array().unwrap().iter().map(|miner| miner["weight"].as_f64().unwrap()).sum();
+    assert!((weights - 1.0).abs() < 1e-6, "{demo}");
+}
+
+#[test]
+fn a_trained_miner_is_played_and_its_scores_can_be_recomputed() {
+    require_models();
+    let folder = tempfile::tempdir().unwrap();
+    let challenge = small_talk(folder.path());
+    let (engine, miner) = (text_engine(&challenge), text_miner(folder.path()));
+    let miners = folder.path().join("miners.json");
+    let entry = json!([{ "uid": 7, "hotkey": BOB, "address": address(miner.url()), "name": "trained" }]);
+    std::fs::write(&miners, entry.to_string()).unwrap();
+    let run = || {
+        let mut runner = local_bb();
+        runner.args([
+            "runner",
+            "--contest",
+            "text",
+            "--once",
+            "--json",
+            "--key-uri",
+            "//Alice",
+            "--engine",
+            engine.url(),
+        ]);
+        runner.arg("--miners").arg(&miners).arg("--keep").arg(folder.path().join("kept"));
+        runner.env("BB_ENABLE_VALIDATION_SUBMISSIONS", "0");
+        document(&runner.output().unwrap())
+    };
+    let report = run();
+    assert_eq!((&report["outcome"], &report["utterances"]), (&json!("finished"), &json!(3)), "{report}");
+    let score = report["miners"][0]["score"].as_f64().unwrap();
+    assert!(score > 0.9, "it has learned every utterance: {report}");
+    assert_eq!(run()["outcome"], "already_done");
+
+    // `bb score-text` without sentence vectors finds the same steps in the log.
+    let log =
+        folder.path().join(format!("kept/logs/dialogue_run_small-talk_type_main_miner_7__hk_{BOB}__dlg_bus.jsonl"));
+    let events: Vec<Value> =
+        std::fs::read_to_string(log).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let file = folder.path().join("events.json");
+    std::fs::write(&file, json!({ "events": events, "lex_weight": 1.0 }).to_string()).unwrap();
+    let scored = document(&bb().arg("score-text").arg(&file).output().unwrap());
+    assert_eq!(scored["utterances"][0]["total_steps"], 4);
+    assert_eq!(scored["utterances"][0]["steps"][0]["prediction"], "Is this seat free?");
+    assert_eq!(scored["utterances"][0]["U_best"], 1.0);
+}
+
+/// arguments · status · part of the error
+#[test]
+fn wrong_use_is_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path.display().to_string()
+    };
+    let (nonsense, cut) = (path("nonsense.model", "x"), path("cut.json", r#"{"dialogues": [{"utterances": ["a", "b"#));
+    let output = folder.path().join("new.model").display().to_string();
+    let challenge = repository("subnets/babelbit/challenges/01-the-late-train.json").display().to_string();
+    #[rustfmt::skip]
+    let table: [(&[&str], i32, &str); 8] = [
+        (&["miner", "--contest", "text", "--key-uri", "//Bob"], 2, "--model <FILE>"),
+        (&["miner", "--model", &nonsense, "--key-uri", "//Bob"], 2, "hint: add --contest text"),
+        (&["miner", "--contest", "text", "--model", &nonsense, "--key-uri", "//Bob"], 1, "it is no n-gram model"),
+        (&["miner", "--contest", "text", "--model", "missing.model", "--key-uri", "//Bob"], 1, "cannot read missing.model"),
+        (&["runner", "--contest", "text", "--key-uri", "//Alice"], 2, "--contest text needs --once"),
+        (&["text", "train", &cut, "--output", &output], 1, "cut.json: EOF while parsing a string at line 1"),
+        (&["text", "train", "missing.txt", "--output", &output], 1, "cannot read missing.txt"),
+        (&["text", "train", &cut, "--output", &output, "--context", "7"], 2, "expected a number from 1 to 6"),
+    ];
+    for (arguments, status, text) in table {
+        let error = refusal(&local_bb().args(arguments).output().unwrap(), status);
+        assert!(error.contains(text), "{arguments:?}: {error}");
+    }
+    assert!(!folder.path().join("new.model").exists(), "nothing is written");
+    let speech = tao().args(["demo", "--contest", "text", "--challenge", &challenge]).output().unwrap();
+    assert!(refusal(&speech, 2).contains("not a text challenge"));
+}

@@ -1,0 +1,111 @@
+//! Transcription workers behind the commands.
+
+use std::fs;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use taonet_babelbit_workers::testing::Servers;
+use taonet_objects::S3Addressing;
+use taonet_objects::testing::settings;
+
+use crate::axon::BOB;
+use crate::support::{Daemon, document, free_address, local_bb, refusal, repository, require_models};
+
+/// A worker process, killed on drop.
+struct Worker(Child);
+
+impl Worker {
+    fn start(servers: &Servers) -> Self {
+        let mut command = local_bb();
+        with_services(&mut command, servers).args(["scorer", "--metrics", &free_address()]);
+        Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+fn with_services<'a>(command: &'a mut Command, servers: &Servers) -> &'a mut Command {
+    let bucket = settings(&servers.bucket.url, S3Addressing::Path);
+    command
+        .env("NATS_URL", servers.nats.url())
+        .env("DATABASE_URL", servers.postgres.url())
+        .env("S3_ENDPOINT_URL", bucket.endpoint_url.unwrap())
+        .env("S3_BUCKET_NAME", bucket.bucket)
+        .env("S3_ACCESS_KEY_ID", bucket.access_key_id.unwrap().expose())
+        .env("S3_SECRET_ACCESS_KEY", bucket.secret_access_key.unwrap().expose())
+}
+
+/// Scores and transcripts of a round's report.
+fn scores(report: &Value) -> Vec<[Value; 2]> {
+    let utterances = report["miners"][0]["utterances"].as_array().unwrap();
+    utterances.iter().map(|utterance| [utterance["score"].clone(), utterance["transcript"].clone()]).collect()
+}
+
+#[test]
+fn a_round_with_workers_has_the_scores_of_one_process() {
+    require_models();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let Some(servers) = runtime.block_on(Servers::start()) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Daemon::start(local_bb().arg("engine").arg(repository("tests/e2e/data/ferry.json")));
+    let miner = Daemon::start(local_bb().args(["miner", "--profile", "parrot", "--key-uri", "//Bob"]));
+    let address = miner.url().trim_start_matches("http://").to_owned();
+    let miners = folder.path().join("miners.json");
+    fs::write(&miners, json!([{ "uid": 1, "hotkey": BOB, "address": address }]).to_string()).unwrap();
+    let runner = |name: &str| {
+        let mut runner = local_bb();
+        runner.env("BABELBIT_CACHE_DIR", folder.path().join(name).join("cache"));
+        runner.args(["runner", "--once", "--json", "--key-uri", "//Alice", "--engine", engine.url(), "--miners"]);
+        runner.arg(&miners).arg("--keep").arg(folder.path().join(name));
+        runner
+    };
+    let expected = scores(&document(&runner("alone").output().unwrap()));
+    assert!(expected.iter().all(|[_, transcript]| transcript.is_string()), "{expected:?}");
+
+    let (killed, _survivor) = (Worker::start(&servers), Worker::start(&servers));
+    let mut distributed = runner("distributed");
+    with_services(&mut distributed, &servers).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let distributed = distributed.spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    drop(killed);
+    assert_eq!(scores(&document(&distributed.wait_with_output().unwrap())), expected);
+    let mut audit = local_bb();
+    audit.args(["audit", "ferry", "--json", "--keep"]).arg(folder.path().join("distributed"));
+    assert_eq!(document(&audit.output().unwrap())["mismatches"], json!([]));
+}
+
+#[test]
+fn a_worker_without_its_services_names_what_is_missing() {
+    let error = refusal(&local_bb().arg("scorer").output().unwrap(), 2);
+    assert!(error.contains("NATS_URL is not set"), "{error}");
+    let mut scorer = local_bb();
+    let error = refusal(&scorer.arg("scorer").env("NATS_URL", "nats://127.0.0.1:9").output().unwrap(), 2);
+    assert!(error.contains("DATABASE_URL is not a PostgreSQL database"), "{error}");
+    let error = refusal(&local_bb().arg("scorer").env("NATS_URL", "http://127.0.0.1:9").output().unwrap(), 2);
+    assert!(error.contains("NATS_URL=http://127.0.0.1:9: expected nats://HOST:4222"), "{error}");
+}
+
+#[test]
+fn the_benchmarks_report_their_figures() {
+    let mut bench = local_bb();
+    bench.args(["bench", "stt", "--json", "--miners", "2", "3", "--repeat", "2", "--stt-model", "tiny-ctc"]);
+    let report = document(&bench.arg("--wav-dir").arg(repository("vectors/speech")).output().unwrap());
+    assert_eq!(report["runs"].as_array().unwrap().len(), 2);
+    let run = &report["runs"][1];
+    assert_eq!((&run["miners"], run["repeats"].as_array().unwrap().len()), (&json!(3), 2));
+    for field in ["total_audio_sec", "wall_sec", "cpu_sec", "stt_realtime_factor", "max_rss_mb"] {
+        assert!(run["repeats"][0][field].as_f64().unwrap() > 0.0, "{field}: {run}");
+    }
+    assert!(run["wall_sec"]["min"].as_f64() <= run["wall_sec"]["max"].as_f64(), "{run}");
+    require_models();
+    let mut bench = local_bb();
+    bench.args(["bench", "scoring", "--json", "--miners", "5", "--repeat", "1", "--warmup", "0"]);
+    let report = document(&bench.output().unwrap());
+    assert!(report["runs"][0]["miners_per_wall_sec"]["median"].as_f64().unwrap() > 0.0, "{report}");
+}
