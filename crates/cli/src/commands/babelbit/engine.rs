@@ -48,7 +48,7 @@ pub(crate) fn run(args: &EngineArgs, context: &Context) -> anyhow::Result<()> {
         );
         return Err(Classified::error(Failure::Usage, message));
     }
-    let (speech, texts) = challenges_and_texts(&args.challenges)?;
+    let (speech, texts) = challenges(&args.challenges)?;
     let config = if speech.is_empty() {
         EngineConfig::for_texts(texts)
     } else {
@@ -69,17 +69,8 @@ pub(crate) fn run(args: &EngineArgs, context: &Context) -> anyhow::Result<()> {
     })
 }
 
-/// Loads speech challenges from files and directories; without any, the shipped challenges.
-pub(crate) fn challenges(paths: &[PathBuf]) -> anyhow::Result<Vec<Challenge>> {
-    if paths.is_empty() {
-        return Ok(Challenges::shipped()?);
-    }
-    let files = files(paths)?;
-    files.iter().map(|file| Challenge::load(file).with_context(|| format!("cannot use {}", file.display()))).collect()
-}
-
 /// Loads challenges of both contests; without any path, the shipped ones.
-fn challenges_and_texts(paths: &[PathBuf]) -> anyhow::Result<(Vec<Challenge>, Vec<TextChallenge>)> {
+fn challenges(paths: &[PathBuf]) -> anyhow::Result<(Vec<Challenge>, Vec<TextChallenge>)> {
     if paths.is_empty() {
         return Ok((Challenges::shipped()?, vec![Challenges::text()?]));
     }
