@@ -20,7 +20,7 @@ use crate::support::{Daemon, document, free_address, local_bb, repository, requi
 pub(crate) type Named = (&'static str, fn(&Path) -> Started);
 
 /// Every serving command.
-pub(crate) const DAEMONS: [Named; 16] = [
+pub(crate) const DAEMONS: [Named; 17] = [
     ("tao axon serve", axon),
     ("tao dashboard", dashboard),
     ("tao localnet start", localnet),

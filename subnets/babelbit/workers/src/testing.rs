@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use taonet_babelbit_scoring_api::server::testing::Postgres;
+use taonet_database::testing::Postgres;
 use taonet_objects::testing::S3Server;
 use tempfile::TempDir;
 
