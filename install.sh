@@ -105,7 +105,8 @@ version_of() {
 bin="$prefix/bin"
 { mkdir -p "$bin" 2>/dev/null && [ -w "$bin" ]; } || die "cannot write to $bin. Choose another directory with --prefix"
 work="$(mktemp -d)"
-new="$bin/.tao.update"
+# Not the file of `tao update`, which may run at the same time.
+new="$bin/.tao.install"
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM
 
@@ -159,15 +160,21 @@ else
         rm -f "$new"
         die "the new program failed its self-test: it does not report version $version"
     fi
+    replaced=false
     if [ -e "$bin/tao" ]; then
+        replaced=true
         rm -f "$bin/.tao.previous"
         ln "$bin/tao" "$bin/.tao.previous" 2>/dev/null || cp -p "$bin/tao" "$bin/.tao.previous"
         mv -f "$bin/.tao.previous" "$bin/tao.previous"
     fi
     mv -f "$new" "$bin/tao"
     if [ "$(version_of "$bin/tao")" != "$version" ]; then
-        [ ! -e "$bin/tao.previous" ] || mv -f "$bin/tao.previous" "$bin/tao"
-        die "the new program failed its self-test after the replacement, and the previous one was restored"
+        if [ "$replaced" = true ]; then
+            mv -f "$bin/tao.previous" "$bin/tao"
+            die "the new program failed its self-test after the replacement, and the previous one was restored"
+        fi
+        rm -f "$bin/tao"
+        die "the new program failed its self-test after the installation, and was removed"
     fi
     say "installed $bin/tao $version"
 fi

@@ -92,7 +92,7 @@ fn beyond_loopback_a_token_is_required() {
     assert_eq!(get(&site, Some("0123456789abcdef0123456789abcdeX")).0, StatusCode::UNAUTHORIZED);
     let (status, body) = get(&site, Some("0123456789abcdef0123456789abcdef"));
     assert_eq!(status, StatusCode::OK);
-    assert!(String::from_utf8(body).unwrap().contains("no ledger"));
+    assert!(String::from_utf8(body).unwrap().contains("does not exist"));
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Transcription workers behind the commands.
 
-use std::fs;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::fs::{self, File};
+use std::io::{Read as _, Seek as _};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use taonet_babelbit_workers::testing::Servers;
@@ -10,16 +11,20 @@ use taonet_objects::S3Addressing;
 use taonet_objects::testing::settings;
 
 use crate::axon::BOB;
-use crate::support::{Daemon, document, free_address, local_bb, refusal, repository, require_models};
+use crate::support::{Daemon, document, local_bb, refusal, repository, require_models};
+
+/// Time after which a round is killed.
+const LONGEST: Duration = Duration::from_mins(2);
 
 /// A worker process, killed on drop.
 struct Worker(Child);
 
 impl Worker {
-    fn start(servers: &Servers) -> Self {
+    /// Starts a worker that writes its standard error to `log`.
+    fn start(servers: &Servers, log: &File) -> Self {
         let mut command = local_bb();
-        with_services(&mut command, servers).args(["scorer", "--metrics", &free_address()]);
-        Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+        with_services(&mut command, servers).args(["scorer", "--metrics", "127.0.0.1:0"]);
+        Self(command.stdout(Stdio::null()).stderr(log.try_clone().unwrap()).spawn().unwrap())
     }
 }
 
@@ -39,6 +44,14 @@ fn with_services<'a>(command: &'a mut Command, servers: &Servers) -> &'a mut Com
         .env("S3_BUCKET_NAME", bucket.bucket)
         .env("S3_ACCESS_KEY_ID", bucket.access_key_id.unwrap().expose())
         .env("S3_SECRET_ACCESS_KEY", bucket.secret_access_key.unwrap().expose())
+}
+
+/// The content of a file.
+fn content(mut file: &File) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    file.rewind().unwrap();
+    file.read_to_end(&mut bytes).unwrap();
+    bytes
 }
 
 /// Scores and transcripts of a round's report.
@@ -68,13 +81,27 @@ fn a_round_with_workers_has_the_scores_of_one_process() {
     let expected = scores(&document(&runner("alone").output().unwrap()));
     assert!(expected.iter().all(|[_, transcript]| transcript.is_string()), "{expected:?}");
 
-    let (killed, _survivor) = (Worker::start(&servers), Worker::start(&servers));
+    let [log, stdout, stderr] = std::array::from_fn(|_| tempfile::tempfile().unwrap());
+    let (killed, _survivor) = (Worker::start(&servers, &log), Worker::start(&servers, &log));
     let mut distributed = runner("distributed");
-    with_services(&mut distributed, &servers).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let distributed = distributed.spawn().unwrap();
+    with_services(&mut distributed, &servers).stdout(stdout.try_clone().unwrap()).stderr(stderr.try_clone().unwrap());
+    let (mut distributed, began) = (distributed.spawn().unwrap(), Instant::now());
     std::thread::sleep(Duration::from_millis(500));
     drop(killed);
-    assert_eq!(scores(&document(&distributed.wait_with_output().unwrap())), expected);
+    let status = loop {
+        if let Some(status) = distributed.try_wait().unwrap() {
+            break status;
+        }
+        if began.elapsed() > LONGEST {
+            distributed.kill().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    let output = Output { status, stdout: content(&stdout), stderr: content(&stderr) };
+    let workers = content(&log);
+    let [runner_log, workers_log] = [&output.stderr, &workers].map(|log| String::from_utf8_lossy(log));
+    assert!(status.success(), "{status}: {runner_log}\nThe workers: {workers_log}");
+    assert_eq!(scores(&document(&output)), expected, "the workers: {workers_log}");
     let mut audit = local_bb();
     audit.args(["audit", "ferry", "--json", "--keep"]).arg(folder.path().join("distributed"));
     assert_eq!(document(&audit.output().unwrap())["mismatches"], json!([]));
@@ -88,7 +115,7 @@ fn a_worker_without_its_services_names_what_is_missing() {
     let error = refusal(&scorer.arg("scorer").env("NATS_URL", "nats://127.0.0.1:9").output().unwrap(), 2);
     assert!(error.contains("DATABASE_URL is not a PostgreSQL database"), "{error}");
     let error = refusal(&local_bb().arg("scorer").env("NATS_URL", "http://127.0.0.1:9").output().unwrap(), 2);
-    assert!(error.contains("NATS_URL=http://127.0.0.1:9: expected nats://HOST:4222"), "{error}");
+    assert!(error.contains("NATS_URL=http://127.0.0.1:9/: expected nats://HOST:4222"), "{error}");
 }
 
 #[test]

@@ -6,7 +6,7 @@
 //! miner`) and `sn2-validator` (`tao proof validator`). Data goes to standard output, everything else to standard error.
 //! Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 network, 4 authentication.
 //!
-//! Depends on every other crate. No crate depends on it: the end-to-end tests run its binaries.
+//! Uses every other crate. Used by nobody but the end-to-end tests, which run its binaries.
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 

@@ -86,7 +86,7 @@ async fn other_urls_are_refused() {
 /// Every connection becomes half-open, in a transaction and outside; the next ones work.
 #[tokio::test]
 async fn half_open_connections_are_replaced() {
-    let wait = Duration::from_millis(300);
+    let wait = Duration::from_secs(1);
     let Some(server) = Postgres::start() else { return };
     let line = Line::to(&server).await;
     let database = Database::postgres_within(&line.url("postgres"), &schema(), wait).await.unwrap();
@@ -105,11 +105,11 @@ async fn half_open_connections_are_replaced() {
         let error = transaction.commit().await.unwrap_err();
         assert!(matches!(error, DatabaseError::NoAnswer(_)), "{error}");
     }
-    assert!(began.elapsed() < Duration::from_mins(1), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_mins(2), "{:?}", began.elapsed());
     line.set(LineFault::None);
     let began = Instant::now();
     while count().await.is_err() {
-        assert!(began.elapsed() < Duration::from_secs(30), "the connections are not replaced");
+        assert!(began.elapsed() < Duration::from_mins(1), "the connections are not replaced");
     }
     assert_eq!(count().await.unwrap(), 0, "none was committed");
 }

@@ -144,7 +144,7 @@ fn releases_that_are_not_authentic_are_refused() {
         let text = said(&script.run(releases.path()), false);
         assert!(text.contains(expected), "{expected}: {text}");
         assert_eq!(script.installed("tao"), program(OLD));
-        assert!(!script.bin().join(".tao.update").exists());
+        assert!(!script.bin().join(".tao.install").exists());
     };
     let (list, signature) = (releases.file(NEW, "SHA256SUMS"), releases.file(NEW, "SHA256SUMS.minisig"));
     let (sums, signed) = (fs::read_to_string(&list).unwrap(), fs::read_to_string(&signature).unwrap());
@@ -196,7 +196,7 @@ async fn downloads_over_http_resume_and_end() {
     assert_eq!(server.offsets(), [0, 60_000]);
     // The rest of another download.
     let script = Script::new(&releases.keys);
-    script.put(".tao.update", "of another program");
+    script.put(".tao.install", "of another program");
     said(&script.run_at(server.url()).await, true);
     assert_eq!(script.installed("tao"), long);
     // A list without end.

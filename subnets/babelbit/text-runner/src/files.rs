@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use taonet_babelbit_core::records::{ChallengeType, MinerKey, is_safe_name};
 use taonet_babelbit_core::rounding::round6;
 use taonet_babelbit_core::text::{DialogueScore, Event};
@@ -13,7 +13,8 @@ use taonet_primitives::{Hotkey, Uid};
 use taonet_service::{Access, atomic_write};
 
 /// Kind of a result file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum WrittenKind {
     /// A miner's log of a dialogue.
     DialogueLog,
@@ -89,6 +90,22 @@ struct RunDialogue<'a> {
     average_best: f64,
     #[serde(rename = "dialogue_index")]
     index: u32,
+}
+
+/// The file that means that a challenge is done.
+#[derive(Serialize, Deserialize)]
+struct DoneDocument {
+    files: Vec<StoredFile>,
+}
+
+/// A written file, by its name in its directory.
+#[derive(Serialize, Deserialize)]
+struct StoredFile {
+    kind: WrittenKind,
+    miner_uid: Uid,
+    miner_hotkey: Hotkey,
+    dialogue_uid: Option<String>,
+    name: String,
 }
 
 impl<'a> Files<'a> {
@@ -168,26 +185,73 @@ impl<'a> Files<'a> {
         Ok(WrittenFile { kind: WrittenKind::ChallengeScore, miner, dialogue_uid: None, path })
     }
 
-    /// Whether an earlier run has scored a miner in this challenge.
-    pub(super) fn is_done(&self) -> io::Result<bool> {
-        let Some(challenge_uid) = self.challenge_uid else { return Ok(false) };
-        let start = format!("challenge_run_{}_type_{}_miner_", safe(challenge_uid), self.challenge_type);
-        let entries = match std::fs::read_dir(&self.paths.scores) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            entries => entries?,
+    /// Path of the file that means that the challenge is done. A challenge without uid never is.
+    fn done_path(&self) -> Option<PathBuf> {
+        let name = format!("text_run_{}_type_{}.json", safe(self.challenge_uid?), self.challenge_type);
+        Some(self.paths.status.join(name))
+    }
+
+    /// Records that the challenge is done, with its files in the order of submission.
+    pub(super) fn write_done(&self, written: &[WrittenFile]) -> io::Result<()> {
+        let Some(path) = self.done_path() else { return Ok(()) };
+        let stored = |file: &WrittenFile| StoredFile {
+            kind: file.kind,
+            miner_uid: file.miner.uid,
+            miner_hotkey: file.miner.hotkey,
+            dialogue_uid: file.dialogue_uid.clone(),
+            name: file.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         };
-        for entry in entries {
-            let name = entry?.file_name();
-            let name = name.to_string_lossy();
-            if name.starts_with(&start) && name.ends_with(".json") {
-                return Ok(true);
-            }
+        let document = DoneDocument { files: written.iter().map(stored).collect() };
+        // A marker of other files, played before someone removed the record of them, must not count for these.
+        match std::fs::remove_file(submitted_path(&path)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
         }
-        Ok(false)
+        write(&path, &serde_json::to_vec_pretty(&document)?)
+    }
+
+    /// Whether an earlier run is done with this challenge.
+    pub(super) fn is_done(&self) -> io::Result<bool> {
+        self.done_path().map_or(Ok(false), |path| path.try_exists())
+    }
+
+    /// The files of a challenge that is done but not completely submitted.
+    pub(super) fn unsubmitted(&self) -> io::Result<Vec<WrittenFile>> {
+        let Some(path) = self.done_path() else { return Ok(Vec::new()) };
+        if submitted_path(&path).try_exists()? || !path.try_exists()? {
+            return Ok(Vec::new());
+        }
+        let document: DoneDocument = serde_json::from_slice(&std::fs::read(&path)?)?;
+        let written = |file: StoredFile| {
+            let directory = match file.kind {
+                WrittenKind::DialogueLog => &self.paths.logs,
+                WrittenKind::DialogueScore | WrittenKind::ChallengeScore => &self.paths.scores,
+            };
+            WrittenFile {
+                kind: file.kind,
+                miner: MinerKey { uid: file.miner_uid, hotkey: file.miner_hotkey },
+                dialogue_uid: file.dialogue_uid,
+                path: directory.join(file.name),
+            }
+        };
+        Ok(document.files.into_iter().map(written).collect())
+    }
+
+    /// Records that all files of a challenge that is done are submitted.
+    pub(super) fn write_submitted(&self) -> io::Result<()> {
+        match self.done_path() {
+            Some(path) if path.try_exists()? => write(&submitted_path(&path), b""),
+            _ => Ok(()),
+        }
     }
 }
 
-fn write(path: &std::path::Path, bytes: &[u8]) -> io::Result<()> {
+/// Path of the marker of a complete submission.
+fn submitted_path(done: &Path) -> PathBuf {
+    done.with_extension("submitted")
+}
+
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent)?;
     }

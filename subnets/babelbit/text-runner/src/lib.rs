@@ -5,8 +5,11 @@
 //! miner's mean over all dialogues. [`Submitter`] sends them to the scoring API, whose scores the validator turns into
 //! weights.
 //!
-//! A run holds its results in memory and writes them at the end, the mean last: a run that is killed or whose engine fails
-//! leaves no mean, and the next one plays the challenge again.
+//! A run holds its results in memory and writes them at the end. The last file, `challenge_status/text_run_….json`, lists
+//! the others and means that the challenge is done: without it, because the run was killed or the engine failed, the next
+//! run plays the challenge again. A complete submission leaves `text_run_….submitted` beside it
+//! ([`TextRunner::record_submission`]); without that marker, the next run can submit the stored files
+//! ([`TextRunner::unsubmitted`]).
 //!
 //! Uses `taonet-babelbit-engine` (its client), `taonet-babelbit-runner` (addresses and signed calls of miners) and
 //! `taonet_babelbit_core::text` (the scores).

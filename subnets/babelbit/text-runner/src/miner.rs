@@ -7,8 +7,8 @@ use taonet_babelbit_core::records::MinerKey;
 use taonet_babelbit_core::text_api::{PREDICT_MESSAGE, PredictedUtterance, PredictionResponse};
 use taonet_babelbit_runner::{CallError, HttpMiner};
 
-/// Maximum size of a response in bytes.
-const MAX_ANSWER: usize = 64 << 10;
+/// Maximum size of a response in bytes. A log has one prediction for each word, and the scoring API accepts 4 MiB.
+const MAX_ANSWER: usize = 8 << 10;
 
 /// A text miner that can be played: behind HTTP, or in process.
 ///

@@ -53,6 +53,9 @@ pub enum PlayError {
     /// A token before the end is empty.
     #[error("the engine sent no token before the end of the challenge")]
     NoToken,
+    /// A response of the engine was lost: the utterance would miss a word, or be joined with the next one.
+    #[error("the engine skipped a token before {0:?}; the challenge has to be played again")]
+    Skipped(String),
     /// An utterance or the session is too long.
     #[error("the engine's {0} is too long")]
     TooLong(&'static str),
@@ -111,6 +114,7 @@ pub(super) async fn play(
         options,
         consecutive_errors: vec![0; miners.len()],
         open: None,
+        numbers_tokens: false,
         played: Played {
             challenge_uid: first.challenge_uid.clone().filter(|uid| !uid.is_empty()),
             errors: vec![0; miners.len()],
@@ -124,8 +128,9 @@ pub(super) async fn play(
             return Ok(player.played);
         }
         observe(&token);
+        player.numbers_tokens |= token.token_index > 0;
         match token.text().ok_or(PlayError::NoToken)? {
-            TextToken::EOF | TextToken::EOF_EOF => player.close(),
+            end @ (TextToken::EOF | TextToken::EOF_EOF) => player.end(end, &token)?,
             word => {
                 player.reveal(word, &token)?;
                 if !player.is_alone() {
@@ -152,6 +157,8 @@ struct Player<'a> {
     consecutive_errors: Vec<u32>,
     /// The utterance that is being revealed.
     open: Option<PlayedUtterance>,
+    /// Whether the engine has sent any position of a token but 0: an absent one reads as 0.
+    numbers_tokens: bool,
     played: Played,
 }
 
@@ -171,12 +178,26 @@ impl Player<'_> {
             words: Vec::new(),
             predictions: vec![Vec::new(); self.miners.len()],
         });
+        let is_next = !self.numbers_tokens || token.token_index as usize == open.words.len();
+        if token.utterance_index != open.index || !is_next {
+            return Err(PlayError::Skipped(word.chars().take(100).collect()));
+        }
         open.words.push(word.to_owned());
         let bytes: usize = open.words.iter().map(|word| word.len() + 1).sum();
         let is_short = i64::try_from(open.words.len()).is_ok_and(|words| words <= MAX_STEPS);
         if bytes > MAX_UTTERANCE || !is_short {
             return Err(PlayError::TooLong("utterance"));
         }
+        Ok(())
+    }
+
+    /// Ends the open utterance at an `EOF`, whose position is at most the number of words.
+    fn end(&mut self, end: &str, token: &TextToken) -> Result<(), PlayError> {
+        let words = self.open.as_ref().map_or(0, |open| open.words.len());
+        if token.token_index as usize > words {
+            return Err(PlayError::Skipped(end.to_owned()));
+        }
+        self.close();
         Ok(())
     }
 

@@ -6,14 +6,15 @@ use std::time::Instant;
 
 use serde::Serialize;
 use taonet_babelbit_core::engine_api::TextToken;
-use taonet_babelbit_core::records::ChallengeType;
+use taonet_babelbit_core::records::{ChallengeType, MinerKey};
+use taonet_babelbit_core::text::{DialogueScore, Event};
 use taonet_babelbit_engine::client::EngineClient;
 use taonet_babelbit_runner::RunPaths;
 use taonet_primitives::{Hotkey, Uid};
 use taonet_speech::SentenceEmbedder;
 
 use super::files::Files;
-use super::play::{Played, play};
+use super::play::{Played, PlayedDialogue, play};
 use super::score::{events, score};
 use super::{PlayError, PlayOptions, ScoringError, TextMiner, WrittenFile};
 
@@ -26,7 +27,7 @@ pub enum TextOutcome {
     Finished,
     /// No miner was active any more; the words until then count.
     EndedEarly,
-    /// An earlier run has scored the challenge.
+    /// An earlier run has scored the challenge; [`TextRunner::unsubmitted`] has its files.
     AlreadyDone,
     /// The engine has no challenge.
     NoChallenge,
@@ -49,7 +50,7 @@ pub struct TextReport {
     pub wall_sec: f64,
     /// Results by miner, in the order of the miners.
     pub miners: Vec<TextMinerReport>,
-    /// Written files, in the order of submission.
+    /// Files that this run has written, in the order of submission.
     #[serde(skip)]
     pub files: Vec<WrittenFile>,
 }
@@ -63,12 +64,15 @@ pub struct TextMinerReport {
     pub hotkey: Hotkey,
     /// Name, for display.
     pub name: Option<String>,
-    /// Mean over the dialogues; `None` for a miner that predicted nothing.
+    /// Mean over the dialogues; `None` for a miner that predicted nothing or whose files could not be written.
     pub score: Option<f64>,
     /// Scores of the dialogues, in order.
     pub dialogue_scores: Vec<f64>,
     /// Number of failed predictions.
     pub errors: u32,
+    /// Why a file of the miner could not be written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unwritten: Option<String>,
 }
 
 /// Why a run failed. Nothing of it counts, and the next one plays the challenge again.
@@ -81,8 +85,8 @@ pub enum TextRunError {
     /// The predictions could not be scored.
     #[error(transparent)]
     Score(#[from] ScoringError),
-    /// A file could not be written.
-    #[error("cannot write the result files: {0}")]
+    /// The file that means that the challenge is done could not be read or written.
+    #[error("cannot record the played challenge: {0}")]
     Files(#[from] io::Error),
     /// The scoring was aborted.
     #[error("the scoring was aborted")]
@@ -112,7 +116,8 @@ impl TextRunner {
     /// Plays the engine's current challenge, scores it and writes the files. `observe` is called with each token.
     ///
     /// # Errors
-    /// [`TextRunError`] when the engine, the embedder or the disk fails.
+    /// [`TextRunError`] when the engine, the embedder or the disk fails. If only some miners' files cannot be written, these
+    /// have [`TextMinerReport::unwritten`], and the others count.
     pub async fn run_once(
         &self,
         engine: &EngineClient,
@@ -147,43 +152,70 @@ impl TextRunner {
         Ok(report)
     }
 
+    /// The files of a report's challenge, unless all of them are submitted: of this run, or of the one that played it.
+    ///
+    /// # Errors
+    /// The I/O error.
+    pub fn unsubmitted(&self, report: &TextReport) -> io::Result<Vec<WrittenFile>> {
+        if report.outcome == TextOutcome::AlreadyDone {
+            self.files_of(report).unsubmitted()
+        } else {
+            Ok(report.files.clone())
+        }
+    }
+
+    /// Records that all files of a report's challenge are submitted.
+    ///
+    /// # Errors
+    /// The I/O error.
+    pub fn record_submission(&self, report: &TextReport) -> io::Result<()> {
+        self.files_of(report).write_submitted()
+    }
+
+    fn files_of<'a>(&'a self, report: &'a TextReport) -> Files<'a> {
+        Files::new(&self.paths, report.challenge_uid.as_deref(), report.challenge_type, &jiff::Zoned::now())
+    }
+
     /// Scores a played challenge and writes its files. Blocks.
     fn finish(&self, played: &Played, miners: &[TextMiner], now: &jiff::Zoned) -> Result<TextReport, TextRunError> {
         let files = Files::new(&self.paths, played.challenge_uid.as_deref(), self.challenge_type, now);
+        let result = |(position, miner): (usize, &TextMiner)| Results {
+            key: miner.key,
+            speaks: played.has_prediction(position),
+            written: Vec::new(),
+            dialogues: Vec::new(),
+            unwritten: None,
+        };
+        let mut results: Vec<Results> = miners.iter().enumerate().map(result).collect();
         let mut written = Vec::new();
-        let mut scores: Vec<Vec<(String, u32, f64)>> = vec![Vec::new(); miners.len()];
-        // A miner without any prediction is not scored.
-        let speaks: Vec<bool> = (0..miners.len()).map(|miner| played.has_prediction(miner)).collect();
         for dialogue in &played.dialogues {
             let logs: Vec<_> = (0..miners.len()).map(|miner| events(dialogue, miner)).collect();
             let scored = score(&dialogue.uid, &logs, &self.embedder)?;
-            let scored = scored.iter().zip(&speaks).zip(&mut scores);
-            for ((miner, log), ((score, speaks), of_miner)) in miners.iter().zip(&logs).zip(scored) {
-                let log = files.log(miner.key, &dialogue.uid, log)?;
-                if *speaks {
-                    written.push(files.score(miner.key, &dialogue.uid, &log, score)?);
-                    of_miner.push((dialogue.uid.clone(), dialogue.index, score.dialogue_summary.average_best));
-                }
-                written.push(log);
+            for ((results, log), score) in results.iter_mut().zip(&logs).zip(&scored) {
+                results.attempt(|results| results.add(&files, dialogue, log, score));
+                written.append(&mut results.written);
             }
         }
         let mut reports = Vec::with_capacity(miners.len());
-        for ((miner, dialogues), errors) in miners.iter().zip(&scores).zip(&played.errors) {
-            let dialogue_scores: Vec<f64> = dialogues.iter().map(|(.., score)| *score).collect();
+        for ((miner, mut results), errors) in miners.iter().zip(results).zip(&played.errors) {
+            let dialogue_scores: Vec<f64> = results.dialogues.iter().map(|(.., score)| *score).collect();
             let mean = dialogue_scores.iter().sum::<f64>() / dialogue_scores.len().max(1) as f64;
-            let score = (!dialogue_scores.is_empty()).then_some(mean);
-            if score.is_some() {
-                written.push(files.run(miner.key, dialogues, mean)?);
+            if !dialogue_scores.is_empty() {
+                results.attempt(|results| results.end(&files, mean));
+                written.append(&mut results.written);
             }
-            let (uid, hotkey) = (miner.key.uid, miner.key.hotkey);
             reports.push(TextMinerReport {
-                uid,
-                hotkey,
+                uid: miner.key.uid,
+                hotkey: miner.key.hotkey,
                 name: miner.name.clone(),
-                score,
+                score: (!dialogue_scores.is_empty() && results.unwritten.is_none()).then_some(mean),
                 dialogue_scores,
                 errors: *errors,
+                unwritten: results.unwritten.map(|error| error.to_string()),
             });
+        }
+        if reports.iter().any(|report| report.score.is_some()) {
+            files.write_done(&written)?;
         }
         Ok(TextReport {
             challenge_uid: played.challenge_uid.clone(),
@@ -195,5 +227,54 @@ impl TextRunner {
             miners: reports,
             files: written,
         })
+    }
+}
+
+/// A miner's results while they are written.
+struct Results {
+    key: MinerKey,
+    /// Whether it has predicted anything. A miner without any prediction is not scored.
+    speaks: bool,
+    /// Files written last.
+    written: Vec<WrittenFile>,
+    /// Uid, position in the challenge and score of the dialogues.
+    dialogues: Vec<(String, u32, f64)>,
+    /// Why a file could not be written. Nothing is written after that: the mean would not be of all dialogues.
+    unwritten: Option<io::Error>,
+}
+
+impl Results {
+    /// Writes unless an earlier write has failed.
+    fn attempt(&mut self, write: impl FnOnce(&mut Self) -> io::Result<()>) {
+        if self.unwritten.is_some() {
+            return;
+        }
+        if let Err(error) = write(self) {
+            tracing::warn!(uid = %self.key.uid, %error, "a miner's files cannot be written");
+            self.unwritten = Some(error);
+        }
+    }
+
+    /// Writes the log of a dialogue and its scores.
+    fn add(
+        &mut self,
+        files: &Files<'_>,
+        dialogue: &PlayedDialogue,
+        log: &[Event],
+        score: &DialogueScore,
+    ) -> io::Result<()> {
+        let log = files.log(self.key, &dialogue.uid, log)?;
+        if self.speaks {
+            self.written.push(files.score(self.key, &dialogue.uid, &log, score)?);
+            self.dialogues.push((dialogue.uid.clone(), dialogue.index, score.dialogue_summary.average_best));
+        }
+        self.written.push(log);
+        Ok(())
+    }
+
+    /// Writes the mean over the dialogues.
+    fn end(&mut self, files: &Files<'_>, mean: f64) -> io::Result<()> {
+        self.written.push(files.run(self.key, &self.dialogues, mean)?);
+        Ok(())
     }
 }

@@ -18,6 +18,8 @@ use super::{TextReport, WrittenFile, WrittenKind};
 
 /// Maximum number of attempts for a file.
 const ATTEMPTS: u32 = 4;
+/// Number of files without success or refusal, one after the other, after which a submission ends.
+const MAX_UNANSWERED: u32 = 20;
 /// Pause after the first failure; it doubles with each one.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 /// Maximum accepted `Retry-After`.
@@ -52,6 +54,20 @@ pub enum SubmitError {
     },
 }
 
+impl SubmitError {
+    /// Whether another attempt would fail too.
+    fn is_final(&self) -> bool {
+        match self {
+            Self::Refused { fault, .. } => is_final(fault),
+            Self::Client(_) | Self::File { .. } => true,
+        }
+    }
+}
+
+fn is_final(fault: &Fault) -> bool {
+    matches!(fault, Fault::Status { status, .. } if status.is_client_error() && !matches!(status.as_u16(), 408 | 429))
+}
+
 /// Sends the files of a run to the scoring API.
 pub struct Submitter {
     http: reqwest::Client,
@@ -78,15 +94,28 @@ impl Submitter {
     }
 
     /// Submits all files of a run: each miner's logs and scores, then its mean. A file has up to four attempts, 2, 4 and 8
-    /// s apart.
+    /// s apart. A refused file does not keep the others back; an API that does not answer ends the submission.
     ///
     /// # Errors
     /// [`SubmitError`] of the first file that could not be submitted.
     pub async fn submit(&self, report: &TextReport) -> Result<(), SubmitError> {
+        let (mut first_error, mut unanswered) = (None, 0);
         for file in &report.files {
-            self.submit_file(report.challenge_uid.as_deref(), report.challenge_type, file).await?;
+            // While the API does not answer, a file has one attempt.
+            let attempts = if unanswered == 0 { ATTEMPTS } else { 1 };
+            let submitted = self.submit_file(report.challenge_uid.as_deref(), report.challenge_type, file, attempts);
+            let Err(error) = submitted.await else {
+                unanswered = 0;
+                continue;
+            };
+            tracing::warn!(%error, "a file was not submitted");
+            unanswered = if error.is_final() { 0 } else { unanswered + 1 };
+            first_error = first_error.or(Some(error));
+            if unanswered >= MAX_UNANSWERED {
+                break;
+            }
         }
-        Ok(())
+        first_error.map_or(Ok(()), Err)
     }
 
     async fn submit_file(
@@ -94,6 +123,7 @@ impl Submitter {
         challenge_uid: Option<&str>,
         challenge_type: ChallengeType,
         file: &WrittenFile,
+        attempts: u32,
     ) -> Result<(), SubmitError> {
         let unread = |source| SubmitError::File { file: file.path.clone(), source };
         let content = tokio::fs::read_to_string(&file.path).await.map_err(unread)?;
@@ -120,13 +150,11 @@ impl Submitter {
                 Ok(()) => return Ok(()),
                 Err(refused) => refused,
             };
-            let (is_final, asked) = match &fault {
-                Fault::Status { status, retry_after } => {
-                    (status.is_client_error() && !matches!(status.as_u16(), 408 | 429), *retry_after)
-                }
-                _ => (false, None),
+            let asked = match &fault {
+                Fault::Status { retry_after, .. } => *retry_after,
+                _ => None,
             };
-            if is_final || attempt >= ATTEMPTS {
+            if is_final(&fault) || attempt >= attempts {
                 return Err(SubmitError::Refused { file: name, fault, answer });
             }
             let wait = pause.max(asked.unwrap_or_default()).min(MAX_PAUSE);

@@ -284,6 +284,21 @@ async fn a_broken_engine_leaves_no_scores() {
         ),
         (
             json!({"session_id": "s", "token": "one"}),
+            json!({"token": "three", "token_index": 2}),
+            r#"the engine skipped a token before "three""#,
+        ),
+        (
+            json!({"session_id": "s", "token": "one"}),
+            json!({"token": "four", "utterance_index": 1}),
+            r#"the engine skipped a token before "four""#,
+        ),
+        (
+            json!({"session_id": "s", "token": "one"}),
+            json!({"token": "EOF", "token_index": 2}),
+            r#"the engine skipped a token before "EOF""#,
+        ),
+        (
+            json!({"session_id": "s", "token": "one"}),
             json!({"token": 1}),
             "Failed to advance text session: invalid payload",
         ),
@@ -303,6 +318,89 @@ async fn a_broken_engine_leaves_no_scores() {
         assert!(error.to_string().starts_with(expected), "{expected}: {error}");
         assert!(names(&runner.paths.scores).is_empty());
     }
+}
+
+#[tokio::test]
+async fn an_engine_without_positions_is_played() {
+    let server = MockServer::start().await;
+    let auth = json!({"challenge": "c", "timestamp": 1, "access_token": "t"});
+    let json = |body: Value| ResponseTemplate::new(200).set_body_json(body);
+    for route in ["/auth", "/auth/verify"] {
+        Mock::given(method("POST")).and(path(route)).respond_with(json(auth.clone())).mount(&server).await;
+    }
+    let first = json!({"session_id": "s", "token": "one"});
+    Mock::given(method("GET")).and(path("/start")).respond_with(json(first)).mount(&server).await;
+    for token in ["two", "EOF", "three", "four", "EOF EOF"] {
+        let next = Mock::given(method("POST")).and(path("/next")).respond_with(json(json!({ "token": token })));
+        next.up_to_n_times(1).mount(&server).await;
+    }
+    Mock::given(method("POST")).and(path("/next")).respond_with(json(json!({ "done": true }))).mount(&server).await;
+    let directory = tempfile::tempdir().unwrap();
+    let echo = scripted(|request| Ok(request.prefix.clone()));
+    let report = runner(&directory).run_once(&client(&server.uri()), &miners(&[&echo]), |_| ()).await.unwrap();
+    assert_eq!((report.outcome, report.utterances), (TextOutcome::Finished, 2));
+    let asked = echo.asked.lock().unwrap();
+    let prefixes: Vec<_> = asked.iter().map(|request| request.prefix.as_str()).collect();
+    assert_eq!(prefixes, ["one", "one two", "three", "three four"]);
+}
+
+#[tokio::test]
+async fn a_miner_whose_files_cannot_be_written_does_not_affect_the_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let echo = scripted(|request| Ok(request.prefix.clone()));
+    let (engine, runner, miners) = (engine(TEXT).await, runner(&directory), miners(&[&echo, &echo]));
+    let hotkey = miners[0].key.hotkey;
+    let blocked = format!("dialogue_run_text-1_type_main_miner_1__hk_{hotkey}__dlg_b.jsonl");
+    std::fs::create_dir_all(runner.paths.logs.join(blocked)).unwrap();
+    let report = runner.run_once(&engine, &miners, |_| ()).await.unwrap();
+    let [broken, whole] = &report.miners[..] else { panic!("{report:?}") };
+    assert_eq!((broken.score, broken.dialogue_scores.len(), broken.unwritten.is_some()), (None, 1, true));
+    assert_eq!((whole.score.is_some(), whole.dialogue_scores.len(), &whole.unwritten), (true, 2, &None));
+    let means = report.files.iter().filter(|file| file.kind == WrittenKind::ChallengeScore);
+    assert_eq!(means.map(|file| file.miner).collect::<Vec<_>>(), [miners[1].key]);
+}
+
+#[tokio::test]
+async fn stored_files_are_submitted_until_a_submission_is_complete() {
+    let directory = tempfile::tempdir().unwrap();
+    let echo = scripted(|request| Ok(request.prefix.clone()));
+    let (engine, runner, miners) = (engine(TEXT).await, runner(&directory), miners(&[&echo]));
+    let played = runner.run_once(&engine, &miners, |_| ()).await.unwrap();
+    assert_eq!(runner.unsubmitted(&played).unwrap(), played.files);
+    let again = runner.run_once(&engine, &miners, |_| ()).await.unwrap();
+    assert_eq!((again.outcome, again.files.len()), (TextOutcome::AlreadyDone, 0));
+    assert_eq!(runner.unsubmitted(&again).unwrap(), played.files);
+    runner.record_submission(&again).unwrap();
+    assert_eq!(names(&runner.paths.status), ["text_run_text-1_type_main.json", "text_run_text-1_type_main.submitted"]);
+    assert!(runner.unsubmitted(&again).unwrap().is_empty());
+
+    // A killed run leaves files, but not the one that means done. A marker of an earlier run does not count.
+    std::fs::remove_file(runner.paths.status.join("text_run_text-1_type_main.json")).unwrap();
+    let replayed = runner.run_once(&engine, &miners, |_| ()).await.unwrap();
+    assert_eq!(replayed.outcome, TextOutcome::Finished);
+    assert_eq!(runner.unsubmitted(&again).unwrap(), replayed.files);
+}
+
+#[tokio::test]
+async fn a_refused_file_does_not_keep_the_others_back() {
+    fn is_log_of_a(request: &wiremock::Request) -> bool {
+        let body: Value = request.body_json().unwrap();
+        body["kind"] == "dialogue_logs" && body["data"]["dialogue_uid"] == "a"
+    }
+    let server = MockServer::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let echo = scripted(|request| Ok(request.prefix.clone()));
+    let report = runner(&directory).run_once(&engine(TEXT).await, &miners(&[&echo]), |_| ()).await.unwrap();
+    let keypair = Arc::new(Keypair::from_uri("//Alice").unwrap());
+    let submitter = Submitter::new(&server.uri().parse().unwrap(), keypair, Duration::from_secs(5)).unwrap();
+    Mock::given(path("/v1/submit")).and(is_log_of_a).respond_with(ResponseTemplate::new(413)).mount(&server).await;
+    Mock::given(path("/v1/submit")).respond_with(ResponseTemplate::new(200)).mount(&server).await;
+    let error = submitter.submit(&report).await.unwrap_err().to_string();
+    assert!(error.contains("__dlg_a.jsonl: HTTP 413"), "{error}");
+    let requests = server.received_requests().await.unwrap();
+    let kinds: Vec<Value> =
+        requests.iter().map(|request| request.body_json::<Value>().unwrap()["kind"].clone()).collect();
+    assert_eq!(kinds, ["dialogue_scores", "dialogue_logs", "dialogue_scores", "dialogue_logs", "challenge_scores"]);
 }
 
 #[tokio::test]
@@ -335,5 +433,5 @@ async fn files_are_submitted_once_each_and_signed() {
         "{error}"
     );
     assert!(error.ends_with("HTTP 403 no permit"), "{error}");
-    assert_eq!(server.received_requests().await.unwrap().len(), 1, "a refusal is final");
+    assert_eq!(server.received_requests().await.unwrap().len(), report.files.len(), "a refusal is final");
 }

@@ -20,8 +20,8 @@
 //!
 //! A worker that dies at any point leaves an unacknowledged message, which another worker receives. The first result
 //! of a job stays: a worker that finds or loses to one only acknowledges. Workers process first tries together and
-//! later tries alone, so a recording that kills its worker is known from those that died with it; after [`TRIES`] tries
-//! it gets an error as its result.
+//! later tries alone, so a recording that kills its worker is known from those that died with it; after
+//! [`Pace::tries`] tries it gets an error as its result.
 //!
 //! Uses `taonet-babelbit-scorer` (transcription of a file), `taonet-objects` (the bucket), `taonet-service` (shutdown)
 //! and `async-nats`. Used by `bb scorer` and `bb runner`. With the feature `testing`, `testing::Servers`
@@ -43,9 +43,6 @@ pub use job::JobId;
 pub use remote::Workers;
 pub use services::{Pace, Services};
 pub use worker::Worker;
-
-/// Number of failed tries after which a job is set aside.
-pub const TRIES: i64 = 3;
 
 #[cfg(test)]
 mod tests;

@@ -11,11 +11,11 @@ pub struct Services {
     pub database_url: String,
     /// Bucket of pending audio.
     pub bucket: ObjectStorage,
-    /// Timeouts and intervals.
+    /// Timeouts, intervals and tries.
     pub pace: Pace,
 }
 
-/// Timeouts and intervals of runner and workers.
+/// Timeouts and intervals of runner and workers, and tries of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
     /// Time without a sign of life from its worker after which a job is given to another one.
@@ -28,6 +28,8 @@ pub struct Pace {
     pub resubmit_after: Duration,
     /// Time in which a stopping worker may finish its jobs.
     pub grace: Duration,
+    /// Number of failed tries after which a job is set aside.
+    pub tries: i64,
 }
 
 impl Default for Pace {
@@ -38,6 +40,7 @@ impl Default for Pace {
             poll: Duration::from_millis(100),
             resubmit_after: Duration::from_mins(1),
             grace: Duration::from_secs(10),
+            tries: 3,
         }
     }
 }

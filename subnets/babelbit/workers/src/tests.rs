@@ -30,6 +30,7 @@ const PACE: Pace = Pace {
     poll: Duration::from_millis(20),
     resubmit_after: Duration::from_secs(2),
     grace: Duration::from_secs(5),
+    tries: 3,
 };
 
 fn services(nats_url: &str, database_url: &str, bucket: &str) -> Services {

@@ -32,6 +32,8 @@ pub struct Worker {
     services: Services,
     /// Read for a first try, written for a later one, which runs alone.
     turns: Arc<RwLock<()>>,
+    /// One permit for each job in process, also for those that outlive a connection.
+    slots: Arc<Semaphore>,
     /// Audio transcribed since the start, in milliseconds.
     heard: Arc<AtomicU64>,
 }
@@ -40,7 +42,10 @@ impl Worker {
     /// A worker under a name, which the database and the log mention.
     pub fn new(name: &str, recognizer: Arc<dyn Recognizer>, services: Services) -> Self {
         let identity = EngineIdentity::of_recognizer(&*recognizer);
-        Self { name: name.into(), recognizer, identity, services, turns: Arc::default(), heard: Arc::default() }
+        let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let slots = Arc::new(Semaphore::new(recognizer.concurrency().unwrap_or(cores).get()));
+        let (turns, heard) = (Arc::default(), Arc::default());
+        Self { name: name.into(), recognizer, identity, services, turns, slots, heard }
     }
 
     /// Registers the metrics' descriptions.
@@ -100,14 +105,12 @@ impl Worker {
         stop: &Shutdown,
         tasks: &TaskTracker,
     ) -> Result<(), WorkError> {
-        let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        let slots = Arc::new(Semaphore::new(self.recognizer.concurrency().unwrap_or(cores).get()));
         let mut backlog = 0;
         loop {
             // The semaphore is never closed.
-            let Ok(first) = Arc::clone(&slots).acquire_owned().await else { return Ok(()) };
+            let Ok(first) = Arc::clone(&self.slots).acquire_owned().await else { return Ok(()) };
             let share = usize::try_from(backlog / SHARE).unwrap_or(usize::MAX);
-            let most = (slots.available_permits() + 1).min(share.max(1));
+            let most = (self.slots.available_permits() + 1).min(share.max(1));
             let mut deliveries = consumer.pull(most).await?;
             let mut slot = Some(first);
             while let Some(delivery) = deliveries.next().await {
@@ -115,7 +118,7 @@ impl Worker {
                 backlog = delivery.backlog();
                 let slot = match slot.take() {
                     Some(slot) => slot,
-                    None => match Arc::clone(&slots).acquire_owned().await {
+                    None => match Arc::clone(&self.slots).acquire_owned().await {
                         Ok(slot) => slot,
                         Err(_) => return Ok(()),
                     },

@@ -1,10 +1,19 @@
 //! Billing of requests: credits are held before and charged after.
 
+use std::time::{Duration, Instant};
+
 use taonet_nineteen_core::task::Price;
 use taonet_nineteen_store::{HoldRefusal, Store, Usage};
 use taonet_service::{Clock, unix_time};
 
 use crate::GatewayError;
+
+/// Longest wait of an answer's end for its charge, which then goes on by itself.
+const SETTLE: Duration = Duration::from_secs(5);
+/// Time after which a charge that fails is given up. The hold is released later, see `abandoned`.
+const CHARGE: Duration = Duration::from_mins(10);
+/// Pauses between the attempts of a charge: the first, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
 
 /// Price of a task's work, by unit of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,10 +93,12 @@ impl Bill {
         self.delivered = true;
     }
 
-    /// Charges what was delivered; without a delivery, nothing.
+    /// Charges what was delivered; without a delivery, nothing. While the database is away, the charge is tried again
+    /// after this returns.
     pub(crate) async fn settle(mut self) {
         if let Some(usage) = self.take() {
-            charge(self.store.clone(), self.clock.clone(), self.request_id.clone(), usage).await;
+            let charge = charge(self.store.clone(), self.clock.clone(), self.request_id.clone(), usage);
+            let _charged_or_continuing = tokio::time::timeout(SETTLE, tokio::spawn(charge)).await;
         }
     }
 
@@ -111,9 +122,16 @@ impl Drop for Bill {
 }
 
 async fn charge(store: Store, clock: Clock, request_id: String, usage: Usage) {
-    let (now_ms, _) = today(&clock);
-    if let Err(error) = store.charge(&request_id, &usage, now_ms).await {
-        tracing::error!(error = &error as &dyn std::error::Error, request_id, "failed to charge a request");
+    let (began, (mut pause, longest)) = (Instant::now(), PAUSES);
+    // A repeat is safe: the transaction that charges deletes the hold.
+    while let Err(error) = store.charge(&request_id, &usage, today(&clock).0).await {
+        if began.elapsed() > CHARGE {
+            tracing::error!(error = &error as &dyn std::error::Error, request_id, "failed to charge a request");
+            return;
+        }
+        tracing::warn!(error = &error as &dyn std::error::Error, request_id, "cannot charge a request; trying again");
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(longest);
     }
 }
 

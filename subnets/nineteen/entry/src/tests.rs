@@ -5,7 +5,7 @@ mod goods;
 mod market;
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use axum::body::Body;
 use axum::http::Request;
@@ -20,7 +20,7 @@ use crate::bill::today;
 #[test]
 fn days_are_utc() {
     let at = |seconds: u64| {
-        let time = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
         today(&(Arc::new(move || time) as taonet_service::Clock))
     };
     assert_eq!(at(1_795_305_599), (1_795_305_599_000, "2026-11-21".to_owned()));
@@ -66,6 +66,36 @@ async fn bills_are_settled_once() {
     assert!(store.is_balanced().await.unwrap());
     let usage = store.usage(Some(&key)).await.unwrap();
     assert_eq!(usage.iter().map(|row| row.charged).sum::<i64>(), 45);
+}
+
+/// PostgreSQL is away when a delivered answer is to be charged.
+#[tokio::test]
+async fn a_charge_waits_for_the_database() {
+    use crate::bill::{Bill, Tariff};
+    use taonet_nineteen_core::task::Price;
+
+    let Some(mut server) = Postgres::start() else { return };
+    let store = Store::connect(&server.url()).await.unwrap();
+    let terms = KeyTerms { name: "test".to_owned(), rate_per_minute: 5, models: None, monthly_budget: None };
+    let key = store.create_key(&terms, &[7; 40], 0).await.unwrap().id;
+    store.grant(&key, 100, "test", 0).await.unwrap();
+    let tariff = Tariff::Text(Price { input: 1_000, output: 1_000, step: 0 });
+    let clock = taonet_service::system_clock();
+    let mut bill = Bill::open(&store, &clock, &key, ("chat-a".to_owned(), tariff), (10, 50)).await.unwrap();
+    bill.deliver(5);
+    server.stop();
+    let began = Instant::now();
+    bill.settle().await;
+    assert!(began.elapsed() < Duration::from_secs(30), "the buyer waits: {:?}", began.elapsed());
+    server.run();
+    let began = Instant::now();
+    // The first statements may meet connections to the stopped server.
+    while !matches!(store.key(&key).await, Ok(Some(key)) if key.balance == 85) {
+        assert!(began.elapsed() < Duration::from_mins(1), "the answer is not charged");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(store.usage(Some(&key)).await.unwrap()[0].charged, 15);
+    assert!(store.is_balanced().await.unwrap());
 }
 
 async fn gateway() -> (axum::Router, Store, tempfile::TempDir) {

@@ -37,6 +37,7 @@ pub struct Relay {
     url: Uri,
     connector: Connector,
     signer: Arc<Keypair>,
+    is_trusted: bool,
     jobs: Jobs,
 }
 
@@ -81,7 +82,8 @@ struct Outgoing {
 }
 
 impl Relay {
-    /// Creates a client of the relay at `url`, which authenticates as `signer`.
+    /// Creates a client of the relay at `url`, which authenticates as `signer`. It signs challenges that could be the
+    /// hash of a transaction only for a trusted relay, see [`Relay::trusted`].
     ///
     /// # Errors
     /// When the URL is not a secure WebSocket's, or TLS has no certificates.
@@ -98,7 +100,13 @@ impl Relay {
             .with_platform_verifier()?
             .with_no_client_auth();
         let connector = Connector::Rustls(Arc::new(config));
-        Ok(Self { url: parsed, connector, signer, jobs: Jobs::new(examiner, RUNNING, KEPT) })
+        Ok(Self { url: parsed, connector, signer, is_trusted: false, jobs: Jobs::new(examiner, RUNNING, KEPT) })
+    }
+
+    /// Trusts the relay not to send the hash of a transaction as a challenge: challenges of 32 bytes are signed.
+    #[must_use]
+    pub fn trusted(self, is_trusted: bool) -> Self {
+        Self { is_trusted, ..self }
     }
 
     /// Serves the relay's requests, and reconnects, until shutdown or until another process of the same hotkey takes

@@ -34,6 +34,9 @@ pub(super) struct ApiArgs {
     /// WebSocket URL of a relay that forwards users' requests, such as wss://relay.example:8443 [default: no relay]
     #[arg(long, value_name = "URL")]
     relay_url: Option<String>,
+    /// Sign challenges of the relay that could be the hash of a transaction, which those of 32 bytes could
+    #[arg(long, requires = "relay_url")]
+    trust_relay: bool,
 }
 
 impl ApiArgs {
@@ -75,7 +78,8 @@ impl ApiArgs {
         shutdown: &Shutdown,
     ) -> anyhow::Result<()> {
         let Some(url) = &self.relay_url else { return Ok(()) };
-        let (relay, stop) = (Relay::new(url, Arc::clone(keypair), Arc::clone(examiner))?, shutdown.clone());
+        let relay = Relay::new(url, Arc::clone(keypair), Arc::clone(examiner))?.trusted(self.trust_relay);
+        let stop = shutdown.clone();
         shutdown.spawn("relay", async move { relay.run(&stop).await });
         Ok(())
     }
@@ -127,7 +131,7 @@ pub(crate) fn keys(args: &ApiKeyArgs, context: &Context) -> anyhow::Result<()> {
         }
         ApiKeyCommand::Remove { name } => {
             keys.remove(name, &path)?;
-            context.say(&format!("removed the key of {name}"));
+            context.say(&format!("removed the key of {name}; restart the validator to reject it"));
             if context.json { context.print_json(&json!({ "removed": name })) } else { Ok(()) }
         }
         ApiKeyCommand::List => {

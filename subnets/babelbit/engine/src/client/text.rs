@@ -20,7 +20,9 @@ impl EngineClient {
         self.text_call(call, None).await
     }
 
-    /// Reveals the next token of a text session, with up to three attempts, 1 and 2 s apart.
+    /// Reveals the next token of a text session, with up to three attempts, 1 and 2 s apart. The engine advances with each
+    /// call: if a response was lost, the next attempt skips a token, which shows in [`TextToken::token_index`] and
+    /// [`TextToken::utterance_index`].
     ///
     /// # Errors
     /// [`EngineError::InvalidSession`] when the engine does not know the session, else the last attempt's error.

@@ -3,6 +3,7 @@
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -13,10 +14,12 @@ use super::*;
 use crate::queue::Queue;
 use crate::store::Store;
 
-/// Environment variable with the URLs of the services, for the child process.
+/// Environment variable with the URLs of the services and the tries of a job, for the child process.
 const SERVICES: &str = "TAONET_TEST_WORKER_SERVICES";
 const WORKERS: usize = 3;
 const KILLS: usize = 10;
+/// More tries than the kills can cost a healthy job.
+const UNREACHED: i64 = 20;
 /// Time that a worker takes for a recording.
 const PAUSE: Duration = Duration::from_millis(40);
 
@@ -25,7 +28,8 @@ const PAUSE: Duration = Duration::from_millis(40);
 fn child_worker() {
     let Ok(urls) = std::env::var(SERVICES) else { return };
     let urls: Vec<&str> = urls.split(' ').collect();
-    let services = services(urls[0], urls[1], urls[2]);
+    let mut services = services(urls[0], urls[1], urls[2]);
+    services.pace.tries = urls[3].parse().unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let name = format!("worker-{}", std::process::id());
     runtime.block_on(Worker::new(&name, Slow::new(PAUSE), services).run(&Shutdown::new(), || {}));
@@ -34,8 +38,9 @@ fn child_worker() {
 struct Process(Child);
 
 impl Process {
-    fn start(servers: &Servers) -> Self {
-        let urls = format!("{} {} {}", servers.nats.url(), servers.postgres.url(), servers.bucket.url);
+    fn start(servers: &Servers, tries: i64) -> Self {
+        let (nats, postgres, bucket) = (servers.nats.url(), servers.postgres.url(), &servers.bucket.url);
+        let urls = format!("{nats} {postgres} {bucket} {tries}");
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", "tests::kills::child_worker"]).env(SERVICES, urls);
         Self(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
@@ -50,6 +55,28 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
+    }
+}
+
+/// A thread that starts and ends worker processes. Dropping it ends it and them, also when the test fails.
+struct Supervisor {
+    is_over: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Supervisor {
+    fn start(work: impl FnOnce(&AtomicBool) + Send + 'static) -> Self {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&is_over);
+        Self { is_over, thread: Some(std::thread::spawn(move || work(&seen))) }
+    }
+}
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        let ended = self.thread.take().unwrap().join();
+        assert!(ended.is_ok() || std::thread::panicking(), "the thread of the workers panicked");
     }
 }
 
@@ -79,17 +106,17 @@ async fn ten_kills_of_three_workers_lose_and_repeat_nothing() {
     let servers = Arc::new(servers);
     let seed = std::env::var("TAONET_TEST_SEED").map_or_else(|_| rand::random(), |seed| seed.parse().unwrap());
     println!("TAONET_TEST_SEED={seed} spreads the kills in the same way");
-    let (kills, is_over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
-    let killer = {
-        let (servers, kills, is_over) = (Arc::clone(&servers), Arc::clone(&kills), Arc::clone(&is_over));
-        std::thread::spawn(move || {
+    let kills = Arc::new(AtomicUsize::new(0));
+    let _killer = {
+        let (servers, kills) = (Arc::clone(&servers), Arc::clone(&kills));
+        Supervisor::start(move |is_over| {
             let mut random = StdRng::seed_from_u64(seed);
-            let mut workers: Vec<Process> = (0..WORKERS).map(|_| Process::start(&servers)).collect();
+            let mut workers: Vec<Process> = (0..WORKERS).map(|_| Process::start(&servers, UNREACHED)).collect();
             while !is_over.load(Ordering::Relaxed) {
                 std::thread::sleep(Duration::from_millis(random.random_range(800..2_000)));
                 if kills.load(Ordering::Relaxed) < KILLS {
                     // The old process is killed when it is replaced.
-                    workers[random.random_range(0..WORKERS)] = Process::start(&servers);
+                    workers[random.random_range(0..WORKERS)] = Process::start(&servers, UNREACHED);
                     kills.fetch_add(1, Ordering::Relaxed);
                 }
             }
@@ -105,23 +132,21 @@ async fn ten_kills_of_three_workers_lose_and_repeat_nothing() {
     }
     println!("{} jobs in {batches} batches", jobs.len());
     check_nothing_is_left(&servers, &jobs).await;
-    is_over.store(true, Ordering::Relaxed);
-    killer.join().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recording_that_kills_its_workers_is_set_aside_and_harms_no_other() {
     let Some(servers) = Servers::start().await else { return };
     let servers = Arc::new(servers);
-    let (deaths, is_over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
-    let supervisor = {
-        let (servers, deaths, is_over) = (Arc::clone(&servers), Arc::clone(&deaths), Arc::clone(&is_over));
-        std::thread::spawn(move || {
-            let mut worker = Process::start(&servers);
+    let deaths = Arc::new(AtomicUsize::new(0));
+    let _supervisor = {
+        let (servers, deaths) = (Arc::clone(&servers), Arc::clone(&deaths));
+        Supervisor::start(move |is_over| {
+            let mut worker = Process::start(&servers, PACE.tries);
             while !is_over.load(Ordering::Relaxed) {
                 if worker.has_ended() {
                     deaths.fetch_add(1, Ordering::Relaxed);
-                    worker = Process::start(&servers);
+                    worker = Process::start(&servers, PACE.tries);
                 }
                 std::thread::sleep(Duration::from_millis(20));
             }
@@ -142,6 +167,4 @@ async fn a_recording_that_kills_its_workers_is_set_aside_and_harms_no_other() {
         expected.iter().map(|result| (&result.stt_text, &result.score_error, result.raw_score)).collect();
     assert_eq!(others, expected);
     assert_eq!(deaths.load(Ordering::Relaxed), 3);
-    is_over.store(true, Ordering::Relaxed);
-    supervisor.join().unwrap();
 }

@@ -47,7 +47,9 @@ async fn outages_delay_scores_and_change_none() {
 #[tokio::test(flavor = "multi_thread")]
 async fn audio_that_was_lost_or_modified_is_stored_again() {
     let Some(servers) = Servers::start().await else { return };
-    let (services, stop) = (servers.services(), Shutdown::new());
+    let (mut services, stop) = (servers.services(), Shutdown::new());
+    // Time in which the runner stores the audio again, before the last try.
+    services.pace.retry_after = Duration::from_secs(1);
     let candidates: Vec<_> = (0..3).map(|index| candidate(recording(index))).collect();
     let ids: Vec<_> = candidates.iter().map(|c| JobId::new(c.wav.as_ref().unwrap().hash(), &identity())).collect();
     let expected = score(&Arc::new(alone()), &candidates).await;

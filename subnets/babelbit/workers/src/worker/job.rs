@@ -11,7 +11,6 @@ use taonet_service::Shutdown;
 use taonet_speech::WavHeader;
 
 use super::Worker;
-use crate::TRIES;
 use crate::error::WorkError;
 use crate::job::JobId;
 use crate::outcome::encode;
@@ -80,18 +79,24 @@ impl Worker {
         let turns = Arc::clone(&self.turns);
         let _turn =
             if is_first { (Some(turns.read_owned().await), None) } else { (None, Some(turns.write_owned().await)) };
+        // Only jobs in process get the grace, not those that waited for their turn.
+        if stop.is_requested() {
+            count("handed_back");
+            return Ok(Next::Later(Duration::ZERO));
+        }
         let Some(tries) = store.begin(id, &self.name).await? else {
             count("known");
             return Ok(Next::Done);
         };
-        if tries > TRIES {
+        let most = self.services.pace.tries;
+        if tries > most {
             let last = known.map(|row| row.worker).unwrap_or_default();
             let reason = match fetched {
                 Fetched::Audio(_) => format!("its last worker, {last}, did not finish it"),
                 Fetched::Unusable(reason) => reason,
             };
-            tracing::error!(job = %id, %audio, reason, "a job is set aside after {TRIES} tries");
-            let message = format!("transcription {id} failed {TRIES} times: {reason}");
+            tracing::error!(job = %id, %audio, reason, "a job is set aside after {most} tries");
+            let message = format!("transcription {id} failed {most} times: {reason}");
             let failure = Err(ScoreError::failed("RuntimeError", &message));
             store.finish(id, &encode(&failure), true).await?;
             count("set_aside");

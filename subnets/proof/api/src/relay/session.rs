@@ -23,7 +23,7 @@ use super::{End, Outgoing, Relay, SessionError, tensor};
 use crate::{Job, Status};
 
 /// Maximum size of a message in bytes.
-const LARGEST_MESSAGE: usize = 128 << 20;
+const LARGEST_MESSAGE: usize = 16 << 20;
 /// Timeout of the connection, and of each step of the authentication.
 const AUTH_WITHIN: Duration = Duration::from_secs(10);
 const PING_EVERY: Duration = Duration::from_secs(30);
@@ -31,9 +31,11 @@ const PING_EVERY: Duration = Duration::from_secs(30);
 const PONG_WITHIN: Duration = Duration::from_mins(2);
 /// Close code for a connection that another one of the same hotkey replaced.
 const SUPERSEDED: u16 = 4_000;
-/// Lengths of a challenge that is signed. The signed payload of an extrinsic ends with two block hashes and two versions,
-/// 72 bytes, so no challenge of these lengths is one.
+/// Lengths of a challenge that is signed. The payload of an extrinsic ends with two block hashes and two versions, 72
+/// bytes; a payload above 256 bytes is signed as its hash of [`HASH_BYTES`]. So no other challenge is an extrinsic.
 const CHALLENGE_BYTES: std::ops::RangeInclusive<usize> = 16..=64;
+/// Length of a challenge that may be the hash of an extrinsic's payload.
+const HASH_BYTES: usize = 32;
 
 const BUSY: i32 = 20;
 const NO_SUCH_RUN: i32 = 11;
@@ -118,6 +120,10 @@ impl Relay {
         let challenge = BASE64.decode(challenge.challenge).ok().filter(|bytes| CHALLENGE_BYTES.contains(&bytes.len()));
         let challenge =
             challenge.ok_or(SessionError::Authentication("the challenge is not 16 to 64 bytes in base64"))?;
+        if challenge.len() == HASH_BYTES && !self.is_trusted {
+            let reason = "a challenge of 32 bytes could be the hash of a transaction; sign it with --trust-relay";
+            return Err(SessionError::Authentication(reason));
+        }
         let signature = hex::decode(self.signer.sign(&challenge).to_bare_hex()).unwrap_or_default();
         let response = json!({ "ss58": self.signer.hotkey(), "signature": BASE64.encode(signature) });
         send(socket, encode(Kind::AuthResponse, 0, &response)).await?;

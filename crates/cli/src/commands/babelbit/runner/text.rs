@@ -57,9 +57,15 @@ pub(super) fn run(args: &RunnerArgs, context: &Context) -> anyhow::Result<()> {
                 progress.0.set_message(token.dialogue_uid.clone().unwrap_or_default());
                 progress.0.inc(1);
             });
-            let report = report.await.map_err(classify)?;
+            let mut report = report.await.map_err(classify)?;
             drop(progress);
-            submit(&config, &keypair, &report).await?;
+            if config.submits() {
+                report.files = runner.unsubmitted(&report).context("cannot read the stored result files")?;
+                if !report.files.is_empty() {
+                    submit(&config, &keypair, &report).await?;
+                    runner.record_submission(&report).context("cannot record the submission")?;
+                }
+            }
             Ok::<_, anyhow::Error>(report)
         };
         tokio::select! {
@@ -68,7 +74,7 @@ pub(super) fn run(args: &RunnerArgs, context: &Context) -> anyhow::Result<()> {
         }
     })?;
     let Some(report) = report else {
-        context.say("stopped; the next run plays the challenge again");
+        context.say("stopped; the next run plays the challenge again, or submits its files if they are complete");
         return Ok(());
     };
     show(&report, context)
@@ -92,12 +98,9 @@ pub(crate) fn connect(
 }
 
 async fn submit(config: &Config, keypair: &Arc<Keypair>, report: &TextReport) -> anyhow::Result<()> {
-    if !config.submits() || report.files.is_empty() {
-        return Ok(());
-    }
     let submitter = Submitter::new(&config.submit_api_url(), Arc::clone(keypair), config.submission.timeout)?;
     submitter.submit(report).await.map_err(|error| {
-        let hint = "hint: the result files are kept; to submit them again, move the challenge_run file away and repeat";
+        let hint = "hint: the files are kept; the next run submits them again, or plays again if no miner has a score";
         Classified::error(Failure::Network, format!("{error}\n{hint}"))
     })
 }
@@ -139,6 +142,11 @@ fn show(report: &TextReport, context: &Context) -> anyhow::Result<()> {
     }
     if report.outcome == TextOutcome::NoChallenge {
         bail!("the engine has no challenge");
+    }
+    let unwritten = report.miners.iter().filter_map(|miner| Some((miner.uid, miner.unwritten.as_ref()?)));
+    let unwritten: Vec<_> = unwritten.map(|(uid, error)| format!("miner {uid}: {error}")).collect();
+    if !unwritten.is_empty() {
+        bail!("cannot write the result files of {}", unwritten.join(", "));
     }
     Ok(())
 }
