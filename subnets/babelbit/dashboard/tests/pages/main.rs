@@ -169,7 +169,7 @@ async fn foreign_and_half_written_directories_are_reported() {
         assert_eq!(get(&router, "/challenges/1").await.0, 503);
         assert_eq!(get(&router, "/audio/1/0/source.wav").await.0, 503);
     };
-    check("no ledger").await;
+    check("does not exist").await;
     std::fs::create_dir(&state).unwrap();
     for content in
         ["", "not a database, but long enough to be mistaken for the header of one: it has 100 bytes and more .."]
@@ -210,7 +210,7 @@ async fn the_page_follows_the_runner() {
     let router = dashboard.with(Arc::clone(&section) as _).router(shutdown.clone());
     let (stop, reports) = (shutdown.clone(), changes.clone());
     shutdown.spawn("contest", async move { section.follow(&reports, &stop).await });
-    assert!(get(&router, "/").await.1.contains("no ledger"));
+    assert!(get(&router, "/").await.1.contains("does not exist"));
     let mut seen = changes.subscribe();
     let recorded = Recorded::open(directory.path()).await;
     recorded.play("challenge-1", 2, 1).await;
