@@ -169,9 +169,13 @@ fn releases_that_are_not_authentic_are_refused() {
     refuse("failed its self-test");
     releases.publish(NEW, program("0.3.0").as_bytes());
     refuse("failed its self-test");
-    let script_text = format!("#!/bin/sh\ncase $0 in *.update) echo tao {NEW} ;; *) exit 1 ;; esac\n");
+    let script_text = format!("#!/bin/sh\ncase $0 in *.install) echo tao {NEW} ;; *) exit 1 ;; esac\n");
     releases.publish(NEW, script_text.as_bytes());
     refuse("the previous one was restored");
+    let fresh = Script::new(&releases.keys);
+    let text = said(&fresh.run(releases.path()), false);
+    assert!(text.contains("after the installation, and was removed"), "{text}");
+    assert!(!fresh.bin().join("tao").exists());
     for bad in ["", "{}", r#"{"version": "../0.2.0"}"#, r#"{"version": "0.2.0; touch x"}"#] {
         fs::write(releases.path().join("latest.json"), bad).unwrap();
         refuse("latest.json has no valid version");
