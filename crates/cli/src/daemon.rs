@@ -1,7 +1,7 @@
 //! Shared code of the daemons' commands: listening, metrics, signals.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use axum::Router;
@@ -191,6 +191,19 @@ pub(crate) async fn serve_metrics_or_warn(
         }
         (_, served) => served.map(Some),
     }
+}
+
+/// Runs a demonstration with a temporary directory, and stops its servers at its end. A signal ends it with an error.
+pub(crate) async fn demonstrate<T>(play: impl AsyncFnOnce(&Path, &Shutdown) -> anyhow::Result<T>) -> anyhow::Result<T> {
+    let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
+    let passing = tempfile::tempdir().context("cannot create a temporary directory")?;
+    let played = tokio::select! {
+        played = play(passing.path(), &shutdown) => played?,
+        () = shutdown.requested() => anyhow::bail!("stopped"),
+    };
+    shutdown.request();
+    shutdown.finished().await.context("a server did not stop in time")?;
+    Ok(played)
 }
 
 /// Serves on a free port of this machine; gives the URL.

@@ -17,6 +17,8 @@ use crate::commands::serve_axon::version;
 /// Babelbit's netuid, the same as on the main network. It is the only subnet that is started at genesis, with weights in
 /// clear: the demonstrations of other subnets use it, too.
 pub(crate) const NETUID: NetUid = NetUid(59);
+/// The key of a demonstration's validator: a public development key.
+pub(crate) const VALIDATOR: &str = "//Alice";
 /// Block time; much shorter than the main network's 12 s.
 const BLOCK_TIME: Duration = Duration::from_millis(50);
 /// Key that pays for all registrations: a development key without funds of value.

@@ -12,11 +12,17 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 use taonet_babelbit_challenges::{Challenge, Challenges};
+use taonet_babelbit_config::Config;
 use taonet_babelbit_core::Rules;
+use taonet_primitives::Uid;
+use taonet_settings::Network;
+use taonet_wallet::Keypair;
 use tempfile::TempDir;
 
 use crate::context::Context;
+use crate::demo_chain::{ANNOUNCED, NETUID};
 use crate::exit::{Classified, Failure};
+use crate::settings;
 use contest::Contest;
 use page::BoundPage;
 
@@ -76,6 +82,26 @@ pub(crate) fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
             None => Ok(()),
         }
     })
+}
+
+/// Returns the settings of the environment, on the demonstration's own network.
+fn local_config(rules: Option<Rules>) -> anyhow::Result<Config> {
+    let mut config = settings::load()?;
+    config.network = Network::Local;
+    config.netuid = NETUID;
+    config.dev_mode = true;
+    config.local_miner_ip = Some(ANNOUNCED.to_string());
+    // Uid 0 is the owner of the subnet.
+    config.burn_uid = Uid(0);
+    if let Some(rules) = rules {
+        (config.rules, config.scoring.rules) = (rules, rules);
+    }
+    Ok(config)
+}
+
+/// Returns the development key of the miner with this name.
+fn miner_key(name: &dyn std::fmt::Display) -> anyhow::Result<Keypair> {
+    Ok(Keypair::from_uri(&format!("//miner//{name}"))?)
 }
 
 /// The selected challenges.

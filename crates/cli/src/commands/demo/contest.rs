@@ -25,25 +25,21 @@ use taonet_babelbit_scorer::BatchScorer;
 use taonet_babelbit_validator::{BabelbitSettings, CurrentChallenge};
 use taonet_primitives::Uid;
 use taonet_service::Shutdown;
-use taonet_settings::Network;
 use taonet_speech::{CtcRecognizer, Espeak};
 use taonet_wallet::Keypair;
 use taonet_wire::Policy;
 use url::Url;
 
 use super::epoch::set_weights;
-use super::page::{Page, miner_key};
+use super::page::Page;
 use super::report::{DemoReport, PlayedChallenge};
 use super::services::Services;
+use super::{local_config, miner_key};
 use crate::commands::babelbit::miner::profile;
 use crate::commands::babelbit::runner::{connect, engine_client, scorer};
 use crate::context::Context;
-use crate::daemon::serve_here;
-use crate::demo_chain::{ANNOUNCED, DemoChain, NETUID};
-use crate::settings;
-
-/// The validator's key: a development key without funds of value.
-const VALIDATOR: &str = "//Alice";
+use crate::daemon::{demonstrate, serve_here};
+use crate::demo_chain::{DemoChain, NETUID, VALIDATOR};
 
 /// A contest with its engines loaded.
 pub(super) struct Contest {
@@ -64,21 +60,11 @@ impl Contest {
         directory: &Path,
         context: &Context,
     ) -> anyhow::Result<Self> {
-        let mut config = settings::load()?;
-        // The demonstration has its own network, whatever the environment selects.
-        config.network = Network::Local;
-        config.netuid = NETUID;
+        let mut config = local_config(rules)?;
         config.recognizer = None;
-        config.dev_mode = true;
-        config.local_miner_ip = Some(ANNOUNCED.to_string());
         config.transcript_cache = directory.join("transcripts.jsonl");
         // Without a winner the arena has no miners.
         config.arena.ready_timeout = Duration::ZERO;
-        // Uid 0 is the owner of the subnet.
-        config.burn_uid = Uid(0);
-        if let Some(rules) = rules {
-            (config.rules, config.scoring.rules) = (rules, rules);
-        }
         let synthesizer = Arc::new(Espeak::find()?);
         let recognizer = Arc::new(CtcRecognizer::embedded()?);
         let profiles = ProfileName::ALL
@@ -96,16 +82,7 @@ impl Contest {
         page: Option<&Page>,
         context: &Context,
     ) -> anyhow::Result<DemoReport> {
-        let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
-        let passing = tempfile::tempdir().context("cannot create a temporary directory")?;
-        let play = self.play_all(challenges, passing.path(), page, &shutdown, context);
-        let report = tokio::select! {
-            report = play => report?,
-            () = shutdown.requested() => anyhow::bail!("stopped"),
-        };
-        shutdown.request();
-        shutdown.finished().await.context("a server did not stop in time")?;
-        Ok(report)
+        demonstrate(async |passing, shutdown| self.play_all(challenges, passing, page, shutdown, context).await).await
     }
 
     async fn play_all(
@@ -224,7 +201,7 @@ impl Contest {
         let mut keys = BTreeMap::new();
         for profile in &self.profiles {
             let name = profile.name();
-            let keypair = miner_key(name)?;
+            let keypair = miner_key(&name)?;
             let config = MinerConfig {
                 predict_path: self.config.predict_endpoint.parse().context("BB_MINER_PREDICT_ENDPOINT")?,
                 ..MinerConfig::default()

@@ -15,8 +15,8 @@ use taonet_dashboard::{Access, BasePath, ChainSection, Changes, Dashboard};
 use taonet_http::{ServeLimits, serve};
 use taonet_primitives::Hotkey;
 use taonet_service::Shutdown;
-use taonet_wallet::Keypair;
 
+use super::miner_key;
 use crate::commands::dashboard::{follow_chain, follow_contest};
 use crate::context::Context;
 use crate::demo_chain::NETUID;
@@ -95,12 +95,7 @@ impl Page {
     }
 }
 
-/// The miner's key of a profile.
-pub(super) fn miner_key(profile: ProfileName) -> anyhow::Result<Keypair> {
-    Ok(Keypair::from_uri(&format!("//miner//{profile}"))?)
-}
-
 /// Display names of the demonstration's miners.
 fn names() -> anyhow::Result<HashMap<Hotkey, String>> {
-    ProfileName::ALL.into_iter().map(|name| Ok((miner_key(name)?.hotkey(), name.to_string()))).collect()
+    ProfileName::ALL.into_iter().map(|name| Ok((miner_key(&name)?.hotkey(), name.to_string()))).collect()
 }

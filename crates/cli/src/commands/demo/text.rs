@@ -22,7 +22,6 @@ use taonet_babelbit_text_runner::{PlayOptions, Submitter, TextReport, TextRunner
 use taonet_babelbit_validator::{BabelbitSettings, CurrentChallenge};
 use taonet_primitives::{Uid, Weights};
 use taonet_service::Shutdown;
-use taonet_settings::Network;
 use taonet_speech::SentenceEmbedder;
 use taonet_validator::EpochReport;
 use taonet_wallet::Keypair;
@@ -30,17 +29,15 @@ use taonet_wire::Policy;
 
 use super::epoch::set_weights;
 use super::services::Services;
-use super::{DemoArgs, Workplace};
+use super::{DemoArgs, Workplace, local_config, miner_key};
 use crate::commands::babelbit::runner::{connect_text, engine_client, text_leaderboard};
 use crate::context::Context;
-use crate::daemon::serve_here;
-use crate::demo_chain::{ANNOUNCED, DemoChain, NETUID, OnChain};
+use crate::daemon::{demonstrate, serve_here};
+use crate::demo_chain::{DemoChain, NETUID, OnChain, VALIDATOR};
+use crate::engines;
 use crate::exit::{Classified, Failure};
 use crate::table::{decimals, facts};
-use crate::{engines, settings};
 
-/// The validator's key: a development key without funds of value.
-const VALIDATOR: &str = "//Alice";
 /// Number of words that decide the next one. The training texts are few.
 const CONTEXT_WORDS: usize = 3;
 /// Timeout of a submission to the scoring API on this machine.
@@ -49,17 +46,7 @@ const SUBMIT_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) fn run(args: &DemoArgs, context: &Context) -> anyhow::Result<()> {
     let challenge = challenge(args)?;
     let workplace = Workplace::open(args.keep.clone())?;
-    let mut config = settings::load()?;
-    // The demonstration has its own network, whatever the environment selects.
-    config.network = Network::Local;
-    config.netuid = NETUID;
-    config.dev_mode = true;
-    config.local_miner_ip = Some(ANNOUNCED.to_string());
-    // Uid 0 is the owner of the subnet.
-    config.burn_uid = Uid(0);
-    if let Some(rules) = args.rules {
-        config.rules = rules;
-    }
+    let config = local_config(args.rules)?;
     let models = args.models.clone().or_else(|| config.models_dir.clone());
     let demo = TextDemo {
         embedder: engines::embedder(&config.embedder, models, context)?,
@@ -112,16 +99,7 @@ struct TextDemo {
 
 impl TextDemo {
     async fn play(&self, challenge: TextChallenge, directory: &Path) -> anyhow::Result<TextDemoReport> {
-        let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
-        let passing = tempfile::tempdir().context("cannot create a temporary directory")?;
-        let play = self.play_once(challenge, directory, passing.path(), &shutdown);
-        let report = tokio::select! {
-            report = play => report?,
-            () = shutdown.requested() => anyhow::bail!("stopped"),
-        };
-        shutdown.request();
-        shutdown.finished().await.context("a server did not stop in time")?;
-        Ok(report)
+        demonstrate(async |passing, shutdown| self.play_once(challenge, directory, passing, shutdown).await).await
     }
 
     async fn play_once(
@@ -187,7 +165,7 @@ impl TextDemo {
         let mut names = BTreeMap::new();
         for model in models {
             let name = model.name().to_owned();
-            let keypair = Keypair::from_uri(&format!("//miner//{name}"))?;
+            let keypair = miner_key(&name)?;
             let signed = signed_requests(keypair.hotkey()).policy(Policy::only([self.validator.hotkey()])).build();
             let url = serve_here("text miner", router(model, signed), shutdown).await?;
             chain.register(&keypair, url.port().unwrap_or_default()).await?;

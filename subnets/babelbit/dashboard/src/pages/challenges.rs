@@ -1,4 +1,4 @@
-//! All challenges.
+//! The page that lists all challenges.
 
 use axum::response::Response;
 use maud::html;

@@ -9,7 +9,7 @@ use crate::index::Standing;
 use crate::section::BabelbitSection;
 use crate::verdict::losses;
 
-/// Number of miners on a page.
+/// Maximum number of miners listed on one page.
 const PER_PAGE: usize = 50;
 /// Number of challenges in a sparkline.
 const HISTORY: usize = 30;

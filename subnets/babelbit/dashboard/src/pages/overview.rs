@@ -15,7 +15,7 @@ use crate::section::BabelbitSection;
 
 /// Number of challenges in a sparkline.
 const HISTORY: usize = 30;
-/// Number of miners on a page.
+/// Maximum number of miners listed on one page.
 const PER_PAGE: usize = 25;
 /// Number of listed challenges.
 const RECENT: usize = 6;

@@ -21,12 +21,10 @@ use tokio::sync::watch;
 use super::report::{DemoReport, Standing};
 use crate::commands::proof::validator;
 use crate::context::Context;
-use crate::daemon::serve_here;
-use crate::demo_chain::{ANNOUNCED, DemoChain, NETUID};
+use crate::daemon::{demonstrate, serve_here};
+use crate::demo_chain::{ANNOUNCED, DemoChain, NETUID, VALIDATOR};
 use crate::submission;
 
-/// The validator's key: a public development key.
-const VALIDATOR: &str = "//Alice";
 /// Maximum number of attempts to set weights, and the delay between them.
 const WEIGHT_ATTEMPTS: (u32, Duration) = (20, Duration::from_millis(100));
 /// Minimum number of outcomes of a miner with a weight.
@@ -81,15 +79,7 @@ impl Market {
 
     /// Runs a number of epochs.
     pub(super) async fn run(mut self, epochs: usize, context: &Context) -> anyhow::Result<DemoReport> {
-        let shutdown = Shutdown::on_signals().context("cannot install signal handlers")?;
-        let passing = tempfile::tempdir().context("cannot create a temporary directory")?;
-        let report = tokio::select! {
-            report = self.run_all(epochs, passing.path(), &shutdown, context) => report?,
-            () = shutdown.requested() => anyhow::bail!("stopped"),
-        };
-        shutdown.request();
-        shutdown.finished().await.context("a server did not stop in time")?;
-        Ok(report)
+        demonstrate(async |passing, shutdown| self.run_all(epochs, passing, shutdown, context).await).await
     }
 
     async fn run_all(
