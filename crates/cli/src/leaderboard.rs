@@ -1,11 +1,9 @@
 //! The leaderboard: scores of miners and the reasons for lost points.
 
-use std::collections::BTreeMap;
-use taonet_primitives::counted;
-
 use taonet_babelbit_core::field_metrics::ChallengeMetrics;
-use taonet_babelbit_core::scoring::Gate;
+use taonet_babelbit_dashboard::losses;
 use taonet_babelbit_runner::{MinerReport, RunOutcome, RunReport};
+use taonet_primitives::counted;
 
 use crate::printable::printable;
 use crate::table::{decimals, table};
@@ -14,31 +12,6 @@ use crate::tables::{FIELD_METRICS, LEADERBOARD};
 /// Display name of a miner.
 pub(crate) fn name_of(miner: &MinerReport) -> String {
     miner.name.clone().unwrap_or_else(|| miner.uid.to_string())
-}
-
-/// Reasons for lost points, most frequent first, such as `too late in 4 of 5, wrong meaning in 1`.
-pub(crate) fn losses(failed: &BTreeMap<Gate, usize>, utterances: usize) -> String {
-    let mut failed: Vec<_> = failed.iter().collect();
-    failed.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
-    let texts = failed.iter().enumerate().map(|(position, (gate, count))| {
-        let of = if position == 0 { format!(" of {utterances}") } else { String::new() };
-        format!("{} in {count}{of}", explain(**gate))
-    });
-    texts.collect::<Vec<_>>().join(", ")
-}
-
-/// Text for a gate or failure.
-pub(crate) const fn explain(gate: Gate) -> &'static str {
-    match gate {
-        Gate::PredictionError => "invalid response",
-        Gate::NoAudio => "no audio",
-        Gate::TooLate => "too late",
-        Gate::NoSpeech => "no speech recognised",
-        Gate::Language => "wrong language",
-        Gate::Accuracy => "wrong meaning",
-        Gate::Rate => "wrong speaking rate",
-        _ => "could not be scored",
-    }
 }
 
 /// Leaderboard of one challenge.

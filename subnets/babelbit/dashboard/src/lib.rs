@@ -8,8 +8,10 @@
 //! What is missing or malformed (a foreign directory, another schema version, a lost recording) is reported on the page
 //! in place of the data.
 //!
+//! The reasons for lost points are the same on the pages and in the program's tables: [`losses`], [`reason`].
+//!
 //! Uses `taonet-dashboard` (layout, charts) and `taonet-babelbit-runner` (its ledger).
-//! Used by `tao dashboard` and `tao demo`.
+//! Used by `tao dashboard`, `tao demo` and the leaderboards of the command line.
 //!
 //! [`Ledger::read`]: taonet_babelbit_runner::Ledger::read
 
@@ -22,3 +24,4 @@ mod source;
 mod verdict;
 
 pub use section::{BabelbitSection, BabelbitSettings};
+pub use verdict::{losses, reason};

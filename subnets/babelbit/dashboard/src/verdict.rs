@@ -6,8 +6,8 @@ use taonet_babelbit_core::scoring::{Gate, ScoreOptions, SpeechRate};
 use taonet_babelbit_runner::StoredScore;
 use taonet_dashboard::{duration, number};
 
-/// Short reason for a lost utterance.
-pub(crate) const fn reason(gate: Gate) -> &'static str {
+/// Returns a short text for the gate that an utterance failed, such as `too late`.
+pub const fn reason(gate: Gate) -> &'static str {
     match gate {
         Gate::PredictionError => "invalid response",
         Gate::NoAudio => "no audio",
@@ -20,8 +20,8 @@ pub(crate) const fn reason(gate: Gate) -> &'static str {
     }
 }
 
-/// Reasons for lost points, most frequent first, such as `too late in 4 of 5, wrong meaning in 1`.
-pub(crate) fn losses(failed: &BTreeMap<Gate, usize>, utterances: usize) -> String {
+/// Returns the reasons for lost points, most frequent first, such as `too late in 4 of 5, wrong meaning in 1`.
+pub fn losses(failed: &BTreeMap<Gate, usize>, utterances: usize) -> String {
     let mut failed: Vec<_> = failed.iter().collect();
     failed.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
     let texts = failed.iter().enumerate().map(|(position, (gate, count))| {

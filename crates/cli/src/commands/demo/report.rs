@@ -8,12 +8,13 @@ use taonet_babelbit_challenges::{Challenge, Source};
 use taonet_babelbit_core::Rules;
 use taonet_babelbit_core::scoring::Gate;
 use taonet_babelbit_core::weights::ArenaShare;
+use taonet_babelbit_dashboard::{losses, reason};
 use taonet_babelbit_runner::{MinerReport, RunReport, UtteranceReport};
 use taonet_primitives::{Hotkey, Uid, Weights, counted};
 use taonet_validator::EpochReport;
 
 use crate::demo_chain::OnChain;
-use crate::leaderboard::{explain, late_by, losses, name_of};
+use crate::leaderboard::{late_by, name_of};
 use crate::table::{Cell, Rows, decimals, judged, plain, table};
 use crate::tables::{EXAMPLE, STANDINGS};
 
@@ -246,7 +247,7 @@ fn example_table(played: &PlayedChallenge, example: &UtteranceReport) -> Rows {
     for miner in &played.main.miners {
         let Some(said) = miner.utterances.iter().find(|utterance| utterance.index == example.index) else { continue };
         let heard = said.transcript.as_deref().filter(|text| !text.is_empty());
-        let gates: Vec<_> = said.failed_gates.iter().map(|gate| explain(*gate)).collect();
+        let gates: Vec<_> = said.failed_gates.iter().map(|gate| reason(*gate)).collect();
         let verdict = if gates.is_empty() { decimals(Some(said.score), 3) } else { gates.join(", ") };
         let text = Cell::from(heard.unwrap_or("–"));
         rows.add_row([Cell::from(name_of(miner)), text, judged(verdict, gates.is_empty())]);
